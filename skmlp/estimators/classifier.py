@@ -1,0 +1,397 @@
+"""The classifier."""
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.callback import with_callbacks
+from sklearn.utils.multiclass import type_of_target
+
+from skmlp._typing import AnyArray, FloatArray
+from skmlp.estimators.availability import available_unless
+from skmlp.estimators.base import BaseMLP, why_no_partial_fit
+from skmlp.estimators.targets import Kind, LabelTargets
+from skmlp.nn.losses import BinaryLogLoss, MultinomialLogLoss
+
+__all__ = ["MLPClassifier"]
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """Multi-layer perceptron for classification.
+
+    A drop-in superset of :class:`sklearn.neural_network.MLPClassifier` that minimises the log loss: binary,
+    multiclass and multilabel.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or array-like of int, default=(100,)
+        Units of each hidden layer. ``()`` is a linear model.
+    activation : str, Activation or list of these, default="relu"
+        Activation of the hidden layers: ``"identity"``, ``"logistic"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``,
+        ``"elu"``, ``"selu"``, ``"gelu"``, ``"gelu_tanh"``, ``"silu"``, ``"softplus"``, ``"mish"``, a name added by
+        :func:`~skmlp.nn.activations.register_activation`, or an object of :mod:`skmlp.nn.activations`. A list names
+        one for each hidden layer.
+    solver : str or Solver, default="adam"
+        ``"sgd"``, ``"rmsprop"``, ``"adagrad"``, ``"adadelta"``, ``"adam"``, ``"amsgrad"``, ``"adamw"``, ``"nadam"``,
+        ``"radam"``, ``"lion"``, an object of :mod:`skmlp.optim` for full control, or ``"lbfgs"``: a quasi-Newton method
+        on all data at once, often best for small data. By name, ``"sgd"`` takes `momentum` and
+        `nesterovs_momentum`, the Adam family takes `beta_1`, `beta_2` and `epsilon`.
+    alpha : float, default=0.0001
+        Strength of the L2 penalty ``alpha / (2 n) * sum of squared weights``, non-negative. As in scikit-learn, n is
+        the sum of the sample weights *of the batch*: the same alpha acts more strongly on smaller batches.
+    batch_size : int, "auto" or "full", default="auto"
+        Rows a step. ``"auto"`` is ``min(200, n_samples)``, ``"full"`` all rows (batch gradient descent), 1 is
+        stochastic gradient descent. Not used by lbfgs.
+    learning_rate : {"constant", "invscaling", "adaptive"} or Schedule, default="constant"
+        What becomes of the learning rate, for every solver but lbfgs (in scikit-learn for sgd only).
+
+        - ``"invscaling"``: ``learning_rate_init / (t + 1) ** power_t`` after each epoch, t being the number of
+          *samples* seen.
+        - ``"adaptive"``: divided by 5 each time `n_iter_no_change` says that progress has stopped, until 1e-6.
+    learning_rate_init : float, default=0.001
+        The initial learning rate, positive. Usual values depend on the solver; see :mod:`skmlp.optim`.
+    power_t : float, default=0.5
+        Exponent of ``"invscaling"``, non-negative.
+    max_iter : int, default=200
+        The largest number of epochs (of iterations for lbfgs).
+    shuffle : bool, default=True
+        Visit the rows in a new random order each epoch.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the initial weights, the shuffling and the validation split, three independent streams. The same
+        integer gives the same bits.
+    tol : float, default=1e-4
+        The improvement of loss or validation score that counts, absolute and non-negative; for lbfgs the largest
+        gradient entry at convergence.
+    verbose : bool or int, default=False
+        Print a line for each epoch.
+    warm_start : bool, default=False
+        Go on from the previous fit: weights, optimizer state and random stream are kept, best loss and patience
+        start anew. Another architecture is an error.
+    momentum : float, default=0.9
+        Momentum of ``solver="sgd"``, in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Nesterov's look-ahead for ``solver="sgd"``.
+    early_stopping : bool, default=False
+        Set `validation_fraction` of the rows aside, stop when the accuracy on them stops improving, and keep the
+        weights of the best epoch. Not used by lbfgs.
+    validation_fraction : float, default=0.1
+        Share of the rows to set aside, in [0, 1). Stratified by class, except for multilabel
+        targets and where a class is too small for it.
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of the Adam family's two moments, in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the denominator by the Adam family, positive.
+    n_iter_no_change : int or inf, default=10
+        Stop after *more than* that many epochs in a row without an improvement of `tol` (as scikit-learn does:
+        the 11th such epoch is the last by default).
+    max_fun : int, default=15000
+        The largest number of evaluations for lbfgs.
+    dtype : {"float32", "float64", "input"}, default="float32"
+        What to compute in; ``"input"`` takes the dtype of X if it is one of the two, else float64, as scikit-learn
+        does. lbfgs always computes in float64.
+    weight_init : str or callable, default="auto"
+        Initial weights: ``"glorot_uniform"``, ``"glorot_normal"``, ``"he_uniform"``, ``"he_normal"``,
+        ``"lecun_uniform"``, ``"lecun_normal"``, ``"orthogonal"``, ``"zeros"``, ``"auto"`` (He for relu and its
+        relatives, LeCun for selu, else Glorot), or ``f(rng, n_in, n_out, dtype)`` returning an array of shape
+        (n_in, n_out).
+    bias_init : str or callable, default="zeros"
+        Initial biases, likewise: the first row of the array is taken.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Sorted labels; for multilabel targets the column numbers.
+    coefs_ : list of ndarray
+        ``coefs_[l]`` is the weight matrix of layer l, of shape (n_in, n_out). A view: writing into it changes the
+        network.
+    intercepts_ : list of ndarray
+        ``intercepts_[l]`` is the bias vector of layer l, of shape (n_out,). A view.
+    history_ : dict of lists
+        One entry an epoch: ``loss`` (what is minimised), ``train_loss`` and ``penalty`` (its two parts, averages
+        over the epoch's batches), ``learning_rate``, ``gradient_norm`` (mean over the steps of the norm of the
+        whole gradient), ``seconds``; with early stopping ``validation_loss`` and ``validation_score``. It grows
+        under `warm_start` and ``partial_fit``, up to the last 10,000 epochs.
+    loss_curve_ : list of float
+        ``history_["loss"]``.
+    loss_ : float
+        The last entry of ``loss_curve_``.
+    best_loss_ : float or None
+        The lowest loss of an epoch; None with early stopping.
+    validation_scores_ : list of float or None
+        Accuracy on the rows set aside, after each epoch; None without early stopping.
+    best_validation_score_ : float or None
+        The highest of them, that of the weights kept.
+    n_iter_ : int
+        Epochs (iterations) of the last call to fit or partial_fit.
+    t_ : int
+        Samples seen in all; 0 for lbfgs.
+    n_features_in_ : int
+        Number of features.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, when X was a data frame with string column names.
+    n_layers_ : int
+        Number of layers, input and output included.
+    n_outputs_ : int
+        Number of outputs of the network.
+    out_activation_ : str
+        The link: ``"softmax"`` (multiclass) or ``"logistic"`` (binary, multilabel).
+
+    See Also
+    --------
+    MLPRegressor : The same network for regression.
+    skmlp.optim : The solvers.
+    skmlp.nn.gradient_check.check_gradient : Verify a gradient.
+
+    References
+    ----------
+    Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks", AISTATS.
+    He, Zhang, Ren and Sun (2015), "Delving deep into rectifiers", arXiv 1502.01852.
+    Kingma and Ba (2015), "Adam: a method for stochastic optimization", arXiv 1412.6980.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skmlp import MLPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), MLPClassifier(solver="lbfgs", alpha=1.0, random_state=0))
+    >>> bool(model.fit(X, y).score(X, y) > 0.95)
+    True
+    """
+
+    _y_numeric = False
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        *,
+        solver: Any = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: Any = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dtype: str = "float32",
+        weight_init: Any = "auto",
+        bias_init: Any = "zeros",
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.dtype = dtype
+        self.weight_init = weight_init
+        self.bias_init = bias_init
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the network to data and labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Numbers; scale them to about unit size first, for example with a StandardScaler.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels that can be sorted, or a 0/1 indicator matrix for multilabel classification.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; a weight of 2 counts as the row twice.
+
+        Returns
+        -------
+        self : MLPClassifier
+
+        Raises
+        ------
+        ValueError
+            When the input or a parameter is invalid, or the first epoch already diverges. The estimator is then as
+            it was before the call.
+        """
+        self._fit(X, y, sample_weight)
+        return self
+
+    @available_unless(why_no_partial_fit)
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Go on training with one pass over the given data.
+
+        The optimizer's state and the random stream are kept from call to call: k calls on the same data are the same
+        training as ``fit`` with ``max_iter=k`` (apart from stopping rules).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Numbers of about unit size.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels among `classes`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever occur; required in the first call, optional later.
+
+        Returns
+        -------
+        self : MLPClassifier
+
+        Raises
+        ------
+        ValueError
+            When the input is invalid, `classes` is missing in the first call or differs from it later, or `y` has
+            other labels.
+        """
+        targets = None
+        if classes is not None or not hasattr(self, "_model"):
+            targets = self._targets_from_classes(y, classes)
+        self._partial_fit(X, y, sample_weight, targets)
+        return self
+
+    def predict(self, X: Any) -> AnyArray:
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The most probable class, or for multilabel targets a 0/1 matrix of the labels more likely than not.
+        """
+        raw = self._raw_predict(X)
+        labels: AnyArray = self._fitted_targets().decode(raw)
+        return labels
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            Columns in the order of ``classes_``. float64, or float32 when X is a
+            float32 array. Rows sum to 1, except for multilabel targets, where every column
+            is the probability of one label.
+        """
+        return self._probabilities(self._raw_predict(X))
+
+    def predict_log_proba(self, X: Any) -> FloatArray:
+        """Predict logarithms of probabilities, finite also where a probability rounds to 0.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            ``log(predict_proba(X))``; where a probability is too small for its type, its logarithm comes from the
+            raw output.
+        """
+        raw = self._raw_predict(X)
+        loss = self._model.loss
+        if isinstance(loss, MultinomialLogLoss):
+            log_p = loss.log_predict(raw)
+        else:
+            assert isinstance(loss, BinaryLogLoss)
+            log_no, log_yes = loss.log_predict(raw)
+            log_p = np.hstack([log_no, log_yes]) if self._label_kind == "binary" else log_yes
+        p = self._probabilities(raw)
+        log_p = log_p[:, : p.shape[1]]
+        np.log(p, out=log_p, where=p > np.finfo(p.dtype).tiny)
+        return log_p
+
+    def _probabilities(self, raw: FloatArray) -> FloatArray:
+        """Turn raw outputs into one column of probabilities for each class."""
+        loss = self._model.loss
+        if self._label_kind != "binary":
+            return loss.predict(raw)
+        if len(self.classes_) == 1:
+            return np.ones_like(raw)
+        return np.hstack([loss.predict(-raw), loss.predict(raw)])
+
+    # ------------------------------------------------------------------ what y means
+
+    def _learn_targets(self, y: Any) -> LabelTargets:
+        return LabelTargets.from_labels(y)
+
+    def _fitted_targets(self) -> LabelTargets:
+        kind: Kind = self._label_kind
+        return LabelTargets(self.classes_, kind, self._sparse_labels)
+
+    def _set_targets(self, targets: LabelTargets) -> None:
+        self.classes_ = targets.classes
+        self._label_kind = targets.kind
+        self._sparse_labels = targets.sparse_output
+
+    def _check_warm_start_targets(self, targets: LabelTargets, y: Any) -> None:
+        if targets.kind == "multilabel":
+            return
+        classes = np.unique(y)
+        if not np.array_equal(classes, targets.classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {targets.classes}, `y` has {classes}. "
+                "Use partial_fit for batches that lack some classes, or fit anew with warm_start=False."
+            )
+
+    def _targets_from_classes(self, y: Any, classes: Any) -> LabelTargets:
+        """Return what `classes` says about `y` in partial_fit."""
+        if classes is None:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        known = np.unique(classes)
+        if hasattr(self, "_model"):
+            if not np.array_equal(known, self.classes_):
+                raise ValueError(
+                    f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
+                )
+            return self._fitted_targets()
+        if type_of_target(y, input_name="y") == "multilabel-indicator":
+            return LabelTargets(known, "multilabel")
+        return LabelTargets(known, "multiclass" if len(known) > 2 else "binary")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

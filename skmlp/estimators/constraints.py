@@ -1,0 +1,43 @@
+"""Rules for constructor parameters beyond those scikit-learn ships."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sklearn.utils._param_validation import Options
+
+__all__ = ["ActivationChoice", "Registered"]
+
+
+class Registered(Options):
+    """A name in a registry, or an object of the registry's kind.
+
+    The registry is read at validation time, so that what users register counts (scikit-learn's own ``Options`` would
+    keep the names it saw at import).
+    """
+
+    def __init__(self, registry: Collection[str], kind: type | None = None, extra: tuple[str, ...] = ()) -> None:
+        super().__init__(str, {*registry, *extra})
+        self.registry = registry
+        self.kind = kind
+        self.extra = extra
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        if isinstance(val, str):
+            return val in self.registry or val in self.extra
+        return self.kind is not None and isinstance(val, self.kind)
+
+    def __str__(self) -> str:
+        names = "a str among {" + ", ".join(sorted(map(repr, (*self.extra, *self.registry)))) + "}"
+        return names if self.kind is None else f"{names} or an instance of {self.kind.__qualname__!r}"
+
+
+class ActivationChoice(Registered):
+    """One activation for all hidden layers, or a list or tuple with one for each."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        if isinstance(val, (list, tuple)):
+            return all(super(ActivationChoice, self).is_satisfied_by(each) for each in val)
+        return super().is_satisfied_by(val)
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, or a list with one of these for each hidden layer"

@@ -1,0 +1,129 @@
+"""What a fit says: warnings that point at the caller's line, the verbose output, and scikit-learn's callbacks."""
+
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+
+from skmlp.training.trainer import Result, Row
+
+__all__ = ["EpochTasks", "print_epoch", "warn_about", "warn_caller"]
+
+_OWN_PACKAGES = ("skmlp.", "sklearn.")
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Warn at the first line outside skmlp and scikit-learn on the call stack."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_OWN_PACKAGES):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def warn_about(result: Result, *, solver: str, max_iter: int, max_fun: int) -> None:
+    """Turn the reason why training ended into the warning scikit-learn's users know."""
+    if result.reason == "interrupted":
+        warn_caller("Training interrupted by user.", UserWarning)
+    elif result.reason == "non_finite":
+        warn_caller(
+            f"Training diverged and was stopped: {result.detail}. The weights of the best epoch so far are kept. "
+            "Lower learning_rate_init, or scale the input data, for example with a StandardScaler.",
+            ConvergenceWarning,
+        )
+    elif result.reason == "max_iter" and solver != "lbfgs":
+        warn_caller(
+            f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet.",
+            ConvergenceWarning,
+        )
+    elif result.reason in ("max_iter", "max_fun"):
+        limit = f"max_iter={max_iter}" if result.reason == "max_iter" else f"max_fun={max_fun}"
+        warn_caller(
+            f"lbfgs failed to converge after {result.n_epochs} iteration(s): {result.detail}. "
+            f"Increase {limit}, or scale the data.",
+            ConvergenceWarning,
+        )
+    elif result.reason == "failed":
+        warn_caller(
+            f"lbfgs stopped after {result.n_epochs} iteration(s) without having converged: {result.detail}. "
+            'Scale the data, or use solver="adam".',
+            ConvergenceWarning,
+        )
+
+
+def print_epoch(n_iter: int, row: Row) -> None:
+    """Print an epoch the way scikit-learn's MLP does."""
+    print(f"Iteration {n_iter}, loss = {row['loss']:.8f}")
+    if "validation_score" in row:
+        print(f"Validation score: {row['validation_score']:f}")
+
+
+class EpochTasks:
+    """A fit in terms of ``sklearn.callback``: one task "fit" with a subtask "epoch" for each epoch.
+
+    Without callbacks nothing happens. A callback that raises costs a warning, never the fit.
+
+    Parameters
+    ----------
+    estimator : estimator with callback support
+    X, y, sample_weight : object
+        What the user passed to fit.
+    snapshot : callable
+        Returns the attributes that make a copy of the estimator ready to predict.
+    """
+
+    def __init__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any, snapshot: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.estimator = estimator
+        self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self.active = bool(getattr(estimator, "_skl_callbacks", ()))
+        self.epoch: Any = None
+        self.arguments = {
+            "estimator": estimator,
+            "X": X,
+            "y": y,
+            "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
+            "reconstruction_attributes": snapshot,
+        }
+
+    def begin(self) -> None:
+        """Announce the fit and its first epoch."""
+        self._call(self.context, "call_on_fit_task_begin", ready=False)
+        self._begin_epoch()
+
+    def end_epoch(self, *, is_last: bool) -> bool:
+        """Announce the end of an epoch; True when a callback asks to stop."""
+        if not self.active:
+            return False
+        stop = self._call(self.epoch, "call_on_fit_task_end")
+        self.epoch = None
+        if not (stop or is_last):
+            self._begin_epoch()
+        return stop
+
+    def end(self) -> None:
+        """Announce the end of the fit, and of an epoch that was begun and never ran."""
+        if self.epoch is not None:
+            self._call(self.epoch, "call_on_fit_task_end", ready=False)
+        self._call(self.context, "call_on_fit_task_end")
+
+    def _begin_epoch(self) -> None:
+        if self.active:
+            self.epoch = self.context.subcontext(task_name="epoch")
+            self._call(self.epoch, "call_on_fit_task_begin", ready=False)
+
+    def _call(self, context: Any, hook: str, *, ready: bool = True) -> bool:
+        if not self.active:
+            return False
+        arguments = self.arguments if ready else {**self.arguments, "reconstruction_attributes": None}
+        try:
+            return bool(getattr(context, hook)(**arguments))
+        except Exception as error:
+            warn_caller(
+                f"A callback failed in {hook.removeprefix('call_')} with {type(error).__name__}: {error}. "
+                "The fit goes on without what it would have recorded there.",
+                RuntimeWarning,
+            )
+            return False

@@ -1,0 +1,1 @@
+"""Pure mathematics: arrays in, arrays out. Layers, activations, losses, initial weights, gradients."""

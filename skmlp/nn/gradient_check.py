@@ -1,0 +1,133 @@
+r"""Check a gradient against central differences.
+
+A hand-derived gradient is easy to get almost right. For any function with value f and gradient g,
+
+.. math:: \frac{f(x + \epsilon v) - f(x - \epsilon v)}{2 \epsilon} = g(x) \cdot v + O(\epsilon^2),
+
+so comparing both sides finds a wrong sign, factor or index at once.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+
+__all__ = ["GradientCheck", "check_gradient", "numerical_gradient"]
+
+ValueAndGradient = Callable[[FloatArray], tuple[float, FloatArray]]
+
+
+class GradientCheck(NamedTuple):
+    """The result of :func:`check_gradient`."""
+
+    error: float
+    analytic: FloatArray
+    numeric: FloatArray
+
+
+def numerical_gradient(f: Callable[[FloatArray], float], x: FloatArray, *, epsilon: float = 1e-6) -> FloatArray:
+    """Return the gradient of `f` at `x` by central differences, one coordinate at a time.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(x) -> float``.
+    x : ndarray of shape (n,)
+        Converted to float64: differences of float32 values are mostly rounding.
+    epsilon : float, default=1e-6
+        Half the distance of the two points.
+
+    Returns
+    -------
+    gradient : ndarray of shape (n,), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp.nn.gradient_check import numerical_gradient
+    >>> numerical_gradient(lambda x: float(x @ x), np.array([1.0, -3.0])).round(6)
+    array([ 2., -6.])
+    """
+    x = np.array(x, dtype=np.float64)
+    gradient = np.empty_like(x)
+    for index in range(x.size):
+        kept = x[index]
+        x[index] = kept + epsilon
+        above = f(x)
+        x[index] = kept - epsilon
+        below = f(x)
+        x[index] = kept
+        gradient[index] = (above - below) / (2.0 * epsilon)
+    return gradient
+
+
+def check_gradient(
+    value_and_gradient: ValueAndGradient,
+    x: FloatArray,
+    *,
+    tolerance: float = 1e-6,
+    epsilon: float = 1e-6,
+    n_directions: int | None = None,
+    seed: int = 0,
+) -> GradientCheck:
+    """Compare a gradient with central differences and raise when they disagree.
+
+    Parameters
+    ----------
+    value_and_gradient : callable
+        ``value_and_gradient(x) -> (value, gradient)``, for a float64 vector of any length.
+    x : ndarray of shape (n,)
+        The point to check at. Away from kinks: at a kink of relu both sides are right and differ.
+    tolerance : float, default=1e-6
+        The largest norm of the difference allowed, relative to the larger of both norms.
+    epsilon : float, default=1e-6
+        Half the distance of the two points that are compared.
+    n_directions : int, optional
+        Check along that many random directions instead of every coordinate: two evaluations each, whatever n.
+    seed : int, default=0
+        For the directions.
+
+    Returns
+    -------
+    result : GradientCheck
+        ``error``, and both gradients (or directional derivatives).
+
+    Raises
+    ------
+    AssertionError
+        When the error exceeds `tolerance`; names the worst entry with both values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp.nn.gradient_check import check_gradient
+    >>> check_gradient(lambda x: (float(np.sin(x).sum()), np.cos(x)), np.array([0.3, 2.0])).error < 1e-9
+    True
+    """
+    x = np.array(x, dtype=np.float64)
+    gradient = np.array(value_and_gradient(x)[1], dtype=np.float64)
+    if n_directions is None:
+        analytic = gradient
+        numeric = numerical_gradient(lambda point: value_and_gradient(point)[0], x, epsilon=epsilon)
+    else:
+        directions = np.random.default_rng(seed).standard_normal((n_directions, x.size))
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        analytic = directions @ gradient
+        numeric = np.array(
+            [
+                (value_and_gradient(x + epsilon * v)[0] - value_and_gradient(x - epsilon * v)[0]) / (2.0 * epsilon)
+                for v in directions
+            ]
+        )
+    difference = np.abs(analytic - numeric)
+    scale = max(float(np.linalg.norm(analytic)), float(np.linalg.norm(numeric)), np.finfo(np.float64).tiny)
+    error = float(np.linalg.norm(difference)) / scale
+    if not error <= tolerance:
+        worst = int(np.argmax(difference))
+        raise AssertionError(
+            f"Gradient check failed: relative error {error:.3g} exceeds {tolerance:.3g}. Worst entry {worst}: "
+            f"analytic {analytic[worst]:.9g}, numeric {numeric[worst]:.9g}."
+        )
+    return GradientCheck(error, analytic, numeric)

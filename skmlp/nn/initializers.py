@@ -1,0 +1,124 @@
+r"""Initial weights: how large random weights must be for signals and gradients to keep their size over depth.
+
+A layer :math:`z = a W` with independent weights of variance :math:`v` multiplies the signal's variance by
+:math:`n_{in} v` on the way forward and the gradient's by :math:`n_{out} v` on the way back. Glorot keeps the
+average of both at 1, LeCun the forward one; He doubles it, because relu halves it. Equal weights would get equal
+gradients and stay equal for ever, which is why weights are random at all.
+
+An initializer is any callable ``(rng, n_in, n_out, dtype) -> array of shape (n_in, n_out)``. To add one by name,
+put it into :data:`INITIALIZERS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skmlp._configurable import Configurable
+from skmlp._typing import FloatArray
+
+__all__ = ["INITIALIZERS", "Constant", "Initializer", "Orthogonal", "VarianceScaling"]
+
+Initializer = Callable[[np.random.Generator, int, int, DTypeLike], FloatArray]
+
+
+@dataclass
+class VarianceScaling(Configurable):
+    """Independent weights of mean 0 and variance ``scale / n``.
+
+    Parameters
+    ----------
+    scale : float, default=1.0
+        The variance times n, positive.
+    mode : {"fan_in", "fan_out", "fan_avg"}, default="fan_avg"
+        What n is: the layer's inputs, its outputs, or the average of both.
+    distribution : {"uniform", "normal"}, default="uniform"
+        Uniform within ``sqrt(3 scale / n)`` of zero, or normal.
+
+    References
+    ----------
+    Glorot and Bengio (2010), AISTATS; He, Zhang, Ren and Sun (2015), arXiv 1502.01852;
+    LeCun, Bottou, Orr and Mueller (1998), "Efficient BackProp".
+    """
+
+    scale: float = 1.0
+    mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_avg"
+    distribution: Literal["uniform", "normal"] = "uniform"
+
+    def __post_init__(self) -> None:
+        self._check_range("scale", 0.0, low_open=True)
+        for name, options in (("mode", _FANS), ("distribution", ("uniform", "normal"))):
+            if getattr(self, name) not in options:
+                raise ValueError(
+                    f"The {name!r} parameter of VarianceScaling must be a str among {sorted(options)}. "
+                    f"Got {getattr(self, name)!r} instead."
+                )
+
+    def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
+        std = np.sqrt(self.scale / _FANS[self.mode](n_in, n_out))
+        # Drawn in float64 whatever the dtype, so that a float32 and a float64 network start equal.
+        if self.distribution == "normal":
+            weights = std * rng.standard_normal((n_in, n_out))
+        else:
+            weights = rng.uniform(-np.sqrt(3.0) * std, np.sqrt(3.0) * std, (n_in, n_out))
+        return weights.astype(dtype, copy=False)
+
+
+_FANS: dict[str, Callable[[int, int], float]] = {
+    "fan_in": lambda n_in, n_out: n_in,
+    "fan_out": lambda n_in, n_out: n_out,
+    "fan_avg": lambda n_in, n_out: (n_in + n_out) / 2.0,
+}
+
+
+@dataclass
+class Orthogonal(Configurable):
+    """A random matrix with orthonormal rows or columns (whichever are fewer), times `gain`.
+
+    It keeps the length of every signal exactly, not only on average.
+
+    Parameters
+    ----------
+    gain : float, default=1.0
+        Positive.
+
+    References
+    ----------
+    Saxe, McClelland and Ganguli (2014), arXiv 1312.6120.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check_range("gain", 0.0, low_open=True)
+
+    def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
+        tall = rng.standard_normal((max(n_in, n_out), min(n_in, n_out)))
+        q, r = np.linalg.qr(tall)
+        q *= np.sign(np.diag(r))  # makes the distribution uniform over orthogonal matrices
+        weights = self.gain * (q if n_in >= n_out else q.T)
+        return np.ascontiguousarray(weights, dtype=dtype)
+
+
+@dataclass
+class Constant(Configurable):
+    """Every weight the same `value`: right for biases, and for showing what symmetry does to weights."""
+
+    value: float = 0.0
+
+    def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
+        return np.full((n_in, n_out), self.value, dtype=dtype)
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    "glorot_uniform": VarianceScaling(1.0, "fan_avg", "uniform"),
+    "glorot_normal": VarianceScaling(1.0, "fan_avg", "normal"),
+    "he_uniform": VarianceScaling(2.0, "fan_in", "uniform"),
+    "he_normal": VarianceScaling(2.0, "fan_in", "normal"),
+    "lecun_uniform": VarianceScaling(1.0, "fan_in", "uniform"),
+    "lecun_normal": VarianceScaling(1.0, "fan_in", "normal"),
+    "orthogonal": Orthogonal(),
+    "zeros": Constant(0.0),
+}

@@ -1,0 +1,52 @@
+"""The layer that applies an activation to every element."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skmlp._typing import FloatArray
+from skmlp.nn.activations import Activation
+from skmlp.nn.layers.base import Layer
+
+__all__ = ["ActivationLayer"]
+
+
+@dataclass(frozen=True)
+class ActivationLayer(Layer):
+    r"""Elementwise :math:`a = \sigma(z)`; backwards :math:`\partial L/\partial z = \partial L/\partial a \odot \sigma'(z)`."""
+
+    n_out: int
+    activation: Activation
+
+    @property
+    def n_in(self) -> int:  # type: ignore[override]
+        return self.n_out
+
+    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
+        derivative = np.empty((n_samples, self.n_out), dtype)
+        a = np.empty((n_samples, 0 if self.activation.in_place else self.n_out), dtype)
+        return derivative, a
+
+    def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
+        out: FloatArray = x if self.activation.in_place else memory[1]
+        self.activation.forward(x, out)
+        return out
+
+    def backward(
+        self,
+        params: Mapping[str, FloatArray],
+        grads: Mapping[str, FloatArray],
+        x: Any,
+        output: FloatArray,
+        delta: FloatArray,
+        memory: tuple[FloatArray, ...],
+        *,
+        is_first: bool,
+    ) -> FloatArray:
+        derivative = memory[0]
+        self.activation.derivative(x, output, derivative)
+        delta *= derivative
+        return delta

@@ -1,0 +1,199 @@
+r"""A network is a sequence of layers: forward and backward through preallocated memory.
+
+Forward, with :math:`a_0 = X`: :math:`z_l = a_{l-1} W_l + b_l`, :math:`a_l = \sigma_l(z_l)`.
+Backward, from :math:`\delta_L = \partial L/\partial z_L` that the loss gives:
+
+.. math::
+    \delta_l = (\delta_{l+1} W_{l+1}^T) \odot \sigma_l'(z_l), \qquad
+    \frac{\partial L}{\partial W_l} = a_{l-1}^T \delta_l, \qquad
+    \frac{\partial L}{\partial b_l} = 1^T \delta_l .
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skmlp._typing import FloatArray
+from skmlp.nn.activations import Activation
+from skmlp.nn.initializers import INITIALIZERS, Initializer
+from skmlp.nn.layers import ActivationLayer, Dense, Layer
+from skmlp.nn.parameters import Parameters
+
+__all__ = ["Network", "Workspace", "initialize", "multilayer_perceptron"]
+
+# Rows that predict() pushes through at once: few enough for the activations to stay in the cache.
+PREDICT_ROWS = 1024
+
+
+class Network:
+    """A sequence of layers whose sizes fit together.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        At least one; each takes what the one before gives.
+    """
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        for before, after in pairwise(layers):
+            if before.n_out != after.n_in:
+                raise ValueError(f"{after} takes {after.n_in} inputs, but {before} gives {before.n_out}.")
+        self.layers = tuple(layers)
+        self.n_in = layers[0].n_in
+        self.n_out = layers[-1].n_out
+
+    def parameters(self, vector: FloatArray | None = None, dtype: DTypeLike = np.float32) -> Parameters:
+        """Return views for all layers over `vector`, or over new zeros of `dtype`."""
+        return Parameters([layer.shapes for layer in self.layers], vector, dtype)
+
+    def workspace(self, n_samples: int, dtype: DTypeLike) -> "Workspace":
+        """Return the memory for passes of at most `n_samples` rows."""
+        return Workspace(self, n_samples, dtype)
+
+    def forward(self, params: Parameters, X: Any, workspace: "Workspace") -> list[Any]:
+        """Push `X` through all layers.
+
+        Parameters
+        ----------
+        params : Parameters
+        X : ndarray or CSR matrix of shape (n_samples, n_in)
+        workspace : Workspace
+            Holds the results until the next pass.
+
+        Returns
+        -------
+        activations : list
+            `X`, then the output of every layer; the last is `raw`, of shape (n_samples, n_out). The output of a
+            dense layer is overwritten when the activation after it works in place.
+        """
+        activations = [X]
+        for layer, views, memory in zip(self.layers, params.layers, workspace.rows(X.shape[0]), strict=True):
+            activations.append(layer.forward(views, activations[-1], memory))
+        return activations
+
+    def backward(
+        self,
+        params: Parameters,
+        activations: Sequence[Any],
+        delta: FloatArray,
+        workspace: "Workspace",
+        grad: Parameters,
+    ) -> None:
+        """Push the error signal back through all layers and write every gradient into `grad`.
+
+        Parameters
+        ----------
+        params : Parameters
+        activations : list
+            What :meth:`forward` returned for the same `params` and `workspace`.
+        delta : ndarray of shape (n_samples, n_out)
+            ``dL/d raw``. Overwritten.
+        workspace : Workspace
+        grad : Parameters
+            Receives ``dL/d params``.
+        """
+        memories = workspace.rows(delta.shape[0])
+        for index in range(len(self.layers) - 1, -1, -1):
+            delta = self.layers[index].backward(
+                params.layers[index],
+                grad.layers[index],
+                activations[index],
+                activations[index + 1],
+                delta,
+                memories[index],
+                is_first=index == 0,
+            )
+
+    def predict(self, params: Parameters, X: Any) -> FloatArray:
+        """Return `raw` of shape (n_samples, n_out), a block of rows at a time so that memory stays bounded."""
+        n_samples, dtype = X.shape[0], params.vector.dtype
+        workspace = self.workspace(min(n_samples, PREDICT_ROWS), dtype)
+        if n_samples <= PREDICT_ROWS:
+            whole: FloatArray = self.forward(params, X, workspace)[-1]
+            return whole
+        raw = np.empty((n_samples, self.n_out), dtype)
+        for start in range(0, n_samples, PREDICT_ROWS):
+            block = slice(start, start + PREDICT_ROWS)
+            raw[block] = self.forward(params, X[block], workspace)[-1]
+        return raw
+
+
+class Workspace:
+    """Every array that passes of at most `n_samples` rows write to.
+
+    It belongs to one thread and holds the results of the last pass.
+    """
+
+    def __init__(self, network: Network, n_samples: int, dtype: DTypeLike) -> None:
+        self.n_samples = n_samples
+        self.raw_delta = np.empty((n_samples, network.n_out), dtype)
+        self._memories = [
+            layer.allocate(n_samples, dtype, is_first=index == 0) for index, layer in enumerate(network.layers)
+        ]
+        self._views = {n_samples: self._memories}
+
+    def rows(self, n_samples: int) -> list[tuple[FloatArray, ...]]:
+        """Return the layers' arrays cut to `n_samples` rows."""
+        views = self._views.get(n_samples)
+        if views is None:
+            # Besides the full batch only the last, smaller one of an epoch occurs.
+            views = [tuple(array[:n_samples] for array in memory) for memory in self._memories]
+            self._views = {self.n_samples: self._memories, n_samples: views}
+        return views
+
+
+def multilayer_perceptron(layer_sizes: Sequence[int], activations: Sequence[Activation]) -> Network:
+    """Build dense layers with activations between them; the last is linear, its link belongs to the loss.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        ``(n_features, *hidden_layer_sizes, n_outputs)``.
+    activations : sequence of Activation
+        One for each hidden layer.
+    """
+    layers: list[Layer] = []
+    for index, (n_in, n_out) in enumerate(pairwise(layer_sizes)):
+        layers.append(Dense(n_in, n_out))
+        if index < len(activations):
+            layers.append(ActivationLayer(n_out, activations[index]))
+    return Network(layers)
+
+
+def initialize(
+    network: Network,
+    params: Parameters,
+    rng: np.random.Generator,
+    weight_init: Initializer | str = "auto",
+    bias_init: Initializer | str = "zeros",
+) -> None:
+    """Draw initial values for every dense layer into `params`.
+
+    Parameters
+    ----------
+    network : Network
+    params : Parameters
+    rng : numpy.random.Generator
+    weight_init, bias_init : initializer or str
+        ``"auto"`` takes the initializer of the activation that follows the layer (He for relu and its relatives,
+        LeCun for selu, Glorot for the others and for the output layer). A bias is drawn as one row of a
+        (n_in, n_out) matrix.
+    """
+    for index, (layer, views) in enumerate(zip(network.layers, params.layers, strict=True)):
+        if not isinstance(layer, Dense):
+            continue
+        follower = network.layers[index + 1] if index + 1 < len(network.layers) else None
+        auto = follower.activation.initializer if isinstance(follower, ActivationLayer) else "glorot_uniform"
+        dtype = params.vector.dtype
+        for name, choice in (("weights", weight_init), ("biases", bias_init)):
+            draw = INITIALIZERS[auto if choice == "auto" else choice] if isinstance(choice, str) else choice
+            values = np.asarray(draw(rng, layer.n_in, layer.n_out, dtype))
+            if values.shape != (layer.n_in, layer.n_out) or not np.isfinite(values).all():
+                raise ValueError(
+                    f"The initializer {draw!r} must return finite values of shape {(layer.n_in, layer.n_out)}; "
+                    f"it returned shape {values.shape}."
+                )
+            views[name][...] = values if name == "weights" else values[0]

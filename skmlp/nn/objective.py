@@ -1,0 +1,126 @@
+r"""What training minimises: the mean loss of a network on a batch, plus a penalty on its weights.
+
+.. math::
+    J = \frac{1}{\sum_i s_i} \Bigl( \sum_i s_i \, \ell(y_i, raw_i) + \frac{\alpha}{2} \sum_l \lVert W_l \rVert^2 \Bigr)
+
+with sample weights :math:`s_i` (1 by default). The gradient is exactly the gradient of this number. Training, L-BFGS,
+``loss_and_gradients`` and the gradient check all evaluate this one function.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skmlp._typing import AnyArray, FloatArray
+from skmlp.nn.losses import Loss
+from skmlp.nn.network import Network, Workspace
+from skmlp.nn.parameters import Parameters
+
+__all__ = ["Objective", "ObjectiveWorkspace", "Value"]
+
+
+class Value(NamedTuple):
+    """The objective in its two parts."""
+
+    loss: float
+    penalty: float
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Mean loss and L2 penalty over a network.
+
+    Parameters
+    ----------
+    network : Network
+    loss : Loss
+    alpha : float
+        Strength of the penalty, divided by the sum of the batch's sample weights as in scikit-learn: the smaller
+        the batch, the stronger a given `alpha`.
+    """
+
+    network: Network
+    loss: Loss
+    alpha: float = 0.0
+
+    def workspace(self, n_samples: int, dtype: DTypeLike) -> "ObjectiveWorkspace":
+        """Return the memory for batches of at most `n_samples` rows."""
+        return ObjectiveWorkspace(self.network, n_samples, dtype)
+
+    def value_and_gradient(
+        self,
+        params: Parameters,
+        X: Any,
+        y: AnyArray,
+        sample_weight: FloatArray | None,
+        workspace: "ObjectiveWorkspace",
+        grad: Parameters,
+    ) -> Value:
+        """Return the objective on a batch and write its gradient into `grad`.
+
+        Parameters
+        ----------
+        params : Parameters
+        X : ndarray or CSR matrix of shape (n_samples, n_features)
+        y : ndarray of shape (n_samples, n_outputs) or (n_samples,)
+            What the loss takes.
+        sample_weight : ndarray of shape (n_samples,) or None
+            Non-negative, with a positive sum.
+        workspace : ObjectiveWorkspace
+        grad : Parameters
+            Every entry is overwritten.
+
+        Returns
+        -------
+        value : Value
+            Mean loss and penalty, as Python floats.
+        """
+        n_samples = X.shape[0]
+        activations = self.network.forward(params, X, workspace)
+        delta = workspace.raw_delta[:n_samples]
+        losses = self.loss.loss_and_gradient(y, activations[-1], delta)
+        if sample_weight is None:
+            total = float(n_samples)
+            loss = float(losses.sum(dtype=np.float64)) / total
+            delta *= 1.0 / total
+        else:
+            total = float(sample_weight.sum(dtype=np.float64))
+            shares = sample_weight / total
+            loss = float(np.dot(losses, shares))
+            delta *= shares[:, np.newaxis]
+        self.network.backward(params, activations, delta, workspace, grad)
+        return Value(loss, self._add_penalty(params, total, workspace, grad))
+
+    def _add_penalty(
+        self, params: Parameters, total: float, workspace: "ObjectiveWorkspace", grad: Parameters
+    ) -> float:
+        """Add ``alpha W / total`` to the gradient and return ``alpha ||W||^2 / (2 total)``."""
+        if self.alpha == 0.0:
+            return 0.0
+        weights = params.vector[: params.n_weights]
+        scaled = workspace.scratch(weights)
+        np.multiply(weights, self.alpha / total, out=scaled)
+        grad.vector[: params.n_weights] += scaled
+        return 0.5 * float(np.dot(weights, scaled))
+
+    def value(self, params: Parameters, X: Any, y: AnyArray, sample_weight: FloatArray | None = None) -> Value:
+        """Return the objective alone, in blocks of rows so that memory stays bounded."""
+        losses = self.loss.loss(y, self.network.predict(params, X))
+        total = float(losses.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64))
+        loss = float(losses.sum(dtype=np.float64) if sample_weight is None else np.dot(losses, sample_weight))
+        weights = params.vector[: params.n_weights]
+        return Value(loss / total, 0.5 * self.alpha * float(np.dot(weights, weights)) / total)
+
+
+class ObjectiveWorkspace(Workspace):
+    """A network's memory, plus one scratch vector for the penalty, made when first used."""
+
+    _scratch: FloatArray | None = None
+
+    def scratch(self, like: FloatArray) -> FloatArray:
+        """Return an array of the shape and dtype of `like`, the same one each time."""
+        if self._scratch is None or self._scratch.shape != like.shape:
+            self._scratch = np.empty_like(like)
+        return self._scratch

@@ -1,0 +1,62 @@
+"""Measures of parameters and gradients, per layer: pure functions on :class:`~skmlp.nn.parameters.Parameters`."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+from skmlp.nn.parameters import Parameters
+
+__all__ = ["global_norm", "layer_norms", "non_finite_place"]
+
+
+def global_norm(vector: FloatArray) -> float:
+    """Return the Euclidean norm; infinite or NaN exactly when an entry is."""
+    squared = float(np.dot(vector, vector))
+    if math.isfinite(squared):
+        return math.sqrt(squared)
+    largest = float(np.abs(vector).max())
+    if not math.isfinite(largest):
+        return largest
+    # Only the squares overflowed.
+    return largest * float(np.linalg.norm((vector / largest).astype(np.float64)))
+
+
+def layer_norms(params: Parameters) -> list[float]:
+    """Return the Euclidean norm of each dense layer's weights (or of their gradient), from input to output.
+
+    Computed in float64, so that the tiny gradients of a vanishing network do not round to zero.
+    """
+    return [float(np.linalg.norm(weights.astype(np.float64))) for weights in params.weights]
+
+
+def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Parameters) -> str:
+    """Say in words where the first infinite or NaN value of a pass arose.
+
+    Parameters
+    ----------
+    params, grad : Parameters
+    activations : list
+        What ``Network.forward`` returned.
+
+    Returns
+    -------
+    place : str
+        For example ``"the output of layer 2 of 3"``; layers are dense layers counted from 1, the last one being
+        the output layer.
+    """
+    n_layers = len(params.weights)
+    number = 0
+    for views, output in zip(params.layers, activations[1:], strict=True):
+        number += "weights" in views
+        for name, values in views.items():
+            if not np.isfinite(values).all():
+                return f"the {name} of layer {number} of {n_layers}"
+        if not np.isfinite(output).all():
+            return f"the output of layer {number} of {n_layers}"
+    for number, weights in reversed(list(enumerate(grad.weights, start=1))):
+        if not np.isfinite(weights).all():
+            return f"the gradient of layer {number} of {n_layers}"
+    return "the loss"

@@ -1,0 +1,106 @@
+"""L-BFGS on any function with a gradient, through SciPy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+
+__all__ = ["LBFGSResult", "minimize_lbfgs"]
+
+
+@dataclass(frozen=True)
+class LBFGSResult:
+    """Where the minimisation ended, and why.
+
+    Attributes
+    ----------
+    params : ndarray of shape (n_parameters,), float64
+    value : float
+    n_iter : int
+        Iterations done.
+    reason : {"converged", "max_iter", "max_fun", "stopped", "failed"}
+        ``"stopped"``: `on_iteration` returned True. ``"failed"``: the line search found no lower point.
+    message : str
+        SciPy's own words.
+    """
+
+    params: FloatArray
+    value: float
+    n_iter: int
+    reason: str
+    message: str
+
+
+def minimize_lbfgs(
+    value_and_gradient: Callable[[FloatArray], tuple[float, FloatArray]],
+    params: FloatArray,
+    *,
+    max_iter: int = 200,
+    max_fun: int = 15_000,
+    tol: float = 1e-4,
+    on_iteration: Callable[[FloatArray, float], bool] | None = None,
+) -> LBFGSResult:
+    """Minimise a smooth function of a flat vector by limited-memory BFGS, in float64.
+
+    Parameters
+    ----------
+    value_and_gradient : callable
+        ``value_and_gradient(x) -> (value, gradient)``, consistent with each other. The gradient may be a buffer
+        that is reused: it is copied.
+    params : ndarray of shape (n_parameters,)
+        Where to start. Kept.
+    max_iter, max_fun : int, default=200, 15000
+        Limits on iterations and on evaluations.
+    tol : float, default=1e-4
+        Converged when no entry of the gradient is larger, or when the value hardly changes any more.
+    on_iteration : callable, optional
+        ``on_iteration(params, value)`` after every iteration; True ends the minimisation there.
+
+    Returns
+    -------
+    result : LBFGSResult
+
+    References
+    ----------
+    Zhu, Byrd, Lu and Nocedal (1997), algorithm 778 (L-BFGS-B).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp.optim import minimize_lbfgs
+    >>> minimize_lbfgs(lambda x: (float(x @ x), 2 * x), np.array([3.0, -4.0])).reason
+    'converged'
+    """
+    from scipy.optimize import OptimizeResult, minimize  # slow to import, and only this solver needs it
+
+    stopped = False
+
+    def callback(intermediate_result: OptimizeResult) -> None:
+        nonlocal stopped
+        if on_iteration is not None and on_iteration(intermediate_result.x, float(intermediate_result.fun)):
+            stopped = True
+            raise StopIteration
+
+    def copied(x: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = value_and_gradient(x)
+        return value, np.array(gradient, dtype=np.float64)
+
+    found = minimize(
+        copied,
+        np.array(params, dtype=np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        callback=callback,
+        options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
+    )
+    if stopped:
+        reason = "stopped"
+    elif found.status == 0:
+        reason = "converged"
+    elif found.status == 1:
+        reason = "max_iter" if found.nit >= max_iter else "max_fun"
+    else:
+        reason = "failed"
+    return LBFGSResult(found.x, float(found.fun), int(found.nit), reason, str(found.message))

@@ -1,0 +1,136 @@
+"""The order in which samples reach the network: shuffled mini-batches, gathered without allocating."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmlp._typing import AnyArray, FloatArray, IntArray
+
+__all__ = ["Batches", "Data", "merge_duplicates"]
+
+# Shuffled rows are gathered for several small batches at once, up to this many elements of X: one call for many
+# batches costs less than one for each, and the rows are still in the cache when their turn comes.
+GATHER_ELEMENTS = 32_768
+
+# The largest X (elements) in which merge_duplicates looks for duplicates: sorting must stay a trifle.
+MERGE_ELEMENTS = 1_000_000
+
+
+class Data(NamedTuple):
+    """Rows with their targets and weights.
+
+    Attributes
+    ----------
+    X : ndarray (C-ordered) or CSR matrix of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples, n_outputs) or (n_samples,)
+        As the loss takes it.
+    sample_weight : ndarray of shape (n_samples,) or None
+        In the dtype of X.
+    """
+
+    X: Any
+    y: AnyArray
+    sample_weight: FloatArray | None = None
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return int(self.X.shape[0])
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights, which are 1 by default."""
+        return float(self.n_samples if self.sample_weight is None else self.sample_weight.sum(dtype=np.float64))
+
+    def take(self, rows: IntArray) -> "Data":
+        """Return the given rows as a copy."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return Data(self.X[rows], self.y[rows], weight)
+
+
+class Batches:
+    """Cuts data into batches, in a new random order each epoch or in the given one.
+
+    Parameters
+    ----------
+    data : Data
+    batch_size : int
+        Rows a batch, at most the number of samples. The last batch of an epoch takes what is left.
+    shuffle : bool
+        Without it, and with one batch for all rows (whose order does not matter), nothing is copied.
+    """
+
+    def __init__(self, data: Data, batch_size: int, *, shuffle: bool) -> None:
+        self.data = data
+        self.batch_size = batch_size
+        self.shuffle = shuffle and batch_size < data.n_samples
+        self._buffer: Data | None = None
+        if self.shuffle and isinstance(data.X, np.ndarray):
+            per_gather = max(1, GATHER_ELEMENTS // (batch_size * max(1, data.X.shape[1])))
+            n_rows = min(per_gather * batch_size, data.n_samples)
+            self._buffer = Data(*(None if a is None else np.empty((n_rows, *a.shape[1:]), a.dtype) for a in data))
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[Data]:
+        """Yield the batches of one epoch; a batch is valid until the next one is asked for."""
+        if not self.shuffle:
+            yield from _cut(self.data, self.batch_size)
+            return
+        order = rng.permutation(self.data.n_samples)
+        if self._buffer is None:  # sparse
+            for start in range(0, order.size, self.batch_size):
+                yield self.data.take(order[start : start + self.batch_size])
+            return
+        n_buffer = self._buffer.n_samples
+        for start in range(0, order.size, n_buffer):
+            rows = order[start : start + n_buffer]
+            yield from _cut(_gather(self.data, rows, self._buffer), self.batch_size)
+
+
+def _cut(data: Data, batch_size: int) -> Iterator[Data]:
+    """Yield consecutive slices of `data`, as views where X is dense."""
+    X, y, weight = data
+    n_samples = data.n_samples
+    if batch_size >= n_samples:
+        yield data
+        return
+    for start in range(0, n_samples, batch_size):
+        rows = slice(start, start + batch_size)
+        yield Data(X[rows], y[rows], None if weight is None else weight[rows])
+
+
+def _gather(data: Data, rows: IntArray, buffer: Data) -> Data:
+    """Copy rows of `data` into `buffer` and return the part of it that was filled."""
+    filled = []
+    for source, target in zip(data, buffer, strict=True):
+        if source is None:
+            filled.append(None)
+            continue
+        part = target[: rows.size]
+        # "clip" makes take write straight into `out`; the indices are in range anyway.
+        source.take(rows, axis=0, out=part, mode="clip")
+        filled.append(part)
+    return Data(*filled)
+
+
+def merge_duplicates(data: Data) -> Data:
+    """Merge equal rows into one row with the sum of their weights, in sorted order; drop rows without weight.
+
+    With all rows in one batch, neither their order nor writing one row twice instead of giving it weight 2 changes
+    the objective. Merged, they do not change its rounding either, so the fit is the same bit for bit; and a row and
+    its duplicate cannot end up on both sides of a validation split. Large data are returned as they are.
+    """
+    X, y, weight = data
+    n_samples, n_features = X.shape
+    if n_samples * n_features > MERGE_ELEMENTS:
+        return data
+    dense = X if isinstance(X, np.ndarray) else X.toarray()
+    # + 0.0 turns -0.0 into 0.0, so that rows are equal as bytes exactly when they are equal as numbers.
+    table = np.column_stack([y.astype(np.float64), dense.astype(np.float64)]) + 0.0
+    keys = table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel()
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    counts = np.bincount(group, weights=weight)
+    rows = first[counts > 0.0]
+    counts = counts[counts > 0.0]
+    merged = counts.astype(X.dtype) if (counts != 1.0).any() else None
+    return Data(X[rows], y[rows], merged)

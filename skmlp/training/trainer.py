@@ -1,0 +1,363 @@
+"""The training loop: epochs, batches, steps. It knows objectives and solvers, and nothing of estimators."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from skmlp._typing import AnyArray, FloatArray
+from skmlp.nn.objective import Objective, ObjectiveWorkspace
+from skmlp.nn.parameters import Parameters
+from skmlp.nn.statistics import global_norm, non_finite_place
+from skmlp.optim.lbfgs import minimize_lbfgs
+from skmlp.optim.schedules import Schedule
+from skmlp.optim.solvers import Solver
+from skmlp.training.batches import Batches, Data
+from skmlp.training.stopping import Plateau
+
+__all__ = ["NonFiniteError", "Result", "Trainer", "TrainingState", "Validation", "run_lbfgs"]
+
+Row = dict[str, float]
+OnEpochEnd = Callable[[Row, bool], bool]
+StopReason = Literal["max_iter", "max_fun", "converged", "callback", "interrupted", "non_finite", "failed"]
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or gradient became infinite or NaN; the message names the place and the step."""
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes in training. A copy of it is a checkpoint: going on from it is as never having stopped.
+
+    Attributes
+    ----------
+    params : Parameters
+    solver_state : dict
+    rng : numpy.random.Generator
+        The stream of the shuffling.
+    learning_rate : float
+        Of the next epoch.
+    plateau : Plateau
+    samples_seen : int
+    """
+
+    params: Parameters
+    solver_state: dict[str, Any]
+    rng: np.random.Generator
+    learning_rate: float
+    plateau: Plateau
+    samples_seen: int = 0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out data, with the score to judge predictions by (higher is better)."""
+
+    data: Data
+    score: Callable[[AnyArray, FloatArray, FloatArray | None], float]
+
+    def evaluate(self, objective: Objective, params: Parameters) -> tuple[float, float]:
+        """Return the mean loss without penalty, and the score, from one forward pass."""
+        X, y, weight = self.data
+        raw = objective.network.predict(params, X)
+        losses = objective.loss.loss(y, raw)
+        loss = losses.sum(dtype=np.float64) if weight is None else np.dot(losses, weight)
+        return float(loss) / self.data.total_weight, float(self.score(y, raw, weight))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Why training ended.
+
+    Attributes
+    ----------
+    reason : str
+        ``"max_iter"``, ``"max_fun"``, ``"converged"``, ``"callback"``, ``"interrupted"``, ``"non_finite"`` or
+        ``"failed"``.
+    n_epochs : int
+        Epochs done.
+    detail : str
+        More in words, for ``"non_finite"`` and ``"failed"``.
+    """
+
+    reason: StopReason
+    n_epochs: int
+    detail: str = ""
+
+
+@dataclass
+class _Best:
+    """The parameters of the best epoch so far: lowest training loss, or highest validation score."""
+
+    value: float = math.inf
+    vector: FloatArray | None = field(default=None, repr=False)
+
+    def offer(self, value: float, vector: FloatArray) -> None:
+        if value < self.value:
+            self.value = value
+            if self.vector is None:
+                self.vector = vector.copy()
+            else:
+                self.vector[...] = vector
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Mini-batch gradient descent with any solver.
+
+    Parameters
+    ----------
+    objective : Objective
+    solver : Solver
+    schedule : Schedule
+    learning_rate_init : float
+    batch_size : int
+    shuffle : bool
+    """
+
+    objective: Objective
+    solver: Solver
+    schedule: Schedule
+    learning_rate_init: float
+    batch_size: int
+    shuffle: bool
+
+    def run(
+        self,
+        state: TrainingState,
+        data: Data,
+        *,
+        max_epochs: int,
+        validation: Validation | None = None,
+        keep_start: bool = False,
+        on_epoch_end: OnEpochEnd | None = None,
+        buffers: "Buffers | None" = None,
+        samples_per_epoch: int | None = None,
+    ) -> Result:
+        """Train from `state`, which is changed in place.
+
+        Parameters
+        ----------
+        state : TrainingState
+        data : Data
+        max_epochs : int
+        validation : Validation, optional
+            Ends the training by its score instead of the training loss, and leaves the best epoch's parameters.
+        keep_start : bool, default=False
+            Treat the parameters in `state` as good ones to fall back on: what an earlier training left.
+        on_epoch_end : callable, optional
+            ``on_epoch_end(row, is_last)`` receives the epoch's row of the history, and whether training ends with
+            it anyway; True ends the training.
+        buffers : Buffers, optional
+            Memory of an earlier call on the same objective.
+        samples_per_epoch : int, optional
+            What an epoch adds to ``state.samples_seen``, when duplicates in `data` were merged.
+
+        Returns
+        -------
+        result : Result
+
+        Raises
+        ------
+        NonFiniteError
+            When a loss or gradient is infinite or NaN before there were good parameters to keep.
+        """
+        batches = Batches(data, min(self.batch_size, data.n_samples), shuffle=self.shuffle)
+        buffers = buffers or Buffers(self.objective, state.params, batches.batch_size)
+        best = _Best()
+        if keep_start:
+            best.vector = state.params.vector.copy()
+            if validation is not None:
+                best.value = -validation.evaluate(self.objective, state.params)[1]
+                state.plateau.best = min(state.plateau.best, best.value)
+
+        # Overflow shows as a non-finite loss or gradient in the very step, and is reported there.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for epoch in range(1, max_epochs + 1):
+                started = perf_counter()
+                try:
+                    row = self._run_epoch(state, batches, buffers)
+                except KeyboardInterrupt:
+                    return self._finish(state, best, Result("interrupted", epoch - 1), validation is not None)
+                except NonFiniteError as event:
+                    if best.vector is None:
+                        raise
+                    self._report_lost_epoch(on_epoch_end, state, validation, perf_counter() - started)
+                    state.params.vector[...] = best.vector
+                    state.solver_state = self.solver.init(state.params.vector, state.params.n_weights)
+                    return Result("non_finite", epoch, f"{event} in epoch {epoch}")
+
+                state.samples_seen += samples_per_epoch or data.n_samples
+                if validation is None:
+                    monitored = row["loss"]
+                else:
+                    row["validation_loss"], row["validation_score"] = validation.evaluate(self.objective, state.params)
+                    monitored = -row["validation_score"]
+                best.offer(monitored, state.params.vector)
+                exhausted = state.plateau.update(monitored)
+                state.learning_rate = self.schedule.after_epoch(
+                    self.learning_rate_init, state.learning_rate, state.samples_seen
+                )
+                if exhausted:
+                    next_rate = self.schedule.on_plateau(state.learning_rate)
+                    exhausted = next_rate is None
+                    if next_rate is not None:
+                        state.learning_rate = next_rate
+                        state.plateau.count = 0
+                row["seconds"] = perf_counter() - started
+                if on_epoch_end is not None and on_epoch_end(row, exhausted or epoch == max_epochs):
+                    return self._finish(state, best, Result("callback", epoch), validation is not None)
+                if exhausted:
+                    return self._finish(state, best, Result("converged", epoch), validation is not None)
+        return self._finish(state, best, Result("max_iter", max_epochs), validation is not None)
+
+    def _run_epoch(self, state: TrainingState, batches: Batches, buffers: "Buffers") -> Row:
+        """Do one pass over the batches; return the means over the epoch, weighted by the batches' weights."""
+        params, grad, workspace = state.params, buffers.grad, buffers.workspace
+        value_and_gradient, update = self.objective.value_and_gradient, self.solver.update
+        loss_sum = penalty_sum = weight_sum = norm_sum = 0.0
+        n_steps = 0
+        for X, y, weight in batches.epoch(state.rng):
+            batch_weight = float(X.shape[0] if weight is None else weight.sum(dtype=np.float64))
+            if batch_weight == 0.0:
+                continue  # nobody in this batch counts; its mean loss is undefined
+            loss, penalty = value_and_gradient(params, X, y, weight, workspace, grad)
+            norm = global_norm(grad.vector)
+            if not math.isfinite(loss + norm):
+                activations = self.objective.network.forward(params, X, workspace)
+                place = non_finite_place(params, activations, grad)
+                raise NonFiniteError(f"{place} became infinite or NaN at step {n_steps + 1}")
+            update(params.vector, grad.vector, state.solver_state, state.learning_rate)
+            loss_sum += batch_weight * loss
+            penalty_sum += batch_weight * penalty
+            weight_sum += batch_weight
+            norm_sum += norm
+            n_steps += 1
+        train_loss, mean_penalty = loss_sum / weight_sum, penalty_sum / weight_sum
+        return {
+            "loss": train_loss + mean_penalty,
+            "train_loss": train_loss,
+            "penalty": mean_penalty,
+            "learning_rate": state.learning_rate,
+            "gradient_norm": norm_sum / n_steps,
+        }
+
+    def _finish(self, state: TrainingState, best: _Best, result: Result, restore_best: bool) -> Result:
+        if restore_best and best.vector is not None:
+            state.params.vector[...] = best.vector
+        return result
+
+    @staticmethod
+    def _report_lost_epoch(
+        on_epoch_end: OnEpochEnd | None, state: TrainingState, validation: Validation | None, seconds: float
+    ) -> None:
+        """Record the epoch that ended in a non-finite value: its numbers are NaN."""
+        if on_epoch_end is None:
+            return
+        row = dict.fromkeys(("loss", "train_loss", "penalty", "gradient_norm"), math.nan)
+        if validation is not None:
+            row |= dict.fromkeys(("validation_loss", "validation_score"), math.nan)
+        on_epoch_end({**row, "learning_rate": state.learning_rate, "seconds": seconds}, True)
+
+
+class Buffers:
+    """The gradient and the workspace of a training, to be used again by the next one on the same network."""
+
+    def __init__(self, objective: Objective, params: Parameters, n_samples: int) -> None:
+        self.grad = params.like()
+        self.workspace: ObjectiveWorkspace = objective.workspace(n_samples, params.vector.dtype)
+
+
+def run_lbfgs(
+    objective: Objective,
+    params: Parameters,
+    data: Data,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    on_epoch_end: OnEpochEnd | None = None,
+) -> Result:
+    """Train by L-BFGS on all data at once; an iteration counts as an epoch.
+
+    Parameters
+    ----------
+    objective : Objective
+    params : Parameters, float64
+        Changed in place; after an interruption it holds the last iteration's values.
+    data : Data
+    max_iter, max_fun : int
+        Limits on iterations and evaluations.
+    tol : float
+        On the largest entry of the gradient.
+    on_epoch_end : callable, optional
+        As for :class:`Trainer`.
+
+    Raises
+    ------
+    NonFiniteError
+        When the loss is infinite or NaN at the start.
+    """
+    buffers = Buffers(objective, params, data.n_samples)
+    point = params.like()
+    n_iter = 0
+    last: dict[str, float] = {}
+    started = perf_counter()
+
+    def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
+        point.vector[...] = vector
+        X, y, weight = data
+        loss, penalty = objective.value_and_gradient(point, X, y, weight, buffers.workspace, buffers.grad)
+        norm = global_norm(buffers.grad.vector)
+        if not math.isfinite(loss + norm) and n_iter == 0 and np.array_equal(vector, params.vector):
+            activations = objective.network.forward(point, X, buffers.workspace)
+            raise NonFiniteError(
+                f"{non_finite_place(point, activations, buffers.grad)} became infinite or NaN at step 1"
+            )
+        last.update(train_loss=loss, penalty=penalty, gradient_norm=norm)
+        return loss + penalty, buffers.grad.vector
+
+    def on_iteration(vector: FloatArray, value: float) -> bool:
+        nonlocal n_iter, started
+        n_iter += 1
+        params.vector[...] = vector
+        if on_epoch_end is None:
+            return False
+        # The line search ends at the accepted point, so the last evaluation is this iteration's.
+        row = {"loss": value, **last, "learning_rate": 1.0, "seconds": perf_counter() - started}
+        started = perf_counter()
+        return on_epoch_end(row, False)
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        try:
+            found = minimize_lbfgs(
+                value_and_gradient,
+                params.vector,
+                max_iter=max_iter,
+                max_fun=max_fun,
+                tol=tol,
+                on_iteration=on_iteration,
+            )
+        except KeyboardInterrupt:
+            return Result("interrupted", n_iter)
+    params.vector[...] = found.params
+    reasons: dict[str, StopReason] = {"stopped": "callback"}
+    reason: StopReason = reasons.get(found.reason, found.reason)  # type: ignore[arg-type]
+    return Result(reason, found.n_iter, found.message)
+
+
+def copy_state(state: TrainingState) -> TrainingState:
+    """Return an independent copy: a checkpoint."""
+    return TrainingState(
+        params=state.params.on(state.params.vector.copy()),
+        solver_state=copy.deepcopy(state.solver_state),
+        rng=copy.deepcopy(state.rng),
+        learning_rate=state.learning_rate,
+        plateau=copy.copy(state.plateau),
+        samples_seen=state.samples_seen,
+    )
