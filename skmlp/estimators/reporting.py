@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.training.trainer import Result, Row
 
-__all__ = ["EpochTasks", "print_epoch", "warn_about", "warn_caller"]
+__all__ = ["EpochTasks", "print_epoch", "print_plateau", "warn_about", "warn_caller"]
 
 _OWN_PACKAGES = ("skmlp.", "sklearn.")
 
@@ -57,6 +57,12 @@ def print_epoch(n_iter: int, row: Row) -> None:
     print(f"Iteration {n_iter}, loss = {row['loss']:.8f}")
     if "validation_score" in row:
         print(f"Validation score: {row['validation_score']:f}")
+
+
+def print_plateau(tol: float, n_iter_no_change: float, *, early_stopping: bool) -> None:
+    """Print why training ended when progress has stopped."""
+    what = "Validation score" if early_stopping else "Training loss"
+    print(f"{what} did not improve more than tol={tol:f} for {n_iter_no_change} consecutive epochs. Stopping.")
 
 
 class EpochTasks:

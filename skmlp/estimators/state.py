@@ -15,9 +15,10 @@ from skmlp._typing import FloatArray
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.losses import LOSSES, Loss
 from skmlp.nn.network import Network, multilayer_perceptron
+from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers, TrainingState
+from skmlp.training.trainer import Buffers, Trainer, TrainingState
 
 __all__ = ["Architecture", "Model"]
 
@@ -68,8 +69,10 @@ class Model:
         Seed of the validation split, the same for every fit that goes on from this one.
     learning_rate_init : float
         What the last training started from.
-    buffers : Buffers or None
-        Memory of the last partial_fit.
+    trainer : Trainer or None
+        What trained it, with the `settings` it was built from.
+    settings : tuple
+        Values of the estimator's parameters that training depends on.
     """
 
     def __init__(
@@ -85,7 +88,9 @@ class Model:
         self.state = state
         self.split_seed = split_seed
         self.learning_rate_init = learning_rate_init
-        self.buffers: Buffers | None = None
+        self.trainer: Trainer | None = None
+        self.settings: tuple[Any, ...] = ()
+        self._buffers: Buffers | None = None
 
     @property
     def params(self) -> Parameters:
@@ -101,6 +106,12 @@ class Model:
     def dtype(self) -> np.dtype[Any]:
         """The compute type."""
         return self.state.params.vector.dtype
+
+    def buffers_for(self, n_samples: int) -> Buffers:
+        """Return memory for batches of `n_samples` rows: the last call's, when it has enough rows."""
+        if self._buffers is None or n_samples > self._buffers.n_samples:
+            self._buffers = Buffers(Objective(self.network, self.loss), self.params, n_samples)
+        return self._buffers
 
     def with_params(self, vector: FloatArray) -> "Model":
         """Return the same model with other values of its parameters; the rest is shared."""

@@ -14,7 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.losses import LOSSES, Loss
 
-__all__ = ["LabelTargets", "RealTargets"]
+__all__ = ["LabelTargets", "RealTargets", "Targets"]
 
 Kind = Literal["binary", "multiclass", "multilabel"]
 
@@ -181,3 +181,6 @@ class RealTargets:
     def strata(self, y: AnyArray, n_held_out: int) -> AnyArray | None:
         """Return None: numbers are split at random."""
         return None
+
+
+Targets = LabelTargets | RealTargets

@@ -17,8 +17,13 @@ from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.losses import Loss
 from skmlp.nn.network import Network, Workspace
 from skmlp.nn.parameters import Parameters
+from skmlp.nn.statistics import non_finite_place
 
 __all__ = ["Objective", "ObjectiveWorkspace", "Value"]
+
+
+# Rows of a batch that are worked off at a time.
+BLOCK_ROWS = 1024
 
 
 class Value(NamedTuple):
@@ -46,8 +51,8 @@ class Objective:
     alpha: float = 0.0
 
     def workspace(self, n_samples: int, dtype: DTypeLike) -> "ObjectiveWorkspace":
-        """Return the memory for batches of at most `n_samples` rows."""
-        return ObjectiveWorkspace(self.network, n_samples, dtype)
+        """Return the memory for batches of `n_samples` rows; larger ones are worked off in blocks."""
+        return ObjectiveWorkspace(self.network, min(n_samples, BLOCK_ROWS), dtype)
 
     def value_and_gradient(
         self,
@@ -77,21 +82,55 @@ class Objective:
         value : Value
             Mean loss and penalty, as Python floats.
         """
-        n_samples = X.shape[0]
+        n_samples, rows = X.shape[0], workspace.n_samples
+        total = float(n_samples if sample_weight is None else sample_weight.sum(dtype=np.float64))
+        if n_samples <= rows:
+            loss = self._loss_and_gradient(params, X, y, sample_weight, total, workspace, grad)
+        else:
+            # Blocks of rows stay in the cache, and memory stays bounded however large the batch is.
+            loss = 0.0
+            for start in range(0, n_samples, rows):
+                block = slice(start, start + rows)
+                weight = None if sample_weight is None else sample_weight[block]
+                part = grad if start == 0 else workspace.block_gradient(grad)
+                loss += self._loss_and_gradient(params, X[block], y[block], weight, total, workspace, part)
+                if part is not grad:
+                    grad.vector += part.vector
+        return Value(loss, self._add_penalty(params, total, workspace, grad))
+
+    def _loss_and_gradient(
+        self,
+        params: Parameters,
+        X: Any,
+        y: AnyArray,
+        sample_weight: FloatArray | None,
+        total: float,
+        workspace: "ObjectiveWorkspace",
+        grad: Parameters,
+    ) -> float:
+        """Return these rows' share of the mean loss over the weight `total`, and write its gradient into `grad`."""
         activations = self.network.forward(params, X, workspace)
-        delta = workspace.raw_delta[:n_samples]
+        delta = workspace.raw_delta[: X.shape[0]]
         losses = self.loss.loss_and_gradient(y, activations[-1], delta)
         if sample_weight is None:
-            total = float(n_samples)
             loss = float(losses.sum(dtype=np.float64)) / total
             delta *= 1.0 / total
         else:
-            total = float(sample_weight.sum(dtype=np.float64))
             shares = sample_weight / total
             loss = float(np.dot(losses, shares))
             delta *= shares[:, np.newaxis]
         self.network.backward(params, activations, delta, workspace, grad)
-        return Value(loss, self._add_penalty(params, total, workspace, grad))
+        return loss
+
+    def find_non_finite(self, params: Parameters, X: Any, grad: Parameters, workspace: "ObjectiveWorkspace") -> str:
+        """Say in words where the infinite or NaN value of the last evaluation arose."""
+        place = "the loss"
+        for start in range(0, X.shape[0], workspace.n_samples):
+            block = X[start : start + workspace.n_samples]
+            place = non_finite_place(params, self.network.forward(params, block, workspace), grad)
+            if "output" in place:
+                break
+        return place
 
     def _add_penalty(
         self, params: Parameters, total: float, workspace: "ObjectiveWorkspace", grad: Parameters
@@ -115,12 +154,19 @@ class Objective:
 
 
 class ObjectiveWorkspace(Workspace):
-    """A network's memory, plus one scratch vector for the penalty, made when first used."""
+    """A network's memory, plus what the penalty and batches of several blocks need, made when first used."""
 
     _scratch: FloatArray | None = None
+    _block_gradient: Parameters | None = None
 
     def scratch(self, like: FloatArray) -> FloatArray:
         """Return an array of the shape and dtype of `like`, the same one each time."""
         if self._scratch is None or self._scratch.shape != like.shape:
             self._scratch = np.empty_like(like)
         return self._scratch
+
+    def block_gradient(self, like: Parameters) -> Parameters:
+        """Return memory for a second gradient, the same each time."""
+        if self._block_gradient is None:
+            self._block_gradient = like.like()
+        return self._block_gradient

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
 
-__all__ = ["Parameters", "ParameterShape"]
+__all__ = ["ParameterShape", "Parameters"]
 
 
 @dataclass(frozen=True)

@@ -282,7 +282,7 @@ class ScaleByNAdam(_Moments):
     momentum_decay: float = 0.004
 
     def init(self, params: FloatArray) -> State:
-        return {**super(ScaleByNAdam, self).init(params), "momentum_product": 1.0}
+        return {**super().init(params), "momentum_product": 1.0}
 
     def prepare(self, state: State, count: int, learning_rate: float) -> Any:
         now = self.beta_1 * (1.0 - 0.5 * 0.96 ** (count * self.momentum_decay))

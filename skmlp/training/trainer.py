@@ -12,7 +12,7 @@ import numpy as np
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.objective import Objective, ObjectiveWorkspace
 from skmlp.nn.parameters import Parameters
-from skmlp.nn.statistics import global_norm, non_finite_place
+from skmlp.nn.statistics import global_norm
 from skmlp.optim.lbfgs import minimize_lbfgs
 from skmlp.optim.schedules import Schedule
 from skmlp.optim.solvers import Solver
@@ -116,23 +116,21 @@ class Trainer:
     solver : Solver
     schedule : Schedule
     learning_rate_init : float
-    batch_size : int
-    shuffle : bool
     """
 
     objective: Objective
     solver: Solver
     schedule: Schedule
     learning_rate_init: float
-    batch_size: int
-    shuffle: bool
 
     def run(
         self,
         state: TrainingState,
         data: Data,
         *,
+        batch_size: int,
         max_epochs: int,
+        shuffle: bool = True,
         validation: Validation | None = None,
         keep_start: bool = False,
         on_epoch_end: OnEpochEnd | None = None,
@@ -145,7 +143,11 @@ class Trainer:
         ----------
         state : TrainingState
         data : Data
+        batch_size : int
+            Rows a step, clipped to the number of samples.
         max_epochs : int
+        shuffle : bool, default=True
+            Visit the rows in a new order each epoch.
         validation : Validation, optional
             Ends the training by its score instead of the training loss, and leaves the best epoch's parameters.
         keep_start : bool, default=False
@@ -167,7 +169,7 @@ class Trainer:
         NonFiniteError
             When a loss or gradient is infinite or NaN before there were good parameters to keep.
         """
-        batches = Batches(data, min(self.batch_size, data.n_samples), shuffle=self.shuffle)
+        batches = Batches(data, min(batch_size, data.n_samples), shuffle=shuffle)
         buffers = buffers or Buffers(self.objective, state.params, batches.batch_size)
         best = _Best()
         if keep_start:
@@ -198,7 +200,8 @@ class Trainer:
                 else:
                     row["validation_loss"], row["validation_score"] = validation.evaluate(self.objective, state.params)
                     monitored = -row["validation_score"]
-                best.offer(monitored, state.params.vector)
+                if validation is not None or epoch < max_epochs:
+                    best.offer(monitored, state.params.vector)
                 exhausted = state.plateau.update(monitored)
                 state.learning_rate = self.schedule.after_epoch(
                     self.learning_rate_init, state.learning_rate, state.samples_seen
@@ -229,8 +232,7 @@ class Trainer:
             loss, penalty = value_and_gradient(params, X, y, weight, workspace, grad)
             norm = global_norm(grad.vector)
             if not math.isfinite(loss + norm):
-                activations = self.objective.network.forward(params, X, workspace)
-                place = non_finite_place(params, activations, grad)
+                place = self.objective.find_non_finite(params, X, grad, workspace)
                 raise NonFiniteError(f"{place} became infinite or NaN at step {n_steps + 1}")
             update(params.vector, grad.vector, state.solver_state, state.learning_rate)
             loss_sum += batch_weight * loss
@@ -269,6 +271,7 @@ class Buffers:
     """The gradient and the workspace of a training, to be used again by the next one on the same network."""
 
     def __init__(self, objective: Objective, params: Parameters, n_samples: int) -> None:
+        self.n_samples = n_samples
         self.grad = params.like()
         self.workspace: ObjectiveWorkspace = objective.workspace(n_samples, params.vector.dtype)
 
@@ -315,10 +318,8 @@ def run_lbfgs(
         loss, penalty = objective.value_and_gradient(point, X, y, weight, buffers.workspace, buffers.grad)
         norm = global_norm(buffers.grad.vector)
         if not math.isfinite(loss + norm) and n_iter == 0 and np.array_equal(vector, params.vector):
-            activations = objective.network.forward(point, X, buffers.workspace)
-            raise NonFiniteError(
-                f"{non_finite_place(point, activations, buffers.grad)} became infinite or NaN at step 1"
-            )
+            place = objective.find_non_finite(point, X, buffers.grad, buffers.workspace)
+            raise NonFiniteError(f"{place} became infinite or NaN at step 1")
         last.update(train_loss=loss, penalty=penalty, gradient_norm=norm)
         return loss + penalty, buffers.grad.vector
 

@@ -1,0 +1,1 @@
+"""Measurements of skmlp against its peers. Each prints ratios taken side by side in one run."""

@@ -1,0 +1,105 @@
+"""The fitted attributes that are views of the model or of the history."""
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skmlp._typing import FloatArray
+from skmlp.estimators.state import Model
+from skmlp.training.history import History
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FittedAttributes"]
+
+
+class FittedAttributes:
+    """Attributes derived from ``_model`` and ``history_``; before fit they do not exist."""
+
+    _model: Model
+    history_: History
+
+    @property
+    def coefs_(self) -> list[FloatArray]:
+        """Weight matrices of shape (n_in, n_out), one for each layer: views, so writing into them changes the network."""
+        return self._fitted("coefs_")._model.params.weights
+
+    @coefs_.setter
+    def coefs_(self, values: Any) -> None:
+        _write_into(self.coefs_, values, "coefs_")
+
+    @property
+    def intercepts_(self) -> list[FloatArray]:
+        """Bias vectors of shape (n_out,), one for each layer: views, so writing into them changes the network."""
+        return self._fitted("intercepts_")._model.params.biases
+
+    @intercepts_.setter
+    def intercepts_(self, values: Any) -> None:
+        _write_into(self.intercepts_, values, "intercepts_")
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The objective (mean loss plus penalty) of each epoch: ``history_["loss"]``."""
+        return self._fitted("loss_curve_").history_["loss"]
+
+    @property
+    def loss_(self) -> float:
+        """The objective of the last epoch."""
+        return self._fitted("loss_").history_["loss"][-1]
+
+    @property
+    def best_loss_(self) -> float | None:
+        """The lowest objective of an epoch since training was last started; None with early stopping."""
+        history = self._fitted("best_loss_").history_
+        if "validation_score" in history:
+            return None
+        best = self._model.state.plateau.best
+        return best if best < inf else min(history["loss"])
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """The score on the held-out rows after each epoch; None without early stopping."""
+        return self._fitted("validation_scores_").history_.get("validation_score")
+
+    @property
+    def best_validation_score_(self) -> float | None:
+        """The score of the weights that were kept; None without early stopping."""
+        if "validation_score" not in self._fitted("best_validation_score_").history_:
+            return None
+        return -self._model.state.plateau.best
+
+    def history_frame(self) -> "pd.DataFrame":
+        """Return the history as a pandas DataFrame, one row an epoch, indexed by the epoch's number from 1.
+
+        Returns
+        -------
+        frame : DataFrame
+            Columns as in ``history_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before the first fit or partial_fit.
+        """
+        import pandas as pd
+
+        check_is_fitted(self)
+        frame = pd.DataFrame(self.history_)
+        frame.index = pd.RangeIndex(1, len(frame) + 1, name="epoch")
+        return frame
+
+    def _fitted(self, attribute: str) -> "FittedAttributes":
+        if "_model" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r} before fit.")
+        return self
+
+
+def _write_into(views: list[FloatArray], values: Any, name: str) -> None:
+    shapes = [view.shape for view in views]
+    if [np.shape(value) for value in values] != shapes:
+        raise ValueError(f"{name} must have the shapes of the fitted network, {shapes}; it is written in place.")
+    for view, value in zip(views, values, strict=True):
+        view[...] = value
