@@ -149,6 +149,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             batch_size = batch_rows(self, n_samples)
             if batch_size >= n_samples:
                 data = merge_duplicates(data)
+            n_rows = data.n_samples
             if fitted is None:
                 model = new_model(self, data, targets)
             else:
@@ -174,7 +175,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                     validation=validation,
                     keep_start=fitted is not None,
                     on_epoch_end=on_epoch_end,
-                    samples_per_epoch=n_samples,
+                    samples_per_epoch=round(n_samples * data.n_samples / n_rows),
                 )
             self._conclude(result)
             tasks.end()

@@ -24,7 +24,7 @@ class FittedAttributes:
 
     @property
     def coefs_(self) -> list[FloatArray]:
-        """Weight matrices of shape (n_in, n_out), one for each layer: views, so writing into them changes the network."""
+        """Weight matrices of shape (n_in, n_out), one for each layer: views, writing into them changes the network."""
         return self._fitted("coefs_")._model.params.weights
 
     @coefs_.setter
@@ -33,7 +33,7 @@ class FittedAttributes:
 
     @property
     def intercepts_(self) -> list[FloatArray]:
-        """Bias vectors of shape (n_out,), one for each layer: views, so writing into them changes the network."""
+        """Bias vectors of shape (n_out,), one for each layer: views, writing into them changes the network."""
         return self._fitted("intercepts_")._model.params.biases
 
     @intercepts_.setter

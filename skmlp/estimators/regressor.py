@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.availability import available_unless
@@ -293,6 +293,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         raw = self._raw_predict(X)
         return self._fitted_targets().decode(raw)
+
+    def _validate_params(self) -> None:
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            if isinstance(self.loss, str):
+                raise
+            # As in scikit-learn `loss` comes first, which few expect.
+            raise InvalidParameterError(
+                f"{error} The first positional parameter is the loss; for the layers write "
+                f"MLPRegressor(hidden_layer_sizes={self.loss!r})."
+            ) from None
 
     # ------------------------------------------------------------------ what y means
 

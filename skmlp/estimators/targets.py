@@ -65,7 +65,7 @@ class LabelTargets:
     def encode(self, y: Any, dtype: np.dtype[Any]) -> AnyArray:
         """Return class codes (multiclass) or a 0/1 matrix (binary, multilabel); unknown labels raise ValueError."""
         if self.kind == "multilabel":
-            dense = y.toarray() if sparse.issparse(y) else np.asarray(y)
+            dense = np.asarray(y.toarray() if sparse.issparse(y) else y)  # type: ignore[attr-defined]
             if dense.ndim != 2 or dense.shape[1] != len(self.classes):
                 raise ValueError(
                     f"y must be a label indicator matrix with {len(self.classes)} columns, as in the first fit; "

@@ -63,7 +63,8 @@ class VarianceScaling(Configurable):
             weights = std * rng.standard_normal((n_in, n_out))
         else:
             weights = rng.uniform(-np.sqrt(3.0) * std, np.sqrt(3.0) * std, (n_in, n_out))
-        return weights.astype(dtype, copy=False)
+        cast: FloatArray = weights.astype(dtype, copy=False)
+        return cast
 
 
 _FANS: dict[str, Callable[[int, int], float]] = {

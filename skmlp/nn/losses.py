@@ -173,14 +173,14 @@ class MultinomialLogLoss(Loss):
         return loss
 
     def predict(self, raw: FloatArray) -> FloatArray:
-        p = raw - raw.max(axis=1, keepdims=True)
+        p: FloatArray = raw - raw.max(axis=1, keepdims=True)
         np.exp(p, out=p)
         p /= p.sum(axis=1, keepdims=True)
         return p
 
     def log_predict(self, raw: FloatArray) -> FloatArray:
         """Return ``log p``, finite wherever `raw` is."""
-        log_p = raw - raw.max(axis=1, keepdims=True)
+        log_p: FloatArray = raw - raw.max(axis=1, keepdims=True)
         log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
         return log_p
 

@@ -33,10 +33,10 @@ class ConstantRate(Schedule):
 
 @dataclass
 class InverseScaling(Schedule):
-    """``initial / (t + 1) ** power_t``, t counting the samples seen (not the steps), as scikit-learn's ``"invscaling"``.
+    """``initial / (t + 1) ** power_t``, t counting the samples seen, as scikit-learn's ``"invscaling"``.
 
-    The rate changes once an epoch, whatever the batch size, and falls fast: with 600 samples and ``power_t=0.5`` the
-    second epoch already runs at 1/24 of the initial rate.
+    Samples, not steps: the rate changes once an epoch, whatever the batch size, and falls fast. With 600 samples and
+    ``power_t=0.5`` the second epoch already runs at 1/24 of the initial rate.
 
     Parameters
     ----------

@@ -163,8 +163,9 @@ class SGD(Solver):
 
 @dataclass
 class RMSProp(Solver):
-    r"""Gradient over its root mean square: :math:`p \leftarrow p - \eta\, g / (\sqrt{\nu + \epsilon_{root}} + \epsilon)`.
+    r"""Gradient over its root mean square.
 
+    :math:`p \leftarrow p - \eta\, g / (\sqrt{\nu + \epsilon_{root}} + \epsilon)` with
     :math:`\nu \leftarrow \rho \nu + (1 - \rho) g^2`. ``epsilon=0, epsilon_root=1e-8`` is the textbook form with epsilon
     inside the root. A learning rate of 1e-3 to 1e-2 is usual.
 
@@ -207,9 +208,10 @@ class RMSProp(Solver):
 
 @dataclass
 class Adagrad(Solver):
-    r"""Gradient over the root of all squared gradients so far: :math:`p \leftarrow p - \eta\, g / (\sqrt{s} + \epsilon)`.
+    r"""Gradient over the root of the sum s of all squared gradients so far.
 
-    Steps shrink for ever; a learning rate of 1e-2 is usual.
+    :math:`p \leftarrow p - \eta\, g / (\sqrt{s + \epsilon_{root}} + \epsilon)`. Steps shrink for ever; a learning
+    rate of 1e-2 is usual.
 
     Parameters
     ----------
@@ -238,9 +240,10 @@ class Adagrad(Solver):
 
 @dataclass
 class Adadelta(Solver):
-    r"""Steps in the parameters' own units: :math:`p \leftarrow p - \eta\, g \sqrt{u + \epsilon} / \sqrt{\nu + \epsilon}`.
+    r"""Steps in the parameters' own units.
 
-    u and :math:`\nu` are the averages of the squared steps and gradients. The paper has no learning rate: use 1.
+    :math:`p \leftarrow p - \eta\, g \sqrt{u + \epsilon} / \sqrt{\nu + \epsilon}`; u and :math:`\nu` are the
+    averages of the squared steps and gradients. The paper has no learning rate: use 1.
 
     Parameters
     ----------
@@ -292,11 +295,13 @@ class _AdamFamily(Solver):
 
 @dataclass
 class Adam(_AdamFamily):
-    r"""Algorithm 1 of the paper: :math:`p \leftarrow p - \eta\, \hat\mu / (\sqrt{\hat\nu + \epsilon_{root}} + \epsilon)`.
+    r"""Adaptive moments, algorithm 1 of the paper.
 
-    As in torch and optax, epsilon is added after bias correction. scikit-learn and Keras use the paper's other form
-    (``epsilon-hat``), which adds it before and damps the first steps; the two agree as epsilon goes to 0.
-    ``epsilon=0, epsilon_root=1e-8`` is the textbook form :math:`\hat\mu / \sqrt{\hat\nu + \epsilon}`.
+    :math:`p \leftarrow p - \eta\, \hat\mu / (\sqrt{\hat\nu + \epsilon_{root}} + \epsilon)`, with the bias-corrected
+    averages of gradient and squared gradient. As in torch and optax, epsilon is added after bias correction.
+    scikit-learn and Keras use the paper's other form (``epsilon-hat``), which adds it before and damps the first
+    steps; the two agree as epsilon goes to 0. ``epsilon=0, epsilon_root=1e-8`` is the textbook form
+    :math:`\hat\mu / \sqrt{\hat\nu + \epsilon}`.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ class ScaleByLearningRate(Transform):
 
 @dataclass
 class DecayWeights(Transform):
-    """Decoupled weight decay ``p = (1 - learning_rate * weight_decay) p``, before the step (Loshchilov and Hutter, 2019).
+    """Decoupled weight decay before the step: ``p = (1 - learning_rate * weight_decay) p`` (Loshchilov, Hutter, 2019).
 
     Not the same as an L2 penalty, whose gradient an adaptive rule would rescale. Biases are not decayed.
     """
@@ -196,7 +196,10 @@ class ScaleByAdagrad(Transform):
 
 @dataclass
 class ScaleByAdadelta(Transform):
-    """Passes on ``d = g sqrt(u + epsilon) / sqrt(nu + epsilon)``, u and nu the averages of d^2 and g^2 (Zeiler, 2012)."""
+    """Passes on ``d = g sqrt(u + epsilon) / sqrt(nu + epsilon)`` (Zeiler, 2012).
+
+    u and nu are the averages of ``d^2`` and ``g^2``.
+    """
 
     decay: float = 0.9
     epsilon: float = 1e-6

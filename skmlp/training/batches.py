@@ -69,7 +69,11 @@ class Batches:
         if self.shuffle and isinstance(data.X, np.ndarray):
             per_gather = max(1, GATHER_ELEMENTS // (batch_size * max(1, data.X.shape[1])))
             n_rows = min(per_gather * batch_size, data.n_samples)
-            self._buffer = Data(*(None if a is None else np.empty((n_rows, *a.shape[1:]), a.dtype) for a in data))
+            self._buffer = Data(
+                np.empty((n_rows, *data.X.shape[1:]), data.X.dtype),
+                np.empty((n_rows, *data.y.shape[1:]), data.y.dtype),
+                None if data.sample_weight is None else np.empty(n_rows, data.sample_weight.dtype),
+            )
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Data]:
         """Yield the batches of one epoch; a batch is valid until the next one is asked for."""
@@ -101,16 +105,12 @@ def _cut(data: Data, batch_size: int) -> Iterator[Data]:
 
 def _gather(data: Data, rows: IntArray, buffer: Data) -> Data:
     """Copy rows of `data` into `buffer` and return the part of it that was filled."""
-    filled = []
-    for source, target in zip(data, buffer, strict=True):
-        if source is None:
-            filled.append(None)
-            continue
-        part = target[: rows.size]
-        # "clip" makes take write straight into `out`; the indices are in range anyway.
-        source.take(rows, axis=0, out=part, mode="clip")
-        filled.append(part)
-    return Data(*filled)
+    X, y, weight = (None if each is None else each[: rows.size] for each in buffer)
+    for source, target in zip(data, (X, y, weight), strict=True):
+        if source is not None:
+            # "clip" makes take write straight into `out`; the indices are in range anyway.
+            source.take(rows, axis=0, out=target, mode="clip")
+    return Data(X, y, weight)  # type: ignore[arg-type]
 
 
 def merge_duplicates(data: Data) -> Data:

@@ -16,7 +16,10 @@ __all__ = ["ActivationLayer"]
 
 @dataclass(frozen=True)
 class ActivationLayer(Layer):
-    r"""Elementwise :math:`a = \sigma(z)`; backwards :math:`\partial L/\partial z = \partial L/\partial a \odot \sigma'(z)`."""
+    r"""Elementwise :math:`a = \sigma(z)`.
+
+    Backwards :math:`\partial L/\partial z = \partial L/\partial a \odot \sigma'(z)`.
+    """
 
     n_out: int
     activation: Activation
