@@ -21,6 +21,9 @@ from sklearn.utils.validation import validate_data
 import skmlp
 
 
+SPARSE = ["csr", "csc"]
+
+
 def medians(functions: list[Callable[[], object]], calls: int) -> list[float]:
     """Return the median microseconds of each function, called in turn."""
     times: list[list[float]] = [[] for _ in functions]
@@ -50,16 +53,15 @@ def main() -> None:
         ours = skmlp.MLPClassifier(max_iter=2, random_state=0).fit(data, y)
         theirs = peer.MLPClassifier(max_iter=2, random_state=0).fit(data, y)
         row, rows, labels = data[:1], data[:32], y[:32]
-        sparse = ["csr", "csc"]
         calls_of = {
             "predict_proba, 1 row": (
-                lambda e=ours, r=row: validate_data(e, r, accept_sparse=sparse, reset=False),
+                lambda e=ours, r=row: validate_data(e, r, accept_sparse=SPARSE, reset=False),
                 lambda e=ours, r=row: e.predict_proba(r),
                 lambda e=theirs, r=row: e.predict_proba(r),
             ),
             "partial_fit, 32 rows": (
                 lambda e=ours, r=rows, t=labels: validate_data(
-                    e, r, t, accept_sparse=sparse, multi_output=True, dtype=(np.float64, np.float32), reset=False
+                    e, r, t, accept_sparse=SPARSE, multi_output=True, dtype=(np.float64, np.float32), reset=False
                 ),
                 lambda e=ours, r=rows, t=labels: e.partial_fit(r, t),
                 lambda e=theirs, r=rows, t=labels: e.partial_fit(r, t),
