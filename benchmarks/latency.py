@@ -20,7 +20,6 @@ from sklearn.utils.validation import validate_data
 
 import skmlp
 
-
 SPARSE = ["csr", "csc"]
 
 
