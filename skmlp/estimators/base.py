@@ -19,6 +19,7 @@ from skmlp._typing import FloatArray
 from skmlp.estimators.builders import (
     adopt_settings,
     batch_rows,
+    check_architecture,
     compute_dtype,
     new_model,
     resumed_model,
@@ -196,6 +197,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             else:
                 model = fitted
                 if settings != model.settings:
+                    check_architecture(self, model, targets, "partial_fit")
                     adopt_settings(self, model, new_fit=False)
             self.n_iter_ = 0
             batch_size = batch_rows(self, data.n_samples)
@@ -315,6 +317,9 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     def _record(self, row: Row) -> bool:
         """Take in an epoch."""
         self.n_iter_ += 1
+        rates = self.history_["learning_rate"]
+        if self.verbose and self.learning_rate == "adaptive" and rates and row["learning_rate"] < rates[-1]:
+            print(f"Setting learning rate to {row['learning_rate']:f}")
         append_row(self.history_, row)
         if self.verbose:
             print_epoch(self.n_iter_, row)

@@ -23,6 +23,7 @@ __all__ = [
     "batch_rows",
     "build_architecture",
     "build_trainer",
+    "check_architecture",
     "compute_dtype",
     "new_model",
     "resumed_model",
@@ -56,8 +57,14 @@ def solver_name(estimator: Any) -> str:
 
 def training_settings(estimator: Any) -> tuple[Any, ...]:
     """Return the values of all parameters that training depends on; equal tuples mean equal training."""
-    chosen = (estimator.solver, estimator.learning_rate)
-    names = (choice if isinstance(choice, str) else repr(choice) for choice in chosen)
+    objects = (
+        estimator.solver,
+        estimator.learning_rate,
+        estimator.activation,
+        estimator.hidden_layer_sizes,
+        getattr(estimator, "loss", ""),
+    )
+    names = (each if isinstance(each, str) else repr(each) for each in objects)
     return (*names, *(getattr(estimator, name) for name in _TRAINING_PARAMETERS))
 
 
@@ -138,6 +145,16 @@ def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Arc
     return Architecture((n_features, *map(int, hidden), targets.n_outputs), tuple(activations), targets.loss_name)
 
 
+def check_architecture(estimator: Any, fitted: Model, targets: Targets, what: str) -> None:
+    """Raise ValueError when the parameters ask for another architecture than the fitted one."""
+    changes = build_architecture(estimator, fitted.network.n_in, targets).changes_from(fitted.architecture)
+    if changes:
+        raise ValueError(
+            f"{what} goes on training the fitted network, which cannot change its architecture: {changes}. "
+            "Set the parameters back, or fit anew with warm_start=False."
+        )
+
+
 def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
     """Build the network and draw its initial weights."""
     architecture = build_architecture(estimator, data.X.shape[1], targets)
@@ -160,12 +177,7 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
 
 def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dtype[Any]) -> Model:
     """Return a copy of the fitted model to train on; another architecture than the fitted one is an error."""
-    changes = build_architecture(estimator, fitted.network.n_in, targets).changes_from(fitted.architecture)
-    if changes:
-        raise ValueError(
-            f"warm_start=True goes on training the fitted network, which cannot change its architecture: {changes}. "
-            "Set the parameters back, or fit anew with warm_start=False."
-        )
+    check_architecture(estimator, fitted, targets, "warm_start=True")
     state = copy_state(fitted.state)
     if dtype != fitted.dtype:
         state.params = state.params.on(state.params.vector.astype(dtype))

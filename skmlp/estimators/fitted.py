@@ -1,6 +1,6 @@
 """The fitted attributes that are views of the model or of the history."""
 
-from math import inf
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,8 +47,8 @@ class FittedAttributes:
 
     @property
     def loss_(self) -> float:
-        """The objective of the last epoch."""
-        return self._fitted("loss_").history_["loss"][-1]
+        """The objective of the last epoch that ended with a finite one."""
+        return next((loss for loss in reversed(self._fitted("loss_").history_["loss"]) if isfinite(loss)), nan)
 
     @property
     def best_loss_(self) -> float | None:

@@ -106,13 +106,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ``intercepts_[l]`` is the bias vector of layer l, of shape (n_out,). A view.
     history_ : dict of lists
         One entry an epoch: ``loss`` (what is minimised), ``train_loss`` and ``penalty`` (its two parts, averages
-        over the epoch's batches), ``learning_rate``, ``gradient_norm`` (mean over the steps of the norm of the
-        whole gradient), ``seconds``; with early stopping ``validation_loss`` and ``validation_score``. It grows
-        under `warm_start` and ``partial_fit``, up to the last 10,000 epochs.
+        over the epoch's batches), ``learning_rate`` (NaN for lbfgs), ``gradient_norm`` (mean over the steps of the
+        norm of the whole gradient), ``seconds``; with early stopping ``validation_loss`` and ``validation_score``.
+        It grows under `warm_start` and ``partial_fit``, up to the last 10,000 epochs.
     loss_curve_ : list of float
         ``history_["loss"]``.
     loss_ : float
-        The last entry of ``loss_curve_``.
+        The last finite entry of ``loss_curve_``.
     best_loss_ : float or None
         The lowest loss of an epoch; None with early stopping.
     validation_scores_ : list of float or None

@@ -139,6 +139,8 @@ class RealTargets:
 
     def encode(self, y: Any, dtype: np.dtype[Any]) -> AnyArray:
         """Return `y` as a matrix; too large numbers and numbers outside the loss's domain raise ValueError."""
+        if sparse.issparse(y):
+            raise TypeError("Sparse data was passed for y, but dense data is required. Use '.toarray()' to convert it.")
         values = np.asarray(y)
         if values.ndim == 1:
             values = values.reshape(-1, 1)

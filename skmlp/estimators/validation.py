@@ -37,17 +37,23 @@ def validate_rows_and_targets(
         plain = _plain_rows(estimator, X, dtype)
         if plain is not None and len(y) == len(plain) and (y.dtype.kind != "f" or isfinite(y.sum())):
             return plain, y
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse="csr",
-        dtype=dtype,
-        order="C",
-        multi_output=True,
-        y_numeric=y_numeric,
-        reset=reset,
-    )
+    try:
+        X, y = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse="csr",
+            dtype=dtype,
+            order="C",
+            multi_output=True,
+            y_numeric=y_numeric,
+            reset=reset,
+        )
+    except ValueError as error:
+        if "too large for dtype('float32')" not in str(error):
+            raise
+        advice = 'If its numbers are finite, scale it, or compute in float64 with dtype="float64".'
+        raise ValueError(f"{error} {advice}") from None
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
     return X, y

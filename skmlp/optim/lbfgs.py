@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class LBFGSResult:
     params: FloatArray
     value: float
     n_iter: int
-    reason: str
+    reason: Literal["converged", "max_iter", "max_fun", "stopped", "failed"]
     message: str
 
 
@@ -95,6 +96,7 @@ def minimize_lbfgs(
         callback=callback,
         options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
     )
+    reason: Literal["converged", "max_iter", "max_fun", "stopped", "failed"]
     if stopped:
         reason = "stopped"
     elif found.status == 0:

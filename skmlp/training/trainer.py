@@ -308,31 +308,37 @@ def run_lbfgs(
     """
     buffers = Buffers(objective, params, data.n_samples)
     point = params.like()
-    n_iter = 0
-    last: dict[str, float] = {}
+    n_iter = n_evaluations = 0
+    last: Row = {}
     started = perf_counter()
 
     def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
+        nonlocal n_evaluations
+        n_evaluations += 1
         point.vector[...] = vector
         X, y, weight = data
         loss, penalty = objective.value_and_gradient(point, X, y, weight, buffers.workspace, buffers.grad)
         norm = global_norm(buffers.grad.vector)
-        if not math.isfinite(loss + norm) and n_iter == 0 and np.array_equal(vector, params.vector):
+        if n_evaluations == 1 and not math.isfinite(loss + norm):
             place = objective.find_non_finite(point, X, buffers.grad, buffers.workspace)
             raise NonFiniteError(f"{place} became infinite or NaN at step 1")
-        last.update(train_loss=loss, penalty=penalty, gradient_norm=norm)
+        last.update(loss=loss + penalty, train_loss=loss, penalty=penalty, gradient_norm=norm)
         return loss + penalty, buffers.grad.vector
 
-    def on_iteration(vector: FloatArray, value: float) -> bool:
-        nonlocal n_iter, started
-        n_iter += 1
-        params.vector[...] = vector
+    def record(*, is_last: bool) -> bool:
+        nonlocal started
         if on_epoch_end is None:
             return False
-        # The line search ends at the accepted point, so the last evaluation is this iteration's.
-        row = {"loss": value, **last, "learning_rate": 1.0, "seconds": perf_counter() - started}
+        row = {**last, "learning_rate": math.nan, "seconds": perf_counter() - started}
         started = perf_counter()
-        return on_epoch_end(row, False)
+        return on_epoch_end(row, is_last)
+
+    def on_iteration(vector: FloatArray, value: float) -> bool:
+        # The line search ends at the point it accepts, so the last evaluation is this iteration's.
+        nonlocal n_iter
+        n_iter += 1
+        params.vector[...] = vector
+        return record(is_last=n_iter == max_iter)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         try:
@@ -347,9 +353,9 @@ def run_lbfgs(
         except KeyboardInterrupt:
             return Result("interrupted", n_iter)
     params.vector[...] = found.params
-    reasons: dict[str, StopReason] = {"stopped": "callback"}
-    reason: StopReason = reasons.get(found.reason, found.reason)  # type: ignore[arg-type]
-    return Result(reason, found.n_iter, found.message)
+    if n_iter == 0:
+        record(is_last=True)  # the start was a minimum already; say what the loss is there
+    return Result("callback" if found.reason == "stopped" else found.reason, found.n_iter, found.message)
 
 
 def copy_state(state: TrainingState) -> TrainingState:
