@@ -192,18 +192,18 @@ def adopt_settings(estimator: Any, model: Model, *, new_fit: bool) -> None:
     """Build the model's trainer and fit the state of earlier training to it.
 
     A state that the solver cannot use is replaced by a new one. The learning rate starts anew with a new fit, or when
-    `learning_rate_init` was changed; so does the memory of progress with a new fit.
+    it was changed or got another schedule; the memory of progress starts anew with a new fit.
     """
+    before, initial = model.trainer, float(estimator.learning_rate_init)
     model.trainer = build_trainer(estimator, model.network, model.loss)
     model.settings = training_settings(estimator)
     state, solver = model.state, model.trainer.solver
     if not solver.accepts(state.solver_state):
         state.solver_state = solver.init(state.params.vector, state.params.n_weights)
-    initial = float(estimator.learning_rate_init)
-    restart = new_fit or initial != model.learning_rate_init
+    schedule = model.trainer.schedule
+    other_schedule = before is not None and before.schedule != schedule
+    if new_fit or other_schedule or initial != model.learning_rate_init:
+        state.learning_rate = schedule.start(initial, state.samples_seen)
     model.learning_rate_init = initial
-    state.learning_rate = model.trainer.schedule.after_epoch(
-        initial, initial if restart else state.learning_rate, state.samples_seen
-    )
     progress = () if new_fit else (state.plateau.best, state.plateau.count)
     state.plateau = Plateau(estimator.tol, estimator.n_iter_no_change, *progress)

@@ -78,7 +78,8 @@ _FANS: dict[str, Callable[[int, int], float]] = {
 class Orthogonal(Configurable):
     """A random matrix with orthonormal rows or columns (whichever are fewer), times `gain`.
 
-    It keeps the length of every signal exactly, not only on average.
+    It keeps lengths exactly, not only on average: of signals where ``n_in <= n_out``, of error signals where
+    ``n_in >= n_out``.
 
     Parameters
     ----------

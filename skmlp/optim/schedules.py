@@ -14,6 +14,10 @@ __all__ = ["SCHEDULES", "Adaptive", "ConstantRate", "InverseScaling", "Schedule"
 class Schedule(Configurable, ABC):
     """A rule for the learning rate. It holds settings; the current rate is passed in."""
 
+    def start(self, initial: float, samples_seen: int) -> float:
+        """Return the rate of the first epoch of a training; `samples_seen` counts what came before it."""
+        return initial
+
     @abstractmethod
     def after_epoch(self, initial: float, current: float, samples_seen: int) -> float:
         """Return the rate of the next epoch, after training on `samples_seen` samples in all."""
@@ -49,8 +53,11 @@ class InverseScaling(Schedule):
     def __post_init__(self) -> None:
         self._check_range("power_t", 0.0)
 
-    def after_epoch(self, initial: float, current: float, samples_seen: int) -> float:
+    def start(self, initial: float, samples_seen: int) -> float:
         return initial / float((samples_seen + 1) ** self.power_t)
+
+    def after_epoch(self, initial: float, current: float, samples_seen: int) -> float:
+        return self.start(initial, samples_seen)
 
 
 @dataclass

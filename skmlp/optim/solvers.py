@@ -322,7 +322,7 @@ class Adam(_AdamFamily):
 
 @dataclass
 class AMSGrad(_AdamFamily):
-    """Adam with the largest second moment so far in the denominator, so that steps never grow again.
+    """Adam with the largest second moment so far in the denominator, so that it never forgets a large gradient.
 
     As in torch, the maximum is taken before bias correction. Parameters as :class:`Adam`.
 
