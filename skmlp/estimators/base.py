@@ -39,6 +39,7 @@ from skmlp.optim.schedules import SCHEDULES, Schedule
 from skmlp.optim.solvers import SOLVERS, Solver
 from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.history import append_row, empty_history
+from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Buffers, NonFiniteError, Result, Row, Validation, run_lbfgs
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]
@@ -199,6 +200,9 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 if settings != model.settings:
                     check_architecture(self, model, targets, "partial_fit")
                     adopt_settings(self, model, new_fit=False)
+                if "validation_score" in self.history_:  # progress was measured on rows set aside; there are none now
+                    self.history_ = empty_history(validation=False)
+                    model.state.plateau = Plateau(self.tol, self.n_iter_no_change)
             self.n_iter_ = 0
             batch_size = batch_rows(self, data.n_samples)
             result = self._run_trainer(

@@ -1,5 +1,6 @@
 """From constructor parameters to core objects."""
 
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -147,7 +148,9 @@ def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Arc
 
 def check_architecture(estimator: Any, fitted: Model, targets: Targets, what: str) -> None:
     """Raise ValueError when the parameters ask for another architecture than the fitted one."""
-    changes = build_architecture(estimator, fitted.network.n_in, targets).changes_from(fitted.architecture)
+    wanted = build_architecture(estimator, fitted.network.n_in, targets)
+    wanted = replace(wanted, loss=getattr(estimator, "loss", wanted.loss))
+    changes = wanted.changes_from(fitted.architecture)
     if changes:
         raise ValueError(
             f"{what} goes on training the fitted network, which cannot change its architecture: {changes}. "
@@ -183,7 +186,10 @@ def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dty
         state.params = state.params.on(state.params.vector.astype(dtype))
         state.solver_state = {}
     model = Model(fitted.architecture, fitted.network, state, fitted.split_seed, fitted.learning_rate_init)
-    if estimator.solver != "lbfgs":
+    if estimator.solver == "lbfgs":
+        state.plateau = Plateau(estimator.tol, estimator.n_iter_no_change)
+        state.samples_seen = 0
+    else:
         adopt_settings(estimator, model, new_fit=True)
     return model
 

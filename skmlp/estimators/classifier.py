@@ -5,7 +5,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.estimators.availability import available_unless
@@ -368,6 +368,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _check_warm_start_targets(self, targets: LabelTargets, y: Any) -> None:
         if targets.kind == "multilabel":
             return
+        check_classification_targets(y)
         classes = np.unique(y)
         if not np.array_equal(classes, targets.classes):
             raise ValueError(

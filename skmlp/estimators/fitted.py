@@ -21,6 +21,7 @@ class FittedAttributes:
 
     _model: Model
     history_: History
+    n_iter_: int
 
     @property
     def coefs_(self) -> list[FloatArray]:
@@ -57,7 +58,7 @@ class FittedAttributes:
         if "validation_score" in history:
             return None
         best = self._model.state.plateau.best
-        return best if best < inf else min(history["loss"])
+        return best if best < inf else min(history["loss"][-max(1, self.n_iter_) :])
 
     @property
     def validation_scores_(self) -> list[float] | None:

@@ -11,13 +11,13 @@ from skmlp.training.trainer import Result, Row
 
 __all__ = ["EpochTasks", "print_epoch", "print_plateau", "warn_about", "warn_caller"]
 
-_OWN_PACKAGES = ("skmlp.", "sklearn.")
+_PASSED_OVER = ("skmlp.", "sklearn.", "scipy.")
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn at the first line outside skmlp and scikit-learn on the call stack."""
+    """Warn at the first line on the call stack that is not of skmlp or of the packages it runs in."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_OWN_PACKAGES):
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_PASSED_OVER):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 
@@ -28,7 +28,7 @@ def warn_about(result: Result, *, solver: str, max_iter: int, max_fun: int) -> N
         warn_caller("Training interrupted by user.", UserWarning)
     elif result.reason == "non_finite":
         warn_caller(
-            f"Training diverged and was stopped: {result.detail}. The weights of the best epoch so far are kept. "
+            f"Training diverged and was stopped: {result.detail}. "
             "Lower learning_rate_init, or scale the input data, for example with a StandardScaler.",
             ConvergenceWarning,
         )

@@ -9,10 +9,12 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from skmlp._typing import FloatArray
+from skmlp.estimators.reporting import warn_caller
 
 __all__ = ["validate_rows", "validate_rows_and_targets", "validate_weight"]
 
@@ -22,7 +24,8 @@ def validate_rows(estimator: Any, X: Any, dtype: Any) -> Any:
     plain = _plain_rows(estimator, X, dtype)
     if plain is not None:
         return plain
-    return validate_data(estimator, X, accept_sparse="csr", dtype=dtype, order="C", reset=False)
+    with np.errstate(over="ignore"):  # numbers too large for float32 become infinite and are reported as that
+        return validate_data(estimator, X, accept_sparse="csr", dtype=dtype, order="C", reset=False)
 
 
 def validate_rows_and_targets(
@@ -38,24 +41,30 @@ def validate_rows_and_targets(
         if plain is not None and len(y) == len(plain) and (y.dtype.kind != "f" or isfinite(y.sum())):
             return plain, y
     try:
-        X, y = validate_data(
-            estimator,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=dtype,
-            order="C",
-            multi_output=True,
-            y_numeric=y_numeric,
-            reset=reset,
-        )
+        with np.errstate(over="ignore"):
+            X, y = validate_data(
+                estimator,
+                X,
+                y,
+                accept_sparse="csr",
+                dtype=dtype,
+                order="C",
+                multi_output=True,
+                y_numeric=y_numeric,
+                reset=reset,
+            )
     except ValueError as error:
         if "too large for dtype('float32')" not in str(error):
             raise
         advice = 'If its numbers are finite, scale it, or compute in float64 with dtype="float64".'
         raise ValueError(f"{error} {advice}") from None
     if y.ndim == 2 and y.shape[1] == 1:
-        y = column_or_1d(y, warn=True)
+        warn_caller(
+            "A column-vector y was passed when a 1d array was expected. "
+            "Please change the shape of y to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+        )
+        y = column_or_1d(y)
     return X, y
 
 

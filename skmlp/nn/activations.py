@@ -8,6 +8,7 @@ Both methods write into arrays they are handed, so that a training step allocate
 derivative is the one from the left (``relu'(0) = 0``), as in torch.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -264,7 +265,7 @@ class GELU(Activation):
             np.multiply(z, z, out=out)
             out *= -0.5
             np.exp(out, out=out)
-            out *= 1.0 / np.sqrt(2.0 * np.pi)
+            out *= _DENSITY_AT_0
             out *= z  # z phi(z)
             self._distribution(z, z)
             out += z
@@ -284,7 +285,7 @@ class GELU(Activation):
     def _distribution(self, z: FloatArray, out: FloatArray) -> None:
         """Write Phi(z) into `out`, which may be `z`."""
         if self.approximate == "none":
-            np.multiply(z, np.sqrt(0.5), out=out)
+            np.multiply(z, _SQRT_HALF, out=out)
             special.erf(out, out=out)
         elif out is z:
             raise AssertionError("the tanh form reads z after writing out")
@@ -298,7 +299,10 @@ class GELU(Activation):
         out *= 0.5
 
 
-_GELU_C = float(np.sqrt(2.0 / np.pi))
+# Python floats: a NumPy float64 would turn float32 arithmetic into float64.
+_DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
+_SQRT_HALF = math.sqrt(0.5)
+_GELU_C = math.sqrt(2.0 / math.pi)
 _GELU_K = 0.044715
 
 
@@ -319,9 +323,9 @@ class SiLU(Activation):
 
     def derivative(self, z: FloatArray, a: FloatArray, out: FloatArray) -> None:
         _LOGISTIC.forward(z, out)
-        np.subtract(1.0, a, out=z)
-        out *= z
-        out += a
+        np.subtract(1.0, out, out=z)
+        z *= a
+        out += z
 
 
 @dataclass

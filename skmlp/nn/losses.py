@@ -159,15 +159,13 @@ class MultinomialLogLoss(Loss):
     domain = "class codes 0, ..., n_outputs - 1"
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
-        # Position of each sample's own class in the flattened (n_samples, n_outputs) arrays.
-        own = np.arange(0, raw.size, raw.shape[1])
-        own += y
+        own = np.arange(raw.shape[0]), y
         np.subtract(raw, raw.max(axis=1, keepdims=True), out=out)
-        own_raw = out.take(own)
+        own_raw = out[own]
         np.exp(out, out=out)
         total = out.sum(axis=1, keepdims=True)
         out /= total
-        out.reshape(-1)[own] -= 1.0
+        out[own] -= 1.0
         loss: FloatArray = np.log(total[:, 0])
         loss -= own_raw
         return loss

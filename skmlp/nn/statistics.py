@@ -9,19 +9,20 @@ import numpy as np
 from skmlp._typing import FloatArray
 from skmlp.nn.parameters import Parameters
 
-__all__ = ["global_norm", "layer_norms", "non_finite_place"]
+__all__ = ["global_norm", "layer_norms", "non_finite_parameters", "non_finite_place"]
 
 
 def global_norm(vector: FloatArray) -> float:
     """Return the Euclidean norm; infinite or NaN exactly when an entry is."""
-    squared = float(np.dot(vector, vector))
-    if math.isfinite(squared):
+    with np.errstate(over="ignore", invalid="ignore"):
+        squared = float(np.dot(vector, vector))
+    if 1e-30 < squared < math.inf:
         return math.sqrt(squared)
-    largest = float(np.abs(vector).max())
-    if not math.isfinite(largest):
+    # The squares may have overflowed or underflowed: scale by the largest entry.
+    largest = float(np.abs(vector).max(initial=0.0))
+    if largest == 0.0 or not math.isfinite(largest):
         return largest
-    # Only the squares overflowed.
-    return largest * float(np.linalg.norm((vector / largest).astype(np.float64)))
+    return largest * float(np.linalg.norm(vector.astype(np.float64) / largest))
 
 
 def layer_norms(params: Parameters) -> list[float]:
@@ -47,16 +48,28 @@ def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Param
         For example ``"the output of layer 2 of 3"``; layers are dense layers counted from 1, the last one being
         the output layer.
     """
+    parameters = non_finite_parameters(params)
+    if parameters is not None:
+        return parameters
     n_layers = len(params.weights)
     number = 0
     for views, output in zip(params.layers, activations[1:], strict=True):
         number += "weights" in views
-        for name, values in views.items():
-            if not np.isfinite(values).all():
-                return f"the {name} of layer {number} of {n_layers}"
         if not np.isfinite(output).all():
             return f"the output of layer {number} of {n_layers}"
     for number, weights in reversed(list(enumerate(grad.weights, start=1))):
         if not np.isfinite(weights).all():
             return f"the gradient of layer {number} of {n_layers}"
     return "the loss"
+
+
+def non_finite_parameters(params: Parameters) -> str | None:
+    """Say in words which parameters are infinite or NaN first, from input to output; None if none are."""
+    n_layers = len(params.weights)
+    number = 0
+    for views in params.layers:
+        number += "weights" in views
+        for name, values in views.items():
+            if not np.isfinite(values).all():
+                return f"the {name} of layer {number} of {n_layers}"
+    return None

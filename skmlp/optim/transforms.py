@@ -10,6 +10,7 @@ steps from 1, and :math:`\eta` is the learning rate. `epsilon` is added outside 
 inside it, both after bias correction.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,7 @@ def _denominator(squares: FloatArray, out: FloatArray, correction: float, epsilo
     if epsilon_root == 0.0:
         np.sqrt(squares, out=out)
         if correction != 1.0:
-            out *= 1.0 / np.sqrt(correction)
+            out *= 1.0 / math.sqrt(correction)
     else:
         np.multiply(squares, 1.0 / correction, out=out)
         out += epsilon_root
@@ -320,7 +321,7 @@ class ScaleByRAdam(_Moments):
         rho = rho_inf - 2.0 * count * self.beta_2**count / correction_2
         if rho <= 5.0:
             return None, 1.0 / correction_1
-        rectification = np.sqrt((rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho))
+        rectification = math.sqrt((rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho))
         return correction_2, rectification / correction_1
 
     def apply(self, updates: FloatArray, params: FloatArray, state: State, scratch: FloatArray, numbers: Any) -> None:
@@ -329,7 +330,7 @@ class ScaleByRAdam(_Moments):
         if correction_2 is None:
             np.multiply(state["mu"], scale, out=updates)
             return
-        _denominator(state["nu"], scratch, correction_2, self.epsilon / np.sqrt(correction_2), self.epsilon_root)
+        _denominator(state["nu"], scratch, correction_2, self.epsilon / math.sqrt(correction_2), self.epsilon_root)
         np.divide(state["mu"], scratch, out=updates)
         updates *= scale
 

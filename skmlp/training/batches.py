@@ -126,10 +126,12 @@ def merge_duplicates(data: Data) -> Data:
         return data
     dense = X if isinstance(X, np.ndarray) else X.toarray()
     # + 0.0 turns -0.0 into 0.0, so that rows are equal as bytes exactly when they are equal as numbers.
-    table = np.column_stack([y.astype(np.float64), dense.astype(np.float64)]) + 0.0
+    table = np.ascontiguousarray(np.column_stack([y, dense]), dtype=np.float64) + 0.0
     keys = table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel()
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    counts = np.bincount(group, weights=weight)
+    # Weights of equal rows are added up in ascending order: sums of rounded numbers depend on the order.
+    order = np.argsort(group) if weight is None else np.lexsort((weight, group))
+    counts = np.bincount(group[order], weights=None if weight is None else weight[order])
     rows = first[counts > 0.0]
     counts = counts[counts > 0.0]
     merged = counts.astype(X.dtype) if (counts != 1.0).any() else None

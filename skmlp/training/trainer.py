@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.objective import Objective, ObjectiveWorkspace
 from skmlp.nn.parameters import Parameters
-from skmlp.nn.statistics import global_norm
+from skmlp.nn.statistics import global_norm, non_finite_parameters
 from skmlp.optim.lbfgs import minimize_lbfgs
 from skmlp.optim.schedules import Schedule
 from skmlp.optim.solvers import Solver
@@ -90,20 +90,24 @@ class Result:
     detail: str = ""
 
 
-@dataclass
 class _Best:
-    """The parameters of the best epoch so far: lowest training loss, or highest validation score."""
+    """The parameters of the best epoch so far, to go back to.
 
-    value: float = math.inf
-    vector: FloatArray | None = field(default=None, repr=False)
+    A validation score is that of the parameters after the epoch. A training loss was measured during the epoch, on
+    the way from the parameters before it, so those belong to it: what came after may have been thrown far off.
+    """
 
-    def offer(self, value: float, vector: FloatArray) -> None:
-        if value < self.value:
-            self.value = value
-            if self.vector is None:
-                self.vector = vector.copy()
-            else:
-                self.vector[...] = vector
+    def __init__(self) -> None:
+        self.value = math.inf
+        self.what = ""
+        self.vector: FloatArray | None = None
+
+    def offer(self, value: float, what: str, vector: FloatArray) -> None:
+        """Keep a copy of `vector` if `value` is the lowest so far."""
+        if value < self.value or self.vector is None:
+            self.value, self.what = value, what
+            self.vector = vector.copy() if self.vector is None else self.vector
+            self.vector[...] = vector
 
 
 @dataclass(frozen=True)
@@ -173,15 +177,19 @@ class Trainer:
         buffers = buffers or Buffers(self.objective, state.params, batches.batch_size)
         best = _Best()
         if keep_start:
-            best.vector = state.params.vector.copy()
+            value = math.inf
             if validation is not None:
-                best.value = -validation.evaluate(self.objective, state.params)[1]
-                state.plateau.best = min(state.plateau.best, best.value)
+                value = -validation.evaluate(self.objective, state.params)[1]
+                state.plateau.best = min(state.plateau.best, value)
+            best.offer(value, "before this training", state.params.vector)
+        before_epoch = state.params.vector.copy() if validation is None and max_epochs > 1 else None
 
         # Overflow shows as a non-finite loss or gradient in the very step, and is reported there.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for epoch in range(1, max_epochs + 1):
                 started = perf_counter()
+                if before_epoch is not None:
+                    before_epoch[...] = state.params.vector
                 try:
                     row = self._run_epoch(state, batches, buffers)
                 except KeyboardInterrupt:
@@ -192,16 +200,17 @@ class Trainer:
                     self._report_lost_epoch(on_epoch_end, state, validation, perf_counter() - started)
                     state.params.vector[...] = best.vector
                     state.solver_state = self.solver.init(state.params.vector, state.params.n_weights)
-                    return Result("non_finite", epoch, f"{event} in epoch {epoch}")
+                    return Result("non_finite", epoch, f"{event} in epoch {epoch}; the weights {best.what} are kept")
 
                 state.samples_seen += samples_per_epoch or data.n_samples
                 if validation is None:
                     monitored = row["loss"]
+                    if before_epoch is not None:
+                        best.offer(monitored, f"from before epoch {epoch}, the best one,", before_epoch)
                 else:
                     row["validation_loss"], row["validation_score"] = validation.evaluate(self.objective, state.params)
                     monitored = -row["validation_score"]
-                if validation is not None or epoch < max_epochs:
-                    best.offer(monitored, state.params.vector)
+                    best.offer(monitored, f"of epoch {epoch}, the best one,", state.params.vector)
                 exhausted = state.plateau.update(monitored)
                 state.learning_rate = self.schedule.after_epoch(
                     self.learning_rate_init, state.learning_rate, state.samples_seen
@@ -240,6 +249,8 @@ class Trainer:
             weight_sum += batch_weight
             norm_sum += norm
             n_steps += 1
+        if not math.isfinite(global_norm(params.vector)):
+            raise NonFiniteError(f"{non_finite_parameters(params)} became infinite or NaN at step {n_steps}")
         train_loss, mean_penalty = loss_sum / weight_sum, penalty_sum / weight_sum
         return {
             "loss": train_loss + mean_penalty,
