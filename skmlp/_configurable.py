@@ -1,6 +1,7 @@
 """What makes a small settings object work in ``clone`` and in a parameter grid."""
 
 import dataclasses
+from numbers import Real
 from typing import Any, Self
 
 
@@ -38,9 +39,12 @@ class Configurable:
         low_open: bool = False,
         high_open: bool = True,
     ) -> None:
-        """Raise scikit-learn's wording of a range error when the setting `name` is outside it."""
+        """Store the setting `name` as a float, or raise scikit-learn's wording of a range error.
+
+        A NumPy float64, as grids often hold, would turn float32 arithmetic into float64.
+        """
         value = getattr(self, name)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
         if not (
             is_number and (value > low if low_open else value >= low) and (value < high if high_open else value <= high)
         ):
@@ -49,3 +53,4 @@ class Configurable:
                 f"The {name!r} parameter of {type(self).__name__} must be a float in the range {interval}. "
                 f"Got {value!r} instead."
             )
+        object.__setattr__(self, name, float(value))

@@ -38,9 +38,11 @@ from skmlp.nn.objective import Objective
 from skmlp.optim.schedules import SCHEDULES, Schedule
 from skmlp.optim.solvers import SOLVERS, Solver
 from skmlp.training.batches import Data, merge_duplicates
+from skmlp.training.events import NonFiniteError, Result, Row
 from skmlp.training.history import append_row, empty_history
+from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers, NonFiniteError, Result, Row, Validation, run_lbfgs
+from skmlp.training.trainer import Buffers, Validation
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from skmlp.training.trainer import Result, Row
+from skmlp.training.events import Result, Row
 
 __all__ = ["EpochTasks", "print_epoch", "print_plateau", "warn_about", "warn_caller"]
 

@@ -128,8 +128,14 @@ class BinaryLogLoss(Loss):
     domain = "0 <= y <= 1"
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
-        terms = ACTIVATIONS["softplus"](raw)
-        terms -= y * raw
+        # As log(1 + exp(-|raw|)) + (1[raw > 0] - y) raw: for a confident right answer the second term is exactly 0.
+        terms = np.abs(raw)
+        np.negative(terms, out=terms)
+        np.exp(terms, out=terms)
+        np.log1p(terms, out=terms)
+        np.subtract(raw > 0.0, y, out=out)
+        out *= raw
+        terms += out
         ACTIVATIONS["logistic"].forward(raw, out)
         out -= y
         loss: FloatArray = terms.sum(axis=1)

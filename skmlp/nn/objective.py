@@ -149,6 +149,8 @@ class Objective:
         losses = self.loss.loss(y, self.network.predict(params, X))
         total = float(losses.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64))
         loss = float(losses.sum(dtype=np.float64) if sample_weight is None else np.dot(losses, sample_weight))
+        if self.alpha == 0.0:
+            return Value(loss / total, 0.0)
         weights = params.vector[: params.n_weights]
         return Value(loss / total, 0.5 * self.alpha * float(np.dot(weights, weights)) / total)
 

@@ -57,8 +57,8 @@ def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Param
         number += "weights" in views
         if not np.isfinite(output).all():
             return f"the output of layer {number} of {n_layers}"
-    for number, weights in reversed(list(enumerate(grad.weights, start=1))):
-        if not np.isfinite(weights).all():
+    for number, views in reversed(list(enumerate((views for views in grad.layers if "weights" in views), start=1))):
+        if not all(np.isfinite(values).all() for values in views.values()):
             return f"the gradient of layer {number} of {n_layers}"
     return "the loss"
 

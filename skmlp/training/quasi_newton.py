@@ -1,0 +1,99 @@
+"""Training by L-BFGS: all data at once, an iteration counts as an epoch."""
+
+import math
+from time import perf_counter
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+from skmlp.nn.objective import Objective
+from skmlp.nn.parameters import Parameters
+from skmlp.nn.statistics import global_norm
+from skmlp.optim.lbfgs import minimize_lbfgs
+from skmlp.training.batches import Data
+from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row
+from skmlp.training.trainer import Buffers
+
+__all__ = ["run_lbfgs"]
+
+
+def run_lbfgs(
+    objective: Objective,
+    params: Parameters,
+    data: Data,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    on_epoch_end: OnEpochEnd | None = None,
+) -> Result:
+    """Train by L-BFGS on all data at once; an iteration counts as an epoch.
+
+    Parameters
+    ----------
+    objective : Objective
+    params : Parameters, float64
+        Changed in place; after an interruption it holds the last iteration's values.
+    data : Data
+    max_iter, max_fun : int
+        Limits on iterations and evaluations.
+    tol : float
+        On the largest entry of the gradient.
+    on_epoch_end : callable, optional
+        As for :class:`Trainer`.
+
+    Raises
+    ------
+    NonFiniteError
+        When the loss is infinite or NaN at the start.
+    """
+    buffers = Buffers(objective, params, data.n_samples)
+    point = params.like()
+    n_iter = n_evaluations = 0
+    last: Row = {}
+    started = perf_counter()
+
+    def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
+        nonlocal n_evaluations
+        n_evaluations += 1
+        point.vector[...] = vector
+        X, y, weight = data
+        loss, penalty = objective.value_and_gradient(point, X, y, weight, buffers.workspace, buffers.grad)
+        norm = global_norm(buffers.grad.vector)
+        if n_evaluations == 1 and not math.isfinite(loss + norm):
+            place = objective.find_non_finite(point, X, buffers.grad, buffers.workspace)
+            raise NonFiniteError(f"{place} became infinite or NaN at step 1")
+        last.update(loss=loss + penalty, train_loss=loss, penalty=penalty, gradient_norm=norm)
+        return loss + penalty, buffers.grad.vector
+
+    def record(*, is_last: bool) -> bool:
+        nonlocal started
+        if on_epoch_end is None:
+            return False
+        row = {**last, "learning_rate": math.nan, "seconds": perf_counter() - started}
+        started = perf_counter()
+        return on_epoch_end(row, is_last)
+
+    def on_iteration(vector: FloatArray, value: float) -> bool:
+        # The line search ends at the point it accepts, so the last evaluation is this iteration's.
+        nonlocal n_iter
+        n_iter += 1
+        params.vector[...] = vector
+        return record(is_last=n_iter == max_iter)
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        try:
+            found = minimize_lbfgs(
+                value_and_gradient,
+                params.vector,
+                max_iter=max_iter,
+                max_fun=max_fun,
+                tol=tol,
+                on_iteration=on_iteration,
+            )
+        except KeyboardInterrupt:
+            return Result("interrupted", n_iter)
+    params.vector[...] = found.params
+    if n_iter == 0:
+        record(is_last=True)  # the start was a minimum already; say what the loss is there
+    return Result("callback" if found.reason == "stopped" else found.reason, found.n_iter, found.message)

@@ -1,0 +1,72 @@
+"""What the tests share: one BLAS thread, and an estimator before and after a call that fails."""
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from threadpoolctl import threadpool_limits
+
+X = np.random.default_rng(0).standard_normal((30, 4))
+Y = np.arange(30) % 3
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_blas_thread() -> Iterator[None]:
+    """Networks this small only wait for a second thread, for long where tests run side by side."""
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def everything_of(estimator: Any) -> dict[str, Any]:
+    """Return a copy of all that a user can see of an estimator, and what it predicts."""
+    state = copy.deepcopy({name: value for name, value in vars(estimator).items() if not name.startswith("_")})
+    if "n_features_in_" in state:
+        rows = X[:, : estimator.n_features_in_]
+        state["coefs_"] = [a.copy() for a in estimator.coefs_]
+        state["intercepts_"] = [a.copy() for a in estimator.intercepts_]
+        state["predictions"] = estimator.predict(rows)
+        for name in ("loss_", "loss_curve_", "best_loss_", "validation_scores_", "best_validation_score_"):
+            state[name] = copy.copy(getattr(estimator, name))
+    return state
+
+
+def small(cls: Any, **params: Any) -> Any:
+    """Return an estimator that trains in no time on X and Y."""
+    return cls(**{"hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0, **params})
+
+
+def assert_refuses(
+    cls: Any, error: type[Exception], words: str, call: Callable[[Any], Any], *, warm: bool = True, **params: Any
+) -> None:
+    """Assert that `call` fails in these words, on a new estimator and on a fitted one, and neither changes by it.
+
+    `params` are set before the call, on the fitted estimator after its fit. With `warm` the fitted estimator may also
+    be one that goes on from its previous fit.
+    """
+    kinds = {"new": small(cls), "fitted": small(cls).fit(X, Y)}
+    if warm:
+        kinds["warm"] = small(cls, warm_start=True).fit(X, Y)
+    for estimator in kinds.values():
+        before = everything_of(estimator.set_params(**params))
+        with pytest.raises(error, match=words):
+            call(estimator)
+        np.testing.assert_equal(everything_of(estimator), before)
+    with pytest.raises(NotFittedError):
+        kinds["new"].predict(X)
+    if warm:
+        # What follows is as if the failed call had never been.
+        reference = small(cls, warm_start=True, **params).fit(X, Y).fit(X, Y)
+        np.testing.assert_array_equal(kinds["warm"].fit(X, Y).coefs_[0], reference.coefs_[0])
+
+
+@pytest.fixture(name="assert_refuses")
+def _assert_refuses() -> Any:
+    return assert_refuses
+
+
+@pytest.fixture(name="everything_of")
+def _everything_of() -> Any:
+    return everything_of

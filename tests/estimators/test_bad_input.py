@@ -1,0 +1,205 @@
+"""Bad input: the errors scikit-learn's users know, and an estimator that is as it was before the call."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+from skmlp import MLPClassifier, MLPRegressor
+
+BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+# Fits here run few epochs on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning")
+
+X = np.random.default_rng(0).standard_normal((30, 4))
+Y = np.arange(30) % 3
+ONES = np.ones(30)
+
+
+def _estimator(cls: Any, **params: Any) -> Any:
+    return cls(**{"hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0, **params})
+
+
+def _with(value: Any, array: Any = X) -> Any:
+    changed = array.astype(float)
+    changed[3] = value
+    return changed
+
+
+BAD_ROWS: dict[str, tuple[Any, type[Exception], str]] = {
+    "scalar": (5.0, ValueError, "Expected 2D array, got scalar array instead"),
+    "1-D": (X[:, 0], ValueError, r"Expected 2D array, got 1D array instead(.|\n)*reshape"),
+    "3-D": (X.reshape(30, 2, 2), ValueError, "Found array with dim 3, while dim <= 2 is required by MLP"),
+    "NaN": (_with(np.nan), ValueError, r"Input X contains NaN(.|\n)*imputer"),
+    "infinity": (_with(np.inf), ValueError, "Input X contains infinity or a value too large for dtype"),
+    "minus infinity": (_with(-np.inf), ValueError, "Input X contains infinity or a value too large for dtype"),
+    "beyond float32": (
+        _with(1e300),
+        ValueError,
+        r"Input X contains infinity or a value too large for dtype\('float32'",
+    ),
+    "sparse NaN": (sparse.csr_matrix(_with(np.nan)), ValueError, "Input X contains NaN"),
+    "missing in a frame": (
+        pd.DataFrame({name: pd.array([1, None] * 15, dtype="Int64") for name in "abcd"}),
+        ValueError,
+        "Input X contains NaN",
+    ),
+    "complex": (X + 1j, ValueError, "Complex data not supported"),
+    "object": (
+        np.array([["a", 1.0, 2.0, 3.0]] * 30, dtype=object),
+        ValueError,
+        "could not convert string to float: 'a'",
+    ),
+    "strings in a frame": (
+        pd.DataFrame({"a": ["u"] * 30, "b": 1.0, "c": 1.0, "d": 1.0}),
+        ValueError,
+        "could not convert string to float: 'u'",
+    ),
+    "no rows": (X[:0], ValueError, r"Found array with 0 sample\(s\)"),
+    "None": (None, ValueError, "Expected 2D array, got scalar array instead"),
+}
+
+BAD_TARGETS: dict[str, tuple[Any, type[Exception], str]] = {
+    "None": (None, ValueError, "requires y to be passed, but the target y is None|Expected array-like .* got None"),
+    "too few": (Y[:7], ValueError, r"Found input variables with inconsistent numbers of samples: \[30, 7\]"),
+    "NaN": (_with(np.nan, Y), ValueError, "Input y contains NaN"),
+    "infinity": (_with(np.inf, Y), ValueError, "Input y contains infinity"),
+    "complex": (Y + 1j, ValueError, "Complex data not supported"),
+    "3-D": (np.zeros((30, 2, 2)), ValueError, "Found array with dim 3"),
+    "missing": (pd.Series([1, None] * 15, dtype="Int64"), ValueError, "Input y contains NaN"),
+}
+
+BAD_LABELS: dict[str, tuple[Any, str]] = {
+    "continuous": (X[:, 0], "Unknown label type: continuous"),
+    "several multiclass columns": (np.column_stack([Y, Y]), "Multioutput target data is not supported.*MultiOutput"),
+    "unsortable": (np.array([1, "a", None] * 10, dtype=object), "Unknown label type: unknown"),
+}
+
+BAD_NUMBERS: dict[str, tuple[Any, type[Exception], str]] = {
+    "strings": (np.array(["u", "v"] * 15), ValueError, "could not convert string to float"),
+    "beyond float32": (_with(1e300, Y), ValueError, 'Input y contains infinity or a value too large.*dtype="float64"'),
+    "sparse": (sparse.csr_matrix(np.column_stack([Y, Y])), TypeError, "Sparse data was passed for y, but dense data"),
+}
+
+BAD_WEIGHTS: dict[str, tuple[Any, str]] = {
+    "too few": (ONES[:7], r"sample_weight.shape == \(7,\), expected \(30,\)"),
+    "2-D": (np.ones((30, 2)), "Sample weights must be 1D array or scalar"),
+    "negative": (_with(-1.0, ONES), "Negative values in data passed to `sample_weight`"),
+    "all zero": (0.0 * ONES, "Sample weights must contain at least one non-zero number"),
+    "NaN": (_with(np.nan, ONES), "Input sample_weight contains NaN"),
+    "infinity": (_with(np.inf, ONES), "Input sample_weight contains infinity"),
+    "strings": (["a"] * 30, "could not convert string to float"),
+}
+
+
+@pytest.fixture
+def assert_both_refuse(assert_refuses: Any) -> Any:
+    """Return a function that asserts that fit and partial_fit refuse the data."""
+
+    def check(cls: Any, error: type[Exception], words: str, *data: Any) -> None:
+        classes = {"classes": [0, 1, 2]} if cls is MLPClassifier else {}
+        assert_refuses(cls, error, words, lambda est: est.fit(*data))
+        assert_refuses(cls, error, words, lambda est: est.partial_fit(*data, **classes))
+
+    return check
+
+
+@BOTH
+@pytest.mark.parametrize("case", BAD_ROWS)
+@pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")
+def test_bad_rows(cls: Any, case: str, assert_both_refuse: Any, everything_of: Any) -> None:
+    rows, error, words = BAD_ROWS[case]
+    y = Y[:0] if case == "no rows" else Y
+    assert_both_refuse(cls, error, words, rows, y)
+    fitted = _estimator(cls).fit(X, Y)
+    before = everything_of(fitted)
+    if case != "beyond float32":  # predictions for float64 rows are computed in float64
+        with pytest.raises(error, match=words):
+            fitted.predict(rows)
+    with pytest.raises(error, match=words):
+        fitted.loss_and_gradients(rows, y)
+    np.testing.assert_equal(everything_of(fitted), before)
+
+
+@BOTH
+@pytest.mark.parametrize("case", BAD_TARGETS)
+# scikit-learn looks for fractions in labels before it looks for NaN.
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+def test_bad_targets(cls: Any, case: str, assert_both_refuse: Any) -> None:
+    y, error, words = BAD_TARGETS[case]
+    assert_both_refuse(cls, error, words, X, y)
+
+
+@pytest.mark.parametrize("case", BAD_LABELS)
+def test_bad_labels(case: str, assert_refuses: Any) -> None:
+    labels, words = BAD_LABELS[case]
+    assert_refuses(MLPClassifier, ValueError, words, lambda est: est.fit(X, labels), warm=False)
+
+
+@pytest.mark.parametrize("case", BAD_NUMBERS)
+def test_bad_numbers(case: str, assert_both_refuse: Any) -> None:
+    numbers, error, words = BAD_NUMBERS[case]
+    assert_both_refuse(MLPRegressor, error, words, X, numbers)
+
+
+@BOTH
+@pytest.mark.parametrize("case", BAD_WEIGHTS)
+def test_bad_weights(cls: Any, case: str, assert_both_refuse: Any) -> None:
+    weight, words = BAD_WEIGHTS[case]
+    assert_both_refuse(cls, ValueError, words, X, Y, weight)
+    with pytest.raises(ValueError, match=words):
+        _estimator(cls).fit(X, Y).loss_and_gradients(X, Y, sample_weight=weight)
+
+
+@BOTH
+def test_another_number_of_features(cls: Any, everything_of: Any) -> None:
+    est = _estimator(cls).fit(X, Y)
+    before = everything_of(est)
+    words = "X has 3 features, but MLP.* is expecting 4 features as input"
+    for call in (est.predict, lambda rows: est.partial_fit(rows, Y), lambda rows: est.loss_and_gradients(rows, Y)):
+        with pytest.raises(ValueError, match=words):
+            call(X[:, :3])
+    np.testing.assert_equal(everything_of(est), before)
+    assert est.fit(X[:, :3], Y).n_features_in_ == 3
+    est.set_params(warm_start=True)
+    with pytest.raises(ValueError, match=r"X has 4 features, but MLP.* is expecting 3"):
+        est.fit(X, Y)
+
+
+def test_unknown_labels_and_classes_in_partial_fit(everything_of: Any) -> None:
+    est = _estimator(MLPClassifier)
+    with pytest.raises(ValueError, match=r"classes must be passed on the first call to partial_fit"):
+        est.partial_fit(X, Y)
+    with pytest.raises(ValueError, match=r"`y` has classes not in `self.classes_`.*\[0 1 2\].*\[1 2 3\]"):
+        est.partial_fit(X, Y + 1, classes=[0, 1, 2])
+    assert not hasattr(est, "classes_")
+    est.partial_fit(X, np.array(["a", "b", "c"])[Y], classes=["c", "b", "a"])
+    before = everything_of(est)
+    with pytest.raises(ValueError, match="`y` has classes not in"):
+        est.partial_fit(X, np.array(["a", "b", "z"])[Y])
+    with pytest.raises(ValueError, match=r"`classes=\['a', 'b'\]` is not the same as on last call to partial_fit, was"):
+        est.partial_fit(X, np.array(["a", "b", "c"])[Y], classes=["a", "b"])
+    np.testing.assert_equal(everything_of(est), before)
+
+
+def test_other_classes_under_warm_start() -> None:
+    def call(est: Any) -> Any:
+        return est.set_params(warm_start=True).fit(X, np.minimum(Y, 1))
+
+    est = _estimator(MLPClassifier).fit(X, Y)
+    before = est.predict_proba(X)
+    words = "warm_start can only be used where `y` has the same classes as in the previous call to fit"
+    with pytest.raises(ValueError, match=words):
+        call(est)
+    np.testing.assert_array_equal(est.predict_proba(X), before)
+
+
+def test_another_number_of_outputs() -> None:
+    est = _estimator(MLPRegressor).fit(X, Y)
+    before = est.predict(X)
+    for call in (est.set_params(warm_start=True).fit, est.partial_fit, est.loss_and_gradients):
+        with pytest.raises(ValueError, match="y has 2 outputs, but the network was started with 1"):
+            call(X, np.column_stack([Y, Y]))
+    np.testing.assert_array_equal(est.predict(X), before)

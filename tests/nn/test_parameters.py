@@ -1,0 +1,84 @@
+"""One flat vector, and the views into it."""
+
+import numpy as np
+import pytest
+
+from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.network import multilayer_perceptron
+from skmlp.nn.parameters import Parameters, ParameterShape
+
+SHAPES = [
+    [ParameterShape("weights", (2, 3), True), ParameterShape("biases", (3,), False)],
+    [],
+    [ParameterShape("weights", (3, 1), True), ParameterShape("biases", (1,), False)],
+]
+
+
+def test_weights_of_all_layers_come_first():
+    params = Parameters(SHAPES, np.arange(13.0))
+    assert params.n_weights == 9
+    np.testing.assert_array_equal(params.weights[0], [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(params.weights[1], [[6], [7], [8]])
+    np.testing.assert_array_equal(params.biases[0], [9, 10, 11])
+    np.testing.assert_array_equal(params.biases[1], [12])
+
+
+def test_views_share_memory_with_the_vector():
+    params = Parameters(SHAPES)
+    params.weights[0][1, 2] = 5.0
+    params.vector[12] = 7.0
+    assert params.vector[5] == 5.0
+    assert params.biases[1][0] == 7.0
+    assert all(np.shares_memory(view, params.vector) for layer in params.layers for view in layer.values())
+
+
+def test_layers_without_parameters_keep_their_place():
+    assert [sorted(layer) for layer in Parameters(SHAPES).layers] == [["biases", "weights"], [], ["biases", "weights"]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_new_memory_is_zero_and_of_the_dtype(dtype):
+    params = Parameters(SHAPES, dtype=dtype)
+    np.testing.assert_array_equal(params.vector, np.zeros(13, dtype))
+    assert params.vector.dtype == params.weights[0].dtype == dtype
+    assert Parameters(SHAPES).vector.dtype == np.float32
+
+
+def test_a_given_vector_is_used_not_copied():
+    vector = np.zeros(13)
+    assert Parameters(SHAPES, vector).vector is vector
+
+
+def test_on_gives_the_same_views_over_another_vector():
+    params, other = Parameters(SHAPES), np.arange(13.0)
+    moved = params.on(other)
+    assert moved.vector is other
+    assert moved.n_weights == params.n_weights
+    np.testing.assert_array_equal(moved.weights[1], [[6], [7], [8]])
+    assert not params.vector.any()
+
+
+def test_like_gives_new_memory_of_the_same_dtype():
+    params = Parameters(SHAPES, dtype=np.float64)
+    twin = params.like()
+    twin.vector[:] = 1.0
+    assert twin.vector.dtype == np.float64
+    assert [view.shape for view in twin.weights] == [view.shape for view in params.weights]
+    assert not params.vector.any()
+
+
+@pytest.mark.parametrize("vector", [np.zeros(12), np.zeros(14), np.zeros((13, 1)), np.zeros(0)])
+def test_a_vector_of_another_shape_is_refused(vector):
+    with pytest.raises(ValueError, match=r"these layers need \(13,\)"):
+        Parameters(SHAPES, vector)
+    with pytest.raises(ValueError, match=r"these layers need \(13,\)"):
+        Parameters(SHAPES).on(vector)
+
+
+def test_a_network_says_what_it_needs():
+    network = multilayer_perceptron([4, 3, 2], [ACTIVATIONS["relu"]])
+    params = network.parameters()
+    assert params.vector.size == 4 * 3 + 3 + 3 * 2 + 2
+    assert params.n_weights == 4 * 3 + 3 * 2
+    assert [weights.shape for weights in params.weights] == [(4, 3), (3, 2)]
+    assert [biases.shape for biases in params.biases] == [(3,), (2,)]

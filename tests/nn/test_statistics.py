@@ -1,0 +1,117 @@
+"""Norms, and the place where a pass became non-finite."""
+
+import numpy as np
+import pytest
+
+from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.losses import LOSSES
+from skmlp.nn.network import initialize, multilayer_perceptron
+from skmlp.nn.objective import Objective
+from skmlp.nn.statistics import global_norm, layer_norms, non_finite_place
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
+def test_norm_of_ordinary_numbers(dtype, scale):
+    vector = (scale * np.array([3.0, -4.0, 12.0])).astype(dtype)
+    assert global_norm(vector) == pytest.approx(13.0 * scale, rel=4 * float(np.finfo(dtype).eps), abs=0.0)
+    assert type(global_norm(vector)) is float
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e30), (np.float64, 1e200)])
+def test_norm_of_numbers_whose_squares_overflow(dtype, size):
+    vector = (size * np.array([3.0, -4.0, 12.0])).astype(dtype)
+    assert global_norm(vector) == pytest.approx(13.0 * size, rel=4 * float(np.finfo(dtype).eps), abs=0.0)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e-30), (np.float64, 1e-200)])
+def test_norm_of_numbers_whose_squares_underflow(dtype, size):
+    vector = (size * np.array([3.0, -4.0, 12.0])).astype(dtype)
+    assert global_norm(vector) == pytest.approx(13.0 * size, rel=4 * float(np.finfo(dtype).eps), abs=0.0)
+
+
+@pytest.mark.parametrize("values", [[1.0, np.inf], [-np.inf, 1e30]])
+def test_norm_is_infinite_exactly_when_an_entry_is(values):
+    assert global_norm(np.array(values, np.float32)) == np.inf
+
+
+@pytest.mark.parametrize("values", [[np.nan], [1e30, np.nan, 1e30], [np.inf, np.nan]])
+def test_norm_is_nan_when_an_entry_is(values):
+    assert np.isnan(global_norm(np.array(values, np.float32)))
+
+
+def test_norm_of_nothing_and_of_zeros():
+    assert global_norm(np.zeros(3, np.float32)) == 0.0
+    assert global_norm(np.zeros(0, np.float32)) == 0.0
+
+
+def test_layer_norms_do_not_round_tiny_gradients_to_zero():
+    network = multilayer_perceptron([2, 2, 1], [ACTIVATIONS["tanh"]])
+    params = network.parameters()
+    params.weights[0][:] = 1e-30
+    params.weights[1][:] = 3.0
+    params.biases[0][:] = 100.0
+    np.testing.assert_allclose(layer_norms(params), [2e-30, 3.0 * np.sqrt(2.0)], rtol=1e-7)
+
+
+def _place(change_params=None, change_grad=None, change_data=None, loss="squared_error"):
+    """What is said after a pass through three dense layers that was spoilt in one place."""
+    rng = np.random.default_rng(0)
+    network = multilayer_perceptron([3, 4, 4, 2], [ACTIVATIONS["tanh"], ACTIVATIONS["softplus"]])
+    params = network.parameters(dtype=np.float64)
+    initialize(network, params, rng)
+    X, y = rng.standard_normal((5, 3)), np.ones((5, 2))
+    if change_params is not None:
+        change_params(params)
+    if change_data is not None:
+        change_data(X, y)
+    grad, workspace = params.like(), Objective(network, LOSSES[loss]).workspace(5, np.float64)
+    with np.errstate(all="ignore"):
+        Objective(network, LOSSES[loss]).value_and_gradient(params, X, y, None, workspace, grad)
+        if change_grad is not None:
+            change_grad(grad)
+        return non_finite_place(params, network.forward(params, X, workspace), grad)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("name", ["weights", "biases"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_non_finite_parameters_are_named(layer, name, value):
+    def spoil(params):
+        getattr(params, name)[layer].flat[-1] = value
+
+    assert _place(spoil) == f"the {name} of layer {layer + 1} of 3"
+
+
+def test_the_first_of_several_places_is_named():
+    def spoil(params):
+        params.weights[1][0, 0] = params.weights[2][0, 0] = np.nan
+
+    assert _place(spoil) == "the weights of layer 2 of 3"
+
+
+def test_outputs_that_overflow_are_named():
+    def huge_weights(params):
+        params.weights[1][:] = 1e308
+        params.biases[0][:] = 5.0
+
+    def bad_input(X, y):
+        X[2, 1] = np.nan
+
+    assert _place(huge_weights) == "the output of layer 2 of 3"
+    assert _place(change_data=bad_input) == "the output of layer 1 of 3"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_gradient_s_first_place_on_the_way_back_is_named(value):
+    def spoil(grad):
+        grad.weights[0][0, 0] = grad.weights[1][0, 0] = value
+
+    assert _place(change_grad=spoil) == "the gradient of layer 2 of 3"
+
+
+def test_what_is_left_is_the_loss():
+    def far_targets(X, y):
+        y[:] = 1e200  # the squares overflow, the differences do not
+
+    assert _place(change_data=far_targets) == "the loss"

@@ -1,0 +1,139 @@
+"""The settings of solvers and schedules: checked by name, copied by clone, changed all or nothing."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skmlp.optim import (
+    SGD,
+    SOLVERS,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Adaptive,
+    AMSGrad,
+    InverseScaling,
+    Lion,
+    NAdam,
+    RAdam,
+    RMSProp,
+)
+
+NAN, INF = float("nan"), float("inf")
+SETTINGS = [
+    SGD(0.5, False),
+    RMSProp(0.8, 1e-5, 1e-6, 0.4, True),
+    Adagrad(0.1, 1e-3, 1e-4),
+    Adadelta(0.8, 1e-5),
+    Adam(0.8, 0.9, 1e-5, 1e-6),
+    AMSGrad(0.8, 0.9, 1e-5, 1e-6),
+    AdamW(0.8, 0.9, 1e-5, 1e-6, 0.3),
+    NAdam(0.8, 0.9, 1e-5, 1e-6, 0.3),
+    RAdam(0.8, 0.9, 1e-5, 1e-6),
+    Lion(0.8, 0.7, 0.3),
+    InverseScaling(0.3),
+    Adaptive(3.0, 1e-3),
+]
+each = pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: type(settings).__name__)
+
+
+@each
+def test_clone_and_pickle_keep_every_setting(settings):
+    for copy in (clone(settings), pickle.loads(pickle.dumps(settings))):
+        assert copy is not settings
+        assert copy == settings
+        assert copy.get_params() == settings.get_params()
+    default = type(settings)().get_params()
+    # The examples above change every setting there is.
+    assert all(settings.get_params()[name] != value for name, value in default.items())
+
+
+@each
+def test_set_params_changes_one_setting(settings):
+    for name, value in type(settings)().get_params().items():
+        changed = clone(settings).set_params(**{name: value})
+        assert changed.get_params() == {**settings.get_params(), name: value}
+
+
+@each
+@pytest.mark.parametrize("number", [np.float64, np.float32])
+def test_numbers_of_a_grid_become_python_floats(settings, number):
+    # A grid often holds NumPy numbers; a float64 would turn float32 arithmetic into float64.
+    given = {name: value for name, value in settings.get_params().items() if type(value) is float}
+    changed = clone(settings).set_params(**{name: number(value) for name, value in given.items()})
+    assert {name: changed.get_params()[name] for name in given} == {name: float(number(v)) for name, v in given.items()}
+    assert {type(changed.get_params()[name]) for name in given} == {float}
+    assert clone(changed) == changed
+
+
+@each
+def test_unknown_settings_are_refused(settings):
+    before = settings.get_params()
+    with pytest.raises(ValueError, match=f"Invalid parameter 'speed' for {type(settings).__name__}"):
+        settings.set_params(speed=1.0)
+    assert settings.get_params() == before
+
+
+BAD = [
+    *((SGD, "momentum", value) for value in (-0.1, 1.1, NAN, "0.9", True, None)),
+    *((RMSProp, "decay", value) for value in (-0.1, 1.0, NAN)),
+    *((cls, name, value) for cls in (RMSProp, Adam) for name in ("epsilon", "epsilon_root") for value in (-1e-9, INF)),
+    (RMSProp, "momentum", 1.01),
+    *((Adagrad, name, -1e-9) for name in ("initial_accumulator", "epsilon", "epsilon_root")),
+    (Adadelta, "decay", 1.0),
+    *((Adadelta, "epsilon", value) for value in (0.0, -1.0)),
+    *((cls, name, 1.0) for cls in (Adam, AMSGrad, AdamW, NAdam, RAdam, Lion) for name in ("beta_1", "beta_2")),
+    *((cls, name, -0.1) for cls in (Adam, AMSGrad, AdamW, NAdam, RAdam, Lion) for name in ("beta_1", "beta_2")),
+    *((cls, "weight_decay", -1e-9) for cls in (AdamW, Lion)),
+    (NAdam, "momentum_decay", -1e-9),
+    *((InverseScaling, "power_t", value) for value in (-0.5, NAN)),
+    *((Adaptive, "factor", value) for value in (1.0, 0.5, INF)),
+    *((Adaptive, "minimum", value) for value in (0.0, -1.0)),
+]
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), BAD)
+def test_bad_settings_are_refused_by_name_and_change_nothing(cls, name, value):
+    settings = cls()
+    other = next((each for each in settings.get_params() if each != name), None)
+    good = next(each for each in SETTINGS if type(each) is cls).get_params()
+    changes = {name: value} if other is None else {other: good[other], name: value}
+    for refused in (lambda: cls(**{name: value}), lambda: settings.set_params(**changes)):
+        with pytest.raises(ValueError, match=f"'{name}' parameter of {cls.__name__} must be .*Got {value!r} instead"):
+            refused()
+    assert settings.get_params() == cls().get_params()
+
+
+@pytest.mark.parametrize("settings", [SGD(1.0), SGD(0.0), RMSProp(0.0, 0.0), Adam(0.0, 0.0, 0.0), Adadelta(0.0)])
+def test_the_ends_of_the_ranges_are_allowed(settings):
+    assert settings == clone(settings)
+
+
+# The documented defaults: those of the papers and of torch, scikit-learn's for SGD.
+MOMENTS = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "epsilon_root": 0.0}
+DEFAULTS = {
+    SGD: {"momentum": 0.9, "nesterovs_momentum": True},
+    RMSProp: {"decay": 0.99, "epsilon": 1e-8, "epsilon_root": 0.0, "momentum": 0.0, "centered": False},
+    Adagrad: {"initial_accumulator": 0.0, "epsilon": 1e-10, "epsilon_root": 0.0},
+    Adadelta: {"decay": 0.9, "epsilon": 1e-6},
+    Adam: MOMENTS,
+    AMSGrad: MOMENTS,
+    AdamW: {**MOMENTS, "weight_decay": 0.01},
+    NAdam: {**MOMENTS, "momentum_decay": 0.004},
+    RAdam: MOMENTS,
+    Lion: {"beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.0},
+    InverseScaling: {"power_t": 0.5},
+    Adaptive: {"factor": 5.0, "minimum": 1e-6},
+}
+
+
+@pytest.mark.parametrize("cls", DEFAULTS)
+def test_defaults(cls):
+    assert cls().get_params() == DEFAULTS[cls]
+
+
+def test_every_named_solver_is_here():
+    assert {type(settings) for settings in SETTINGS} >= set(SOLVERS.values())

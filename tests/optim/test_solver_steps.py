@@ -1,0 +1,183 @@
+"""What every solver does at every step: progress, resuming, blocks, dtype, memory, and its state."""
+
+import copy
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from skmlp.optim import SGD, SOLVERS, Adam, AdamW, AMSGrad, Lion, RMSProp, solvers
+
+EXAMPLES = {
+    **{name: cls() for name, cls in SOLVERS.items()},
+    "sgd_plain": SGD(momentum=0.0),
+    "sgd_momentum": SGD(nesterovs_momentum=False),
+    "rmsprop_centered_momentum": RMSProp(momentum=0.9, centered=True, epsilon_root=1e-6),
+    "adam_root": Adam(epsilon=0.0, epsilon_root=1e-8),
+    "lion_decay": Lion(weight_decay=0.1),
+}
+each = pytest.mark.parametrize("solver", EXAMPLES.values(), ids=EXAMPLES)
+
+# Usual rates. A solver that is not here is new: 0.01 suits most.
+RATES = {"sgd": 5e-4, "adagrad": 0.3, "adadelta": 1.0, "lion": 2e-3}
+CURVATURE, CENTRE = np.array([1.0, 10.0, 100.0]), np.array([1.0, -2.0, 0.5])
+
+
+def _quadratic(x):
+    return float(0.5 * CURVATURE @ (x - CENTRE) ** 2), CURVATURE * (x - CENTRE)
+
+
+def _rosenbrock(x):
+    valley = x[1] - x[0] ** 2
+    gradient = np.array([-2 * (1 - x[0]) - 400 * x[0] * valley, 200 * valley])
+    return float((1 - x[0]) ** 2 + 100 * valley**2), gradient
+
+
+def _run(solver, params, steps, learning_rate=0.01, state=None, seed=0):
+    """Take steps with gradients of very different sizes; return the state."""
+    state = solver.init(params) if state is None else state
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        gradient = rng.standard_normal(params.size) * np.exp(rng.uniform(-6, 6, params.size))
+        solver.update(params, gradient.astype(params.dtype), state, learning_rate)
+    return state
+
+
+def _arrays(state):
+    return [value for link in state["links"] for value in link.values() if isinstance(value, np.ndarray)]
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize(
+    ("function", "start", "steps", "share"),
+    # The bottom of the quadratic is reached, up to steps of Lion's size; in the curved valley of Rosenbrock's function
+    # the slowest, which move by their learning rate at most, are somewhere on the way.
+    [(_quadratic, [0.0, 0.0, 0.0], 2000, 1e-6), (_rosenbrock, [-1.5, 2.0], 1000, 0.25)],
+    ids=["quadratic", "rosenbrock"],
+)
+def test_progress(name, function, start, steps, share):
+    params = np.array(start)
+    solver, first = SOLVERS[name](), function(params)[0]
+    state = solver.init(params, n_weights=0)  # weight decay would move the minimum
+    for _ in range(steps):
+        solver.update(params, function(params)[1], state, RATES.get(name, 0.01))
+    assert function(params)[0] < share * first
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_resuming_is_going_on_bit_for_bit(solver, dtype):
+    params = np.linspace(-1.0, 1.0, 37).astype(dtype)
+    state = _run(solver, params, 8)
+    kept_params, kept_state = params.copy(), copy.deepcopy(state)
+    _run(solver, params, 9, state=state, seed=1)
+    assert not np.array_equal(params, kept_params)
+    _run(solver, kept_params, 9, state=kept_state, seed=1)
+    np.testing.assert_array_equal(kept_params, params)
+    assert kept_state["count"] == state["count"] == 17
+    for resumed, uninterrupted in zip(_arrays(kept_state), _arrays(state), strict=True):
+        np.testing.assert_array_equal(resumed, uninterrupted)
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_do_not_change_a_bit(monkeypatch, solver, dtype):
+    # 23 entries in blocks of 7: three whole ones and one of 2; the 10 weights end inside the second.
+    whole = np.linspace(-1.0, 1.0, 23).astype(dtype)
+    cut = whole.copy()
+    state = _run(solver, whole, 7, state=solver.init(whole, 10))
+    monkeypatch.setattr(solvers, "BLOCK", 7)
+    cut_state = _run(solver, cut, 7, state=solver.init(cut, 10))
+    np.testing.assert_array_equal(cut, whole)
+    for part, full in zip(_arrays(cut_state), _arrays(state), strict=True):
+        np.testing.assert_array_equal(part, full)
+
+
+@each
+def test_a_long_vector_moves_as_its_entries_do(solver):
+    n = 2 * solvers.BLOCK + 5
+    long, short = np.tile(np.array([0.5, -1.0, 2.0]), n // 3 + 1)[:n], np.array([0.5, -1.0, 2.0])
+    long_state, short_state = solver.init(long), solver.init(short)
+    for factor in (1.0, -3.0, 0.1):
+        gradient = factor * np.array([0.2, 5.0, -0.03])
+        solver.update(long, np.tile(gradient, n // 3 + 1)[:n], long_state, 0.01)
+        solver.update(short, gradient.copy(), short_state, 0.01)
+    np.testing.assert_array_equal(long, np.tile(short, n // 3 + 1)[:n])
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_is_kept_everywhere(solver, dtype):
+    params = np.ones(5, dtype)
+    state = _run(solver, params, 3)
+    assert {array.dtype for array in (params, *_arrays(state))} == {np.dtype(dtype)}
+
+
+@each
+def test_float32_is_never_mixed_with_float64_numbers(solver, watched):
+    params, state = watched(np.ones(5)), solver.init(np.ones(5, np.float32))
+    states = [{k: watched(v) if isinstance(v, np.ndarray) else v for k, v in link.items()} for link in state["links"]]
+    for count in range(1, 9):  # rectified Adam changes its formula at step 6
+        updates = watched(np.linspace(-1.0, 1.0, 5))
+        for link, link_state in zip(solver.links, states, strict=True):
+            numbers = link.prepare(link_state, count, 0.01)
+            link.apply(updates, params, link_state, watched(np.empty(5)), numbers)
+        params += updates
+
+
+@each
+def test_the_gradient_becomes_what_was_added(solver):
+    params = np.linspace(-1.0, 1.0, 7)
+    state, before, gradient = solver.init(params, 0), params.copy(), np.linspace(2.0, 3.0, 7)
+    solver.update(params, gradient, state, 0.01)
+    np.testing.assert_array_equal(params, before + gradient)
+    assert np.all(gradient < 0.0)  # downhill
+
+
+@each
+def test_a_step_allocates_one_block(solver):
+    params = np.ones(1_000_000, np.float32)
+    gradient, state = np.ones_like(params), solver.init(params)
+    solver.update(params, gradient, state, 0.01)
+    tracemalloc.start()
+    try:
+        solver.update(params, gradient, state, 0.01)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The scratch block, and at most two buffers of NumPy's own; one array of the vector's length would be 4 MB.
+    assert peak < 4 * solvers.BLOCK * params.itemsize
+
+
+@each
+def test_the_state_is_made_of_plain_things(solver):
+    params = np.ones(5, np.float32)
+    state = _run(solver, params, 3)
+    assert set(state) == {"count", "n_weights", "links"}
+    assert (state["count"], state["n_weights"]) == (3, 5)
+    # Arrays become lists; what json takes then is numbers, strings, lists and dicts.
+    json.dumps(state, default=lambda array: array.tolist() if type(array) is np.ndarray else array.refuse())
+
+
+@each
+def test_a_state_is_accepted_by_the_solver_that_made_it(solver):
+    assert solver.accepts(solver.init(np.ones(5)))
+    assert solver.accepts(_run(solver, np.ones(5), 2))
+    assert not solver.accepts({})
+    assert not solver.accepts({"links": solver.init(np.ones(5))["links"]})
+
+
+@pytest.mark.parametrize(
+    ("solver", "other"),
+    [
+        (Adam(), AMSGrad()),
+        (Adam(), SGD()),
+        (SGD(0.0), SGD(0.9)),
+        (RMSProp(), RMSProp(centered=True)),
+        (Adam(), AdamW()),
+    ],
+)
+def test_a_state_with_other_arrays_is_not_accepted(solver, other):
+    assert not solver.accepts(other.init(np.ones(5)))
+    assert not other.accepts(solver.init(np.ones(5)))

@@ -1,0 +1,139 @@
+"""Training by L-BFGS: the rows, the reasons, and what is left in the parameters."""
+
+import math
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.losses import LOSSES
+from skmlp.nn.network import initialize, multilayer_perceptron
+from skmlp.nn.objective import Objective
+from skmlp.training.batches import Data
+from skmlp.training.events import NonFiniteError
+from skmlp.training.quasi_newton import run_lbfgs
+
+
+def _problem(hidden=(6,)):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40, 3))
+    data = Data(X, X[:, :1] - X[:, 1:2] * X[:, 2:], rng.uniform(0.0, 2.0, 40))
+    network = multilayer_perceptron([3, *hidden, 1], [ACTIVATIONS["tanh"]] * len(hidden))
+    params = network.parameters(dtype=np.float64)
+    initialize(network, params, np.random.default_rng(0))
+    return Objective(network, LOSSES["squared_error"], 0.1), params, data
+
+
+def _run(objective, params, data, stop=lambda n: False, **limits):
+    rows = []
+
+    def on_epoch_end(row, is_last):
+        value = objective.value(params, *data)
+        rows.append({**row, "is_last": is_last, "value": sum(value), "at_loss": value.loss})
+        return stop(len(rows))
+
+    settings = {"max_iter": 500, "max_fun": 15_000, "tol": 1e-6, **limits}
+    return run_lbfgs(objective, params, data, on_epoch_end=on_epoch_end, **settings), rows
+
+
+def test_a_linear_network_reaches_the_ridge_solution():
+    objective, params, data = _problem(hidden=())
+    result, _ = _run(objective, params, data, tol=1e-9)
+    assert result.reason == "converged"
+    # The normal equations with an unpenalised bias: half squares, sums over weights.
+    A = np.column_stack([data.X, np.ones(40)])
+    penalty = np.diag([0.1, 0.1, 0.1, 0.0])
+    solution = np.linalg.solve(
+        A.T @ (data.sample_weight[:, None] * A) + penalty, A.T @ (data.sample_weight * data.y[:, 0])
+    )
+    np.testing.assert_allclose(params.vector, solution, rtol=0.0, atol=1e-6)
+
+
+def test_every_row_tells_the_objective_at_the_parameters_it_leaves():
+    objective, params, data = _problem()
+    started = perf_counter()
+    result, rows = _run(objective, params, data)
+    assert all(row["seconds"] >= 0.0 for row in rows)
+    assert sum(row["seconds"] for row in rows) <= perf_counter() - started
+    assert result.reason == "converged"
+    assert len(rows) == result.n_epochs
+    np.testing.assert_allclose([row["loss"] for row in rows], [row["value"] for row in rows], rtol=1e-13)
+    np.testing.assert_allclose([row["train_loss"] for row in rows], [row["at_loss"] for row in rows], rtol=1e-13)
+    np.testing.assert_allclose([row["train_loss"] + row["penalty"] for row in rows], [row["loss"] for row in rows])
+    losses = [row["loss"] for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert rows[-1]["gradient_norm"] < 1e-4 < rows[0]["gradient_norm"]
+
+
+@pytest.mark.parametrize(("limits", "reason"), [({"max_iter": 3}, "max_iter"), ({"max_fun": 4}, "max_fun")])
+def test_limits(limits, reason):
+    objective, params, data = _problem()
+    result, rows = _run(objective, params, data, **limits)
+    assert result.reason == reason
+    assert [row["is_last"] for row in rows] == [False] * (len(rows) - 1) + [reason == "max_iter"]
+    assert 0 < len(rows) == result.n_epochs <= 5
+
+
+def test_a_callback_that_returns_true_ends_training():
+    objective, params, data = _problem()
+    result, rows = _run(objective, params, data, stop=lambda n: n == 2)
+    assert (result.reason, result.n_epochs, len(rows)) == ("callback", 2, 2)
+    assert sum(objective.value(params, *data)) == pytest.approx(rows[-1]["loss"], rel=1e-13)
+
+
+def test_an_interruption_keeps_the_last_iteration():
+    objective, params, data = _problem()
+
+    def interrupt(n):
+        if n == 3:
+            raise KeyboardInterrupt
+        return False
+
+    result, rows = _run(objective, params, data, stop=interrupt)
+    assert (result.reason, result.n_epochs) == ("interrupted", 3)
+    assert sum(objective.value(params, *data)) == pytest.approx(rows[-1]["loss"], rel=1e-13)
+
+
+def test_a_start_that_is_not_finite_is_an_error_with_the_place():
+    objective, params, data = _problem()
+    params.weights[0][0, 0] = math.nan
+    with pytest.raises(NonFiniteError, match="the weights of layer 1 of 2 became infinite or NaN at step 1"):
+        _run(objective, params, data)
+
+
+def test_a_start_that_is_a_minimum_is_recorded():
+    objective, params, data = _problem(hidden=())
+    _run(objective, params, data, tol=1e-9)
+    result, (row,) = _run(objective, params, data, tol=1e-3)
+    assert (result.reason, result.n_epochs) == ("converged", 0)
+    assert row["is_last"]
+    assert row["loss"] == pytest.approx(row["value"], rel=1e-13)
+
+
+def test_overflow_in_the_line_search_is_not_the_end():
+    # The first trial step is as long as the gradient: the exponential of a raw output of thousands overflows there.
+    _, _, data = _problem()
+    network = multilayer_perceptron([3, 1], [])
+    objective, params = Objective(network, LOSSES["poisson"]), network.parameters(dtype=np.float64)
+    params.vector[:] = [5.0, 5.0, 5.0, 0.0]
+    seen = []
+
+    class Recorded(Objective):
+        def value_and_gradient(self, *args):
+            seen.append(super().value_and_gradient(*args))
+            return seen[-1]
+
+    data = Data(20.0 * data.X, np.exp(data.X[:, :1]))
+    result, rows = _run(Recorded(objective.network, objective.loss), params, data)
+    assert any(not math.isfinite(value.loss) for value in seen[1:])
+    assert result.reason in ("converged", "failed", "max_iter")
+    assert np.isfinite(params.vector).all()
+    assert all(math.isfinite(row["loss"]) for row in rows)
+
+
+def test_the_same_start_gives_the_same_bits():
+    first, second = _problem(), _problem()
+    for objective, params, data in (first, second):
+        run_lbfgs(objective, params, data, max_iter=20, max_fun=1000, tol=1e-6)
+    np.testing.assert_array_equal(first[1].vector, second[1].vector)

@@ -1,0 +1,85 @@
+"""When training stops (scikit-learn's counting), and what is recorded of it."""
+
+import math
+
+import pytest
+
+from skmlp.training import history as history_module
+from skmlp.training.history import append_row, empty_history
+from skmlp.training.stopping import Plateau
+
+
+def _stops_at(plateau, values):
+    """Return the number of the epoch that ends the training, or None."""
+    return next((epoch for epoch, value in enumerate(values, start=1) if plateau.update(value)), None)
+
+
+@pytest.mark.parametrize("patience", [1, 2, 10])
+def test_training_stops_after_more_than_patience_epochs_without_improvement(patience):
+    # As scikit-learn's n_iter_no_change: the first epoch sets the best, the following ones are counted.
+    assert _stops_at(Plateau(1e-4, patience), [1.0] * 50) == 1 + patience + 1
+
+
+def test_an_improvement_starts_the_count_again():
+    values = [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5]
+    assert _stops_at(Plateau(0.1, 2), values) == 7
+
+
+def test_an_improvement_is_at_least_tol_below_the_best():
+    plateau = Plateau(0.25, 10)
+    plateau.update(1.0)
+    plateau.update(0.75)  # exactly tol
+    assert (plateau.count, plateau.best) == (0, 0.75)
+    plateau.update(0.625)  # less than tol, but the best so far is kept exactly
+    assert (plateau.count, plateau.best) == (1, 0.625)
+    plateau.update(0.5)
+    assert (plateau.count, plateau.best) == (2, 0.5)
+    plateau.update(0.25)
+    assert plateau.count == 0
+
+
+def test_slow_creeping_is_no_progress():
+    # Each epoch is below the best by less than tol: scikit-learn compares with the best, not with the last progress.
+    assert _stops_at(Plateau(0.1, 3), [1.0 - 0.01 * i for i in range(50)]) == 5
+
+
+def test_without_tolerance_standing_still_counts_as_improvement():
+    plateau = Plateau(0.0, 2)
+    assert _stops_at(plateau, [1.0] * 20) is None
+    assert _stops_at(plateau, [1.1] * 20) == 3
+
+
+def test_not_a_number_is_no_improvement_and_no_best():
+    plateau = Plateau(1e-4, 2)
+    assert _stops_at(plateau, [1.0, math.nan, math.nan, math.nan]) == 4
+    assert plateau.best == 1.0
+    assert _stops_at(Plateau(1e-4, 2), [math.nan] * 10) == 3
+
+
+def test_infinite_patience_never_stops():
+    assert _stops_at(Plateau(1e-4, math.inf), [1.0] * 1000) is None
+
+
+def test_scores_are_given_as_their_negatives():
+    assert _stops_at(Plateau(0.01, 1), [-0.5, -0.6, -0.605, -0.605]) == 4
+
+
+def test_history_has_validation_columns_on_request():
+    common = {"loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds"}
+    assert set(empty_history(validation=False)) == common
+    assert set(empty_history(validation=True)) == common | {"validation_loss", "validation_score"}
+    assert all(column == [] for column in empty_history(validation=True).values())
+
+
+def test_history_appends_to_every_column_and_forgets_the_oldest(monkeypatch):
+    monkeypatch.setattr(history_module, "HISTORY_LIMIT", 3)
+    history = empty_history(validation=False)
+    for epoch in range(5):
+        append_row(history, {name: float(epoch) for name in history} | {"something else": 0.0})
+    assert all(column == [2.0, 3.0, 4.0] for column in history.values())
+    assert "something else" not in history
+
+
+def test_a_row_must_fill_every_column():
+    with pytest.raises(KeyError, match="loss"):
+        append_row(empty_history(validation=False), {"penalty": 0.0})

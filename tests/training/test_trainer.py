@@ -1,0 +1,310 @@
+"""The training loop: resuming, history rows, weights, stopping, validation, interruption."""
+
+import math
+from time import perf_counter
+
+import numpy as np
+import pytest
+
+from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.losses import LOSSES
+from skmlp.nn.network import initialize, multilayer_perceptron
+from skmlp.nn.objective import Objective
+from skmlp.optim import SGD, Adam, Adaptive, ConstantRate, InverseScaling
+from skmlp.training.batches import Data
+from skmlp.training.stopping import Plateau
+from skmlp.training.trainer import Buffers, Trainer, TrainingState, Validation, copy_state
+
+RATE = 0.01
+
+
+def _data(n_samples=50, seed=1, weighted=False):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_samples, 3))
+    y = np.sin(X[:, :1]) + X[:, 1:2] * X[:, 2:]
+    return Data(X, y, rng.uniform(0.5, 2.0, n_samples) if weighted else None)
+
+
+def _trainer(solver=None, schedule=None, rate=RATE, alpha=0.1):
+    network = multilayer_perceptron([3, 8, 1], [ACTIVATIONS["tanh"]])
+    return Trainer(
+        Objective(network, LOSSES["squared_error"], alpha), solver or Adam(), schedule or ConstantRate(), rate
+    )
+
+
+def _state(trainer, tol=0.0, patience=math.inf, dtype=np.float64):
+    params = trainer.objective.network.parameters(dtype=dtype)
+    initialize(trainer.objective.network, params, np.random.default_rng(0))
+    solver_state = trainer.solver.init(params.vector, params.n_weights)
+    rate = trainer.learning_rate_init
+    return TrainingState(params, solver_state, np.random.default_rng(7), rate, Plateau(tol, patience))
+
+
+def _run(trainer, state, data, epochs, batch_size=8, **settings):
+    """Train and return the result with the history rows."""
+    rows = []
+    stop = settings.pop("stop", lambda row: False)
+
+    def on_epoch_end(row, is_last):
+        rows.append({**row, "is_last": is_last})
+        return stop(row)
+
+    result = trainer.run(state, data, batch_size=batch_size, max_epochs=epochs, on_epoch_end=on_epoch_end, **settings)
+    return result, rows
+
+
+def _assert_same(state, other):
+    np.testing.assert_array_equal(state.params.vector, other.params.vector)
+    assert state.rng.bit_generator.state == other.rng.bit_generator.state
+    assert (state.learning_rate, state.plateau, state.samples_seen) == (
+        other.learning_rate,
+        other.plateau,
+        other.samples_seen,
+    )
+    assert state.solver_state["count"] == other.solver_state["count"]
+    for link, other_link in zip(state.solver_state["links"], other.solver_state["links"], strict=True):
+        for name in link:
+            np.testing.assert_array_equal(link[name], other_link[name])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", [Adam(), SGD()], ids=["adam", "sgd"])
+@pytest.mark.parametrize("schedule", [ConstantRate(), InverseScaling(0.2), Adaptive()])
+def test_two_and_three_epochs_are_five_bit_for_bit(solver, schedule, dtype):
+    trainer = _trainer(solver, schedule)
+    data = Data(*(None if array is None else array.astype(dtype) for array in _data()))
+    whole, parts = (_state(trainer, 1e-3, 3, dtype) for _ in range(2))
+    _, rows = _run(trainer, whole, data, 5)
+    _, first = _run(trainer, parts, data, 2)
+    _, second = _run(trainer, parts, data, 3)
+    _assert_same(parts, whole)
+    for name in ("loss", "train_loss", "penalty", "learning_rate", "gradient_norm"):
+        assert [row[name] for row in first + second] == [row[name] for row in rows]
+    assert whole.params.vector.dtype == dtype
+
+
+def test_going_on_from_a_copy_is_going_on_and_the_copy_is_independent():
+    trainer, data = _trainer(), _data()
+    state = _state(trainer, 1e-3, 3)
+    _run(trainer, state, data, 2)
+    checkpoint = copy_state(state)
+    untouched = copy_state(state)
+    _run(trainer, state, data, 3)
+    _assert_same(checkpoint, untouched)
+    assert not np.array_equal(checkpoint.params.vector, state.params.vector)
+    checkpoint.params.weights[0][0, 0] += 1.0
+    assert checkpoint.params.vector[0] == untouched.params.vector[0] + 1.0  # its views are its own
+    _run(trainer, untouched, data, 3)
+    _assert_same(untouched, state)
+
+
+def test_used_buffers_change_nothing():
+    trainer, data = _trainer(), _data()
+    fresh, used = _state(trainer), _state(trainer)
+    buffers = Buffers(trainer.objective, used.params, 8)
+    buffers.grad.vector[:] = np.nan
+    for _ in range(2):
+        _run(trainer, fresh, data, 1)
+        _run(trainer, used, data, 1, buffers=buffers)
+    _assert_same(used, fresh)
+
+
+def test_the_row_of_an_epoch_is_the_weighted_mean_over_its_batches():
+    # Without a learning rate the parameters stay, so that the means are those of one evaluation per batch.
+    trainer, data = _trainer(SGD(), rate=0.0), _data(20, weighted=True)
+    state = _state(trainer)
+    started = perf_counter()
+    result, (row,) = _run(trainer, state, data, 1, batch_size=8, shuffle=False)
+    elapsed = perf_counter() - started
+    losses, penalties, weights, norms = [], [], [], []
+    for rows in (slice(0, 8), slice(8, 16), slice(16, 20)):
+        X, y, weight = (array[rows] for array in data)
+        grad = state.params.like()
+        workspace = trainer.objective.workspace(len(X), np.float64)
+        loss, penalty = trainer.objective.value_and_gradient(state.params, X, y, weight, workspace, grad)
+        losses.append(loss)
+        penalties.append(penalty)
+        weights.append(weight.sum())
+        norms.append(np.linalg.norm(grad.vector))
+    assert row["train_loss"] == pytest.approx(np.average(losses, weights=weights), rel=1e-14)
+    assert row["penalty"] == pytest.approx(np.average(penalties, weights=weights), rel=1e-14)
+    assert row["loss"] == row["train_loss"] + row["penalty"]
+    assert row["gradient_norm"] == pytest.approx(np.mean(norms), rel=1e-14)
+    assert row["learning_rate"] == 0.0
+    assert 0.0 <= row["seconds"] <= elapsed
+    assert set(row) == {
+        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds", "is_last",
+    }  # fmt: skip
+    assert (result.reason, result.n_epochs, state.samples_seen) == ("max_iter", 1, 20)
+
+
+def test_training_learns():
+    trainer = _trainer(alpha=0.0)
+    _, rows = _run(trainer, _state(trainer), _data(), 200)
+    # The loss is a half mean square: from the targets' variance to a tenth of it.
+    assert rows[-1]["loss"] < 0.1 * 0.5 * float(np.var(_data().y))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_batch_in_which_nobody_counts_is_skipped(shuffle):
+    # Eight rows in four batches of two; the rows without weight fill whole batches when not shuffled.
+    X, y, _ = _data(8)
+    weight = np.array([1.0, 2.0, 0.0, 0.0, 1.0, 0.5, 0.0, 0.0])
+    trainer, state = _trainer(), _state(_trainer())
+    result, (row,) = _run(trainer, state, Data(X, y, weight), 1, batch_size=2, shuffle=shuffle)
+    assert result.reason == "max_iter"
+    assert math.isfinite(row["loss"])
+    if not shuffle:
+        assert state.solver_state["count"] == 2
+        counted, keep = _state(trainer), weight > 0
+        _run(trainer, counted, Data(X[keep], y[keep], weight[keep]), 1, batch_size=2, shuffle=False)
+        np.testing.assert_array_equal(state.params.vector, counted.params.vector)
+
+
+def test_a_callback_that_returns_true_ends_training():
+    trainer, state = _trainer(), _state(_trainer())
+    result, rows = _run(trainer, state, _data(), 10, stop=lambda row: state.solver_state["count"] >= 3 * 7)
+    assert (result.reason, result.n_epochs, len(rows)) == ("callback", 3, 3)
+    three = _state(trainer)
+    _run(trainer, three, _data(), 3)
+    np.testing.assert_array_equal(state.params.vector, three.params.vector)
+
+
+def test_the_last_epoch_is_announced():
+    trainer = _trainer()
+    _, rows = _run(trainer, _state(trainer), _data(), 3)
+    assert [row["is_last"] for row in rows] == [False, False, True]
+
+
+def test_standing_still_is_convergence():
+    trainer = _trainer(SGD(), rate=0.0)
+    result, rows = _run(trainer, _state(trainer, 1e-4, 3), _data(), 50, batch_size=50)
+    # The first epoch sets the best, and more than three without improvement end the training.
+    assert (result.reason, result.n_epochs) == ("converged", 5)
+    assert [row["is_last"] for row in rows] == [False] * 4 + [True]
+
+
+def test_an_adaptive_rate_goes_on_until_its_minimum():
+    trainer = _trainer(SGD(), Adaptive(factor=10.0, minimum=1e-11), rate=1e-9)
+    state = _state(trainer, 1e-4, 1)
+    result, rows = _run(trainer, state, _data(), 50, batch_size=50)
+    # Steps this small are no progress: 1 + 2 epochs at 1e-9, then two at each lower rate until 1e-11 is reached.
+    rates = [row["learning_rate"] for row in rows]
+    np.testing.assert_allclose(rates[:5], [1e-9, 1e-9, 1e-9, 1e-10, 1e-10], rtol=1e-12)
+    assert result.reason == "converged"
+    assert rates[-1] <= 1e-11 * (1 + 1e-12)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_inverse_scaling_counts_samples_also_over_several_calls():
+    trainer = _trainer(schedule=InverseScaling(0.5))
+    state = _state(trainer)
+    rates = [row["learning_rate"] for _ in range(2) for row in _run(trainer, state, _data(), 2)[1]]
+    np.testing.assert_allclose(rates, [RATE, *(RATE / np.sqrt(50 * epoch + 1) for epoch in (1, 2, 3))], rtol=1e-14)
+    assert state.samples_seen == 200
+    _run(trainer, state, _data(), 1, samples_per_epoch=1000)  # when rows were merged
+    assert state.samples_seen == 1200
+
+
+def _scores(values):
+    """A score that goes through the given values, one an evaluation."""
+    remaining = iter(values)
+    return lambda y, raw, weight: next(remaining)
+
+
+def test_validation_leaves_the_parameters_of_the_best_epoch():
+    trainer, data = _trainer(), _data()
+    best = _state(trainer)
+    _run(trainer, best, data, 2)
+    state = _state(trainer)
+    validation = Validation(_data(10, seed=2), _scores([0.1, 0.8, 0.3, 0.8]))
+    result, rows = _run(trainer, state, data, 4, validation=validation)
+    assert result.reason == "max_iter"
+    assert [row["validation_score"] for row in rows] == [0.1, 0.8, 0.3, 0.8]
+    np.testing.assert_array_equal(state.params.vector, best.params.vector)
+
+
+@pytest.mark.parametrize(
+    ("reason", "patience", "stop_at"), [("callback", math.inf, 4), ("converged", 1, None), ("max_iter", math.inf, None)]
+)
+@pytest.mark.parametrize("validated", [False, True])
+def test_however_training_ends_only_validation_goes_back_to_the_best_epoch(reason, patience, stop_at, validated):
+    trainer, data = _trainer(), _data()
+    state, expected = _state(trainer, 10.0, patience), _state(trainer)
+    scores = Validation(_data(10, seed=2), _scores([0.1, 0.8, 0.3, 0.4])) if validated else None
+    count = 7 * stop_at if stop_at else math.inf
+    result, rows = _run(
+        trainer, state, data, 4, validation=scores, stop=lambda row: state.solver_state["count"] >= count
+    )
+    assert result.reason == reason
+    _run(trainer, expected, data, 2 if validated else len(rows))
+    np.testing.assert_array_equal(state.params.vector, expected.params.vector)
+
+
+def test_a_score_that_is_not_a_number_is_never_the_best():
+    trainer, data = _trainer(), _data()
+    best, state = _state(trainer), _state(trainer)
+    _run(trainer, best, data, 3)
+    _run(trainer, state, data, 4, validation=Validation(_data(10, seed=2), _scores([math.nan, 0.2, 0.8, math.nan])))
+    np.testing.assert_array_equal(state.params.vector, best.params.vector)
+
+
+def test_validation_loss_is_the_weighted_mean_without_penalty():
+    trainer = _trainer(SGD(), rate=0.0)
+    held_out = _data(10, seed=2, weighted=True)
+    state = _state(trainer)
+    _, (row,) = _run(trainer, state, _data(), 1, validation=Validation(held_out, lambda y, raw, weight: 0.5))
+    raw = trainer.objective.network.predict(state.params, held_out.X)
+    losses = 0.5 * ((raw - held_out.y) ** 2)[:, 0]
+    assert row["validation_loss"] == pytest.approx(np.average(losses, weights=held_out.sample_weight), rel=1e-14)
+
+
+def test_validation_scores_see_targets_predictions_and_weights():
+    trainer, held_out = _trainer(), _data(10, seed=2, weighted=True)
+    seen = []
+    _run(trainer, _state(trainer), _data(), 1, validation=Validation(held_out, lambda *args: seen.append(args) or 1.0))
+    ((y, raw, weight),) = seen
+    assert y is held_out.y
+    assert weight is held_out.sample_weight
+    assert raw.shape == (10, 1)
+
+
+def test_validation_ends_training_by_its_score():
+    trainer = _trainer()
+    validation = Validation(_data(10, seed=2), _scores([0.5, 0.6, 0.6, 0.605, 0.6, 0.6]))
+    result, rows = _run(trainer, _state(trainer, 0.01, 2), _data(), 50, validation=validation)
+    assert (result.reason, result.n_epochs) == ("converged", 5)
+    assert rows[-1]["is_last"]
+
+
+def test_a_start_worth_keeping_is_kept_when_no_epoch_is_better():
+    trainer, state = _trainer(), _state(_trainer())
+    start = state.params.vector.copy()
+    validation = Validation(_data(10, seed=2), _scores([0.9, 0.1, 0.2, 0.3]))
+    _run(trainer, state, _data(), 3, validation=validation, keep_start=True)
+    np.testing.assert_array_equal(state.params.vector, start)
+    assert state.plateau.best == -0.9
+
+
+class _Interrupted(SGD):
+    """A solver that is interrupted at a step, as by the keyboard."""
+
+    def update(self, params, grad, state, learning_rate):
+        if state["count"] == 9:
+            raise KeyboardInterrupt
+        super().update(params, grad, state, learning_rate)
+
+
+def test_an_interruption_inside_an_epoch_ends_training_orderly():
+    trainer, data = _trainer(_Interrupted()), _data()
+    state = _state(trainer)
+    result, rows = _run(trainer, state, data, 10)  # seven steps an epoch
+    assert (result.reason, result.n_epochs, len(rows)) == ("interrupted", 1, 1)
+    assert state.solver_state["count"] == 9  # what was learned in the second epoch is kept
+    assert state.samples_seen == 50
+
+    validated = _state(trainer)
+    _run(trainer, validated, data, 10, validation=Validation(_data(10, seed=2), lambda *args: 0.5))
+    one = _state(trainer)
+    _run(trainer, one, data, 1)
+    np.testing.assert_array_equal(validated.params.vector, one.params.vector)
