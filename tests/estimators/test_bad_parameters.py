@@ -22,6 +22,10 @@ def _estimator(cls: Any, **params: Any) -> Any:
     return cls(**{"hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0, **params})
 
 
+def _three_ones(rng: np.random.Generator, n_in: int, n_out: int, dtype: Any) -> Any:
+    return np.ones(3, dtype)
+
+
 BAD_PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"activation": "sigmoid"}, r"must be a str among \{.*'logistic'.*\} or an instance of 'Activation'"),
     ({"activation": 3}, "must be a str among"),
@@ -100,10 +104,10 @@ def test_bad_loss() -> None:
         ({"hidden_layer_sizes": (5.5,)}, r"hidden_layer_sizes must be whole numbers, got \[5.5\]"),
         ({"hidden_layer_sizes": (True,)}, r"hidden_layer_sizes must be whole numbers, got \[True\]"),
         ({"activation": ["relu", "tanh"]}, r"one for each hidden layer: got 2 of them for hidden_layer_sizes=\(5,\)"),
-        ({"weight_init": lambda *args: np.ones(3)}, r"must return finite values of shape \(4, 5\); it returned shape"),
+        ({"weight_init": _three_ones}, r"must return finite values of shape \(4, 5\); it returned shape"),
         ({"early_stopping": True, "validation_fraction": 0.95}, "The validation set is too small.*validation_fraction"),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_bad_combinations(cls: Any, params: dict[str, Any], words: str, assert_refuses: Any) -> None:
     assert_refuses(cls, ValueError, words, lambda est: est.fit(X[:12], Y[:12]), warm=False, **params)

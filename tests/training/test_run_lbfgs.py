@@ -63,7 +63,7 @@ def test_every_row_tells_the_objective_at_the_parameters_it_leaves():
     np.testing.assert_allclose([row["train_loss"] + row["penalty"] for row in rows], [row["loss"] for row in rows])
     losses = [row["loss"] for row in rows]
     assert losses == sorted(losses, reverse=True)
-    assert rows[-1]["gradient_norm"] < 1e-4 < rows[0]["gradient_norm"]
+    assert rows[-1]["gradient_norm"] < 1e-2 * rows[0]["gradient_norm"]
 
 
 @pytest.mark.parametrize(("limits", "reason"), [({"max_iter": 3}, "max_iter"), ({"max_fun": 4}, "max_fun")])
