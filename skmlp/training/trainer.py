@@ -156,6 +156,7 @@ class Trainer:
             best.offer(value, "before this training", state.params.vector)
         before_epoch = state.params.vector.copy() if validation is None and max_epochs > 1 else None
 
+        result = Result("max_iter", max_epochs)
         # Overflow shows as a non-finite loss or gradient in the very step, and is reported there.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for epoch in range(1, max_epochs + 1):
@@ -165,40 +166,52 @@ class Trainer:
                 try:
                     row = self._run_epoch(state, batches, buffers)
                 except KeyboardInterrupt:
-                    return self._finish(state, best, Result("interrupted", epoch - 1), validation is not None)
+                    result = Result("interrupted", epoch - 1)
+                    break
                 except NonFiniteError as event:
                     if best.vector is None:
                         raise
-                    self._report_lost_epoch(on_epoch_end, state, validation, perf_counter() - started)
-                    state.params.vector[...] = best.vector
-                    state.solver_state = self.solver.init(state.params.vector, state.params.n_weights)
-                    return Result("non_finite", epoch, f"{event} in epoch {epoch}; the weights {best.what} are kept")
-
-                state.samples_seen += samples_per_epoch or data.n_samples
-                if validation is None:
-                    monitored = row["loss"]
-                    if before_epoch is not None:
-                        best.offer(monitored, f"from before epoch {epoch}, the best one,", before_epoch)
+                    row = _lost_epoch(state, validation)
+                    result = Result("non_finite", epoch, f"{event} in epoch {epoch}; the weights {best.what} are kept")
                 else:
-                    row["validation_loss"], row["validation_score"] = validation.evaluate(self.objective, state.params)
-                    monitored = -row["validation_score"]
-                    best.offer(monitored, f"of epoch {epoch}, the best one,", state.params.vector)
-                exhausted = state.plateau.update(monitored)
-                state.learning_rate = self.schedule.after_epoch(
-                    self.learning_rate_init, state.learning_rate, state.samples_seen
-                )
-                if exhausted:
-                    next_rate = self.schedule.on_plateau(state.learning_rate)
-                    exhausted = next_rate is None
-                    if next_rate is not None:
-                        state.learning_rate = next_rate
-                        state.plateau.count = 0
+                    state.samples_seen += samples_per_epoch or data.n_samples
+                    if validation is not None:
+                        loss, score = validation.evaluate(self.objective, state.params)
+                        row |= {"validation_loss": loss, "validation_score": score}
+                        best.offer(-score, f"of epoch {epoch}, the best one,", state.params.vector)
+                    elif before_epoch is not None:
+                        best.offer(row["loss"], f"from before epoch {epoch}, the best one,", before_epoch)
+                    if not self._progresses(state, row):
+                        result = Result("converged", epoch)
                 row["seconds"] = perf_counter() - started
-                if on_epoch_end is not None and on_epoch_end(row, exhausted or epoch == max_epochs):
-                    return self._finish(state, best, Result("callback", epoch), validation is not None)
-                if exhausted:
-                    return self._finish(state, best, Result("converged", epoch), validation is not None)
-        return self._finish(state, best, Result("max_iter", max_epochs), validation is not None)
+                ends = result.reason != "max_iter"
+                stop = on_epoch_end is not None and on_epoch_end(row, ends or epoch == max_epochs)
+                if ends:
+                    break
+                if stop:
+                    result = Result("callback", epoch)
+                    break
+        if result.reason == "non_finite":
+            state.solver_state = self.solver.init(state.params.vector, state.params.n_weights)
+        if best.vector is not None and (validation is not None or result.reason == "non_finite"):
+            state.params.vector[...] = best.vector
+        return result
+
+    def _progresses(self, state: TrainingState, row: Row) -> bool:
+        """Set the next epoch's learning rate, and tell whether there is reason to go on."""
+        monitored = -row["validation_score"] if "validation_score" in row else row["loss"]
+        exhausted = state.plateau.update(monitored)
+        state.learning_rate = self.schedule.after_epoch(
+            self.learning_rate_init, state.learning_rate, state.samples_seen
+        )
+        if not exhausted:
+            return True
+        next_rate = self.schedule.on_plateau(state.learning_rate)
+        if next_rate is None:
+            return False
+        state.learning_rate = next_rate
+        state.plateau.count = 0
+        return True
 
     def _run_epoch(self, state: TrainingState, batches: Batches, buffers: "Buffers") -> Row:
         """Do one pass over the batches; return the means over the epoch, weighted by the batches' weights."""
@@ -232,22 +245,12 @@ class Trainer:
             "gradient_norm": norm_sum / n_steps,
         }
 
-    def _finish(self, state: TrainingState, best: _Best, result: Result, restore_best: bool) -> Result:
-        if restore_best and best.vector is not None:
-            state.params.vector[...] = best.vector
-        return result
 
-    @staticmethod
-    def _report_lost_epoch(
-        on_epoch_end: OnEpochEnd | None, state: TrainingState, validation: Validation | None, seconds: float
-    ) -> None:
-        """Record the epoch that ended in a non-finite value: its numbers are NaN."""
-        if on_epoch_end is None:
-            return
-        row = dict.fromkeys(("loss", "train_loss", "penalty", "gradient_norm"), math.nan)
-        if validation is not None:
-            row |= dict.fromkeys(("validation_loss", "validation_score"), math.nan)
-        on_epoch_end({**row, "learning_rate": state.learning_rate, "seconds": seconds}, True)
+def _lost_epoch(state: TrainingState, validation: Validation | None) -> Row:
+    """Return the row of an epoch that ended in a non-finite value: its numbers are NaN."""
+    names = ["loss", "train_loss", "penalty", "gradient_norm"]
+    names += ["validation_loss", "validation_score"] if validation is not None else []
+    return {**dict.fromkeys(names, math.nan), "learning_rate": state.learning_rate}
 
 
 class Buffers:
