@@ -10,6 +10,7 @@ from skmlp.estimators.random import spawn_streams
 from skmlp.estimators.reporting import warn_caller
 from skmlp.estimators.state import Architecture, Model
 from skmlp.estimators.targets import Targets
+from skmlp.nn.activations import check_derivative
 from skmlp.nn.losses import Loss
 from skmlp.nn.network import Network, initialize
 from skmlp.nn.objective import Objective
@@ -159,8 +160,11 @@ def check_architecture(estimator: Any, fitted: Model, targets: Targets, what: st
 
 
 def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
-    """Build the network and draw its initial weights."""
+    """Build the network and draw its initial weights; an activation with a wrong derivative is refused."""
     architecture = build_architecture(estimator, data.X.shape[1], targets)
+    for activation in architecture.activations:
+        if not isinstance(activation, str):  # those with a name were checked when they were registered
+            check_derivative(activation)
     network = architecture.build_network()
     streams = spawn_streams(estimator.random_state)
     params = network.parameters(dtype=data.X.dtype)

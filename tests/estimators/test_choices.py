@@ -9,7 +9,7 @@ from sklearn.datasets import make_classification, make_regression
 from sklearn.model_selection import GridSearchCV
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.nn.activations import ACTIVATIONS, Activation, LeakyReLU, register_activation
+from skmlp.nn.activations import ACTIVATIONS, Activation, FunctionActivation, LeakyReLU, register_activation
 from skmlp.nn.initializers import INITIALIZERS, VarianceScaling
 from skmlp.optim import SGD, SOLVERS, Adam, Adaptive, InverseScaling, Lion, Schedule
 
@@ -241,3 +241,18 @@ def test_the_three_batch_modes(cls: Any, batch_size: Any, n_steps: int) -> None:
         np.testing.assert_allclose(moved / -rate, n_steps * grads[-1], rtol=1e-4, atol=1e-5 * n_steps)
     else:
         assert 1.5 < np.linalg.norm(moved / -rate) / np.linalg.norm(grads[-1]) < 4.5
+
+
+def _cube(z, out):
+    np.power(z, 3, out=out)
+
+
+def _wrong_slope(z, a, out):
+    np.multiply(z, z, out=out)
+
+
+def test_the_derivative_of_a_users_activation_is_checked_when_fit_starts():
+    wrong = MLPRegressor(activation=FunctionActivation("cube", _cube, _wrong_slope))
+    with pytest.raises(ValueError, match=r"derivative of .*cube.* is wrong: at z = "):
+        wrong.fit([[0.0], [1.0]], [0.0, 1.0])
+    assert not hasattr(wrong, "coefs_")
