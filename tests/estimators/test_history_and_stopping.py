@@ -9,7 +9,7 @@ from sklearn.datasets import make_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.nn.activations import Tanh
+from skmlp.nn.activations import Tanh, check_derivative
 from skmlp.training import history as history_module
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
@@ -162,7 +162,9 @@ class _Interrupting(Tanh):
 @pytest.mark.parametrize(("solver", "last"), [("adam", 4 * 3 + 2), ("lbfgs", 9)])
 def test_interrupting_keeps_what_was_learned(cls: Any, solver: str, last: int) -> None:
     X, y = _data(cls)
-    _Interrupting.calls, _Interrupting.last = 0, last
+    _Interrupting.calls, _Interrupting.last = 0, 0
+    check_derivative(_Interrupting())  # as fit does before the first epoch
+    _Interrupting.calls, _Interrupting.last = -_Interrupting.calls, last
     est = _small(cls, activation=_Interrupting(), solver=solver, max_iter=100)
     with pytest.warns(UserWarning, match="Training interrupted by user"):
         est.fit(X, y)
