@@ -122,12 +122,14 @@ class Objective:
         self.network.backward(params, activations, delta, workspace, grad)
         return loss
 
-    def find_non_finite(self, params: Parameters, X: Any, grad: Parameters, workspace: "ObjectiveWorkspace") -> str:
-        """Say in words where the infinite or NaN value of the last evaluation arose."""
+    def find_non_finite(
+        self, params: Parameters, X: Any, grad: Parameters, workspace: "ObjectiveWorkspace", loss: float = 0.0
+    ) -> str:
+        """Say in words where the infinite or NaN value of the last evaluation, whose value was `loss`, arose."""
         place = "the loss"
         for start in range(0, X.shape[0], workspace.n_samples):
             block = X[start : start + workspace.n_samples]
-            place = non_finite_place(params, self.network.forward(params, block, workspace), grad)
+            place = non_finite_place(params, self.network.forward(params, block, workspace), grad, loss)
             if "output" in place:
                 break
         return place

@@ -33,7 +33,7 @@ def layer_norms(params: Parameters) -> list[float]:
     return [float(np.linalg.norm(weights.astype(np.float64))) for weights in params.weights]
 
 
-def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Parameters) -> str:
+def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Parameters, loss: float = 0.0) -> str:
     """Say in words where the first infinite or NaN value of a pass arose.
 
     Parameters
@@ -41,6 +41,8 @@ def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Param
     params, grad : Parameters
     activations : list
         What ``Network.forward`` returned.
+    loss : float, default=0.0
+        The value of the objective.
 
     Returns
     -------
@@ -57,6 +59,8 @@ def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Param
         number += "weights" in views
         if not np.isfinite(output).all():
             return f"the output of layer {number} of {n_layers}"
+    if not math.isfinite(loss):
+        return "the loss"
     for number, views in reversed(list(enumerate((views for views in grad.layers if "weights" in views), start=1))):
         if not all(np.isfinite(values).all() for values in views.values()):
             return f"the gradient of layer {number} of {n_layers}"

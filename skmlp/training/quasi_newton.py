@@ -61,7 +61,7 @@ def run_lbfgs(
         loss, penalty = objective.value_and_gradient(point, X, y, weight, buffers.workspace, buffers.grad)
         norm = global_norm(buffers.grad.vector)
         if n_evaluations == 1 and not math.isfinite(loss + norm):
-            place = objective.find_non_finite(point, X, buffers.grad, buffers.workspace)
+            place = objective.find_non_finite(point, X, buffers.grad, buffers.workspace, loss + penalty)
             raise NonFiniteError(f"{place} became infinite or NaN at step 1")
         last.update(loss=loss + penalty, train_loss=loss, penalty=penalty, gradient_norm=norm)
         return loss + penalty, buffers.grad.vector

@@ -226,7 +226,7 @@ class Trainer:
             loss, penalty = value_and_gradient(params, X, y, weight, workspace, grad)
             norm = global_norm(grad.vector)
             if not math.isfinite(loss + norm):
-                place = self.objective.find_non_finite(params, X, grad, workspace)
+                place = self.objective.find_non_finite(params, X, grad, workspace, loss + penalty)
                 raise NonFiniteError(f"{place} became infinite or NaN at step {n_steps + 1}")
             update(params.vector, grad.vector, state.solver_state, state.learning_rate)
             loss_sum += batch_weight * loss
