@@ -60,7 +60,7 @@ def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Param
         if not np.isfinite(output).all():
             return f"the output of layer {number} of {n_layers}"
     if not math.isfinite(loss):
-        return "the loss"
+        return f"the loss after layer {n_layers} of {n_layers}"
     for number, views in reversed(list(enumerate((views for views in grad.layers if "weights" in views), start=1))):
         if not all(np.isfinite(values).all() for values in views.values()):
             return f"the gradient of layer {number} of {n_layers}"

@@ -118,7 +118,7 @@ def test_d02_the_step_that_broke_is_named(cls: Any, bad_step: int) -> None:
     row = 20 * bad_step - 1
     if cls is MLPRegressor:
         y[row] = 1e25  # in float32 the square overflows, the gradient does not
-        words = f"the loss became infinite or NaN at step {bad_step}"
+        words = f"the loss after layer 3 of 3 became infinite or NaN at step {bad_step}"
     else:
         X[row] = 1e30  # times the weights of two layers this overflows
         est.set_params(weight_init=_huge)

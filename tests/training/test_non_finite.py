@@ -72,7 +72,7 @@ def test_in_the_first_epoch_an_error_names_layer_and_step(value):
 def test_data_that_overflow_are_named_at_the_first_step():
     X, y, _ = _data()
     trainer, state = _problem(SGD())
-    with pytest.raises(NonFiniteError, match=r"^the loss became infinite or NaN at step 1$"):
+    with pytest.raises(NonFiniteError, match=r"^the loss after layer 2 of 2 became infinite or NaN at step 1$"):
         _run(trainer, state, Data(X, 1e200 * y))
 
 
