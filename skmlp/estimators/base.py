@@ -23,7 +23,6 @@ from skmlp.estimators.builders import (
     compute_dtype,
     new_model,
     resumed_model,
-    solver_name,
     training_settings,
 )
 from skmlp.estimators.constraints import ActivationChoice, Registered
@@ -183,7 +182,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 )
             self._conclude(result)
             tasks.end()
-        warn_about(result, solver=solver_name(self), max_iter=self.max_iter, max_fun=self.max_fun)
+        warn_about(result, lbfgs=self.solver == "lbfgs", max_iter=self.max_iter, max_fun=self.max_fun)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets | None = None) -> None:
         """Train one epoch on the given data; `targets` starts a classifier."""
@@ -218,7 +217,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             )
             self._conclude(result)
         if result.reason in ("interrupted", "non_finite"):
-            warn_about(result, solver=solver_name(self), max_iter=1, max_fun=1)
+            warn_about(result)
 
     def _validate_changed_parameters(self) -> None:
         if not get_config()["skip_parameter_validation"]:

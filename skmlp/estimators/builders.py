@@ -29,7 +29,6 @@ __all__ = [
     "compute_dtype",
     "new_model",
     "resumed_model",
-    "solver_name",
     "training_settings",
 ]
 
@@ -50,11 +49,6 @@ _TRAINING_PARAMETERS = (
     "epsilon",
     "n_iter_no_change",
 )
-
-
-def solver_name(estimator: Any) -> str:
-    """Return the name of the solver, or the class of the solver object."""
-    return estimator.solver if isinstance(estimator.solver, str) else type(estimator.solver).__name__
 
 
 def training_settings(estimator: Any) -> tuple[Any, ...]:

@@ -252,7 +252,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Go on training with one pass over the given data.
 
         The optimizer's state and the random stream are kept from call to call: k calls on the same data are the same
-        training as ``fit`` with ``max_iter=k`` (apart from stopping rules).
+        training as ``fit`` with ``max_iter=k``, apart from stopping rules. With mini-batches they are so bit for bit,
+        with full batches to rounding, since ``fit`` sorts the rows of those and merges equal ones.
 
         Parameters
         ----------
@@ -309,9 +310,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
-            Columns in the order of ``classes_``. float64, or float32 when X is a
-            float32 array. Rows sum to 1, except for multilabel targets, where every column
-            is the probability of one label.
+            Columns in the order of ``classes_``; float64, or float32 when X is a float32 array. Rows sum to 1,
+            except for multilabel targets, where every column is the probability of one label.
         """
         return self._probabilities(self._raw_predict(X))
 

@@ -255,7 +255,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """Go on training with one pass over the given data.
 
         The optimizer's state and the random stream are kept from call to call: k calls on the same data are the same
-        training as ``fit`` with ``max_iter=k`` (apart from stopping rules).
+        training as ``fit`` with ``max_iter=k``, apart from stopping rules. With mini-batches they are so bit for bit,
+        with full batches to rounding, since ``fit`` sorts the rows of those and merges equal ones.
 
         Parameters
         ----------

@@ -22,7 +22,7 @@ def warn_caller(message: str, category: type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-def warn_about(result: Result, *, solver: str, max_iter: int, max_fun: int) -> None:
+def warn_about(result: Result, *, lbfgs: bool = False, max_iter: int = 1, max_fun: int = 1) -> None:
     """Turn the reason why training ended into the warning scikit-learn's users know."""
     if result.reason == "interrupted":
         warn_caller("Training interrupted by user.", UserWarning)
@@ -32,7 +32,7 @@ def warn_about(result: Result, *, solver: str, max_iter: int, max_fun: int) -> N
             "Lower learning_rate_init, or scale the input data, for example with a StandardScaler.",
             ConvergenceWarning,
         )
-    elif result.reason == "max_iter" and solver != "lbfgs":
+    elif result.reason == "max_iter" and not lbfgs:
         warn_caller(
             f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet.",
             ConvergenceWarning,
@@ -82,7 +82,6 @@ class EpochTasks:
     def __init__(
         self, estimator: Any, X: Any, y: Any, sample_weight: Any, snapshot: Callable[[], dict[str, Any]]
     ) -> None:
-        self.estimator = estimator
         self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
         self.active = bool(getattr(estimator, "_skl_callbacks", ()))
         self.epoch: Any = None

@@ -17,7 +17,7 @@ from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.losses import Loss
 from skmlp.nn.network import Network, Workspace
 from skmlp.nn.parameters import Parameters
-from skmlp.nn.statistics import non_finite_place
+from skmlp.nn.statistics import non_finite_output, non_finite_place
 
 __all__ = ["Objective", "ObjectiveWorkspace", "Value"]
 
@@ -126,13 +126,12 @@ class Objective:
         self, params: Parameters, X: Any, grad: Parameters, workspace: "ObjectiveWorkspace", loss: float = 0.0
     ) -> str:
         """Say in words where the infinite or NaN value of the last evaluation, whose value was `loss`, arose."""
-        place = "the loss"
+        activations: list[Any] = []
         for start in range(0, X.shape[0], workspace.n_samples):
-            block = X[start : start + workspace.n_samples]
-            place = non_finite_place(params, self.network.forward(params, block, workspace), grad, loss)
-            if "output" in place:
+            activations = self.network.forward(params, X[start : start + workspace.n_samples], workspace)
+            if non_finite_output(params, activations) is not None:
                 break
-        return place
+        return non_finite_place(params, activations, grad, loss)
 
     def _add_penalty(
         self, params: Parameters, total: float, workspace: "ObjectiveWorkspace", grad: Parameters

@@ -9,7 +9,7 @@ import numpy as np
 from skmlp._typing import FloatArray
 from skmlp.nn.parameters import Parameters
 
-__all__ = ["global_norm", "layer_norms", "non_finite_parameters", "non_finite_place"]
+__all__ = ["global_norm", "layer_norms", "non_finite_output", "non_finite_parameters", "non_finite_place"]
 
 
 def global_norm(vector: FloatArray) -> float:
@@ -50,21 +50,27 @@ def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Param
         For example ``"the output of layer 2 of 3"``; layers are dense layers counted from 1, the last one being
         the output layer.
     """
-    parameters = non_finite_parameters(params)
-    if parameters is not None:
-        return parameters
     n_layers = len(params.weights)
-    number = 0
-    for views, output in zip(params.layers, activations[1:], strict=True):
-        number += "weights" in views
-        if not np.isfinite(output).all():
-            return f"the output of layer {number} of {n_layers}"
+    place = non_finite_parameters(params) or non_finite_output(params, activations)
+    if place is not None:
+        return place
     if not math.isfinite(loss):
         return f"the loss after layer {n_layers} of {n_layers}"
     for number, views in reversed(list(enumerate((views for views in grad.layers if "weights" in views), start=1))):
         if not all(np.isfinite(values).all() for values in views.values()):
             return f"the gradient of layer {number} of {n_layers}"
     return "the loss"
+
+
+def non_finite_output(params: Parameters, activations: Sequence[Any]) -> str | None:
+    """Say in words which layer's output is infinite or NaN first; None if none is."""
+    n_layers = len(params.weights)
+    number = 0
+    for views, output in zip(params.layers, activations[1:], strict=True):
+        number += "weights" in views
+        if not np.isfinite(output).all():
+            return f"the output of layer {number} of {n_layers}"
+    return None
 
 
 def non_finite_parameters(params: Parameters) -> str | None:
