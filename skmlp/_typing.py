@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
+BoolArray = NDArray[np.bool_]
 AnyArray = NDArray[Any]
 
-__all__ = ["AnyArray", "FloatArray", "IntArray"]
+__all__ = ["AnyArray", "BoolArray", "FloatArray", "IntArray"]

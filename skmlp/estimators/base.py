@@ -39,6 +39,7 @@ from skmlp.optim.solvers import SOLVERS, Solver
 from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.events import NonFiniteError, Result, Row
 from skmlp.training.history import append_row, empty_history
+from skmlp.training.monitor import Monitor, append_observation, empty_observations
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Buffers, Validation
@@ -94,6 +95,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         "dtype": [StrOptions({"float32", "float64", "input"})],
         "weight_init": [Registered(INITIALIZERS, extra=("auto",)), callable],
         "bias_init": [Registered(INITIALIZERS), callable],
+        "monitor": ["boolean", Interval(Integral, 1, None, closed="left")],
     }
 
     hidden_layer_sizes: Any
@@ -122,6 +124,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     dtype: str
     weight_init: Any
     bias_init: Any
+    monitor: bool | int
 
     # ------------------------------------------------------------------ what the two estimators define
 
@@ -143,9 +146,31 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
 
     # ------------------------------------------------------------------ fitting
 
+    def set_callbacks(self, *callbacks: Any) -> Any:
+        """Set callbacks for the estimator.
+
+        Parameters
+        ----------
+        *callbacks : callback instances
+            Of scikit-learn's protocol. One that is automatically propagated belongs on the outermost estimator; it
+            may be set on an estimator inside a pipeline or a search all the same when it has a method
+            ``without_propagation()`` that returns its like for this place, as
+            :class:`skmlp.tracking.MLflowCallback` does.
+
+        Returns
+        -------
+        self : estimator instance
+        """
+        if not hasattr(self, "_parent_callback_ctx"):  # set by the user, not handed down by an outer estimator
+            callbacks = tuple(
+                callback.without_propagation() if hasattr(callback, "without_propagation") else callback
+                for callback in callbacks
+            )
+        return super().set_callbacks(*callbacks)
+
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Train until a stopping rule holds."""
-        with self._unchanged_on_error():
+        with self._unchanged_on_error(), EpochTasks(self, X, y, sample_weight, self._snapshot) as tasks:
             fitted = self._model if self.warm_start and hasattr(self, "_model") else None
             data, targets = self._validate(X, y, sample_weight, compute_dtype(self, fitted), fitted=fitted)
             n_samples = data.n_samples
@@ -159,16 +184,15 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 model = resumed_model(self, fitted, targets, data.X.dtype)
             data, validation = self._split(data, targets, model)
             self._publish(model, targets, validation=validation is not None, keep_history=fitted is not None)
-
-            tasks = EpochTasks(self, X, y, sample_weight, self._snapshot)
+            monitor = self._monitor(model)
             tasks.begin()
 
             def on_epoch_end(row: Row, is_last: bool) -> bool:
-                self._record(row)
+                self._record(row, monitor)
                 return tasks.end_epoch(is_last=is_last)
 
             if self.solver == "lbfgs":
-                result = self._run_lbfgs(model, data, on_epoch_end)
+                result = self._run_lbfgs(model, data, on_epoch_end, monitor)
             else:
                 result = self._run_trainer(
                     model,
@@ -179,6 +203,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                     keep_start=fitted is not None,
                     on_epoch_end=on_epoch_end,
                     samples_per_epoch=round(n_samples * data.n_samples / n_rows),
+                    monitor=monitor,
                 )
             self._conclude(result)
             tasks.end()
@@ -202,18 +227,20 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                     check_architecture(self, model, targets, "partial_fit")
                     adopt_settings(self, model, new_fit=False)
                 if "validation_score" in self.history_:  # progress was measured on rows set aside; there are none now
-                    self.history_ = empty_history(validation=False)
+                    self.history_, self.monitor_ = empty_history(validation=False), empty_observations()
                     model.state.plateau = Plateau(self.tol, self.n_iter_no_change)
             self.n_iter_ = 0
             batch_size = batch_rows(self, data.n_samples)
+            monitor = self._monitor(model)
             result = self._run_trainer(
                 model,
                 data,
                 batch_size=batch_size,
                 max_epochs=1,
                 keep_start=fitted is not None,
-                on_epoch_end=lambda row, is_last: self._record(row),
+                on_epoch_end=lambda row, is_last: self._record(row, monitor),
                 buffers=model.buffers_for(batch_size),
+                monitor=monitor,
             )
             self._conclude(result)
         if result.reason in ("interrupted", "non_finite"):
@@ -230,7 +257,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         except NonFiniteError as event:
             raise self._hopeless(event) from event
 
-    def _run_lbfgs(self, model: Model, data: Data, on_epoch_end: Any) -> Result:
+    def _run_lbfgs(self, model: Model, data: Data, on_epoch_end: Any, monitor: Monitor | None) -> Result:
         objective = Objective(model.network, model.loss, float(self.alpha))
         try:
             return run_lbfgs(
@@ -241,6 +268,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 max_fun=self.max_fun,
                 tol=self.tol,
                 on_epoch_end=on_epoch_end,
+                monitor=monitor,
             )
         except NonFiniteError as event:
             raise self._hopeless(event) from event
@@ -314,18 +342,31 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         self.out_activation_ = model.loss.link
         self.n_iter_ = 0
         self.t_ = model.state.samples_seen
-        history = empty_history(validation=validation)
+        history, observations = empty_history(validation=validation), empty_observations()
         if keep_history and history.keys() == self.history_.keys():
             history = {name: list(column) for name, column in self.history_.items()}
+            observations = {name: column.copy() for name, column in self.monitor_.items()}
         self.history_ = history
+        self.monitor_ = observations
 
-    def _record(self, row: Row) -> bool:
+    def _monitor(self, model: Model) -> Monitor | None:
+        """Return what observes the training, when the user or a callback asks for it."""
+        if self.monitor is False and not any(
+            getattr(callback, "requests_monitor", False) for callback in getattr(self, "_skl_callbacks", ())
+        ):
+            return None
+        every = None if isinstance(self.monitor, bool | np.bool_) else int(self.monitor)
+        return model.monitor_for(every, first_epoch=len(self.history_["loss"]) + 1)
+
+    def _record(self, row: Row, monitor: Monitor | None) -> bool:
         """Take in an epoch."""
         self.n_iter_ += 1
         rates = self.history_["learning_rate"]
         if self.verbose and self.learning_rate == "adaptive" and rates and row["learning_rate"] < rates[-1]:
             print(f"Setting learning rate to {row['learning_rate']:f}")
         append_row(self.history_, row)
+        if monitor is not None:
+            append_observation(self.monitor_, monitor)
         if self.verbose:
             print_epoch(self.n_iter_, row)
         return False
@@ -333,6 +374,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     def _conclude(self, result: Result) -> None:
         """Set the fitted attributes that hold at the end of a training."""
         self.n_iter_ = result.n_epochs
+        self.stop_reason_ = result.reason
+        self.stop_message_ = result.detail
         self.t_ = self._model.state.samples_seen
         if self.verbose and result.reason == "converged" and self.solver != "lbfgs":
             print_plateau(self.tol, self.n_iter_no_change, early_stopping=self.early_stopping)

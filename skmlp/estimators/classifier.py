@@ -97,6 +97,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         shallower ones the smaller weights of Glorot train faster.
     bias_init : str or callable, default="zeros"
         Initial biases, likewise: the first row of the array is taken.
+    monitor : bool or int, default=False
+        Look inside while training and record ``monitor_``. True observes the first, 101st, 201st, ... step of an
+        epoch (and beyond 256 epochs ever fewer of them), which costs next to nothing; a number n observes every n-th
+        step. Does not change what is trained.
 
     Attributes
     ----------
@@ -110,8 +114,19 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     history_ : dict of lists
         One entry an epoch: ``loss`` (what is minimised), ``train_loss`` and ``penalty`` (its two parts, averages
         over the epoch's batches), ``learning_rate`` (NaN for lbfgs), ``gradient_norm`` (mean over the steps of the
-        norm of the whole gradient), ``seconds``; with early stopping ``validation_loss`` and ``validation_score``.
+        norm of the whole gradient), ``seconds``, ``samples_per_second``; with early stopping ``validation_loss`` and
+        ``validation_score``.
         It grows under `warm_start` and ``partial_fit``, up to the last 10,000 epochs.
+    monitor_ : dict of lists
+        One entry an observed epoch, without `monitor` none: ``epoch`` (from 1), and means over the observed steps of
+        each epoch, a list with one number a layer from input to output: ``gradient_norm`` and ``weight_norm`` (of the
+        weights, without biases), ``update_ratio`` (norm of the update over norm of the weights), ``dead_fraction``
+        (share of units without gradient for every sample), ``saturated_fraction`` (share of outputs of a logistic or
+        tanh layer where it is nearly flat; NaN where these do not apply), and ``gradient_quantiles`` (for each layer
+        the nine quantiles :data:`skmlp.nn.statistics.BANDS`).
+    stop_reason_ : str
+        Why training ended: ``"converged"``, ``"max_iter"``, ``"max_fun"``, ``"callback"``, ``"interrupted"``,
+        ``"non_finite"`` or ``"failed"``; ``stop_message_`` says more where there is more to say.
     loss_curve_ : list of float
         ``history_["loss"]``.
     loss_ : float
@@ -192,6 +207,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         dtype: str = "float32",
         weight_init: Any = "glorot_uniform",
         bias_init: Any = "zeros",
+        monitor: bool | int = False,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -219,6 +235,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.dtype = dtype
         self.weight_init = weight_init
         self.bias_init = bias_init
+        self.monitor = monitor
 
     @_fit_context(prefer_skip_nested_validation=True)
     @with_callbacks

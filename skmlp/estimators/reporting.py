@@ -2,8 +2,9 @@
 
 import sys
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -11,7 +12,7 @@ from skmlp.training.events import Result, Row
 
 __all__ = ["EpochTasks", "print_epoch", "print_plateau", "warn_about", "warn_caller"]
 
-_PASSED_OVER = ("skmlp.", "sklearn.", "scipy.")
+_PASSED_OVER = ("skmlp.", "sklearn.", "scipy.", "contextlib.")
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:
@@ -68,7 +69,9 @@ def print_plateau(tol: float, n_iter_no_change: float, *, early_stopping: bool) 
 class EpochTasks:
     """A fit in terms of ``sklearn.callback``: one task "fit" with a subtask "epoch" for each epoch.
 
-    Without callbacks nothing happens. A callback that raises costs a warning, never the fit.
+    Without callbacks nothing happens. A callback that raises costs a warning, never the fit. Used as a context, so
+    that callbacks with a method ``on_fit_task_error(estimator, context, error)`` hear of a fit that fails; in
+    scikit-learn's protocol nothing tells them when the estimator is inside another one.
 
     Parameters
     ----------
@@ -83,7 +86,8 @@ class EpochTasks:
         self, estimator: Any, X: Any, y: Any, sample_weight: Any, snapshot: Callable[[], dict[str, Any]]
     ) -> None:
         self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-        self.active = bool(getattr(estimator, "_skl_callbacks", ()))
+        self.callbacks = list(getattr(estimator, "_skl_callbacks", ()))
+        self.active = bool(self.callbacks)
         self.epoch: Any = None
         self.arguments = {
             "estimator": estimator,
@@ -92,6 +96,17 @@ class EpochTasks:
             "metadata": {} if sample_weight is None else {"sample_weight": sample_weight},
             "reconstruction_attributes": snapshot,
         }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            return
+        for callback in self.callbacks:
+            if hasattr(callback, "on_fit_task_error"):
+                with _only_warning("on_fit_task_error"):
+                    callback.on_fit_task_error(self.arguments["estimator"], self.context, error)
 
     def begin(self) -> None:
         """Announce the fit and its first epoch."""
@@ -123,12 +138,19 @@ class EpochTasks:
         if not self.active:
             return False
         arguments = self.arguments if ready else {**self.arguments, "reconstruction_attributes": None}
-        try:
+        with _only_warning(hook.removeprefix("call_")):
             return bool(getattr(context, hook)(**arguments))
-        except Exception as error:
-            warn_caller(
-                f"A callback failed in {hook.removeprefix('call_')} with {type(error).__name__}: {error}. "
-                "The fit goes on without what it would have recorded there.",
-                RuntimeWarning,
-            )
-            return False
+        return False
+
+
+@contextmanager
+def _only_warning(hook: str) -> Iterator[None]:
+    """Turn an error of a callback into a warning."""
+    try:
+        yield
+    except Exception as error:
+        warn_caller(
+            f"A callback failed in {hook} with {type(error).__name__}: {error}. "
+            "The fit goes on without what it would have recorded there.",
+            RuntimeWarning,
+        )

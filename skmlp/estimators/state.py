@@ -17,6 +17,7 @@ from skmlp.nn.losses import LOSSES, Loss
 from skmlp.nn.network import Network, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
+from skmlp.training.monitor import Monitor
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Buffers, Trainer, TrainingState
 
@@ -91,6 +92,7 @@ class Model:
         self.trainer: Trainer | None = None
         self.settings: tuple[Any, ...] = ()
         self._buffers: Buffers | None = None
+        self._monitor: Monitor | None = None
 
     @property
     def params(self) -> Parameters:
@@ -112,6 +114,12 @@ class Model:
         if self._buffers is None or n_samples > self._buffers.n_samples:
             self._buffers = Buffers(Objective(self.network, self.loss), self.params, n_samples)
         return self._buffers
+
+    def monitor_for(self, every: int | None, first_epoch: int) -> Monitor:
+        """Return what observes the training: the last call's, so that it goes on counting."""
+        if self._monitor is None or self._monitor.every != every:
+            self._monitor = Monitor(self.params, every=every, first_epoch=first_epoch)
+        return self._monitor
 
     def with_params(self, vector: FloatArray) -> "Model":
         """Return the same model with other values of its parameters; the rest is shared."""

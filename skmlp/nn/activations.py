@@ -50,9 +50,13 @@ class Activation(Configurable, ABC):
         `z`, `derivative` receives the output for both `z` and `a`, and a layer keeps one array instead of two.
     initializer : str
         The name of the weight initializer that ``weight_init="auto"`` picks in front of this activation.
+    steepest : float or None
+        The largest slope of an activation that flattens out on both sides, by which a unit counts as saturated; None
+        for the others.
     """
 
     in_place: ClassVar[bool] = False
+    steepest: ClassVar[float | None] = None
     initializer: ClassVar[str] = "glorot_uniform"
 
     @abstractmethod
@@ -102,6 +106,7 @@ class Logistic(Activation):
     """``sigma(z) = 1 / (1 + exp(-z))``, ``sigma' = a (1 - a) <= 1/4``: the sigmoid, which saturates on both sides."""
 
     in_place = True
+    steepest = 0.25
 
     def forward(self, z: FloatArray, out: FloatArray) -> None:
         # exp(-z) overflows to infinity for very negative z, where 1 / (1 + inf) = 0 is the right value.
@@ -121,6 +126,7 @@ class Tanh(Activation):
     """``sigma(z) = tanh(z)``, ``sigma' = 1 - a^2``."""
 
     in_place = True
+    steepest = 1.0
 
     def forward(self, z: FloatArray, out: FloatArray) -> None:
         np.tanh(z, out=out)

@@ -107,6 +107,18 @@ class Network:
                 is_first=index == 0,
             )
 
+    def slopes(self, workspace: "Workspace", n_samples: int) -> list[tuple[Activation, FloatArray]]:
+        r"""Return each hidden layer's activation and :math:`\sigma'(z)` of shape (n_samples, n_units).
+
+        As the last backward pass, over `n_samples` rows, left them in `workspace`.
+        """
+        memories = workspace.rows(n_samples)
+        return [
+            (layer.activation, layer.slopes(memory))
+            for layer, memory in zip(self.layers, memories, strict=True)
+            if isinstance(layer, ActivationLayer)
+        ]
+
     def predict(self, params: Parameters, X: Any) -> FloatArray:
         """Return `raw` of shape (n_samples, n_out), a block of rows at a time so that memory stays bounded."""
         n_samples, dtype = X.shape[0], params.vector.dtype

@@ -1,4 +1,8 @@
-"""Measures of parameters and gradients, per layer: pure functions on :class:`~skmlp.nn.parameters.Parameters`."""
+"""Measures of parameters, gradients and activations, per layer: pure functions on arrays.
+
+To add a statistic to what ``monitor=True`` records, write its function here and its line in
+:class:`skmlp.training.monitor.Monitor`; histories, frames and MLflow take it up by its name.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from skmlp._typing import FloatArray
+from skmlp._typing import BoolArray, FloatArray
 from skmlp.nn.parameters import Parameters
 
-__all__ = ["global_norm", "layer_norms", "non_finite_output", "non_finite_parameters", "non_finite_place"]
+__all__ = [
+    "BANDS",
+    "band_quantiles",
+    "global_norm",
+    "inactive_units",
+    "layer_norms",
+    "non_finite_output",
+    "non_finite_parameters",
+    "non_finite_place",
+    "ratios",
+    "saturated_fraction",
+]
+
+# The quantiles that draw a distribution as nested bands: the extremes, the median, and what lies within half, one and
+# one and a half standard deviations of a normal distribution.
+BANDS = (0.0, 0.0668, 0.1587, 0.3085, 0.5, 0.6915, 0.8413, 0.9332, 1.0)
+
+# A unit of a bounded activation is saturated where its slope is below this share of the steepest one.
+SATURATED_BELOW = 0.05
 
 
 def global_norm(vector: FloatArray) -> float:
@@ -28,9 +50,46 @@ def global_norm(vector: FloatArray) -> float:
 def layer_norms(params: Parameters) -> list[float]:
     """Return the Euclidean norm of each dense layer's weights (or of their gradient), from input to output.
 
-    Computed in float64, so that the tiny gradients of a vanishing network do not round to zero.
+    The tiny gradients of a vanishing network do not round to zero.
     """
-    return [float(np.linalg.norm(weights.astype(np.float64))) for weights in params.weights]
+    return [global_norm(weights.reshape(-1)) for weights in params.weights]
+
+
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
+    """Return the quotients; NaN where a denominator is zero."""
+    return [a / b if b > 0.0 else math.nan for a, b in zip(numerators, denominators, strict=True)]
+
+
+def inactive_units(slopes: FloatArray) -> BoolArray:
+    r"""Return which units have :math:`\sigma'(z) = 0` for every sample, and so pass on no gradient.
+
+    Parameters
+    ----------
+    slopes : ndarray of shape (n_samples, n_units)
+        :math:`\sigma'(z)`.
+
+    Returns
+    -------
+    inactive : ndarray of bool, of shape (n_units,)
+    """
+    inactive: BoolArray = np.logical_not(slopes.any(axis=0))
+    return inactive
+
+
+def saturated_fraction(slopes: FloatArray, steepest: float | None) -> float:
+    """Return the share of slopes below 5 % of the `steepest` possible one; NaN for activations without one.
+
+    For tanh these are outputs beyond 0.975, for logistic below 0.013 or above 0.987.
+    """
+    if steepest is None:
+        return math.nan
+    return float(np.count_nonzero(slopes < SATURATED_BELOW * steepest)) / slopes.size
+
+
+def band_quantiles(values: FloatArray) -> list[float]:
+    """Return the nine quantiles ``BANDS`` of `values`, each the entry of nearest rank."""
+    ordered = np.sort(values)
+    return [float(ordered[round(share * (ordered.size - 1))]) for share in BANDS]
 
 
 def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Parameters, loss: float = 0.0) -> str:

@@ -7,7 +7,7 @@ HISTORY_LIMIT = 10_000
 
 History = dict[str, list[float]]
 
-_ALWAYS = ("loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds")
+_ALWAYS = ("loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds", "samples_per_second")
 _WITH_VALIDATION = ("validation_loss", "validation_score")
 
 

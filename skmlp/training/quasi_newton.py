@@ -12,6 +12,7 @@ from skmlp.nn.statistics import global_norm
 from skmlp.optim.lbfgs import minimize_lbfgs
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row
+from skmlp.training.monitor import Monitor
 from skmlp.training.trainer import Buffers
 
 __all__ = ["run_lbfgs"]
@@ -26,6 +27,7 @@ def run_lbfgs(
     max_fun: int,
     tol: float,
     on_epoch_end: OnEpochEnd | None = None,
+    monitor: Monitor | None = None,
 ) -> Result:
     """Train by L-BFGS on all data at once; an iteration counts as an epoch.
 
@@ -41,6 +43,8 @@ def run_lbfgs(
         On the largest entry of the gradient.
     on_epoch_end : callable, optional
         As for :class:`Trainer`.
+    monitor : Monitor, optional
+        Observes iterations: the gradient at the new point, and the way to it.
 
     Raises
     ------
@@ -70,15 +74,29 @@ def run_lbfgs(
         nonlocal started
         if on_epoch_end is None:
             return False
-        row = {**last, "learning_rate": math.nan, "seconds": perf_counter() - started}
-        started = perf_counter()
+        now = perf_counter()
+        seconds, started = now - started, now
+        row = {
+            **last,
+            "learning_rate": math.nan,
+            "seconds": seconds,
+            "samples_per_second": data.n_samples / max(seconds, 1e-9),
+        }
         return on_epoch_end(row, is_last)
 
     def on_iteration(vector: FloatArray, value: float) -> bool:
         # The line search ends at the point it accepts, so the last evaluation is this iteration's.
         nonlocal n_iter
         n_iter += 1
+        observer = None
+        if monitor is not None:
+            monitor.begin_epoch()
+            observer = monitor if monitor.begin_step() else None
+        if observer is not None:
+            observer.before_update(params, buffers.grad, objective.slopes(data.n_samples, buffers.workspace))
         params.vector[...] = vector
+        if observer is not None:
+            observer.after_update(params)
         return record(is_last=n_iter == max_iter)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

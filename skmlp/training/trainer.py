@@ -17,6 +17,7 @@ from skmlp.optim.schedules import Schedule
 from skmlp.optim.solvers import Solver
 from skmlp.training.batches import Batches, Data
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row
+from skmlp.training.monitor import Monitor
 from skmlp.training.stopping import Plateau
 
 __all__ = ["Buffers", "Trainer", "TrainingState", "Validation", "copy_state"]
@@ -112,6 +113,7 @@ class Trainer:
         on_epoch_end: OnEpochEnd | None = None,
         buffers: "Buffers | None" = None,
         samples_per_epoch: int | None = None,
+        monitor: Monitor | None = None,
     ) -> Result:
         """Train from `state`, which is changed in place.
 
@@ -135,6 +137,8 @@ class Trainer:
             Memory of an earlier call on the same objective.
         samples_per_epoch : int, optional
             What an epoch adds to ``state.samples_seen``, when duplicates in `data` were merged.
+        monitor : Monitor, optional
+            Observes steps; ready to tell of an epoch when `on_epoch_end` is called.
 
         Returns
         -------
@@ -164,7 +168,7 @@ class Trainer:
                 if before_epoch is not None:
                     before_epoch[...] = state.params.vector
                 try:
-                    row = self._run_epoch(state, batches, buffers)
+                    row = self._run_epoch(state, batches, buffers, monitor)
                 except KeyboardInterrupt:
                     result = Result("interrupted", epoch - 1)
                     break
@@ -184,6 +188,7 @@ class Trainer:
                     if not self._progresses(state, row):
                         result = Result("converged", epoch)
                 row["seconds"] = perf_counter() - started
+                row["samples_per_second"] = (samples_per_epoch or data.n_samples) / max(row["seconds"], 1e-9)
                 ends = result.reason != "max_iter"
                 stop = on_epoch_end is not None and on_epoch_end(row, ends or epoch == max_epochs)
                 if ends:
@@ -213,12 +218,16 @@ class Trainer:
         state.plateau.count = 0
         return True
 
-    def _run_epoch(self, state: TrainingState, batches: Batches, buffers: "Buffers") -> Row:
+    def _run_epoch(
+        self, state: TrainingState, batches: Batches, buffers: "Buffers", monitor: Monitor | None = None
+    ) -> Row:
         """Do one pass over the batches; return the means over the epoch, weighted by the batches' weights."""
         params, grad, workspace = state.params, buffers.grad, buffers.workspace
         value_and_gradient, update = self.objective.value_and_gradient, self.solver.update
         loss_sum = penalty_sum = weight_sum = norm_sum = 0.0
         n_steps = 0
+        if monitor is not None:
+            monitor.begin_epoch()
         for X, y, weight in batches.epoch(state.rng):
             batch_weight = float(X.shape[0] if weight is None else weight.sum(dtype=np.float64))
             if batch_weight == 0.0:
@@ -228,7 +237,12 @@ class Trainer:
             if not math.isfinite(loss + norm):
                 place = self.objective.find_non_finite(params, X, grad, workspace, loss + penalty)
                 raise NonFiniteError(f"{place} became infinite or NaN at step {n_steps + 1}")
+            observer = monitor if monitor is not None and monitor.begin_step() else None
+            if observer is not None:
+                observer.before_update(params, grad, self.objective.slopes(X.shape[0], workspace))
             update(params.vector, grad.vector, state.solver_state, state.learning_rate)
+            if observer is not None:
+                observer.after_update(params)
             loss_sum += batch_weight * loss
             penalty_sum += batch_weight * penalty
             weight_sum += batch_weight

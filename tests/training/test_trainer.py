@@ -133,7 +133,7 @@ def test_the_row_of_an_epoch_is_the_weighted_mean_over_its_batches():
     assert row["learning_rate"] == 0.0
     assert 0.0 <= row["seconds"] <= elapsed
     assert set(row) == {
-        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds", "is_last",
+        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds", "samples_per_second", "is_last",
     }  # fmt: skip
     assert (result.reason, result.n_epochs, state.samples_seen) == ("max_iter", 1, 20)
 

@@ -53,3 +53,7 @@ class ActivationLayer(Layer):
         self.activation.derivative(x, output, derivative)
         delta *= derivative
         return delta
+
+    def slopes(self, memory: tuple[FloatArray, ...]) -> FloatArray:
+        """Return the derivative of every element that the last backward pass computed."""
+        return memory[0]

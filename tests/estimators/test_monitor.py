@@ -1,0 +1,109 @@
+"""`monitor` and `monitor_` of the estimators, and who may ask for them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_classification
+
+from skmlp import MLPClassifier, MLPRegressor
+
+BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+SOLVERS = pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(Stochastic Optimizer|lbfgs failed):sklearn.exceptions.ConvergenceWarning"
+)
+X, Y = make_classification(60, n_features=5, random_state=0)
+
+
+def _small(cls: Any, **params: Any) -> Any:
+    return cls(**{"hidden_layer_sizes": (6, 4), "batch_size": 20, "max_iter": 5, "random_state": 0, **params})
+
+
+class Asking:
+    """A callback that asks for the statistics, and reads them after each epoch."""
+
+    requests_monitor = True
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def setup(self, estimator: Any, context: Any) -> None: ...
+
+    def teardown(self, estimator: Any, context: Any) -> None: ...
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None: ...
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+        if context.task_name == "epoch":
+            self.seen.append(estimator.monitor_["epoch"][-1])
+
+
+@BOTH
+@SOLVERS
+def test_one_row_an_epoch_one_number_a_layer(cls: Any, solver: str) -> None:
+    est = _small(cls, solver=solver, monitor=True).fit(X, Y)
+    assert est.monitor_["epoch"] == list(range(1, est.n_iter_ + 1))
+    for name, column in est.monitor_.items():
+        shape = {"epoch": (5,), "gradient_quantiles": (5, 3, 9)}.get(name, (5, 3))
+        assert np.shape(column) == shape, name
+    assert np.all(np.array(est.monitor_["update_ratio"]) > 0.0)
+    assert np.all(np.diff(est.monitor_["gradient_quantiles"], axis=2) >= 0.0)
+
+
+@BOTH
+@SOLVERS
+def test_the_weights_are_the_same_bits(cls: Any, solver: str) -> None:
+    plain = _small(cls, solver=solver).fit(X, Y)
+    for monitor in (True, 1, 3):
+        watched = _small(cls, solver=solver, monitor=monitor).fit(X, Y)
+        for a, b in zip(watched.coefs_ + watched.intercepts_, plain.coefs_ + plain.intercepts_, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert all(column == [] for column in plain.monitor_.values())
+
+
+def test_a_callback_may_ask_for_it() -> None:
+    callback = Asking()
+    est = _small(MLPClassifier).set_callbacks(callback).fit(X, Y)
+    assert callback.seen == est.monitor_["epoch"] == [1, 2, 3, 4, 5]
+
+
+def test_it_goes_on_with_warm_start_and_partial_fit() -> None:
+    est = _small(MLPClassifier, monitor=True, warm_start=True).fit(X, Y)
+    est.fit(X, Y)
+    assert est.monitor_["epoch"] == list(range(1, 11))
+    for _ in range(2):
+        est.partial_fit(X, Y)
+    assert est.monitor_["epoch"] == list(range(1, 13))
+    assert len(est.history_["loss"]) == 12
+    est.set_params(warm_start=False).fit(X, Y)
+    assert est.monitor_["epoch"] == [1, 2, 3, 4, 5]
+
+
+def test_sparse_rows_and_large_batches() -> None:
+    from scipy.sparse import csr_matrix
+
+    sparse = _small(MLPClassifier, monitor=True).fit(csr_matrix(X), Y)
+    dense = _small(MLPClassifier, monitor=True).fit(X, Y)
+    np.testing.assert_allclose(sparse.monitor_["gradient_norm"], dense.monitor_["gradient_norm"], rtol=1e-4)
+    rows = np.tile(X, (40, 1)) + np.random.default_rng(0).normal(0.0, 0.1, (2400, 5))
+    large = _small(MLPClassifier, monitor=True, batch_size="full").fit(rows, np.tile(Y, 40))
+    assert np.isfinite(large.monitor_["gradient_norm"]).all()
+
+
+@pytest.mark.parametrize("monitor", [0, -1, 1.5, "yes", None])
+def test_other_values_are_refused(monitor: Any) -> None:
+    with pytest.raises(ValueError, match="The 'monitor' parameter of MLPClassifier must be"):
+        _small(MLPClassifier, monitor=monitor).fit(X, Y)
+
+
+@BOTH
+def test_the_reason_for_the_end_is_told(cls: Any) -> None:
+    assert _small(cls).fit(X, Y).stop_reason_ == "max_iter"
+    converged = _small(cls, max_iter=500, tol=0.1).fit(X, Y)
+    assert converged.stop_reason_ == "converged"
+    diverged = _small(cls, solver="sgd", warm_start=True).fit(X, Y).set_params(learning_rate_init=1e30)
+    with pytest.warns(Warning, match="diverged"):
+        diverged.fit(X, Y)
+    assert diverged.stop_reason_ == "non_finite"
+    assert "layer" in diverged.stop_message_
