@@ -1,0 +1,391 @@
+"""A dashboard for neural networks in MLflow's own interface, and a local server to look at it.
+
+MLflow draws one chart a metric, each on a linear axis. What one wants to see together, the two losses or the gradients
+of all layers, lies far apart there. MLflow can share a view of an experiment's charts, which it keeps as a tag of the
+experiment; this module writes such a view. The format of the tag is MLflow's own and not documented: it is known to
+this module only, and another release of MLflow may show less of it. Nothing but the view depends on it.
+"""
+
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+import webbrowser
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["dashboard_url", "serve"]
+
+VIEW = "skmlp"
+# MLflow takes 20000 characters since its database schema of August 2026, 5000 before.
+TAG_LENGTH = 5000
+# Lines in one chart, at most: more cannot be told apart, and MLflow asks the server for each of them.
+MOST_LAYERS = 32
+# Latest runs that are looked at for which metrics there are.
+N_RUNS = 50
+HOST = "127.0.0.1"
+# Seconds a server has until it answers; it may have to make the database first, on a busy machine.
+START_TIMEOUT = 120.0
+# Seconds a server has to end by itself.
+STOP_TIMEOUT = 10.0
+
+_LAYER = re.compile(r"(?P<family>.+)/layer_(?P<number>\d+)")
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "skmlp/dashboard")
+
+
+@dataclass(frozen=True)
+class _Chart:
+    """A chart of the metrics `keys`; a key that ends in ``/layer_`` stands for those of all layers."""
+
+    title: str
+    keys: tuple[str, ...]
+    log: bool = False
+
+
+_SECTIONS: dict[str, tuple[_Chart, ...]] = {
+    "Learning curves": (
+        _Chart("Training and validation loss", ("loss/train", "loss/validation")),
+        _Chart("Validation score", ("score/validation",)),
+    ),
+    "Gradients": (
+        _Chart("Gradient norm of each layer (log)", ("grad_norm/layer_",), log=True),
+        _Chart("Update ratio of each layer (log)", ("update_ratio/layer_",), log=True),
+        _Chart("Weight norm of each layer", ("weight_norm/layer_",)),
+    ),
+    "Health": (
+        _Chart("Dead units of each layer", ("dead_fraction/layer_",)),
+        _Chart("Saturated units of each layer", ("saturated_fraction/layer_",)),
+        _Chart("Learning rate", ("optim/learning_rate",)),
+        _Chart("Gradient norm (log)", ("grad_norm/global",), log=True),
+    ),
+}
+
+
+# ---------------------------------------------------------------------- the view
+
+
+def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = None, server: str | None = None) -> str:
+    """Store a dashboard with an MLflow experiment and return its address.
+
+    The dashboard shows training and validation loss in one chart, the gradient norms and update ratios of all layers
+    on logarithmic axes, weight norms, dead and saturated units, and the learning rate; a chart that none of the
+    latest 50 runs has values for is left out. It is stored as the experiment's tag ``mlflow.sharedViewState.skmlp``
+    and reads the runs anew whenever it is opened. Call this again when a network with more layers has joined.
+
+    Parameters
+    ----------
+    experiment : str, optional
+        The experiment's name; MLflow's current experiment by default.
+    tracking_uri : str, optional
+        The store; what MLflow resolves by default.
+    server : str, optional
+        Address of the MLflow server the dashboard is looked at with. By default the store itself when it is a server,
+        else ``http://127.0.0.1:5000``, where ``mlflow server`` listens.
+
+    Returns
+    -------
+    url : str
+
+    Raises
+    ------
+    ValueError
+        When there is no such experiment.
+    mlflow.exceptions.MlflowException
+        When the store does not answer or refuses the tag.
+
+    Examples
+    --------
+    >>> from skmlp.tracking import dashboard_url
+    >>> dashboard_url("digits")  # doctest: +SKIP
+    'http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp'
+    """
+    uri, client = _connect(tracking_uri)
+    experiment_id = _find_experiment(client, uri, experiment, tracking_uri is None)
+    runs = client.search_runs([experiment_id], max_results=N_RUNS, order_by=["attributes.start_time DESC"])
+    metrics = {key for run in runs for key in run.data.metrics}
+    client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{VIEW}", _encoded_view(metrics))
+    server = server or (uri if _is_server(uri) else f"http://{HOST}:5000")
+    address = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
+    return f"{address}?compareRunsMode=CHART&viewStateShareKey={VIEW}"
+
+
+def _connect(tracking_uri: str | None) -> tuple[str, Any]:
+    """Return the store's address and a client for it."""
+    import mlflow
+
+    uri = tracking_uri or mlflow.get_tracking_uri()
+    return uri, mlflow.MlflowClient(uri)
+
+
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def _find_experiment(client: Any, uri: str, name: str | None, is_default_store: bool) -> str:
+    """Return the experiment's ID, without making the experiment as MLflow's own look-up would."""
+    # `mlflow.set_experiment` leaves the ID in the environment, for child processes; it means MLflow's own store.
+    current = os.environ.get("MLFLOW_EXPERIMENT_ID") if name is None and is_default_store else None
+    if current:
+        experiment = next((each for each in client.search_experiments() if each.experiment_id == current), None)
+        wanted = f"with the ID {current}"
+    else:
+        name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
+        experiment = client.get_experiment_by_name(name)
+        wanted = f"named {name!r}"
+    if experiment is None or experiment.lifecycle_stage != "active":
+        names = ", ".join(repr(each.name) for each in client.search_experiments(max_results=10)) or "none"
+        raise ValueError(
+            f"There is no active experiment {wanted} in the store {uri}, which has: {names}. Pass the name of one of "
+            f"them, or the tracking_uri of the store that has it; a fit with an MLflowCallback makes the experiment."
+        )
+    return str(experiment.experiment_id)
+
+
+def _encoded_view(metrics: Iterable[str]) -> str:
+    """Return the view in the form of MLflow's tag, with as many layers as there is room for."""
+    metrics = set(metrics)
+    n_layers = MOST_LAYERS
+    while True:
+        # MLflow's own encoding; without spaces it packs better.
+        state = json.dumps(_view(metrics, n_layers), separators=(",", ":"))
+        encoded = "deflate;" + base64.b64encode(zlib.compress(state.encode(), 9)).decode()
+        if len(encoded) <= TAG_LENGTH or n_layers == 1:
+            return encoded
+        n_layers //= 2
+
+
+def _view(metrics: set[str], n_layers: int) -> dict[str, Any]:
+    sections, charts = [], []
+    for name, chosen in _SECTIONS.items():
+        drawn = [(chart, keys) for chart in chosen if (keys := _present_keys(chart, metrics, n_layers))]
+        if drawn:
+            sections.append(_section(name, shown=True))
+            charts += [_line_chart(name, chart, keys) for chart, keys in drawn]
+    # MLflow adds a chart of its own for every other metric, in sections named like what stands before the last slash.
+    # Closed sections of these names keep the page clean, and every chart one click away.
+    for name in sorted({key.rpartition("/")[0] for key in metrics if "/" in key}):
+        sections.append(_section(name, shown=False))
+    return {
+        "searchFilter": "",
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": [],
+        "runsExpanded": {},
+        "runsPinned": [],
+        "runsHidden": [],
+        "runsVisibilityMap": {},
+        "runsHiddenMode": "FIRST_10_RUNS",
+        "viewMaximized": False,
+        "runListHidden": False,
+        "isAccordionReordered": True,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "autoRefreshEnabled": True,
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+        "compareRunSections": sections,
+        "compareRunCharts": charts,
+    }
+
+
+def _present_keys(chart: _Chart, metrics: set[str], n_layers: int) -> list[str]:
+    """Return the chart's keys that are among the metrics; of very many layers, `n_layers` evenly spread ones."""
+    keys: list[str] = []
+    for key in chart.keys:
+        if not key.endswith("/layer_"):
+            keys += [key] if key in metrics else []
+            continue
+        layers = {int(found["number"]): name for name in metrics if (found := _LAYER.fullmatch(name)) and key in name}
+        keys += _spread([layers[number] for number in sorted(layers)], n_layers)
+    return keys
+
+
+def _spread(items: list[str], n: int) -> list[str]:
+    """Return `n` of the items at equal distances, the first and the last among them."""
+    if len(items) <= n:
+        return items
+    if n == 1:
+        return items[:1]
+    return [items[round(i * (len(items) - 1) / (n - 1))] for i in range(n)]
+
+
+def _section(name: str, *, shown: bool) -> dict[str, Any]:
+    return {
+        "uuid": _uuid(name, shown),
+        "name": name,
+        "display": shown,
+        "isReordered": False,
+        "deleted": False,
+        "isGenerated": False,
+        "columns": 2,
+        "cardHeight": 360,
+    }
+
+
+def _line_chart(section: str, chart: _Chart, keys: list[str]) -> dict[str, Any]:
+    return {
+        "uuid": _uuid(section, chart.title),
+        "type": "LINE",
+        "runsCountToCompare": 10,
+        "metricSectionId": _uuid(section, True),
+        "deleted": False,
+        "isGenerated": False,
+        "displayName": chart.title,
+        # MLflow 3.17 shows the title of a chart of several metrics only where it believes to draw the same measure of
+        # several machines; otherwise the title is all keys joined by "vs". Nothing else follows from it.
+        "nodeLevelSystemMetricConfiguration": {"metric": chart.title, "type": "node"},
+        "metricKey": keys[0],
+        "selectedMetricKeys": keys,
+        "lineSmoothness": 0,
+        "xAxisScaleType": "linear",
+        "scaleType": "log" if chart.log else "linear",
+        "range": {},
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "ignoreOutliers": False,
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }
+
+
+def _uuid(*parts: object) -> str:
+    """Return the same identifier for the same parts, so that the same metrics give the same tag."""
+    return uuid.uuid5(_NAMESPACE, repr(parts)).hex
+
+
+# ---------------------------------------------------------------------- looking at it
+
+
+def serve(
+    experiment: str | None = None, *, tracking_uri: str | None = None, port: int = 5000, open_browser: bool = True
+) -> None:
+    """Make the dashboard and show it; ``python -m skmlp.tracking dashboard`` calls this.
+
+    When the store is a database or a folder, an MLflow server for this machine alone is started and runs until Ctrl-C.
+    When it is a server, its address is printed and opened.
+
+    Parameters
+    ----------
+    experiment : str, optional
+        The experiment's name; MLflow's current experiment by default.
+    tracking_uri : str, optional
+        The store; what MLflow resolves by default.
+    port : int, default=5000
+        Where the server listens.
+    open_browser : bool, default=True
+        Open the dashboard in the browser.
+
+    Raises
+    ------
+    OSError
+        When the port is in use.
+    RuntimeError
+        When the server ends or does not answer within two minutes.
+    ValueError
+        When there is no such experiment.
+
+    Examples
+    --------
+    >>> from skmlp.tracking.dashboard import serve
+    >>> serve("digits")  # doctest: +SKIP
+    The dashboard is at http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp
+    Ctrl-C ends the server.
+    """
+    uri, _ = _connect(tracking_uri)
+    if _is_server(uri):
+        _announce(dashboard_url(experiment, tracking_uri=tracking_uri), open_browser)
+        return
+    server = f"http://{HOST}:{port}"
+    _assert_port_is_free(port)
+    url = dashboard_url(experiment, tracking_uri=tracking_uri, server=server)
+    process = _start_server(uri, port)
+    try:
+        _wait_until_healthy(process, server)
+        _announce(url, open_browser)
+        print("Ctrl-C ends the server.", flush=True)
+        process.wait()
+        raise RuntimeError(f"The MLflow server ended by itself, with exit code {process.returncode}.")
+    except KeyboardInterrupt:
+        print("Ending the server.", flush=True)
+    finally:
+        _end(process)
+
+
+def _announce(url: str, open_browser: bool) -> None:
+    print(f"The dashboard is at {url}", flush=True)
+    if open_browser:
+        webbrowser.open(url)
+
+
+def _assert_port_is_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that ended a moment ago does not count
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"Port {port} of {HOST} cannot be listened on ({error.strerror}). End what uses it, or pass another "
+                f"port: python -m skmlp.tracking dashboard --port {port + 1}",
+            ) from error
+
+
+def _start_server(uri: str, port: int) -> subprocess.Popen[bytes]:
+    """Start a server of two processes, in a group of their own: Ctrl-C shall reach us first."""
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    return subprocess.Popen(
+        [*command, "--host", HOST, "--port", str(port), "--workers", "1"],
+        # Without its job queue MLflow's server has 2 processes instead of 15.
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        start_new_session=True,
+    )
+
+
+def _wait_until_healthy(process: subprocess.Popen[bytes], server: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{server}/health", timeout=2):
+                return
+        except OSError:
+            pass
+        try:
+            process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            continue
+        raise RuntimeError(
+            f"The MLflow server ended with exit code {process.returncode}; what it said stands above. Try it by "
+            f"itself: {' '.join(map(str, process.args))}"  # type: ignore[arg-type]
+        )
+    raise RuntimeError(f"The MLflow server at {server} does not answer after {START_TIMEOUT:g} seconds.")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the server with all its processes, gently at first."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
+        try:
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, number)
+            else:
+                process.send_signal(number)
+            process.wait(STOP_TIMEOUT)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,165 @@
+"""What a run says of an estimator and its data, as text: parameters, versions, the data's shape, schema and digest."""
+
+import functools
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _num_samples
+
+import skmlp
+from skmlp.estimators.base import BaseMLP
+
+__all__ = ["configuration", "dataset", "estimator_tags", "flat_params", "network_params", "readable", "shape_params"]
+
+# A dataset entry lists the columns of frames up to this width, and none of wider ones.
+SCHEMA_COLUMNS = 500
+# Rows and columns that the digest looks at, evenly spread: a digest of everything would cost more than many a fit.
+DIGEST_ROWS, DIGEST_COLUMNS = 256, 64
+
+
+def readable(value: Any) -> str:
+    """Return a short text for a parameter's value: functions by their names, long arrays by their shapes."""
+    if isinstance(value, np.ndarray) and value.size > 20:
+        return f"array of shape {value.shape}, {value.dtype}"
+    if isinstance(value, functools.partial):
+        return f"partial({readable(value.func)}, {readable([*value.args, *value.keywords.items()])})"
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, list | tuple):
+        inner = ", ".join(readable(each) for each in value)
+        return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
+    if hasattr(value, "dist") and hasattr(value, "args"):  # a distribution of scipy.stats to draw from
+        return f"{value.dist.name}({', '.join(map(repr, [*value.args, *value.kwds.values()]))})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {readable(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, str):
+        return value
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def flat_params(estimator: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return ``get_params(deep=True)`` as text, without the nested estimators, whose own parameters are there.
+
+    Parameters
+    ----------
+    estimator : estimator
+    leave_out : tuple of str, default=()
+        Names that are not wanted, at any depth.
+    """
+    params = {}
+    for name, value in sorted(estimator.get_params(deep=True).items()):
+        if isinstance(value, BaseEstimator) or name.rpartition("__")[2] in (*leave_out, "steps"):
+            continue
+        params[name] = readable(value)
+    return params
+
+
+def network_params(estimator: BaseMLP) -> dict[str, str]:
+    """Return what a network in training looks like."""
+    model = estimator._model
+    return {
+        "network.layer_sizes": "-".join(map(str, model.architecture.layer_sizes)),
+        "network.n_parameters": str(model.params.vector.size),
+        "network.dtype": str(model.dtype),
+        "network.output": estimator.out_activation_,
+    }
+
+
+def shape_params(X: Any) -> dict[str, str]:
+    """Return how many rows and columns there are."""
+    shape = getattr(X, "shape", None)
+    if shape is None or len(shape) != 2:
+        return {"data.n_samples": str(_num_samples(X))}
+    return {"data.n_samples": str(shape[0]), "data.n_features": str(shape[1])}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    return {
+        "version.python": platform.python_version(),
+        "version.numpy": np.__version__,
+        "version.scikit-learn": sklearn.__version__,
+        "version.skmlp": skmlp.__version__,
+    }
+
+
+def estimator_tags(estimator: Any) -> dict[str, str]:
+    """Return the tags that MLflow's own integration with scikit-learn sets."""
+    kind = type(estimator)
+    return {"estimator_name": kind.__name__, "estimator_class": f"{kind.__module__}.{kind.__qualname__}"}
+
+
+def configuration(estimator: BaseMLP, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return everything a fit was configured with: parameters, network, data, versions."""
+    return {"params": flat_params(estimator), **_nested(facts), **_nested(versions())}
+
+
+def _nested(flat: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Turn ``{"network.dtype": ...}`` into ``{"network": {"dtype": ...}}``."""
+    nested: dict[str, dict[str, str]] = {}
+    for name, value in flat.items():
+        group, _, key = name.partition(".")
+        nested.setdefault(group, {})[key] = value
+    return nested
+
+
+def dataset(X: Any, y: Any) -> tuple[str, str, str, str] | None:
+    """Return name, digest, schema and profile of the training data in the form of MLflow's dataset entity.
+
+    Nothing is copied or made dense, and only a part of it is read. None for what has no shape.
+    """
+    shape = getattr(X, "shape", None)
+    if shape is None or len(shape) != 2:
+        return None
+    profile = {"num_rows": int(shape[0]), "num_elements": int(shape[0]) * int(shape[1])}
+    digest = hashlib.md5(json.dumps([list(map(int, shape)), _sample(X), _sample(y)], default=str).encode())
+    return type(X).__name__, digest.hexdigest()[:8], json.dumps(_schema(X, y)), json.dumps(profile)
+
+
+def _schema(X: Any, y: Any) -> dict[str, Any]:
+    """Return MLflow's description of columns for a frame, of a tensor for the rest."""
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        if X.shape[1] > SCHEMA_COLUMNS:
+            return {"mlflow_colspec": []}
+        columns = zip(X.columns, X.dtypes, strict=True)
+        return {
+            "mlflow_colspec": [
+                {"type": _column_type(dtype), "name": str(name), "required": True} for name, dtype in columns
+            ]
+        }
+    tensors = {"features": _tensor(X)}
+    if hasattr(y, "shape"):
+        tensors["targets"] = _tensor(y)
+    return {"mlflow_tensorspec": {name: json.dumps([spec]) for name, spec in tensors.items()}}
+
+
+def _tensor(values: Any) -> dict[str, Any]:
+    shape = [-1, *map(int, values.shape[1:])]
+    return {"type": "tensor", "tensor-spec": {"dtype": str(getattr(values, "dtype", "object")), "shape": shape}}
+
+
+def _column_type(dtype: Any) -> str:
+    kind = getattr(dtype, "kind", "O")
+    width = getattr(dtype, "itemsize", 8)
+    if kind in "iu":
+        return "integer" if width <= 4 else "long"
+    return {"f": "float" if width <= 4 else "double", "b": "boolean", "M": "datetime"}.get(kind, "string")
+
+
+def _sample(values: Any) -> list[str]:
+    """Return some rows as text, evenly spread over the data."""
+    if values is None or not hasattr(values, "shape"):
+        return []
+    n_rows = values.shape[0]
+    rows: Any = np.unique(np.linspace(0, n_rows - 1, DIGEST_ROWS).astype(int)) if n_rows else []
+    some = values.iloc[rows] if hasattr(values, "iloc") else values[rows]
+    if hasattr(some, "toarray"):  # sparse: few rows, whatever the number of columns
+        some = np.asarray(some.sum(axis=1))
+    table = np.asarray(some)
+    return [str(row) for row in table.reshape(len(table), -1)[:, :DIGEST_COLUMNS].tolist()]

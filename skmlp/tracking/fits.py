@@ -1,0 +1,110 @@
+"""One skmlp fit, told to one MLflow run epoch by epoch."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from skmlp.estimators.base import BaseMLP
+from skmlp.tracking.describe import configuration, network_params, shape_params
+from skmlp.tracking.journal import Log, Record, TrainingFiles, now
+from skmlp.tracking.metrics import best_values, epoch_metrics, layer_metrics
+from skmlp.tracking.tasks import Place
+
+__all__ = ["TrackedFit", "outcome_of"]
+
+
+class TrackedFit:
+    """The fit of one estimator.
+
+    Parameters
+    ----------
+    put : callable
+        Takes a record in.
+    run : str
+        Identifier of the run.
+    place : Place
+    every_n_epochs : int
+        Every how many epochs there are metrics; the last epoch always has.
+    artifacts : bool
+        Store files at the end.
+    """
+
+    def __init__(
+        self, put: Callable[[Record], None], run: str, place: Place, *, every_n_epochs: int, artifacts: bool
+    ) -> None:
+        self.put = put
+        self.run = run
+        self.place = place
+        self.every_n_epochs = every_n_epochs
+        self.artifacts = artifacts
+        self._facts: dict[str, str] = {}
+        self._logged_epoch = 0
+        self._observed_epoch: Any = 0
+
+    def begin(self, estimator: BaseMLP, X: Any) -> None:
+        """Describe the network and the rows it is trained on."""
+        self._facts = {**network_params(estimator), **shape_params(X)}
+        params = dict(self._facts)
+        if self.place.role == "fit":
+            del params["data.n_samples"]  # the outermost estimator's data are the run's
+            params.pop("data.n_features", None)
+        self.put(Log(self.run, params=params))
+
+    def log_epoch(self, estimator: BaseMLP) -> None:
+        """Take in the epoch that ended."""
+        if (estimator.n_iter_ - 1) % self.every_n_epochs == 0:
+            self._log(estimator)
+
+    def _log(self, estimator: BaseMLP) -> None:
+        metrics = epoch_metrics(estimator.history_)
+        observed = estimator.monitor_["epoch"]
+        if observed and observed[-1] != self._observed_epoch:
+            self._observed_epoch = observed[-1]
+            metrics |= layer_metrics(estimator.monitor_)
+        self._logged_epoch = epoch = estimator.n_iter_
+        time = now()
+        self.put(Log(self.run, [[name, value, time, epoch] for name, value in metrics.items()]))
+
+    def finish(self, estimator: BaseMLP) -> None:
+        """Take in the end of the fit: best values, why it ended, files."""
+        if self._logged_epoch != estimator.n_iter_ and estimator.history_["loss"]:
+            self._log(estimator)
+        history, monitor = _this_fits_record(estimator)
+        metrics = {
+            "n_iter": float(estimator.n_iter_),
+            "fit_seconds": float(sum(history["seconds"])),
+            **best_values(history),
+        }
+        tags: dict[str, str] = {"skmlp.stop_reason": estimator.stop_reason_}
+        if estimator.stop_message_:
+            tags["skmlp.stop_message"] = estimator.stop_message_
+        if estimator.stop_reason_ == "non_finite":
+            tags["skmlp.diverged_epoch"] = str(estimator.n_iter_)
+        time, epoch = now(), estimator.n_iter_
+        self.put(Log(self.run, [[name, value, time, epoch] for name, value in metrics.items()], tags=tags))
+        if self.artifacts:
+            title = f"{type(estimator).__name__}: {self.place.path}"
+            config = configuration(estimator, self._facts)
+            self.put(TrainingFiles(self.run, title, history, monitor, config, self._facts))
+
+
+def _this_fits_record(estimator: BaseMLP) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Return history and monitor of the last fit alone, epochs counted from 1; a warm start has earlier rows too."""
+    history: Mapping[str, list[Any]] = estimator.history_
+    monitor: Mapping[str, list[Any]] = estimator.monitor_
+    n_epochs = max(1, estimator.n_iter_)
+    before = max(0, len(history["loss"]) - n_epochs)
+    first = next((row for row, epoch in enumerate(monitor["epoch"]) if epoch > before), len(monitor["epoch"]))
+    observed = {name: column[first:] for name, column in monitor.items()}
+    observed["epoch"] = [epoch - before for epoch in observed["epoch"]]
+    return {name: column[-n_epochs:] for name, column in history.items()}, observed
+
+
+def outcome_of(estimator: BaseMLP | None, error: BaseException | None) -> tuple[str, dict[str, str]]:
+    """Return the status a run ends with, and tags that give the reason."""
+    if isinstance(error, KeyboardInterrupt):
+        return "KILLED", {"skmlp.error": "interrupted by the user"}
+    if error is not None:
+        return "FAILED", {"skmlp.error": f"{type(error).__name__}: {error}"}
+    if estimator is not None and estimator.stop_reason_ == "interrupted":
+        return "KILLED", {"skmlp.error": "training interrupted by the user; the weights so far were kept"}
+    return "FINISHED", {}

@@ -1,0 +1,82 @@
+"""From an epoch's row to MLflow's metrics: names with the quantity first, so that its user interface groups them.
+
+A new column of ``history_`` or statistic of ``monitor_`` appears by itself, under its own name; a line here gives it a
+section of its own.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["best_values", "epoch_metrics", "layer_metrics", "layer_name"]
+
+# Column of history_ -> metric.
+HISTORY = {
+    "train_loss": "loss/train",
+    "penalty": "loss/penalty",
+    "validation_loss": "loss/validation",
+    "train_score": "score/train",
+    "validation_score": "score/validation",
+    "learning_rate": "optim/learning_rate",
+    "clipped_fraction": "optim/clipped_fraction",
+    "gradient_norm": "grad_norm/global",
+    "seconds": "time/epoch_seconds",
+    "samples_per_second": "time/samples_per_second",
+}
+# The sum of two that are there.
+LEFT_OUT = {"loss"}
+# Statistic of monitor_ -> section, with a metric for each layer.
+MONITOR = {"gradient_norm": "grad_norm"}
+# What is not one number a layer.
+NOT_BY_LAYER = {"epoch", "gradient_quantiles"}
+
+
+def layer_name(layer: int) -> str:
+    """Return how the dense layer of this index from 0 is called; MLflow sorts names as text."""
+    return f"layer_{layer + 1:02d}"
+
+
+def epoch_metrics(history: Mapping[str, list[float]]) -> dict[str, float]:
+    """Return the metrics of the last epoch in `history`.
+
+    What is infinite or NaN is left out, except for the training loss: that of an epoch lost to overflow is NaN, a gap
+    in the chart, and ``health/nonfinite`` is 1.
+    """
+    metrics = {}
+    for column, values in history.items():
+        if column not in LEFT_OUT and math.isfinite(values[-1]):
+            metrics[HISTORY.get(column, column)] = float(values[-1])
+    if not math.isfinite(history["train_loss"][-1]):
+        metrics |= {"loss/train": math.nan, "health/nonfinite": 1.0}
+    return metrics
+
+
+def layer_metrics(monitor: Mapping[str, list[Any]]) -> dict[str, float]:
+    """Return the per-layer metrics of the last observed epoch in `monitor`."""
+    metrics = {}
+    for statistic, values in monitor.items():
+        if statistic in NOT_BY_LAYER or not values:
+            continue
+        for layer, value in enumerate(values[-1]):
+            if math.isfinite(value):
+                metrics[f"{MONITOR.get(statistic, statistic)}/{layer_name(layer)}"] = value
+    return metrics
+
+
+def best_values(history: Mapping[str, list[float]]) -> dict[str, float]:
+    """Return the best epoch's values as ``best_*`` metrics: MLflow itself shows the last ones.
+
+    The best epoch is that of the highest validation score, or without one of the lowest loss.
+    """
+    if "validation_score" in history:
+        ranked = [-score for score in history["validation_score"]]
+    else:
+        ranked = history["loss"]
+    finite = [index for index, value in enumerate(ranked) if math.isfinite(value)]
+    if not finite:
+        return {}
+    best = min(finite, key=lambda index: ranked[index])
+    named = {"train_loss": "best_loss", "validation_loss": "best_validation_loss"}
+    named["validation_score"] = "best_validation_score"
+    values = {metric: float(history[column][best]) for column, metric in named.items() if column in history}
+    return {"best_epoch": float(best + 1), **values}

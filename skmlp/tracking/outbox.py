@@ -1,0 +1,306 @@
+"""Where a fit leaves its records: a bounded buffer, emptied by a thread of its own.
+
+Putting a record takes microseconds and never fails, whatever the server does. The thread sends in few large batches
+and waits while a server is away; what is not sent when the fit ends goes to a file.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Any, ClassVar
+
+from skmlp.tracking.journal import AdoptRun, CreateRun, Log, Record
+from skmlp.tracking.spool import Spool, merge
+from skmlp.tracking.store import is_transient
+
+__all__ = ["BATCH", "CAPACITY", "Outbox", "Unsent"]
+
+# Metrics of one call, MLflow's limit.
+BATCH = 1000
+# Metrics kept in memory, about 30 MB; more go to the file at once.
+CAPACITY = 200_000
+# Seconds after which a few values are sent although they do not fill a batch: soon at first, so that a run shows up
+# while one looks, then ever more rarely, so that a long fit makes few calls.
+FIRST_INTERVAL, LONGEST_INTERVAL = 1.0, 30.0
+# Seconds between attempts to reach a server that is away.
+PAUSE = 1.0
+# Attempts at a record that a reachable store keeps failing at.
+ATTEMPTS = 3
+# Pauses without progress after which a call counts as stuck although the server answers: MLflow's client may be
+# sleeping for minutes before it tries again what failed while the server was away.
+STUCK = 3
+# Seconds for which a server that did not answer is not waited for again.
+REMEMBERED = 60.0
+
+
+@dataclass
+class Unsent:
+    """What an outbox could not send.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    n_spilled, n_lost : int
+        Records written to the file, and those that could not even be written.
+    reasons : list of str
+        The different errors, in the order they came.
+    """
+
+    path: str
+    n_spilled: int = 0
+    n_lost: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def add_reason(self, error: object) -> None:
+        """Remember an error, once."""
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
+        reason = reason if len(reason) < 500 else f"{reason[:500]} ..."
+        if reason not in self.reasons and len(self.reasons) < 10:
+            self.reasons.append(reason)
+
+
+class Outbox:
+    """Buffer, thread and spill file of one fit.
+
+    Parameters
+    ----------
+    store : RemoteStore or Store
+    spool : Spool
+    capacity : int, default=CAPACITY
+        Metrics kept in memory.
+    clock : callable, default=time.monotonic
+        Tells the time in seconds.
+    """
+
+    # When a server of this process's fits was last given up, by its URI: a search does not wait for it in every fit.
+    _given_up: ClassVar[dict[str, float]] = {}
+
+    def __init__(
+        self, store: Any, spool: Spool, *, capacity: int = CAPACITY, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._capacity = capacity
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._waiting: list[Record] = []
+        self._in_flight: list[Record] = []
+        self._n_metrics = 0
+        self._n_sent = 0
+        self._due = 0.0
+        self._interval = FIRST_INTERVAL
+        self._hurry = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
+        self.unsent = Unsent(str(spool.path))
+
+    # ------------------------------------------------------------------ what a fit calls
+
+    def put(self, record: Record) -> None:
+        """Take a record in; returns at once."""
+        with self._changed:
+            if not self._waiting:
+                self._due = self._clock() + self._interval
+            self._waiting.append(record)
+            if isinstance(record, Log):
+                self._n_metrics += len(record.metrics)
+                if self._n_metrics > self._capacity:
+                    self._make_room()
+            elif isinstance(record, CreateRun):
+                self._hurry = True  # a run shows up on the dashboard as soon as it begins
+            if self._thread is None:
+                self._start_thread(self._store)
+            elif self._hurry or self._n_metrics >= BATCH or len(self._waiting) == 1:
+                self._changed.notify_all()
+
+    def run_id(self, run: str, timeout: float = 0.0) -> str | None:
+        """Return MLflow's ID of a run, waiting for its creation as long as the store can be reached; else None."""
+        deadline = self._clock() + timeout
+        with self._changed:
+            while run not in self._store.runs and self._pending() and (left := deadline - self._clock()) > 0.0:
+                self._changed.wait(min(PAUSE, left))
+                if run not in self._store.runs and not self._unlocked(self._store.is_reachable):
+                    break
+            return self._store.runs.get(run)
+
+    @property
+    def uri(self) -> str:
+        """Where the records go."""
+        return str(self._store.uri)
+
+    def flush(self, timeout: float) -> Unsent:
+        """Wait until everything is sent, and write the rest to the file after `timeout` seconds.
+
+        A server that does not answer is given up at the second unanswered probe, long before a large `timeout`.
+
+        Returns
+        -------
+        unsent : Unsent
+            Of the whole life of the outbox.
+        """
+        with self._changed:
+            try:
+                self._wait_until_sent(timeout)
+            finally:  # also when the user interrupts the waiting
+                if self._pending():
+                    self._spill([*self._in_flight, *self._waiting])
+                    # The thread may still be inside a call, which nobody waits for any more.
+                    self._in_flight, self._waiting, self._n_metrics = [], [], 0
+                    self._store = self._store.reconnected()
+        return self.unsent
+
+    def close(self, timeout: float) -> Unsent:
+        """Flush, and end the thread."""
+        unsent = self.flush(timeout)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        return unsent
+
+    # ------------------------------------------------------------------ waiting
+
+    def _pending(self) -> bool:
+        return bool(self._waiting or self._in_flight)
+
+    def _wait_until_sent(self, timeout: float) -> None:
+        now = self._clock()
+        deadline, uri = now + timeout, self._store.uri
+        patience = 1 if now - self._given_up.get(uri, -REMEMBERED) < REMEMBERED else 2
+        silent = stuck = 0
+        while self._pending():
+            self._hurry = True
+            self._changed.notify_all()
+            n_sent = self._n_sent
+            left = deadline - self._clock()
+            if left <= 0.0:
+                self.unsent.add_reason(f"not sent within {timeout:g} seconds")
+                return
+            pause = min(PAUSE, left)
+            if self._changed.wait_for(lambda: not self._pending(), pause if patience > 1 else pause / 10):
+                return
+            if self._n_sent > n_sent:
+                silent = stuck = 0
+            elif self._unlocked(self._store.is_reachable):
+                silent, stuck, patience = 0, stuck + 1, 2
+                if stuck == STUCK and self._store.is_server:
+                    self._start_thread(self._store.reconnected())
+            else:
+                silent += 1
+                if silent >= patience:
+                    self._given_up[uri] = self._clock()
+                    self.unsent.add_reason(f"{uri} does not answer")
+                    return
+
+    def _unlocked(self, ask: Callable[[], bool]) -> bool:
+        """Ask what may take its time, without making the thread wait for it."""
+        self._changed.release()
+        try:
+            return ask()
+        finally:
+            self._changed.acquire()
+
+    # ------------------------------------------------------------------ the thread
+
+    def _start_thread(self, store: Any) -> None:
+        """Start the thread that sends; one that was there before is stuck in a call and stops after it."""
+        self._store = store
+        self._thread = threading.Thread(target=self._work, args=(store,), name="skmlp-tracking", daemon=True)
+        self._thread.start()
+
+    def _is_current(self) -> bool:
+        return self._thread is threading.current_thread()
+
+    def _work(self, store: Any) -> None:
+        while True:
+            with self._changed:
+                while self._is_current() and not self._in_flight and not self._is_due():
+                    if self._closed:
+                        return
+                    self._changed.wait(self._due - self._clock() if self._waiting else None)
+                if not self._is_current():
+                    return
+                if not self._in_flight:
+                    self._in_flight = merge(self._waiting, BATCH)
+                    self._waiting, self._n_metrics, self._hurry = [], 0, False
+                    self._interval = min(2 * self._interval, LONGEST_INTERVAL)
+            self._send_all(store)
+
+    def _is_due(self) -> bool:
+        if not self._waiting:
+            return False
+        return self._hurry or self._closed or self._n_metrics >= BATCH or self._clock() >= self._due
+
+    def _send_all(self, store: Any) -> None:
+        """Send the records in flight in their order."""
+        attempts = 0
+        while (record := self._next()) is not None:
+            if not store.is_reachable():
+                with self._changed:
+                    self._changed.wait(PAUSE)
+                continue
+            try:
+                store.send(record)
+            except Exception as error:
+                attempts += 1
+                if is_transient(error) and attempts < ATTEMPTS:
+                    continue
+                self._reject(store, record, error)
+            attempts = 0
+            self._done_with(record)
+
+    def _next(self) -> Record | None:
+        with self._changed:
+            return self._in_flight[0] if self._in_flight and self._is_current() else None
+
+    def _done_with(self, record: Record) -> None:
+        with self._changed:
+            if self._in_flight and self._in_flight[0] is record:
+                del self._in_flight[0]
+                self._n_sent += 1
+                self._changed.notify_all()
+
+    def _reject(self, store: Any, record: Record, error: Exception) -> None:
+        """Keep what the store refuses, part by part: one bad value shall not cost the others."""
+        parts = [record]
+        if isinstance(record, Log):
+            empty: dict[str, Any] = {"metrics": [], "params": {}, "tags": {}}
+            contents = {name: getattr(record, name) for name in empty if getattr(record, name)}
+            if len(contents) > 1:
+                parts = [replace(record, **{**empty, name: content}) for name, content in contents.items()]
+        refused = []
+        for part in parts:
+            try:
+                if part is record:
+                    raise error
+                store.send(part)
+            except Exception as reason:
+                refused.append(part)
+                error = reason
+        with self._changed:
+            if refused and self._is_current():
+                self.unsent.add_reason(error)
+                self._spill(refused)
+
+    # ------------------------------------------------------------------ the file
+
+    def _make_room(self) -> None:
+        """Write the values in memory to the file, and keep the few records that create, describe and end runs."""
+        values = [record for record in self._waiting if isinstance(record, Log)]
+        self._waiting = [record for record in self._waiting if not isinstance(record, Log)]
+        self._n_metrics = 0
+        self.unsent.add_reason(f"more than {self._capacity} values were waiting to be sent")
+        self._spill(merge(values, BATCH))
+
+    def _spill(self, records: list[Record]) -> None:
+        runs = {record.run for record in records if not isinstance(record, CreateRun | AdoptRun)}
+        runs |= {record.parent for record in records if isinstance(record, CreateRun) and record.parent}
+        known = [AdoptRun(run, self._store.runs[run]) for run in sorted(runs) if run in self._store.runs]
+        try:
+            self._spool.write([*known, *records])
+        except OSError as error:
+            self.unsent.n_lost += len(records)
+            self.unsent.add_reason(error)
+        else:
+            self.unsent.n_spilled += len(records)

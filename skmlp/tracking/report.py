@@ -1,0 +1,140 @@
+"""A page that shows a training: losses, gradient flow and the distribution of each layer's gradient.
+
+One file without any request to elsewhere, so that it opens from a disk, from a mail and inside MLflow.
+"""
+
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+__all__ = ["html_report"]
+
+# Epochs drawn, at most: more than a page has pixels for.
+EPOCHS_DRAWN = 600
+DIGITS = 4
+
+# What each section needs, said where it is missing.
+NO_HISTORY = "The curves of the loss appear here once an epoch of training has ended."
+NO_VALIDATION = "Validation loss and score appear beside the training loss when part of the data is held out for them, as early_stopping=True does."
+NO_MONITOR = "Gradient flow and the distribution of the gradients appear here for an estimator with monitor=True, which measures every layer while it trains."
+NO_QUANTILES = "The distribution of the gradients appears here once their quantiles are recorded."
+
+
+def html_report(
+    history: Mapping[str, Sequence[float]], monitor: Mapping[str, Any], *, title: str, facts: Mapping[str, str]
+) -> str:
+    """Return a page that shows a training.
+
+    Parameters
+    ----------
+    history : dict of str to list of float
+        One value an epoch, as in an estimator's ``history_``.
+    monitor : dict of str to list
+        One value an observed epoch, as in an estimator's ``monitor_``: ``"epoch"``, ``"gradient_quantiles"`` and any
+        number of statistics with one value for each layer. Empty when nothing was observed.
+    title : str
+        Plain text.
+    facts : dict of str to str
+        Plain text for the small table at the top, for example the number of parameters.
+
+    Returns
+    -------
+    page : str
+        HTML. Of more than 600 epochs, 600 are drawn; the page says so.
+    """
+    data = {"history": _history(history), "monitor": _monitor(monitor)}
+    parts = {
+        "title": html.escape(title),
+        "facts": "".join(f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>" for k, v in facts.items()),
+        "notes": "".join(f"<p>{html.escape(note)}</p>" for note in _notes(data)),
+        "data": _script_safe(json.dumps(data, allow_nan=False, separators=(",", ":"))),
+    }
+    page = _template()
+    for name, text in parts.items():
+        # No text can hold the mark of another part: all have their < escaped.
+        page = page.replace(f"<!--{name}-->", text)
+    return page
+
+
+@cache
+def _template() -> str:
+    return files("skmlp.tracking").joinpath("report.html").read_text(encoding="utf-8")
+
+
+def _history(history: Mapping[str, Sequence[float]]) -> dict[str, Any] | None:
+    n_epochs = max((len(column) for column in history.values()), default=0)
+    if not n_epochs:
+        return None
+    rows = _evenly(n_epochs)
+    return {
+        "n_epochs": n_epochs,
+        "epoch": [row + 1 for row in rows],
+        "columns": {name: _rounded([column[row] for row in rows]) for name, column in history.items()},
+        "lowest": _lowest(history.get("validation_loss", ())),
+    }
+
+
+def _lowest(losses: Sequence[float]) -> list[float] | None:
+    """Return epoch and value of the lowest loss, of all epochs and not only of those drawn."""
+    value, epoch = min(((loss, i) for i, loss in enumerate(losses, start=1) if math.isfinite(loss)), default=(None, 0))
+    return None if value is None else [epoch, _rounded(value)]
+
+
+def _monitor(monitor: Mapping[str, Any]) -> dict[str, Any] | None:
+    epochs = [int(epoch) for epoch in monitor.get("epoch", ())]
+    if not epochs:
+        return None
+    rows = _evenly(len(epochs))
+    drawn = {name: [column[row] for row in rows] for name, column in monitor.items() if len(column) == len(epochs)}
+    quantiles = drawn.pop("gradient_quantiles", None)
+    return {
+        "n_epochs": len(epochs),
+        "epoch": [epochs[row] for row in rows],
+        "statistics": {name: _rounded(values) for name, values in drawn.items() if np.ndim(values[0]) == 1},
+        "quantiles": None if quantiles is None else _rounded(quantiles),
+    }
+
+
+def _evenly(n: int) -> list[int]:
+    """Return the numbers of at most ``EPOCHS_DRAWN`` of `n` rows, evenly spread from the first to the last."""
+    rows: list[int] = np.linspace(0, n - 1, min(n, EPOCHS_DRAWN)).round().astype(int).tolist()
+    return rows
+
+
+def _rounded(value: Any) -> Any:
+    """Round numbers in lists of any depth to four digits; None for what JSON has no number for."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_rounded(item) for item in value]
+    number = float(value)
+    return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
+
+
+def _notes(data: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each thing that is not shown, or not in full."""
+    history, monitor = data["history"], data["monitor"]
+    notes = []
+    if history is None:
+        notes.append(NO_HISTORY)
+    elif "validation_loss" not in history["columns"]:
+        notes.append(NO_VALIDATION)
+    if monitor is None:
+        notes.append(NO_MONITOR)
+    elif monitor["quantiles"] is None:
+        notes.append(NO_QUANTILES)
+    n_epochs = max(section["n_epochs"] if section else 0 for section in (history, monitor))
+    if n_epochs > EPOCHS_DRAWN:
+        notes.append(f"Of {n_epochs:,} epochs, {EPOCHS_DRAWN} are drawn, evenly spread from the first to the last.")
+    return notes
+
+
+def _script_safe(text: str) -> str:
+    """Escape JSON so that nothing in it can end the script element it stands in."""
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

@@ -1,0 +1,91 @@
+"""What a search says about itself: its grid before, its results after."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from skmlp.tracking.describe import readable
+from skmlp.tracking.journal import Artifact, Log, LogChildren, now
+
+__all__ = ["child_key", "grid_params", "search_results", "searched_names", "split_scores"]
+
+
+def _grids(search: Any) -> list[Mapping[str, Any]]:
+    grid = getattr(search, "param_grid", None) or getattr(search, "param_distributions", None) or {}
+    return list(grid) if isinstance(grid, list | tuple) else [grid]
+
+
+def searched_names(search: Any) -> list[str]:
+    """Return the names of the parameters that a search varies."""
+    names = dict.fromkeys(name for grid in _grids(search) for name in grid)
+    resource = getattr(search, "resource", "n_samples")  # what a halving search gives its candidates more of
+    return [*names, *([] if resource == "n_samples" else [resource])]
+
+
+def grid_params(search: Any) -> dict[str, str]:
+    """Return what is searched, ``grid.<parameter>``; with several grids each under its number."""
+    grids = _grids(search)
+    return {
+        f"grid.{name}" if len(grids) == 1 else f"grid.{number}.{name}": readable(values)
+        for number, grid in enumerate(grids)
+        for name, values in grid.items()
+    }
+
+
+def child_key(iteration: int | None, split: int) -> str:
+    """Return by what a fold of a search is found among the children of its run."""
+    return f"{'' if iteration is None else iteration}.{split}"
+
+
+def search_results(run: str, search: Any) -> Iterator[Log | Artifact]:
+    """Yield the records with the best candidate and the table of all."""
+    import pandas as pd
+
+    results = search.cv_results_
+    metrics: dict[str, float] = {"n_candidates": len(results["params"])}
+    params: dict[str, str] = {}
+    if hasattr(search, "best_params_"):
+        params = {f"best_{name}": readable(value) for name, value in search.best_params_.items()}
+    if isinstance(getattr(search, "best_score_", None), float | np.floating):
+        metrics["best_cv_score"] = float(search.best_score_)
+    if hasattr(search, "refit_time_"):
+        metrics["refit_seconds"] = float(search.refit_time_)
+    metrics["n_failed_fits"] = max(_failures(results).values(), default=0)
+    time = now()
+    yield Log(run, [[name, float(value), time, 0] for name, value in metrics.items()], params)
+    yield Artifact(run, "cv_results.csv", pd.DataFrame(results).to_csv(index=False))
+
+
+def split_scores(run: str, search: Any) -> LogChildren:
+    """Return the record that gives every fold's run its score on the rows it was not trained on, ``score/test``."""
+    results, time = search.cv_results_, now()
+    iterations = results.get("iter")
+    metrics: dict[str, list[list[Any]]] = {}
+    first_of: dict[int, int] = {}
+    for candidate in range(len(results["params"])):
+        iteration = None if iterations is None else int(iterations[candidate])
+        # A halving search numbers its fits anew in each iteration.
+        number = candidate - first_of.setdefault(-1 if iteration is None else iteration, candidate)
+        for name, values in results.items():
+            if _is_split_score(name) and math.isfinite(values[candidate]):
+                split, _, scorer = name.removeprefix("split").partition("_test_")
+                metric = "score/test" if scorer == "score" else f"score/test_{scorer}"
+                key = child_key(iteration, number * search.n_splits_ + int(split))
+                metrics.setdefault(key, []).append([metric, float(values[candidate]), time, 0])
+    return LogChildren(run, metrics)
+
+
+def _failures(results: Mapping[str, Any]) -> Counter[str]:
+    """Return how many fits have no score, for each scorer."""
+    failures: Counter[str] = Counter()
+    for name, scores in results.items():
+        if _is_split_score(name):
+            failures[name.partition("_test_")[2]] += int(np.isnan(scores).sum())
+    return failures
+
+
+def _is_split_score(name: str) -> bool:
+    return name.startswith("split") and "_test_" in name

@@ -1,0 +1,234 @@
+"""A process of its own that talks to MLflow, so that the training thread does not pay for it.
+
+MLflow's client is Python through and through: in a thread beside the training it would take the interpreter away from
+it, a tenth of a millisecond for every value sent to a SQLite store, and its locks would be in the way of a fork. The
+process is started when the first record is sent, serves all fits of the process that started it, and ends with it.
+"""
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import IO, Any
+
+from skmlp.tracking.journal import AdoptRun, CreateRun, Record, dump, load
+from skmlp.tracking.store import Store, default_uri, is_reachable, is_server, is_transient
+
+__all__ = ["RemoteStore", "SendError", "main"]
+
+
+class SendError(Exception):
+    """A record was not taken.
+
+    Attributes
+    ----------
+    transient : bool
+        Whether the same may succeed later.
+    """
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class RemoteStore:
+    """A store reached through the sending process; see :class:`~skmlp.tracking.store.Store`.
+
+    Parameters
+    ----------
+    uri : str or None
+        Tracking URI; None for MLflow's default, which is known after the first record.
+    """
+
+    def __init__(self, uri: str | None) -> None:
+        self.asked_uri = uri
+        self.uri = uri or "MLflow's default store"
+        self.runs: dict[str, str] = {}
+        self._foreign: set[str] = set()
+        self._attempted: set[str] = set()
+
+    @property
+    def is_server(self) -> bool:
+        """True for a tracking server, which may be away, hang or come back."""
+        return is_server(self.uri)
+
+    def is_reachable(self) -> bool:
+        """Ask a server whether it is alive; other stores always count as reachable."""
+        return is_reachable(self.uri)
+
+    def reconnected(self) -> "RemoteStore":
+        """End the process in the middle of what it does, and return a store that will start another."""
+        _senders.end(self.asked_uri)
+        other = RemoteStore(self.asked_uri)
+        other.uri, other.runs, other._foreign, other._attempted = self.uri, self.runs, self._foreign, self._attempted
+        return other
+
+    def send(self, record: Record) -> None:
+        """Carry out one record.
+
+        Raises
+        ------
+        SendError
+            When it was not taken.
+        """
+        if isinstance(record, AdoptRun):
+            self.runs[record.run] = record.run_id
+            if record.foreign:
+                self._foreign.add(record.run)
+            return
+        if isinstance(record, CreateRun) and record.run in self.runs:
+            return
+        about = (record.run, getattr(record, "parent", None))
+        request = {
+            "record": dump(record),
+            "runs": {run: self.runs[run] for run in about if run is not None and run in self.runs},
+            "foreign": record.run in self._foreign,
+            # An attempt that ended without an answer may have succeeded.
+            "look_first": record.run in self._attempted,
+        }
+        if isinstance(record, CreateRun):
+            self._attempted.add(record.run)
+        answer = _senders.of(self.asked_uri).ask(request)
+        self.uri = answer["uri"]
+        self.runs |= answer["runs"]
+
+
+class _Sender:
+    """The process, and the pipes to it."""
+
+    def __init__(self, uri: str | None) -> None:
+        self._uri = uri
+        self._one_at_a_time = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._complaints: IO[bytes] | None = None
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and return the answer.
+
+        Raises
+        ------
+        SendError
+            When the answer is an error, or there is none.
+        """
+        with self._one_at_a_time:
+            process = self._process
+            if process is None or process.poll() is not None:
+                process = self._process = self._start()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                process.stdin.write(json.dumps(request) + "\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+            except (OSError, ValueError):  # the pipe is broken or closed
+                line = ""
+            if not line:
+                raise SendError(f"the process that sends to MLflow has ended. {self._last_words()}", transient=True)
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise SendError(answer["error"], transient=answer["transient"])
+        return answer
+
+    def _start(self) -> "subprocess.Popen[str]":
+        code = f"from {__name__} import main; main({self._uri!r})"
+        self._complaints = tempfile.TemporaryFile()
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._complaints,
+                text=True,
+                encoding="utf-8",
+                # What can be imported here can be imported there.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            )
+        except (OSError, ValueError, TypeError) as error:
+            raise SendError(f"cannot start {sys.executable!r} to send to MLflow: {error}", transient=False) from error
+
+    def _last_words(self) -> str:
+        assert self._complaints is not None
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def end(self) -> None:
+        """Kill the process; whoever waits for an answer hears that there is none."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def let_go(self) -> None:
+        """Close the pipes without ending a process that is another one's."""
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                os.close(pipe.fileno())  # type: ignore[union-attr]
+
+
+class _Senders:
+    """The processes that this one has started, one for each store."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_uri: dict[str | None, _Sender] = {}
+
+    def of(self, uri: str | None) -> _Sender:
+        """Return the store's process."""
+        with self._lock:
+            return self._by_uri.setdefault(uri, _Sender(uri))
+
+    def end(self, uri: str | None) -> None:
+        """End the store's process, if there is one."""
+        with self._lock:
+            sender = self._by_uri.pop(uri, None)
+        if sender is not None:
+            sender.end()
+
+    def end_all(self) -> None:
+        """End all processes."""
+        for uri in list(self._by_uri):
+            self.end(uri)
+
+    def forget(self) -> None:
+        """Leave the processes to the parent of this forked process."""
+        for sender in self._by_uri.values():
+            sender.let_go()
+        self.__init__()  # type: ignore[misc]
+
+
+_senders = _Senders()
+atexit.register(_senders.end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_senders.forget)
+
+
+# ------------------------------------------------------------------ in the process
+
+
+def main(uri: str | None) -> None:
+    """Answer requests, a line each, until there are no more."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print must not be taken for an answer
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    store: Store | None = None
+    for line in requests:
+        try:
+            if store is None:
+                store = Store(uri or default_uri())
+            answer = _carry_out(json.loads(line), store)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}", "transient": is_transient(error)}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _carry_out(request: dict[str, Any], store: Store) -> dict[str, Any]:
+    record = load(request["record"])
+    store.runs = request["runs"]
+    store.foreign = {record.run} if request["foreign"] else set()
+    store.retry = request["look_first"]
+    store.send(record)
+    return {"uri": store.uri, "runs": store.runs}

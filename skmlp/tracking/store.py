@@ -1,0 +1,305 @@
+"""Sending records to an MLflow store: the only place where the tracking of a fit calls MLflow's client."""
+
+import base64
+import getpass
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from skmlp.tracking.artifacts import files_of_training
+from skmlp.tracking.journal import (
+    AdoptRun,
+    Artifact,
+    CreateRun,
+    EndRun,
+    Log,
+    LogChildren,
+    LogDataset,
+    Record,
+    TrainingFiles,
+)
+
+__all__ = ["CHILD_TAG", "ID_TAG", "PROBE_TIMEOUT", "Store", "default_uri", "is_reachable", "is_server", "is_transient"]
+
+# Where a run keeps our identifier, by which a second attempt to create it finds the first.
+ID_TAG = "skmlp.id"
+PARENT_TAG = "mlflow.parentRunId"
+# Which of its parent's children a run is.
+CHILD_TAG = "skmlp.child"
+# Seconds a server has for answering that it is alive.
+PROBE_TIMEOUT = 2.0
+# Seconds in which a run's parent should appear that another process creates, and between two looks for it.
+PARENT_PATIENCE, LOOK_INTERVAL = 5.0, 0.25
+
+# Codes of MLflow's exceptions that speak of the server's state, not of the request.
+_TRANSIENT = {
+    "INTERNAL_ERROR",
+    "TEMPORARILY_UNAVAILABLE",
+    "REQUEST_LIMIT_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "DEADLINE_EXCEEDED",
+    "ABORTED",
+    "CANCELLED",
+}
+# Values of parameters and tags are cut here rather than rejected by the server.
+_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
+
+
+def is_transient(error: Exception) -> bool:
+    """Tell whether the same call may succeed later."""
+    if hasattr(error, "transient"):
+        return bool(error.transient)
+    code = getattr(error, "error_code", None)
+    return code in _TRANSIENT if isinstance(code, str) else isinstance(error, OSError)
+
+
+def default_uri() -> str:
+    """Return where MLflow stores without being told."""
+    import mlflow
+
+    uri: str = mlflow.get_tracking_uri()
+    return uri
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether a tracking URI is that of a server."""
+    return uri.startswith(("http://", "https://"))
+
+
+def is_reachable(uri: str) -> bool:
+    """Ask a server whether it is alive; other stores always count as reachable.
+
+    The question is cheap and has a short time limit, while MLflow's own calls go on trying for minutes.
+    """
+    if not is_server(uri):
+        return True
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT):
+            return True
+    except urllib.error.HTTPError:
+        return True  # somebody answered
+    except (OSError, ValueError):
+        return False
+
+
+class Store:
+    """One MLflow store, and which of its runs stand behind our identifiers.
+
+    Parameters
+    ----------
+    uri : str
+        Tracking URI.
+    client_factory : callable, optional
+        ``client_factory(uri)`` returns what to use for a ``mlflow.MlflowClient``.
+    retry : bool, default=False
+        Look for a run before creating it: an earlier attempt may have succeeded unnoticed.
+    """
+
+    def __init__(self, uri: str, client_factory: Callable[[str], Any] | None = None, *, retry: bool = False) -> None:
+        self.uri = uri
+        self.retry = retry
+        self.runs: dict[str, str] = {}
+        self.foreign: set[str] = set()
+        self._experiments: dict[str, str] = {}
+        self._attempted: set[str] = set()
+        self._client_factory = client_factory or _new_client
+        self._client: Any = None
+
+    @property
+    def is_server(self) -> bool:
+        """True for a tracking server, which may be away, hang or come back."""
+        return is_server(self.uri)
+
+    def is_reachable(self) -> bool:
+        """Ask a server whether it is alive; other stores always count as reachable."""
+        return is_reachable(self.uri)
+
+    def reconnected(self) -> "Store":
+        """Return a store that knows the same runs, and has a connection of its own."""
+        other = Store(self.uri, self._client_factory, retry=True)
+        other.runs, other.foreign, other._experiments = self.runs, self.foreign, self._experiments
+        return other
+
+    def send(self, record: Record) -> None:
+        """Carry out one record.
+
+        Raises
+        ------
+        KeyError
+            When the record is about a run that was never created.
+        mlflow.exceptions.MlflowException
+            When the store rejects it or does not answer.
+        """
+        if self._client is None:
+            self._client = self._client_factory(self.uri)
+        match record:
+            case CreateRun():
+                self._create(record)
+            case AdoptRun():
+                self.runs[record.run] = record.run_id
+                if record.foreign:
+                    self.foreign.add(record.run)
+            case Log():
+                self._log(record)
+            case LogChildren():
+                for child in self._children(record.run):
+                    metrics = record.metrics.get(child.data.tags.get(CHILD_TAG, ""), ())
+                    if metrics:
+                        self._client.log_batch(child.info.run_id, metrics=_metrics(metrics))
+            case LogDataset():
+                self._log_dataset(record)
+            case Artifact():
+                self._log_artifact(record)
+            case TrainingFiles():
+                for each in files_of_training(record):
+                    self.send(each)
+            case EndRun():
+                self._end(record)
+
+    # ------------------------------------------------------------------ beginning and ending runs
+
+    def _create(self, record: CreateRun) -> None:
+        if record.run in self.runs:
+            return
+        experiment_id = record.experiment_id or self._experiment_id(record.experiment or "Default")
+        if self.retry or record.patience > 0.0 or record.run in self._attempted:
+            found = self._find(record.run, experiment_id, 0.0 if self.retry else record.patience)
+            if found is not None:
+                self.runs[record.run] = found
+                return
+        self._attempted.add(record.run)
+        tags = {ID_TAG: record.run, **_origin(), **record.tags}
+        if record.parent is not None:
+            patience = 0.0 if self.retry else PARENT_PATIENCE
+            parent = self.runs.get(record.parent) or self._find(record.parent, experiment_id, patience)
+            if parent is not None:
+                tags[PARENT_TAG] = parent
+        run = self._client.create_run(experiment_id, start_time=record.start, tags=_cut(tags), run_name=record.name)
+        # Somebody may have been as impatient: another thread that took this record over, or another process.
+        there = self.runs.get(record.run)
+        if there is None and record.patience > 0.0:
+            there = self._find(record.run, experiment_id)
+        if there is not None and there != run.info.run_id:
+            self._client.delete_run(run.info.run_id)
+        self.runs[record.run] = there or run.info.run_id
+
+    def _find(self, run: str, experiment_id: str, patience: float = 0.0) -> str | None:
+        """Return MLflow's ID of the first run with our identifier, looking until `patience` is over."""
+        deadline = time.monotonic() + patience
+        while True:
+            found = self._client.search_runs(
+                [experiment_id], f"tags.`{ID_TAG}` = '{run}'", order_by=["attributes.start_time ASC"], max_results=1
+            )
+            if found:
+                run_id: str = found[0].info.run_id
+                return run_id
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(LOOK_INTERVAL)
+
+    def _children(self, run: str) -> list[Any]:
+        run_id = self.runs[run]
+        experiment_id = self._client.get_run(run_id).info.experiment_id
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [experiment_id], f"tags.`{PARENT_TAG}` = '{run_id}'", max_results=1000, page_token=token
+            )
+            found.extend(page)
+            token = page.token
+            if not token:
+                return found
+
+    def _experiment_id(self, name: str) -> str:
+        if name not in self._experiments:
+            experiment = self._client.get_experiment_by_name(name)
+            if experiment is None:
+                try:
+                    self._experiments[name] = self._client.create_experiment(name)
+                    return self._experiments[name]
+                except Exception:
+                    experiment = self._client.get_experiment_by_name(name)  # another process was faster
+                    if experiment is None:
+                        raise
+            self._experiments[name] = experiment.experiment_id
+        return self._experiments[name]
+
+    def _end(self, record: EndRun) -> None:
+        if record.children:
+            for child in self._children(record.run):
+                if child.info.status == "RUNNING":
+                    self._client.set_terminated(child.info.run_id, status=record.status, end_time=record.end)
+        self._client.set_terminated(self.runs[record.run], status=record.status, end_time=record.end)
+
+    # ------------------------------------------------------------------ what runs hold
+
+    def _log(self, record: Log) -> None:
+        from mlflow.entities import Param, RunTag
+
+        run_id = self.runs[record.run]
+        params = record.params
+        if params and record.run in self.foreign:
+            # Parameters cannot be changed, and one clash would reject the rest: what its owner logged stands.
+            there = self._client.get_run(run_id).data.params
+            params = {key: value for key, value in params.items() if key not in there}
+        self._client.log_batch(
+            run_id,
+            metrics=_metrics(record.metrics),
+            params=[Param(key, value[:_PARAM_LENGTH]) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in _cut(record.tags).items()],
+        )
+
+    def _log_dataset(self, record: LogDataset) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        # The source is code, not a file or a table: arrays and frames do not tell where they are from.
+        dataset = Dataset(
+            name=record.name,
+            digest=record.digest,
+            source_type="code",
+            source='{"tags": {}}',
+            schema=record.schema,
+            profile=record.profile,
+        )
+        context = InputTag("mlflow.data.context", "training")
+        self._client.log_inputs(self.runs[record.run], datasets=[DatasetInput(dataset, [context])])
+
+    def _log_artifact(self, record: Artifact) -> None:
+        folder, _, name = record.path.rpartition("/")
+        content = base64.b64decode(record.content) if record.binary else record.content.encode()
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary, name)
+            file.write_bytes(content)
+            self._client.log_artifact(self.runs[record.run], str(file), folder or None)
+
+
+def _metrics(rows: Iterable[list[Any]]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    return [Metric(key, value, timestamp, step) for key, value, timestamp, step in rows]
+
+
+def _new_client(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def _origin() -> dict[str, str]:
+    """Return the tags by which MLflow's interface shows who ran what."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in a container
+        user = "unknown"
+    source = sys.argv[0] if sys.argv and sys.argv[0] else sys.executable
+    return {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}
+
+
+def _cut(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value[:_TAG_LENGTH] for key, value in tags.items()}

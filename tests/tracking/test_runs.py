@@ -1,0 +1,569 @@
+"""Which fit becomes which run, in a SQLite store: alone, in pipelines, in searches, in processes and threads."""
+
+import json
+import pickle
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from joblib import parallel_backend
+from mlflow import MlflowClient
+from scipy.stats import loguniform
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmlp import MLPClassifier, MLPRegressor
+from skmlp.optim import Adam
+from skmlp.tracking import MLflowCallback, TrackingError, TrackingWarning
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(Stochastic Optimizer|lbfgs failed):sklearn.exceptions.ConvergenceWarning"
+)
+EPOCHS = 4
+X, Y = make_classification(80, n_features=5, random_state=0)
+
+
+def network(**params: Any) -> Any:
+    return MLPClassifier(
+        **{"hidden_layer_sizes": (6, 4), "max_iter": EPOCHS, "batch_size": 20, "random_state": 0, **params}
+    )
+
+
+def pipeline(**params: Any) -> Any:
+    return make_pipeline(StandardScaler(), network(**params))
+
+
+def search(n_jobs: int | None = None, **params: Any) -> Any:
+    grid = {"mlpclassifier__alpha": [0.1, 1.0]}
+    return GridSearchCV(pipeline(), grid, cv=3, n_jobs=n_jobs, **params)
+
+
+@pytest.fixture
+def store(sqlite_uri: str) -> "Runs":
+    mlflow.set_tracking_uri(sqlite_uri)
+    return Runs(sqlite_uri)
+
+
+class Runs:
+    """Reads what was stored."""
+
+    def __init__(self, uri: str) -> None:
+        self.client = MlflowClient(uri)
+
+    def all(self, experiment: str = "test") -> list[Any]:
+        found = self.client.get_experiment_by_name(experiment)
+        return list(self.client.search_runs([found.experiment_id], order_by=["attributes.start_time"]))
+
+    def top(self, experiment: str = "test") -> Any:
+        (run,) = (run for run in self.all(experiment) if "mlflow.parentRunId" not in run.data.tags)
+        return run
+
+    def children(self, experiment: str = "test") -> list[Any]:
+        top = self.top(experiment)
+        runs = [run for run in self.all(experiment) if run.info.run_id != top.info.run_id]
+        assert {run.data.tags["mlflow.parentRunId"] for run in runs} <= {top.info.run_id}
+        return runs
+
+    def curve(self, run: Any, metric: str = "loss/train") -> list[tuple[int, float]]:
+        history = self.client.get_metric_history(run.info.run_id, metric)
+        return sorted((point.step, point.value) for point in history)
+
+    def files(self, run: Any, folder: str | None = None) -> list[str]:
+        return sorted(each.path for each in self.client.list_artifacts(run.info.run_id, folder))
+
+    def text(self, run: Any, path: str) -> str:
+        with open(self.client.download_artifacts(run.info.run_id, path), encoding="utf-8") as file:
+            return file.read()
+
+
+def assert_whole(store: Runs, runs: list[Any], n_epochs: int = EPOCHS) -> None:
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert [step for step, _ in store.curve(run)] == list(range(1, n_epochs + 1))
+
+
+# ------------------------------------------------------------------ one run
+
+
+def test_a_fit_is_one_run(store: Runs) -> None:
+    est = network(early_stopping=True).set_callbacks(MLflowCallback("test", "mine", tags={"team": "a"})).fit(X, Y)
+    run = store.top()
+    assert run.info.run_name == "mine"
+    assert_whole(store, [run])
+    assert [value for _, value in store.curve(run)] == est.history_["train_loss"]
+    for column, metric in {
+        "penalty": "loss/penalty",
+        "validation_loss": "loss/validation",
+        "validation_score": "score/validation",
+        "learning_rate": "optim/learning_rate",
+        "gradient_norm": "grad_norm/global",
+        "seconds": "time/epoch_seconds",
+        "samples_per_second": "time/samples_per_second",
+    }.items():
+        assert [value for _, value in store.curve(run, metric)] == est.history_[column]
+    for statistic, metric in {
+        "gradient_norm": "grad_norm",
+        "weight_norm": "weight_norm",
+        "update_ratio": "update_ratio",
+        "dead_fraction": "dead_fraction",
+    }.items():
+        for layer in range(2):
+            logged = [value for _, value in store.curve(run, f"{metric}/layer_{layer + 1:02d}")]
+            assert logged == [row[layer] for row in est.monitor_[statistic]]
+    assert "dead_fraction/layer_03" not in run.data.metrics  # the output layer cannot die
+    assert not any("saturated" in name for name in run.data.metrics)  # nor relu saturate
+    tags = run.data.tags
+    assert tags["team"] == "a"
+    assert tags["estimator_name"] == "MLPClassifier"
+    assert tags["skmlp.role"] == "fit"
+    assert tags["skmlp.stop_reason"] == "max_iter"
+    best = int(np.argmax(est.validation_scores_))
+    assert run.data.metrics["best_epoch"] == best + 1
+    assert run.data.metrics["best_validation_score"] == est.best_validation_score_
+    assert run.data.metrics["n_iter"] == EPOCHS
+
+
+def test_saturation_is_logged_where_there_is_any(store: Runs) -> None:
+    network(activation="tanh").set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert {"saturated_fraction/layer_01", "saturated_fraction/layer_02"} <= store.top().data.metrics.keys()
+
+
+def test_parameters_say_everything(store: Runs) -> None:
+    def start(rng: Any, n_in: int, n_out: int, dtype: Any) -> Any:
+        return rng.standard_normal((n_in, n_out)).astype(dtype) * 0.1
+
+    network(solver=Adam(beta_1=0.8), weight_init=start).set_callbacks(MLflowCallback("test")).fit(X, Y)
+    params = store.top().data.params
+    assert params["alpha"] == "0.0001"
+    assert params["random_state"] == "0"
+    assert params["solver__beta_1"] == "0.8"
+    assert params["solver"].startswith("Adam(beta_1=0.8")
+    assert params["weight_init"].endswith("test_parameters_say_everything.<locals>.start")
+    assert params["network.layer_sizes"] == "5-6-4-1"
+    assert params["network.n_parameters"] == str(5 * 6 + 6 + 6 * 4 + 4 + 4 + 1)
+    assert params["network.dtype"] == "float32"
+    assert params["data.n_samples"] == "80"
+    assert params["data.n_features"] == "5"
+    assert params["version.numpy"] == np.__version__
+
+
+def test_files_of_a_run(store: Runs) -> None:
+    est = network(early_stopping=True).set_callbacks(MLflowCallback("test")).fit(X, Y)
+    run = store.top()
+    assert store.files(run) == ["config.json", "figures", "history.csv", "history.json", "monitor.json.gz"]
+    assert store.files(run, "figures") == [
+        "figures/gradient_flow.png",
+        "figures/learning_curve.png",
+        "figures/training.html",
+    ]
+    frame = pd.read_csv(store.client.download_artifacts(run.info.run_id, "history.csv"), index_col="epoch")
+    pd.testing.assert_frame_equal(frame, est.history_frame(), check_index_type=False)
+    table = store.client.load_table(run.info.experiment_id, "history.json", [run.info.run_id])
+    np.testing.assert_allclose(table["train_loss"], est.history_["train_loss"])
+    kept = json.loads(
+        pd.io.common.get_handle(
+            store.client.download_artifacts(run.info.run_id, "monitor.json.gz"), "r", compression="gzip"
+        ).handle.read()
+    )
+    np.testing.assert_allclose(kept["gradient_quantiles"], est.monitor_["gradient_quantiles"], rtol=1e-3)
+    config = json.loads(store.text(run, "config.json"))
+    assert config["params"]["hidden_layer_sizes"] == "(6, 4)"
+    assert config["network"]["layer_sizes"] == "5-6-4-1"
+    assert config["version"]["skmlp"]
+    assert "<html" in store.text(run, "figures/training.html")
+    no_files = network().set_callbacks(MLflowCallback("none", artifacts=False)).fit(X, Y)
+    assert no_files.n_iter_ == EPOCHS
+    assert store.files(store.top("none")) == []
+
+
+@pytest.mark.parametrize("kind", ["frame", "array", "sparse"])
+def test_the_data_are_described_without_being_copied(store: Runs, kind: str) -> None:
+    from scipy.sparse import csr_matrix
+
+    data: Any = {
+        "frame": pd.DataFrame(X, columns=list("abcde")),
+        "array": X,
+        "sparse": csr_matrix(X),
+    }[kind]
+    network().set_callbacks(MLflowCallback("test", monitor=False)).fit(data, Y)
+    (entry,) = store.top().inputs.dataset_inputs
+    assert entry.tags[0].value == "training"
+    assert json.loads(entry.dataset.profile) == {"num_rows": 80, "num_elements": 400}
+    schema = json.loads(entry.dataset.schema)
+    if kind == "frame":
+        assert schema["mlflow_colspec"][0] == {"type": "double", "name": "a", "required": True}
+    else:
+        assert json.loads(schema["mlflow_tensorspec"]["features"])[0]["tensor-spec"]["shape"] == [-1, 5]
+    digest = entry.dataset.digest
+    network().set_callbacks(MLflowCallback("other", monitor=False)).fit(data[:79], Y[:79])
+    assert store.top("other").inputs.dataset_inputs[0].dataset.digest != digest
+
+
+def test_a_pipeline_is_one_run_wherever_the_callback_is(store: Runs) -> None:
+    pipeline().set_callbacks(MLflowCallback("outer")).fit(X, Y)
+    make_pipeline(StandardScaler(), network().set_callbacks(MLflowCallback("inner"))).fit(X, Y)
+    for experiment in ("outer", "inner"):
+        assert len(store.all(experiment)) == 1
+        assert_whole(store, store.all(experiment))
+    assert store.top("outer").data.params["mlpclassifier__alpha"] == "0.0001"
+    assert store.top("outer").data.params["standardscaler__with_mean"] == "True"
+
+
+@pytest.mark.parametrize("estimator", [MLPRegressor, MLPClassifier])
+def test_lbfgs(store: Runs, estimator: Any) -> None:
+    est = estimator(hidden_layer_sizes=(6,), solver="lbfgs", max_iter=EPOCHS, random_state=0)
+    est.set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert_whole(store, [store.top()])
+    assert "optim/learning_rate" not in store.top().data.metrics
+    assert store.top().data.metrics["update_ratio/layer_01"] > 0.0
+
+
+def test_every_n_epochs_and_the_last_one(store: Runs) -> None:
+    network(max_iter=8).set_callbacks(MLflowCallback("test", every_n_epochs=3)).fit(X, Y)
+    assert [step for step, _ in store.curve(store.top())] == [1, 4, 7, 8]
+
+
+def test_a_warm_start_is_a_run_of_its_own(store: Runs) -> None:
+    est = network(warm_start=True).set_callbacks(MLflowCallback("test")).fit(X, Y)
+    est.fit(X, Y)
+    runs = store.all()
+    assert_whole(store, runs)
+    assert [value for _, value in store.curve(runs[1])] == est.history_["train_loss"][EPOCHS:]
+    frame = pd.read_csv(store.client.download_artifacts(runs[1].info.run_id, "history.csv"))
+    assert frame["epoch"].tolist() == list(range(1, EPOCHS + 1))
+    assert frame["train_loss"].tolist() == est.history_["train_loss"][EPOCHS:]
+
+
+# ------------------------------------------------------------------ searches
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_search_is_a_parent_with_a_child_for_every_fit(store: Runs, n_jobs: int) -> None:
+    fitted = search(n_jobs).set_callbacks(MLflowCallback("test")).fit(X, Y)
+    top, children = store.top(), store.children()
+    assert top.info.status == "FINISHED"
+    assert top.data.params["grid.mlpclassifier__alpha"] == "[0.1, 1.0]"
+    assert top.data.params["best_mlpclassifier__alpha"] == str(fitted.best_params_["mlpclassifier__alpha"])
+    assert top.data.metrics["best_cv_score"] == fitted.best_score_
+    assert top.data.metrics["n_failed_fits"] == 0
+    table = pd.read_csv(store.client.download_artifacts(top.info.run_id, "cv_results.csv"))
+    np.testing.assert_allclose(table["mean_test_score"], fitted.cv_results_["mean_test_score"])
+    assert len(children) == 2 * 3 + 1
+    assert_whole(store, children)
+    folds = {
+        (int(run.data.tags["skmlp.candidate"]), int(run.data.tags["skmlp.split"])): run
+        for run in children
+        if run.data.tags["skmlp.role"] == "cv"
+    }
+    assert sorted(folds) == [(candidate, split) for candidate in range(2) for split in range(3)]
+    for (candidate, split), run in folds.items():
+        assert run.data.params["mlpclassifier__alpha"] == run.data.params["alpha"] == str([0.1, 1.0][candidate])
+        assert run.data.metrics["score/test"] == fitted.cv_results_[f"split{split}_test_score"][candidate]
+        assert run.data.tags["skmlp.task_path"].startswith("GridSearchCV > search > Pipeline[")
+        assert run.info.run_name == f"candidate {candidate}, split {split}"
+        assert store.files(run) == []
+    (refit,) = (run for run in children if run.data.tags["skmlp.role"] == "refit")
+    assert "history.csv" in store.files(refit)
+    assert [v for _, v in store.curve(refit)] == fitted.best_estimator_[-1].history_["train_loss"]
+
+
+def test_a_second_search_in_reused_workers_lands_in_its_own_experiment(store: Runs, sqlite_uri: str) -> None:
+    for experiment in ("first", "second"):
+        mlflow.set_experiment(experiment)  # not told to the callback: it has to find out in the main process
+        search(2).set_callbacks(MLflowCallback()).fit(X, Y)
+        inside = make_pipeline(StandardScaler(), network().set_callbacks(MLflowCallback()))
+        GridSearchCV(inside, {"mlpclassifier__alpha": [0.1, 1.0]}, cv=3, n_jobs=2).fit(X, Y)
+    for experiment in ("first", "second"):
+        runs = store.all(experiment)
+        assert len(runs) == 2 * (1 + 2 * 3 + 1)
+        parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+        assert len(parents) == 2
+        assert_whole(store, [run for run in runs if run not in parents])
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_callback_may_sit_on_the_estimator_inside_a_search(store: Runs, n_jobs: int) -> None:
+    inside = make_pipeline(StandardScaler(), network().set_callbacks(MLflowCallback("test")))
+    GridSearchCV(inside, {"mlpclassifier__alpha": [0.1, 1.0]}, cv=3, n_jobs=n_jobs).fit(X, Y)
+    assert store.top().info.run_name == "GridSearchCV"
+    assert store.top().info.status == "FINISHED"
+    assert len(store.children()) == 7
+    assert_whole(store, store.children())
+
+
+def test_threads(store: Runs) -> None:
+    with parallel_backend("threading", n_jobs=2):
+        search(2).set_callbacks(MLflowCallback("outer")).fit(X, Y)
+        inside = make_pipeline(StandardScaler(), network().set_callbacks(MLflowCallback("inner")))
+        GridSearchCV(inside, {"mlpclassifier__alpha": [0.1, 1.0]}, cv=3, n_jobs=2).fit(X, Y)
+    for experiment in ("outer", "inner"):
+        assert len(store.children(experiment)) == 7
+        assert_whole(store, store.children(experiment))
+
+
+def test_a_randomized_search_on_the_network_itself(store: Runs) -> None:
+    distributions = {"alpha": loguniform(1e-4, 1.0)}
+    chosen = RandomizedSearchCV(
+        network(), distributions, n_iter=2, cv=2, random_state=0, scoring=["accuracy", "neg_log_loss"], refit="accuracy"
+    )
+    chosen.set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert store.top().data.params["grid.alpha"] == "loguniform(0.0001, 1.0)"
+    assert len(store.children()) == 5
+    scores = {run.data.metrics["score/test_neg_log_loss"] for run in store.children()[:4]}
+    assert scores == {chosen.cv_results_[f"split{s}_test_neg_log_loss"][c] for s in range(2) for c in range(2)}
+
+
+def test_a_halving_search_numbers_its_iterations(store: Runs) -> None:
+    halving = HalvingGridSearchCV(
+        network(), {"alpha": [0.1, 1.0, 10.0]}, resource="max_iter", min_resources=2, max_resources=6, cv=2
+    )
+    halving.set_callbacks(MLflowCallback("test")).fit(X, Y)
+    folds = [run for run in store.children() if run.data.tags["skmlp.role"] == "cv"]
+    assert len(folds) == 2 * len(halving.cv_results_["params"])
+    for run in folds:
+        iteration = int(run.data.tags["skmlp.iteration"])
+        assert int(run.data.params["max_iter"]) == halving.n_resources_[iteration] == len(store.curve(run))
+        assert "score/test" in run.data.metrics
+
+
+def test_many_fits_get_no_runs_of_their_own(store: Runs) -> None:
+    search().set_callbacks(MLflowCallback("few", child_runs=5)).fit(X, Y)
+    search().set_callbacks(MLflowCallback("none", child_runs="none")).fit(X, Y)
+    search().set_callbacks(MLflowCallback("enough", child_runs=6)).fit(X, Y)
+    for experiment, expected in {"few": 1, "none": 1, "enough": 7}.items():
+        assert len(store.children(experiment)) == expected
+        assert store.files(store.top(experiment)) == ["cv_results.csv"]
+    assert store.children("none")[0].data.tags["skmlp.role"] == "refit"
+
+
+def test_a_search_inside_a_pipeline_has_one_parent(store: Runs) -> None:
+    inner = GridSearchCV(network(), {"alpha": [0.1, 1.0]}, cv=2)
+    make_pipeline(StandardScaler(), inner).set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert store.top().data.tags["skmlp.role"] == "search"
+    assert "best_alpha" in store.top().data.params
+    assert len(store.children()) == 5
+    assert all("score/test" in run.data.metrics for run in store.children()[:4])
+
+
+def test_cross_val_score_tracks_the_callback_of_the_estimator(store: Runs) -> None:
+    cross_val_score(pipeline().set_callbacks(MLflowCallback("test")), X, Y, cv=2, n_jobs=2)
+    assert len(store.all()) == 2
+    assert_whole(store, store.all())
+
+
+# ------------------------------------------------------------------ a user's run
+
+
+def test_an_active_run_takes_in_the_first_fit_and_parents_the_others(store: Runs) -> None:
+    mlflow.set_experiment("test")
+    with mlflow.start_run(run_name="mine") as active:
+        mlflow.log_param("alpha", "what I say")
+        network().set_callbacks(MLflowCallback()).fit(X, Y)
+        network().set_callbacks(MLflowCallback()).fit(X, Y)
+        search().set_callbacks(MLflowCallback()).fit(X, Y)
+        assert store.client.get_run(active.info.run_id).info.status == "RUNNING"
+    runs = store.all()
+    mine = runs[0]
+    assert mine.info.run_name == "mine"
+    assert mine.data.params["alpha"] == "what I say"
+    assert mine.data.params["hidden_layer_sizes"] == "(6, 4)"
+    assert len(store.curve(mine)) == EPOCHS
+    nested = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == mine.info.run_id]
+    assert [run.data.tags["skmlp.role"] for run in nested] == ["fit", "search"]
+    assert len([r for r in runs if r.data.tags.get("mlflow.parentRunId") == nested[1].info.run_id]) == 7
+
+
+def test_an_explicit_experiment_beats_an_active_run_elsewhere(store: Runs) -> None:
+    mlflow.set_experiment("elsewhere")
+    with mlflow.start_run():
+        network().set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert len(store.all("test")) == 1
+    assert store.curve(store.all("elsewhere")[0]) == []
+
+
+# ------------------------------------------------------------------ bad ends
+
+
+def test_a_fit_that_fails_ends_failed_with_the_reason(store: Runs) -> None:
+    bad = X.copy()
+    bad[3, 2] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        network().set_callbacks(MLflowCallback("alone")).fit(bad, Y)
+    with pytest.raises(ValueError, match="non-finite parameter weights"):
+        pipeline(solver="sgd", learning_rate_init=1e30).set_callbacks(MLflowCallback("pipeline")).fit(X, Y)
+    assert store.top("alone").data.tags["skmlp.error"].startswith("ValueError: Input X contains NaN")
+    assert "layer" in store.top("pipeline").data.tags["skmlp.error"]
+    for experiment in ("alone", "pipeline"):
+        assert store.top(experiment).info.status == "FAILED"
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("where", ["outer", "inner"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.FitFailedWarning", "ignore:One or more of the test scores")
+def test_a_failing_fold_ends_failed_and_the_search_goes_on(store: Runs, n_jobs: int, where: str) -> None:
+    callback, net = MLflowCallback("test"), network(solver="sgd")
+    if where == "inner":
+        net.set_callbacks(callback)
+    failing = GridSearchCV(
+        make_pipeline(StandardScaler(), net), {"mlpclassifier__learning_rate_init": [1e30, 0.01]}, cv=2, n_jobs=n_jobs
+    )
+    if where == "outer":
+        failing.set_callbacks(callback)
+    failing.fit(X, Y)
+    statuses = sorted(run.info.status for run in store.children())
+    assert statuses == ["FAILED"] * 2 + ["FINISHED"] * 3
+    assert store.top().info.status == "FINISHED"
+    if where == "outer":
+        assert store.top().data.metrics["n_failed_fits"] == 2
+    failed = [run for run in store.children() if run.info.status == "FAILED"]
+    assert all("non-finite" in run.data.tags["skmlp.error"] for run in failed)
+
+
+class _Interrupt:
+    """Presses Ctrl-C after the second epoch, while nobody expects it."""
+
+    def setup(self, estimator: Any, context: Any) -> None: ...
+
+    def teardown(self, estimator: Any, context: Any) -> None: ...
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None: ...
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+        if context.task_name == "epoch" and context.task_id == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_fit_ends_killed(store: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        network().set_callbacks(_Interrupt(), MLflowCallback("raised")).fit(X, Y)
+    assert store.top("raised").info.status == "KILLED"
+    inside = make_pipeline(StandardScaler(), network().set_callbacks(_Interrupt()))
+    interrupted_search = GridSearchCV(inside, {"mlpclassifier__alpha": [0.1]}, cv=2)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_search.set_callbacks(MLflowCallback("search")).fit(X, Y)
+    assert {run.info.status for run in store.all("search")} == {"KILLED"}
+
+    from skmlp.training.trainer import Trainer
+
+    run_epoch, calls = Trainer._run_epoch, []
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return run_epoch(*args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
+    with pytest.warns(UserWarning, match="interrupted"):
+        network().set_callbacks(MLflowCallback("kept")).fit(X, Y)
+    run = store.top("kept")
+    assert run.info.status == "KILLED"
+    assert "interrupted" in run.data.tags["skmlp.error"]
+    assert len(store.curve(run)) == 2
+
+
+def test_an_error_that_is_being_handled_is_not_the_fits(store: Runs) -> None:
+    try:
+        raise LookupError("before")
+    except LookupError:
+        pipeline().set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert_whole(store, [store.top()])
+
+
+def test_a_diverged_fit_says_where(store: Runs) -> None:
+    est = network(solver="sgd", warm_start=True).fit(X, Y).set_params(learning_rate_init=1e30)
+    with pytest.warns(Warning, match="diverged"):
+        est.set_callbacks(MLflowCallback("test")).fit(X, Y)
+    run = store.top()
+    assert run.data.tags["skmlp.stop_reason"] == "non_finite"
+    assert "layer" in run.data.tags["skmlp.stop_message"]
+    assert run.data.tags["skmlp.diverged_epoch"] == str(est.n_iter_)
+    assert store.curve(run, "health/nonfinite") == [(est.n_iter_, 1.0)]
+    assert len(store.curve(run)) == est.n_iter_
+
+
+def test_a_bug_in_the_tracking_costs_a_warning(store: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    reference = network().fit(X, Y)
+    for module_and_name in (
+        "skmlp.tracking.fits.epoch_metrics",
+        "skmlp.tracking.fits.fit_artifacts",
+        "skmlp.tracking.callback.dataset",
+        "skmlp.tracking.callback.versions",
+        "skmlp.tracking.callback.place_of",
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module_and_name, broken)
+            if module_and_name.endswith("place_of"):
+                continue
+            with pytest.warns(TrackingWarning, match="a bug") as caught:
+                est = network().set_callbacks(MLflowCallback("test")).fit(X, Y)
+            assert len([w for w in caught if w.category is TrackingWarning]) == 1
+            assert caught[0].filename == __file__
+        for a, b in zip(est.coefs_, reference.coefs_, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert {run.info.status for run in store.all()} <= {"FINISHED"}
+
+
+def test_on_error(store: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("skmlp.tracking.fits.epoch_metrics", broken)
+    network().set_callbacks(MLflowCallback("test", on_error="ignore")).fit(X, Y)
+    est = network().set_callbacks(MLflowCallback("test", on_error="raise"))
+    with pytest.raises(TrackingError, match="a bug"):
+        est.fit(X, Y)
+    assert est.n_iter_ == EPOCHS  # the fit itself is done
+
+
+# ------------------------------------------------------------------ the callback as an object
+
+
+def test_nothing_alive_is_pickled(store: Runs) -> None:
+    callback = MLflowCallback("test", every_n_epochs=2)
+    est = network().set_callbacks(callback).fit(X, Y)
+    for each in (callback, est._skl_callbacks[0]):
+        assert len(pickle.dumps(each)) < 3000
+        again = pickle.loads(pickle.dumps(each))
+        assert again.settings.experiment == "test"
+        assert again.settings.every_n_epochs == 2
+    assert clone(est)._skl_callbacks == est._skl_callbacks
+    assert "MLflowCallback(experiment='test', every_n_epochs=2)" in repr(callback)
+    again = pickle.loads(pickle.dumps(est))
+    np.testing.assert_array_equal(again.predict(X), est.predict(X))
+
+
+def test_nothing_is_left_in_the_registries(store: Runs) -> None:
+    from skmlp.tracking import callback as module
+
+    before = (dict(module._outermost), dict(module._fits))
+    tracked = search().set_callbacks(MLflowCallback("test")).fit(X, Y)
+    with pytest.raises(ValueError, match="non-finite"):
+        network(solver="sgd", learning_rate_init=1e30).set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert (dict(module._outermost), dict(module._fits)) == before
+    assert tracked._skl_callbacks[0]._sessions == {}
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"every_n_epochs": 0}, "every_n_epochs"),
+        ({"every_n_epochs": 1.5}, "every_n_epochs"),
+        ({"child_runs": "some"}, "child_runs"),
+        ({"child_runs": -1}, "child_runs"),
+        ({"on_error": "explode"}, "on_error"),
+        ({"close_timeout": 0}, "close_timeout"),
+    ],
+)
+def test_wrong_settings_are_refused(params: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=f"The '{words}' parameter of MLflowCallback must be .* Got"):
+        MLflowCallback(**params)
