@@ -30,8 +30,8 @@ ZERO, NOT_FINITE = VERMILLION, "#d9d9d9"
 LABELS = 10
 # Norms that all lie within one power of ten are not stretched over all colours.
 SMALLEST_RATIO = 10.0
-# A log colour scale cannot go down to the smallest floats.
-TINY = 1e-300
+# matplotlib takes a scale that ends below 1e-287 for an empty one.
+TINY = 1e-280
 
 
 class HistoryDisplay:

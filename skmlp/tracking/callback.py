@@ -161,6 +161,9 @@ class _Tracking:
         if place.role == "fit":  # otherwise on an estimator inside a search, where each fold sees to itself
             with self._only_warning("setup", place):
                 self._sessions[place.tree] = self._begin_outermost(estimator, place)
+            if place.tree in self._sessions:
+                with self._only_warning("setup", place):
+                    self._sessions[place.tree] = self._describe_outermost(estimator, place)
 
     def on_fit_task_begin(self, estimator: Any, context: Any, *, X: Any = None, y: Any = None) -> None:
         """Begin the run of a fold, or a fit inside the outermost run."""
@@ -239,15 +242,20 @@ class _Tracking:
             error_before=sys.exception(),
             parameters_are_there=active is not None and active.by_autologging,
         )
-        searches = _searches_in(estimator)
         if adopted is not None:
             _used_runs.add(adopted.run_id)
             outbox.put(AdoptRun(session.run, adopted.run_id))
         else:
             self._create_outermost(outbox, session, estimator, active)
+        return session
+
+    def _describe_outermost(self, estimator: Any, place: Place) -> Session:
+        session = self._sessions[place.tree]
+        outermost = _outermost[session.run]
+        outbox, searches = outermost.outbox, _searches_in(estimator)
         tags = {"skmlp.role": "search" if searches else "fit", "skmlp.task_path": place.path}
         params = versions()
-        if not _outermost[session.run].parameters_are_there:
+        if not outermost.parameters_are_there:
             params |= _params_of(estimator, searches)
         outbox.put(Log(session.run, params=params, tags={**estimator_tags(estimator), **tags, **self.settings.tags}))
         run_id = outbox.run_id(session.run, CREATION_TIMEOUT if searches else 0.0)

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["dashboard_url", "serve"]
+__all__ = ["dashboard_url", "find_experiment", "serve"]
 
 VIEW = "skmlp"
 # MLflow takes 20000 characters since its database schema of August 2026, 5000 before.
@@ -109,7 +109,7 @@ def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = N
     'http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp'
     """
     uri, client = _connect(tracking_uri)
-    experiment_id = _find_experiment(client, uri, experiment, tracking_uri is None)
+    experiment_id = find_experiment(client, uri, experiment, tracking_uri is None)
     runs = client.search_runs([experiment_id], max_results=N_RUNS, order_by=["attributes.start_time DESC"])
     metrics = {key for run in runs for key in run.data.metrics}
     client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{VIEW}", _encoded_view(metrics))
@@ -130,8 +130,28 @@ def _is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def _find_experiment(client: Any, uri: str, name: str | None, is_default_store: bool) -> str:
-    """Return the experiment's ID, without making the experiment as MLflow's own look-up would."""
+def find_experiment(client: Any, uri: str, name: str | None, is_default_store: bool) -> str:
+    """Return an experiment's ID, without making the experiment as MLflow's own look-up would.
+
+    Parameters
+    ----------
+    client : mlflow.MlflowClient
+    uri : str
+        The client's store, for the error message.
+    name : str or None
+        None for MLflow's current experiment.
+    is_default_store : bool
+        Whether the store is the one that MLflow resolves, which an experiment chosen by its ID belongs to.
+
+    Returns
+    -------
+    experiment_id : str
+
+    Raises
+    ------
+    ValueError
+        When there is no such experiment.
+    """
     # `mlflow.set_experiment` leaves the ID in the environment, for child processes; it means MLflow's own store.
     current = os.environ.get("MLFLOW_EXPERIMENT_ID") if name is None and is_default_store else None
     if current:
@@ -172,8 +192,8 @@ def _view(metrics: set[str], n_layers: int) -> dict[str, Any]:
             charts += [_line_chart(name, chart, keys) for chart, keys in drawn]
     # MLflow adds a chart of its own for every other metric, in sections named like what stands before the last slash.
     # Closed sections of these names keep the page clean, and every chart one click away.
-    for name in sorted({key.rpartition("/")[0] for key in metrics if "/" in key}):
-        sections.append(_section(name, shown=False))
+    others = sorted({key.rpartition("/")[0] for key in metrics if "/" in key})
+    sections.extend(_section(name, shown=False) for name in others)
     return {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from skmlp.tracking.dashboard import find_experiment
+
 __all__ = ["log_model"]
 
 # What a file may contain, next to skops's own list: the packages that an skmlp estimator needs anyway.
@@ -41,8 +43,8 @@ def log_model(
         Its first five rows are stored as the input example, and the types of its columns as the signature, which
         MLflow then checks when it predicts. Do not pass data that must not leave the machine.
     run_id : str, optional
-        The run the model belongs to; by default the active run, if there is one in this store, and no run at all
-        otherwise.
+        The run the model belongs to; by default the active run, if there is one in this store. Otherwise the model
+        belongs to no run, but to MLflow's current experiment.
     name : str, default="model"
         The model's name.
     tracking_uri : str, optional
@@ -59,7 +61,7 @@ def log_model(
         When the estimator is not fitted.
     ValueError
         When the estimator holds something, such as an activation of your own, that is neither of skmlp nor of
-        scikit-learn.
+        scikit-learn; or when there is neither a run nor a current experiment.
     mlflow.exceptions.MlflowException
         When the store does not take the model.
 
@@ -80,6 +82,7 @@ def log_model(
     uri = tracking_uri or mlflow.get_tracking_uri()
     client = mlflow.MlflowClient(uri)
     run = _find_run(client, run_id, uri)
+    experiment_id = run.info.experiment_id if run else find_experiment(client, uri, None, tracking_uri is None)
     with tempfile.TemporaryDirectory() as folder, _without_integer_hint():
         path = Path(folder, "model")
         model = Model(run_id=run.info.run_id if run else None)
@@ -93,7 +96,7 @@ def log_model(
             pip_requirements=_requirements(),
             **_described_input(bare, X),
         )
-        logged = _create(client, run, name)
+        logged = _create(client, experiment_id, run, name)
         model.artifact_path = logged.artifact_location
         model.model_uuid = model.model_id = logged.model_id
         model.save(str(path / "MLmodel"))
@@ -212,17 +215,15 @@ def _find_run(client: Any, run_id: str | None, uri: str) -> Any:
     return client.get_run(run_id)
 
 
-def _create(client: Any, run: Any, name: str) -> Any:
+def _create(client: Any, experiment_id: str, run: Any, name: str) -> Any:
     """Create the model, waiting for its files, in the run's experiment.
 
     MLflow's own ``log_model`` does it in the active experiment of the global store, whatever the run.
     """
     if run is None:
-        from skmlp.tracking.dashboard import current_experiment
-
-        return client.create_logged_model(current_experiment(client), name=name)
+        return client.create_logged_model(experiment_id, name=name)
     return client.create_logged_model(
-        run.info.experiment_id, name=name, source_run_id=run.info.run_id, params=dict(run.data.params)
+        experiment_id, name=name, source_run_id=run.info.run_id, params=dict(run.data.params)
     )
 
 

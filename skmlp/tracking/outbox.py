@@ -123,7 +123,8 @@ class Outbox:
                 self._changed.wait(min(PAUSE, left))
                 if run not in self._store.runs and not self._unlocked(self._store.is_reachable):
                     break
-            return self._store.runs.get(run)
+            found: str | None = self._store.runs.get(run)
+            return found
 
     @property
     def uri(self) -> str:

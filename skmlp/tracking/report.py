@@ -21,8 +21,14 @@ DIGITS = 4
 
 # What each section needs, said where it is missing.
 NO_HISTORY = "The curves of the loss appear here once an epoch of training has ended."
-NO_VALIDATION = "Validation loss and score appear beside the training loss when part of the data is held out for them, as early_stopping=True does."
-NO_MONITOR = "Gradient flow and the distribution of the gradients appear here for an estimator with monitor=True, which measures every layer while it trains."
+NO_VALIDATION = (
+    "Validation loss and score appear beside the training loss when part of the data is held out for them, as "
+    "early_stopping=True does."
+)
+NO_MONITOR = (
+    "Gradient flow and the distribution of the gradients appear here for an estimator with monitor=True, which "
+    "measures every layer while it trains."
+)
 NO_QUANTILES = "The distribution of the gradients appears here once their quantiles are recorded."
 
 

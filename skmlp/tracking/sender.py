@@ -61,7 +61,7 @@ class RemoteStore:
 
     def reconnected(self) -> "RemoteStore":
         """End the process in the middle of what it does, and return a store that will start another."""
-        _senders.end(self.asked_uri)
+        _sender.end()
         other = RemoteStore(self.asked_uri)
         other.uri, other.runs, other._foreign, other._attempted = self.uri, self.runs, self._foreign, self._attempted
         return other
@@ -84,6 +84,10 @@ class RemoteStore:
         about = (record.run, getattr(record, "parent", None))
         request = {
             "record": dump(record),
+            "uri": self.asked_uri,
+            # MLflow's settings, and what paths are relative to, may have changed since the process was started.
+            "settings": {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")},
+            "folder": os.getcwd(),
             "runs": {run: self.runs[run] for run in about if run is not None and run in self.runs},
             "foreign": record.run in self._foreign,
             # An attempt that ended without an answer may have succeeded.
@@ -91,7 +95,7 @@ class RemoteStore:
         }
         if isinstance(record, CreateRun):
             self._attempted.add(record.run)
-        answer = _senders.of(self.asked_uri).ask(request)
+        answer = _sender.ask(request)
         self.uri = answer["uri"]
         self.runs |= answer["runs"]
 
@@ -99,8 +103,7 @@ class RemoteStore:
 class _Sender:
     """The process, and the pipes to it."""
 
-    def __init__(self, uri: str | None) -> None:
-        self._uri = uri
+    def __init__(self) -> None:
         self._one_at_a_time = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._complaints: IO[bytes] | None = None
@@ -133,8 +136,8 @@ class _Sender:
         return answer
 
     def _start(self) -> "subprocess.Popen[str]":
-        code = f"from {__name__} import main; main({self._uri!r})"
-        self._complaints = tempfile.TemporaryFile()
+        code = f"from {__name__} import main; main()"
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (read when the process has ended)
         try:
             return subprocess.Popen(
                 [sys.executable, "-c", code],
@@ -157,76 +160,53 @@ class _Sender:
 
     def end(self) -> None:
         """Kill the process; whoever waits for an answer hears that there is none."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
 
-    def let_go(self) -> None:
-        """Close the pipes without ending a process that is another one's."""
+    def forget(self) -> None:
+        """Leave the process to the parent of this forked one."""
         if self._process is not None:
             for pipe in (self._process.stdin, self._process.stdout):
                 os.close(pipe.fileno())  # type: ignore[union-attr]
-
-
-class _Senders:
-    """The processes that this one has started, one for each store."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._by_uri: dict[str | None, _Sender] = {}
-
-    def of(self, uri: str | None) -> _Sender:
-        """Return the store's process."""
-        with self._lock:
-            return self._by_uri.setdefault(uri, _Sender(uri))
-
-    def end(self, uri: str | None) -> None:
-        """End the store's process, if there is one."""
-        with self._lock:
-            sender = self._by_uri.pop(uri, None)
-        if sender is not None:
-            sender.end()
-
-    def end_all(self) -> None:
-        """End all processes."""
-        for uri in list(self._by_uri):
-            self.end(uri)
-
-    def forget(self) -> None:
-        """Leave the processes to the parent of this forked process."""
-        for sender in self._by_uri.values():
-            sender.let_go()
         self.__init__()  # type: ignore[misc]
 
 
-_senders = _Senders()
-atexit.register(_senders.end_all)
+_sender = _Sender()
+atexit.register(_sender.end)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_senders.forget)
+    os.register_at_fork(after_in_child=_sender.forget)
 
 
 # ------------------------------------------------------------------ in the process
 
 
-def main(uri: str | None) -> None:
+def main() -> None:
     """Answer requests, a line each, until there are no more."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
     requests = os.fdopen(os.dup(0), encoding="utf-8")
-    store: Store | None = None
+    stores: dict[tuple[str | None, str], Store] = {}
     for line in requests:
         try:
-            if store is None:
-                store = Store(uri or default_uri())
-            answer = _carry_out(json.loads(line), store)
+            answer = _carry_out(json.loads(line), stores)
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}", "transient": is_transient(error)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
 
-def _carry_out(request: dict[str, Any], store: Store) -> dict[str, Any]:
-    record = load(request["record"])
+def _carry_out(request: dict[str, Any], stores: dict[tuple[str | None, str], Store]) -> dict[str, Any]:
+    os.chdir(request["folder"])
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        if name not in request["settings"]:
+            del os.environ[name]
+    os.environ.update(request["settings"])
+    place = (request["uri"], request["folder"])
+    if place not in stores:
+        stores[place] = Store(request["uri"] or default_uri())
+    store, record = stores[place], load(request["record"])
     store.runs = request["runs"]
     store.foreign = {record.run} if request["foreign"] else set()
     store.retry = request["look_first"]

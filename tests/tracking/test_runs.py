@@ -495,7 +495,7 @@ def test_a_bug_in_the_tracking_costs_a_warning(store: Runs, monkeypatch: pytest.
     reference = network().fit(X, Y)
     for module_and_name in (
         "skmlp.tracking.fits.epoch_metrics",
-        "skmlp.tracking.fits.fit_artifacts",
+        "skmlp.tracking.fits.configuration",
         "skmlp.tracking.callback.dataset",
         "skmlp.tracking.callback.versions",
         "skmlp.tracking.callback.place_of",

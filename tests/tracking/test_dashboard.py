@@ -1,0 +1,169 @@
+"""The dashboard that is kept as a tag of an experiment: what it shows, and where."""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from skmlp.tracking import dashboard_url
+from skmlp.tracking.dashboard import MOST_LAYERS, TAG_LENGTH
+
+TAG = "mlflow.sharedViewState.skmlp"
+LOSSES = ["loss/train", "loss/validation"]
+
+
+def layers(family: str, n: int) -> list[str]:
+    return [f"{family}/layer_{number:02d}" for number in range(1, n + 1)]
+
+
+def add_run(uri: str, metrics: Iterable[str], experiment: str = "digits") -> str:
+    """Store a run that has these metrics; return its experiment's ID."""
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    experiment_id: str = found.experiment_id if found else client.create_experiment(experiment)
+    run = client.create_run(experiment_id)
+    batch = [mlflow.entities.Metric(name, 0.5, 0, 0) for name in metrics]
+    for start in range(0, len(batch), 1000):
+        client.log_batch(run.info.run_id, metrics=batch[start : start + 1000])
+    return experiment_id
+
+
+def stored_tag(uri: str, experiment: str = "digits") -> str:
+    return str(MlflowClient(uri).get_experiment_by_name(experiment).tags[TAG])
+
+
+def stored_view(uri: str) -> dict[str, Any]:
+    """Decode the tag as MLflow's page does."""
+    kind, _, content = stored_tag(uri).partition(";")
+    assert kind == "deflate"
+    view: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(content)))
+    return view
+
+
+def charts(uri: str) -> dict[str, dict[str, Any]]:
+    return {chart["displayName"]: chart for chart in stored_view(uri)["compareRunCharts"]}
+
+
+def test_both_losses_are_in_one_linear_chart(sqlite_uri: str) -> None:
+    add_run(sqlite_uri, [*LOSSES, "loss/penalty"])
+    dashboard_url("digits", tracking_uri=sqlite_uri)
+    chart = charts(sqlite_uri)["Training and validation loss"]
+    assert chart["selectedMetricKeys"] == LOSSES
+    assert (chart["type"], chart["xAxisKey"], chart["scaleType"]) == ("LINE", "step", "linear")
+
+
+def test_gradient_norms_of_all_layers_are_on_a_log_scale(sqlite_uri: str) -> None:
+    add_run(sqlite_uri, [*layers("grad_norm", 3), *layers("weight_norm", 3), "grad_norm/global"])
+    dashboard_url("digits", tracking_uri=sqlite_uri)
+    drawn = charts(sqlite_uri)
+    assert drawn["Gradient norm of each layer (log)"]["selectedMetricKeys"] == layers("grad_norm", 3)
+    assert {title for title, chart in drawn.items() if chart["scaleType"] == "log"} == {
+        "Gradient norm of each layer (log)",
+        "Gradient norm (log)",
+    }
+
+
+def test_layers_are_those_of_all_runs_in_the_order_of_their_numbers(sqlite_uri: str) -> None:
+    add_run(sqlite_uri, layers("grad_norm", 2))
+    add_run(sqlite_uri, ["grad_norm/layer_100", "grad_norm/layer_09"])
+    dashboard_url("digits", tracking_uri=sqlite_uri)
+    numbers = [
+        key[-3:].strip("_r") for key in charts(sqlite_uri)["Gradient norm of each layer (log)"]["selectedMetricKeys"]
+    ]
+    assert numbers == ["01", "02", "09", "100"]
+
+
+def test_a_deeper_network_joins_when_asked_for_again(sqlite_uri: str) -> None:
+    for depth in (2, 4):
+        add_run(sqlite_uri, layers("grad_norm", depth))
+        dashboard_url("digits", tracking_uri=sqlite_uri)
+        assert charts(sqlite_uri)["Gradient norm of each layer (log)"]["selectedMetricKeys"] == layers(
+            "grad_norm", depth
+        )
+
+
+def test_charts_without_metrics_are_left_out(sqlite_uri: str) -> None:
+    add_run(sqlite_uri, ["loss/train"])
+    dashboard_url("digits", tracking_uri=sqlite_uri)
+    view = stored_view(sqlite_uri)
+    assert [chart["selectedMetricKeys"] for chart in view["compareRunCharts"]] == [["loss/train"]]
+    assert [section["name"] for section in view["compareRunSections"] if section["display"]] == ["Learning curves"]
+
+
+def test_every_chart_is_in_a_section_that_is_open(sqlite_uri: str) -> None:
+    add_run(sqlite_uri, [*LOSSES, "score/validation", "optim/learning_rate", *layers("grad_norm", 3)])
+    dashboard_url("digits", tracking_uri=sqlite_uri)
+    view = stored_view(sqlite_uri)
+    sections = view["compareRunSections"]
+    shown = {section["uuid"] for section in sections if section["display"]}
+    assert {chart["metricSectionId"] for chart in view["compareRunCharts"]} == shown
+    identifiers = [each["uuid"] for each in [*sections, *view["compareRunCharts"]]]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+def test_200_layers_stay_inside_the_limit_of_a_tag(sqlite_uri: str) -> None:
+    families = ("grad_norm", "update_ratio", "weight_norm", "dead_fraction", "saturated_fraction")
+    add_run(sqlite_uri, [*LOSSES, *(name for family in families for name in layers(family, 200))])
+    dashboard_url("digits", tracking_uri=sqlite_uri)
+    assert len(stored_tag(sqlite_uri)) <= TAG_LENGTH
+    keys = charts(sqlite_uri)["Gradient norm of each layer (log)"]["selectedMetricKeys"]
+    assert 8 <= len(keys) <= MOST_LAYERS
+    assert (keys[0], keys[-1]) == ("grad_norm/layer_01", "grad_norm/layer_200")
+
+
+def test_the_same_metrics_give_the_same_tag(sqlite_uri: str) -> None:
+    add_run(sqlite_uri, [*LOSSES, *layers("grad_norm", 3)])
+    dashboard_url("digits", tracking_uri=sqlite_uri)
+    before = stored_tag(sqlite_uri)
+    dashboard_url("digits", tracking_uri=sqlite_uri)
+    assert stored_tag(sqlite_uri) == before
+
+
+def test_an_experiment_without_runs_has_an_empty_dashboard(sqlite_uri: str) -> None:
+    MlflowClient(sqlite_uri).create_experiment("empty")
+    dashboard_url("empty", tracking_uri=sqlite_uri)
+    assert stored_tag(sqlite_uri, "empty").startswith("deflate;")
+
+
+@pytest.mark.parametrize("server", [None, "http://127.0.0.1:8080/"])
+def test_address(sqlite_uri: str, server: str | None) -> None:
+    experiment_id = add_run(sqlite_uri, LOSSES)
+    url = dashboard_url("digits", tracking_uri=sqlite_uri, server=server)
+    base = "http://127.0.0.1:5000" if server is None else "http://127.0.0.1:8080"
+    assert url == f"{base}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART&viewStateShareKey=skmlp"
+
+
+def test_address_and_tag_at_a_server(server: Any) -> None:
+    experiment_id = add_run(server.uri, LOSSES, "dashboard")
+    url = dashboard_url("dashboard", tracking_uri=server.uri)
+    assert url.startswith(f"{server.uri}/#/experiments/{experiment_id}/runs?")
+    assert stored_tag(server.uri, "dashboard").startswith("deflate;")
+
+
+def test_the_current_experiment_is_the_default(sqlite_uri: str) -> None:
+    mlflow.set_tracking_uri(sqlite_uri)
+    chosen = mlflow.set_experiment("chosen").experiment_id
+    assert f"/experiments/{chosen}/" in dashboard_url()
+
+
+def test_an_id_of_another_store_does_not_count(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "12345")
+    assert "/experiments/0/" in dashboard_url(tracking_uri=sqlite_uri)
+
+
+def test_unknown_experiment(sqlite_uri: str) -> None:
+    add_run(sqlite_uri, LOSSES)
+    with pytest.raises(ValueError, match=r"no active experiment named 'digit' in the store .*has: 'digits', 'Default'"):
+        dashboard_url("digit", tracking_uri=sqlite_uri)
+    assert MlflowClient(sqlite_uri).get_experiment_by_name("digit") is None
+
+
+def test_deleted_experiment(sqlite_uri: str) -> None:
+    MlflowClient(sqlite_uri).delete_experiment(add_run(sqlite_uri, LOSSES))
+    with pytest.raises(ValueError, match="no active experiment named 'digits'"):
+        dashboard_url("digits", tracking_uri=sqlite_uri)
