@@ -18,7 +18,7 @@ TRUSTED_PACKAGES = ("skmlp", "sklearn")
 # Rows of X that are stored with the model.
 N_EXAMPLES = 5
 # Attributes in which scikit-learn keeps callbacks; a callback belongs to a fit, not to the model.
-CALLBACK_ATTRIBUTES = ("_skl_callbacks", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
+CALLBACK_ATTRIBUTES = ("_skl_callbacks", "_skl_callbacks_to_teardown", "_parent_callback_ctx", "_callback_fit_ctx")
 
 
 def log_model(
@@ -83,7 +83,7 @@ def log_model(
     client = mlflow.MlflowClient(uri)
     run = _find_run(client, run_id, uri)
     experiment_id = run.info.experiment_id if run else find_experiment(client, uri, None, tracking_uri is None)
-    with tempfile.TemporaryDirectory() as folder, _without_integer_hint():
+    with tempfile.TemporaryDirectory() as folder, _without_hints():
         path = Path(folder, "model")
         model = Model(run_id=run.info.run_id if run else None)
         # Everything that may be wrong with the estimator shows here, before the store has heard of a model.
@@ -194,10 +194,15 @@ def _first_rows(X: Any) -> Any:
 
 
 @contextmanager
-def _without_integer_hint() -> Iterator[None]:
-    """Keep MLflow's hint about columns of integers to itself: the types of X are what the estimator was fitted on."""
+def _without_hints() -> Iterator[None]:
+    """Keep two of MLflow's hints to itself, neither of which the user can follow.
+
+    One is about columns of integers, but the types of X are what the estimator was fitted on. The other is about type
+    hints in MLflow's own code, which it gives when it is imported.
+    """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer column", category=UserWarning)
+        for hint in ("Hint: Inferred schema contains integer column", "(?s).*type hint is inferred as AnyType"):
+            warnings.filterwarnings("ignore", message=hint, category=UserWarning)
         yield
 
 

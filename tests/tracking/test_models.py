@@ -97,12 +97,13 @@ def test_signature_and_example_come_from_the_data(sqlite_uri: str) -> None:
 def test_the_estimator_keeps_its_callbacks(make: Any, sqlite_uri: str) -> None:
     callback = MLflowCallback("x", tracking_uri=sqlite_uri)
     estimator = make().set_callbacks(callback).fit(X, Y)
-    before = dict(vars(estimator))
+    before, kept = dict(vars(estimator)), list(estimator._skl_callbacks)
     run = MlflowClient(sqlite_uri).search_runs([MlflowClient(sqlite_uri).get_experiment_by_name("x").experiment_id])[0]
     info = log_model(estimator, X, run_id=run.info.run_id, tracking_uri=sqlite_uri)
     assert vars(estimator).keys() == before.keys()
     assert all(vars(estimator)[name] is value for name, value in before.items())
-    assert estimator._skl_callbacks == [callback]
+    assert estimator._skl_callbacks == kept
+    assert len(kept) == 1
     mlflow.set_tracking_uri(sqlite_uri)
     loaded = mlflow.sklearn.load_model(info.model_uri)
     inside = [each for each in loaded.get_params().values() if hasattr(each, "fit")]
