@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 from mlflow import MlflowClient
+from selenium.common.exceptions import JavascriptException, StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -69,46 +70,61 @@ def experiment(server: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+def browser(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     options = ChromeOptions()
     options.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
         options.add_argument(flag)
     running = Chrome(options=options, service=ChromeService(executable_path=DRIVER))
-    running.set_page_load_timeout(PATIENCE)
-    yield running
-    running.quit()
+    try:
+        running.set_page_load_timeout(PATIENCE)
+        running.get(server.uri)
+        # MLflow opens its assistant at the first visit, over a fifth of the page.
+        for key, value in (("fab.autoOpenedOnFirstLoad_v1", "true"), ("panelOpen_v1", "false")):
+            running.execute_script("localStorage.setItem(arguments[0], arguments[1])", f"mlflow.assistant.{key}", value)
+        yield running
+    finally:
+        running.quit()
+
+
+def show(browser: Chrome, url: str) -> None:
+    """Open a page anew: addresses of MLflow's pages differ after the # only, which loads nothing by itself."""
+    browser.get("about:blank")
+    browser.get(url)
 
 
 def wait_for(browser: Chrome, what: str, condition: Callable[[Chrome], bool]) -> None:
-    WebDriverWait(browser, PATIENCE).until(condition, f"The page does not show {what}.")
+    WebDriverWait(browser, PATIENCE, ignored_exceptions=[JavascriptException, StaleElementReferenceException]).until(
+        condition, f"The page does not show {what}."
+    )
 
 
 def text_of(browser: Chrome) -> str:
     return str(browser.execute_script("return document.body.innerText"))
 
 
-def n_lines(browser: Chrome) -> list[int]:
-    """Return the number of lines in each chart of the page, from the top."""
-    counted = "return [...document.querySelectorAll('.js-plotly-plot')]"
-    counted += ".map(plot => plot.querySelectorAll('.scatterlayer .trace').length)"
-    return list(browser.execute_script(counted))
+def charts(browser: Chrome) -> list[dict[str, Any]]:
+    """Return the charts that are drawn, from the top: metrics, scale of the vertical axis, values in each line."""
+    script = """
+    return [...document.querySelectorAll('.js-plotly-plot')]
+      .filter(plot => plot.querySelector('.scatterlayer .trace path'))
+      .map(plot => ({
+        metrics: [...new Set(plot.data.map(line => line.metricKey))],
+        scale: plot._fullLayout.yaxis.type,
+        n_values: plot.data.map(line => line.y.length),
+      }))"""
+    return list(browser.execute_script(script))
 
 
-def scales_of(browser: Chrome) -> list[str]:
-    """Return the scale of each chart's vertical axis, from the top."""
-    return list(
-        browser.execute_script(
-            "return [...document.querySelectorAll('.js-plotly-plot')].map(plot => plot._fullLayout.yaxis.type)"
-        )
-    )
-
-
-def save(browser: Chrome, name: str) -> None:
+def save(browser: Chrome, name: str, height: int) -> None:
     """Save a picture, when that is asked for and the page has stopped changing."""
     folder = os.environ.get("SKMLP_SAVE_SCREENSHOTS")
     if folder is None:
         return
+    browser.set_window_size(1400, height)
+    # Plotly's buttons are there for a pointer above the chart only, but a browser without a screen shows them always.
+    hide = "document.head.insertAdjacentHTML('beforeend', '<style>.modebar {display: none !important}</style>')"
+    browser.execute_script(hide)
     before, deadline = b"", time.monotonic() + 20.0
     while (now := browser.get_screenshot_as_png()) != before and time.monotonic() < deadline:
         before = now
@@ -118,29 +134,37 @@ def save(browser: Chrome, name: str) -> None:
 
 
 def test_the_page_of_a_run_has_its_charts(browser: Chrome, server: Any, experiment: dict[str, str]) -> None:
-    browser.get(f"{server.uri}/#/experiments/{experiment['digits']}/runs/{experiment['run']}/model-metrics")
-    wait_for(browser, "the charts of the losses", lambda page: all(n in text_of(page) for n in ("train", "validation")))
-    wait_for(browser, "lines", lambda page: len(n_lines(page)) >= 3 and all(n_lines(page)[:3]))
-    save(browser, "mlflow-run.png")
+    show(browser, f"{server.uri}/#/experiments/{experiment['digits']}/runs/{experiment['run']}/model-metrics")
+    wait_for(browser, "charts", lambda page: len(charts(page)) >= 3)
+    assert "grad_norm/layer_01" in [metric for chart in charts(browser) for metric in chart["metrics"]]
+    # Charts are drawn when one scrolls to them.
+    loss = browser.find_element(By.XPATH, "//*[normalize-space(text())='loss']")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'start'})", loss)
+    for metric in ("loss/train", "loss/validation"):
+        wait_for(browser, metric, lambda page, metric=metric: any(metric in chart["metrics"] for chart in charts(page)))
+    drawn = {chart["metrics"][0]: chart for chart in charts(browser)}
+    assert min(drawn["loss/train"]["n_values"]) > 10
+    save(browser, "mlflow-run.png", 1000)
 
 
 def test_the_dashboard_has_its_charts(browser: Chrome, server: Any, experiment: dict[str, str]) -> None:
-    browser.get(dashboard_url("digits", tracking_uri=server.uri))
-    titles = ("Training and validation loss", "Validation score", "Gradient norm of each layer (log)")
-    wait_for(browser, "the titles", lambda page: all(title in text_of(page) for title in titles))
-    wait_for(browser, "lines in the charts", lambda page: len(n_lines(page)) >= 3 and all(n_lines(page)[:3]))
-    save(browser, "mlflow-dashboard.png")
-    # Training and validation in the first chart, three layers in the third.
-    assert n_lines(browser)[:3] == [2, 1, 3]
-    assert scales_of(browser)[:3] == ["linear", "linear", "log"]
+    show(browser, dashboard_url("digits", tracking_uri=server.uri))
+    for title in ("Training and validation loss", "Validation score", "Gradient norm of each layer (log)"):
+        wait_for(browser, f"the title {title!r}", lambda page, title=title: title in text_of(page))
+    wait_for(browser, "lines in the charts", lambda page: len(charts(page)) >= 3)
+    losses, score, gradients = charts(browser)[:3]
+    assert (losses["metrics"], losses["scale"]) == (["loss/train", "loss/validation"], "linear")
+    assert (score["metrics"], score["scale"]) == (["score/validation"], "linear")
+    assert (gradients["metrics"], gradients["scale"]) == ([f"grad_norm/layer_0{n}" for n in (1, 2, 3)], "log")
+    assert min(losses["n_values"] + gradients["n_values"]) > 10
+    save(browser, "mlflow-dashboard.png", 1300)
 
 
 def test_the_table_of_a_search_has_its_folds(browser: Chrome, server: Any, experiment: dict[str, str]) -> None:
-    browser.get(f"{server.uri}/#/experiments/{experiment['search']}/runs?compareRunsMode=TABLE")
-    wait_for(browser, "the search", lambda page: "GridSearchCV" in text_of(page))
-    for expander in browser.find_elements(By.CSS_SELECTOR, ".ag-cell [role=button], .ag-cell button"):
-        if "refit" not in text_of(browser) and expander.is_displayed():
-            browser.execute_script("arguments[0].click()", expander)
-    names = ("candidate 0, split 0", "candidate 1, split 1", "refit")
-    wait_for(browser, "the folds", lambda page: all(name in text_of(page) for name in names))
-    save(browser, "mlflow-search.png")
+    show(browser, f"{server.uri}/#/experiments/{experiment['search']}/runs?compareRunsMode=TABLE")
+    expander = "//*[@role='gridcell' and contains(@col-id, 'Run Name')][.//a[contains(., 'GridSearchCV')]]//button"
+    wait_for(browser, "the search", lambda page: bool(page.find_elements(By.XPATH, expander)))
+    browser.find_element(By.XPATH, expander).click()
+    for name in (*(f"candidate {c}, split {s}" for c in (0, 1) for s in (0, 1)), "refit"):
+        wait_for(browser, f"the run {name!r}", lambda page, name=name: name in text_of(page))
+    save(browser, "mlflow-search.png", 800)

@@ -156,10 +156,12 @@ def test_not_fitted(sqlite_uri: str) -> None:
         log_model(network(), X, tracking_uri=sqlite_uri)
 
 
-def test_the_callback_stores_the_model_of_its_run(sqlite_uri: str) -> None:
-    estimator = pipeline().set_callbacks(MLflowCallback("x", log_model=True, tracking_uri=sqlite_uri)).fit(X, Y)
+@pytest.mark.parametrize("make", [network, pipeline, search])
+def test_the_callback_stores_the_model_of_its_run(make: Any, sqlite_uri: str) -> None:
+    estimator = make().set_callbacks(MLflowCallback("x", log_model=True, tracking_uri=sqlite_uri)).fit(X, Y)
     client = MlflowClient(sqlite_uri)
-    (run,) = client.search_runs([client.get_experiment_by_name("x").experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name("x").experiment_id])
+    (run,) = [each for each in runs if "mlflow.parentRunId" not in each.data.tags]
     (output,) = run.outputs.model_outputs
     mlflow.set_tracking_uri(sqlite_uri)
     loaded = mlflow.sklearn.load_model(f"models:/{output.model_id}")
