@@ -64,7 +64,7 @@ _SECTIONS: dict[str, tuple[_Chart, ...]] = {
     "Health": (
         _Chart("Dead units of each layer", ("dead_fraction/layer_",)),
         _Chart("Saturated units of each layer", ("saturated_fraction/layer_",)),
-        _Chart("Learning rate", ("optim/learning_rate",)),
+        _Chart("Learning rate (log)", ("optim/learning_rate",), log=True),
         _Chart("Gradient norm (log)", ("grad_norm/global",), log=True),
     ),
 }
@@ -106,7 +106,7 @@ def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = N
     --------
     >>> from skmlp.tracking import dashboard_url
     >>> dashboard_url("digits")  # doctest: +SKIP
-    'http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp'
+    'http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp&workflowType=machine_learning'
     """
     uri, client = _connect(tracking_uri)
     experiment_id = find_experiment(client, uri, experiment, tracking_uri is None)
@@ -115,7 +115,8 @@ def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = N
     client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{VIEW}", _encoded_view(metrics))
     server = server or (uri if _is_server(uri) else f"http://{HOST}:5000")
     address = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
-    return f"{address}?compareRunsMode=CHART&viewStateShareKey={VIEW}"
+    # Without the workflow MLflow opens an experiment as one of generative AI.
+    return f"{address}?compareRunsMode=CHART&viewStateShareKey={VIEW}&workflowType=machine_learning"
 
 
 def _connect(tracking_uri: str | None) -> tuple[str, Any]:
@@ -271,6 +272,7 @@ def _line_chart(section: str, chart: _Chart, keys: list[str]) -> dict[str, Any]:
         "metricKey": keys[0],
         "selectedMetricKeys": keys,
         "lineSmoothness": 0,
+        "displayPoints": False,  # up to 60 values MLflow would draw them, over the dashes that tell the layers apart
         "xAxisScaleType": "linear",
         "scaleType": "log" if chart.log else "linear",
         "range": {},
@@ -324,7 +326,7 @@ def serve(
     --------
     >>> from skmlp.tracking.dashboard import serve
     >>> serve("digits")  # doctest: +SKIP
-    The dashboard is at http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp
+    The dashboard is at http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp&workflowType=machine_learning
     Ctrl-C ends the server.
     """
     uri, _ = _connect(tracking_uri)

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from typing import IO, Any
 
 from skmlp.tracking.journal import AdoptRun, CreateRun, Record, dump, load
-from skmlp.tracking.store import Store, default_uri, is_reachable, is_server, is_transient
+from skmlp.tracking.store import Store, default_uri, is_reachable, is_server, is_transient, origin
 
 __all__ = ["RemoteStore", "SendError", "main"]
 
@@ -79,8 +80,12 @@ class RemoteStore:
             if record.foreign:
                 self._foreign.add(record.run)
             return
-        if isinstance(record, CreateRun) and record.run in self.runs:
-            return
+        if isinstance(record, CreateRun):
+            if record.run in self.runs:
+                return
+            record = replace(
+                record, tags={**origin(), **record.tags}
+            )  # who runs what: this process, not the sending one
         about = (record.run, getattr(record, "parent", None))
         request = {
             "record": dump(record),

@@ -24,7 +24,17 @@ from skmlp.tracking.journal import (
     TrainingFiles,
 )
 
-__all__ = ["CHILD_TAG", "ID_TAG", "PROBE_TIMEOUT", "Store", "default_uri", "is_reachable", "is_server", "is_transient"]
+__all__ = [
+    "CHILD_TAG",
+    "ID_TAG",
+    "PROBE_TIMEOUT",
+    "Store",
+    "default_uri",
+    "is_reachable",
+    "is_server",
+    "is_transient",
+    "origin",
+]
 
 # Where a run keeps our identifier, by which a second attempt to create it finds the first.
 ID_TAG = "skmlp.id"
@@ -173,7 +183,7 @@ class Store:
                 self.runs[record.run] = found
                 return
         self._attempted.add(record.run)
-        tags = {ID_TAG: record.run, **_origin(), **record.tags}
+        tags = {ID_TAG: record.run, **origin(), **record.tags}
         if record.parent is not None:
             patience = 0.0 if self.retry else PARENT_PATIENCE
             parent = self.runs.get(record.parent) or self._find(record.parent, experiment_id, patience)
@@ -291,7 +301,7 @@ def _new_client(uri: str) -> Any:
     return MlflowClient(tracking_uri=uri)
 
 
-def _origin() -> dict[str, str]:
+def origin() -> dict[str, str]:
     """Return the tags by which MLflow's interface shows who ran what."""
     try:
         user = getpass.getuser()

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from typing import Any
 
 import mlflow
@@ -120,6 +121,7 @@ def test_a_fit_is_one_run(store: Runs) -> None:
     assert not any("saturated" in name for name in run.data.metrics)  # nor relu saturate
     tags = run.data.tags
     assert tags["team"] == "a"
+    assert tags["mlflow.source.name"] == sys.argv[0]
     assert tags["estimator_name"] == "MLPClassifier"
     assert tags["skmlp.role"] == "fit"
     assert tags["skmlp.stop_reason"] == "max_iter"
