@@ -14,12 +14,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
 import webbrowser
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +108,7 @@ def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = N
     --------
     >>> from skmlp.tracking import dashboard_url
     >>> dashboard_url("digits")  # doctest: +SKIP
-    'http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp&workflowType=machine_learning'
+    'http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp&workflowType=...'
     """
     uri, client = _connect(tracking_uri)
     experiment_id = find_experiment(client, uri, experiment, tracking_uri is None)
@@ -326,7 +328,7 @@ def serve(
     --------
     >>> from skmlp.tracking.dashboard import serve
     >>> serve("digits")  # doctest: +SKIP
-    The dashboard is at http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp&workflowType=machine_learning
+    The dashboard is at http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp...
     Ctrl-C ends the server.
     """
     uri, _ = _connect(tracking_uri)
@@ -336,23 +338,39 @@ def serve(
     server = f"http://{HOST}:{port}"
     _assert_port_is_free(port)
     url = dashboard_url(experiment, tracking_uri=tracking_uri, server=server)
-    process = _start_server(uri, port)
-    try:
-        _wait_until_healthy(process, server)
-        _announce(url, open_browser)
-        print("Ctrl-C ends the server.", flush=True)
-        process.wait()
-        raise RuntimeError(f"The MLflow server ended by itself, with exit code {process.returncode}.")
-    except KeyboardInterrupt:
-        print("Ending the server.", flush=True)
-    finally:
-        _end(process)
+    with _every_end_like_ctrl_c():
+        process = _start_server(uri, port)
+        try:
+            _wait_until_healthy(process, server)
+            _announce(url, open_browser)
+            print("Ctrl-C ends the server.", flush=True)
+            _wait_until_ended(process)
+            raise RuntimeError(f"The MLflow server ended by itself, with exit code {process.returncode}.")
+        except KeyboardInterrupt:
+            print("Ending the server.", flush=True)
+        finally:
+            _end(process)
 
 
 def _announce(url: str, open_browser: bool) -> None:
     print(f"The dashboard is at {url}", flush=True)
     if open_browser:
         webbrowser.open(url)
+
+
+@contextmanager
+def _every_end_like_ctrl_c() -> Iterator[None]:
+    """Let a closed terminal or a polite kill be like Ctrl-C: the server, in a group of its own, would live on."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that may set handlers
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _assert_port_is_free(port: int) -> None:
@@ -396,6 +414,12 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], server: str) -> None:
             f"itself: {' '.join(map(str, process.args))}"  # type: ignore[arg-type]
         )
     raise RuntimeError(f"The MLflow server at {server} does not answer after {START_TIMEOUT:g} seconds.")
+
+
+def _wait_until_ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait in short steps: Ctrl-C does not interrupt a single long one when the signal reaches another thread."""
+    while process.poll() is None:
+        time.sleep(0.2)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

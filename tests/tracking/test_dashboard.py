@@ -2,8 +2,16 @@
 
 import base64
 import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+import webbrowser
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mlflow
@@ -11,6 +19,7 @@ import pytest
 from mlflow import MlflowClient
 
 from skmlp.tracking import dashboard_url
+from skmlp.tracking.__main__ import main
 from skmlp.tracking.dashboard import MOST_LAYERS, TAG_LENGTH
 
 TAG = "mlflow.sharedViewState.skmlp"
@@ -135,7 +144,8 @@ def test_address(sqlite_uri: str, server: str | None) -> None:
     experiment_id = add_run(sqlite_uri, LOSSES)
     url = dashboard_url("digits", tracking_uri=sqlite_uri, server=server)
     base = "http://127.0.0.1:5000" if server is None else "http://127.0.0.1:8080"
-    assert url == f"{base}/#/experiments/{experiment_id}/runs?compareRunsMode=CHART&viewStateShareKey=skmlp"
+    view = "compareRunsMode=CHART&viewStateShareKey=skmlp&workflowType=machine_learning"
+    assert url == f"{base}/#/experiments/{experiment_id}/runs?{view}"
 
 
 def test_address_and_tag_at_a_server(server: Any) -> None:
@@ -167,3 +177,70 @@ def test_deleted_experiment(sqlite_uri: str) -> None:
     MlflowClient(sqlite_uri).delete_experiment(add_run(sqlite_uri, LOSSES))
     with pytest.raises(ValueError, match="no active experiment named 'digits'"):
         dashboard_url("digits", tracking_uri=sqlite_uri)
+
+
+def is_healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2.0):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the command in a process of its own, which is killed with all it started when it is still there."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "skmlp.tracking", "dashboard", "--no-browser", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    limit = threading.Timer(120.0, process.kill)
+    limit.start()
+    try:
+        yield process
+    finally:
+        limit.cancel()
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_a_local_store_until_it_is_ended(sqlite_uri: str, end: signal.Signals) -> None:
+    experiment_id = add_run(sqlite_uri, LOSSES)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with command("digits", "--tracking-uri", sqlite_uri, "--port", str(port)) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said.startswith(f"The dashboard is at http://127.0.0.1:{port}/#/experiments/{experiment_id}/runs?")
+        assert is_healthy(port)
+        assert process.stdout.readline() == "Ctrl-C ends the server.\n"
+        process.send_signal(end)
+        assert process.wait(60.0) == 0
+    assert not is_healthy(port)
+
+
+def test_a_port_in_use_is_told_before_anything_is_started(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_run(sqlite_uri, LOSSES)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=rf"Port {port} of 127.0.0.1 .*--port {port + 1}"):
+            main(["dashboard", "digits", "--tracking-uri", sqlite_uri, "--port", str(port), "--no-browser"])
+
+
+def test_the_dashboard_of_a_server_is_only_opened(
+    server: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_run(server.uri, LOSSES, "opened")
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    assert main(["dashboard", "opened", "--tracking-uri", server.uri]) == 0
+    assert capsys.readouterr().out == f"The dashboard is at {opened[0]}\n"
+    assert opened[0].startswith(server.uri)
