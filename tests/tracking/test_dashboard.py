@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+import time
 import urllib.request
 import webbrowser
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -188,36 +189,40 @@ def is_healthy(port: int) -> bool:
 
 
 @contextmanager
-def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the command in a process of its own, which is killed with all it started when it is still there."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "skmlp.tracking", "dashboard", "--no-browser", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    limit = threading.Timer(120.0, process.kill)
-    limit.start()
+def command(output: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command in a process of its own; what it says goes to a file, which nobody has to wait for."""
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "skmlp.tracking", "dashboard", "--no-browser", *arguments], stdout=file, stderr=file
+        )
     try:
         yield process
     finally:
-        limit.cancel()
-        process.kill()
-        process.communicate()
+        process.terminate()  # ends the server, too
+        try:
+            process.wait(60.0)
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_a_local_store_until_it_is_ended(sqlite_uri: str, end: signal.Signals) -> None:
+def test_the_command_serves_a_local_store_until_it_is_ended(
+    sqlite_uri: str, tmp_path: Path, end: signal.Signals
+) -> None:
     experiment_id = add_run(sqlite_uri, LOSSES)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with command("digits", "--tracking-uri", sqlite_uri, "--port", str(port)) as process:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        assert said.startswith(f"The dashboard is at http://127.0.0.1:{port}/#/experiments/{experiment_id}/runs?")
+    output = tmp_path / "output"
+    with command(output, "digits", "--tracking-uri", sqlite_uri, "--port", str(port)) as process:
+        deadline = time.monotonic() + 120.0
+        while "Ctrl-C ends the server." not in output.read_text():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.2)  # between two looks, for as long as it takes
+        address = f"http://127.0.0.1:{port}/#/experiments/{experiment_id}/runs?"
+        assert f"The dashboard is at {address}" in output.read_text()
         assert is_healthy(port)
-        assert process.stdout.readline() == "Ctrl-C ends the server.\n"
         process.send_signal(end)
         assert process.wait(60.0) == 0
     assert not is_healthy(port)
