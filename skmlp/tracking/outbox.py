@@ -146,7 +146,7 @@ class Outbox:
                 self._wait_until_sent(timeout)
             finally:  # also when the user interrupts the waiting
                 if self._pending():
-                    self._spill([*self._in_flight, *self._waiting])
+                    self._spill(merge([*self._in_flight, *self._waiting], BATCH))
                     # The thread may still be inside a call, which nobody waits for any more.
                     self._in_flight, self._waiting, self._n_metrics = [], [], 0
                     self._store = self._store.reconnected()
