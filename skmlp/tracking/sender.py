@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any
 
@@ -124,6 +125,7 @@ class _Sender:
         with self._one_at_a_time:
             process = self._process
             if process is None or process.poll() is not None:
+                self._clean_up()
                 process = self._process = self._start()
             assert process.stdin is not None
             assert process.stdout is not None
@@ -156,6 +158,13 @@ class _Sender:
             )
         except (OSError, ValueError, TypeError) as error:
             raise SendError(f"cannot start {sys.executable!r} to send to MLflow: {error}", transient=False) from error
+
+    def _clean_up(self) -> None:
+        """Close what belonged to a process that has ended."""
+        process = self._process
+        for file in (process.stdin, process.stdout, self._complaints) if process is not None else ():
+            with suppress(OSError):  # a last line that nobody reads any more
+                file.close()  # type: ignore[union-attr]
 
     def _last_words(self) -> str:
         assert self._complaints is not None
