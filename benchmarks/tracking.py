@@ -1,10 +1,10 @@
-"""What tracking in MLflow costs a fit, where, and with how many calls.
+"""What tracking in MLflow costs a fit, and where.
 
 python -m benchmarks.tracking [--repeats N]
 
 Each row is one network. Plain and tracked fits alternate in one process, with a new SQLite store in a temporary
 folder, and every figure is a median over the repeats. "epochs" is the time from the first epoch to the end of the last
-one; it contains the hooks, the layers' statistics and what the sending thread takes from the training thread. "hook"
+one; it contains the hooks, the layers' statistics and what the thread that sends takes from the training thread. "hook"
 is the time in the callback after an epoch. "begin" and "end" are before the first and after the last epoch: the run's
 description; pictures, files and waiting for the store.
 """
@@ -13,7 +13,6 @@ import argparse
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -25,7 +24,6 @@ from threadpoolctl import threadpool_limits
 
 from skmlp import MLPClassifier
 from skmlp.tracking import MLflowCallback
-from skmlp.tracking.store import Store
 
 # Rows, features, hidden layers, epochs.
 CASES = [
@@ -88,36 +86,6 @@ class Plain:
             self.last_epoch = perf_counter()
 
 
-def count_calls() -> Callable[[], tuple[int, int]]:
-    """Count MLflow's calls from here on; the returned function tells them, and the metrics in them."""
-    counts = {"calls": 0, "metrics": 0}
-
-    class Counting:
-        def __init__(self, client: Any) -> None:
-            self.client = client
-
-        def __getattr__(self, name: str) -> Any:
-            def counted(*args: Any, **kwargs: Any) -> Any:
-                counts["calls"] += 1
-                counts["metrics"] += len(kwargs.get("metrics", ()))
-                return getattr(self.client, name)(*args, **kwargs)
-
-            return counted
-
-    def init(self: Store, uri: str, client_factory: Any = None, *, retry: bool = False) -> None:
-        from mlflow import MlflowClient
-
-        original(self, uri, lambda uri: Counting(MlflowClient(uri)), retry=retry)
-
-    original, Store.__init__ = Store.__init__, init  # type: ignore[method-assign]
-
-    def stop() -> tuple[int, int]:
-        Store.__init__ = original  # type: ignore[method-assign]
-        return counts["calls"], counts["metrics"]
-
-    return stop
-
-
 def measure(case: tuple[int, int, tuple[int, ...], int], uri: str, repeats: int) -> str:
     """Return the table's row of a case."""
     n_rows, n_features, hidden, n_epochs = case
@@ -125,16 +93,13 @@ def measure(case: tuple[int, int, tuple[int, ...], int], uri: str, repeats: int)
     X = rng.standard_normal((n_rows, n_features)).astype(np.float32)
     y = (X[:, 0] * X[:, 1] > 0.0).astype(int)
     plain, tracked, hooks, begins, ends = [], [], [], [], []
-    counts = (0, 0)
     for _ in range(repeats):
         network = MLPClassifier(hidden, max_iter=n_epochs, n_iter_no_change=np.inf, random_state=0)
         watch = Plain()
         network.set_callbacks(watch).fit(X, y)
         plain.append(watch.last_epoch - watch.first_epoch)
-        stop = count_calls()
         timed = Timed(tracking_uri=uri)
         network.set_callbacks(timed).fit(X, y)
-        counts = stop()
         tracked.append(timed.last_epoch - timed.first_epoch)
         hooks.append(sum(timed.hooks) / len(timed.hooks))
         begins.append(timed.first_epoch - timed.began)
@@ -144,7 +109,7 @@ def measure(case: tuple[int, int, tuple[int, ...], int], uri: str, repeats: int)
     return (
         f"| {sizes}, {n_rows} rows, {n_epochs} epochs | {median(plain):.3f} | {1e3 * extra:.0f} | "
         f"{100 * extra / median(plain):.1f} | {1e6 * extra / n_epochs:.0f} | {1e6 * median(hooks):.0f} | "
-        f"{1e3 * median(begins):.0f} | {1e3 * median(ends):.0f} | {counts[0]} for {counts[1]} |"
+        f"{1e3 * median(begins):.0f} | {1e3 * median(ends):.0f} |"
     )
 
 
@@ -161,12 +126,8 @@ def main() -> None:
         uri = options.tracking_uri or f"sqlite:///{Path(folder, 'mlflow.db')}"
         # Importing MLflow and making a new store's tables happen once, not in each fit.
         MLPClassifier(max_iter=1).set_callbacks(MLflowCallback(tracking_uri=uri)).fit([[0.0], [1.0]], [0, 1])
-        print(
-            "| network | epochs, s | extra, ms | extra, % | extra, us/epoch | hook, us/epoch | begin, ms | end, ms |",
-            end="",
-        )
-        print(" calls for metrics |")
-        print("|---|---|---|---|---|---|---|---|---|")
+        print("| network | epochs, s | extra, ms | extra, % | extra, us/epoch | hook, us/epoch | begin, ms | end, ms |")
+        print("|---|---|---|---|---|---|---|---|")
         for case in CASES:
             print(measure(case, uri, options.repeats), flush=True)
 

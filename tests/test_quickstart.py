@@ -3,7 +3,9 @@
 from skmlp import quickstart
 
 
-def test_quickstart_prints_table_score_and_curve(capsys):
+def test_quickstart_prints_table_score_and_curve(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where the default store goes
+    monkeypatch.setattr(quickstart, "find_spec", lambda name: None)
     quickstart.main()
     printed = capsys.readouterr().out
     n_candidates = 1
@@ -14,6 +16,7 @@ def test_quickstart_prints_table_score_and_curve(capsys):
     assert accuracy > 0.9
     assert "epoch" in printed
     assert "What next" in printed
+    assert "pip install 'skmlp[mlflow]'" in printed
 
 
 def test_curve_marks_first_and_last_value():

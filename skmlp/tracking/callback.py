@@ -555,6 +555,9 @@ def _searches_in(estimator: Any) -> list[BaseSearchCV]:
     return [each for each in (estimator, *nested) if isinstance(each, BaseSearchCV)]
 
 
+_SHORT = {"candidate": "cand", "iteration": "iter"}
+
+
 def _fold_name_and_tags(place: Place, n_splits: int | None) -> tuple[str, dict[str, str]]:
     """Return what a fold's run is called, and the tags that tell candidate, split and iteration."""
     if place.split is None:
@@ -566,7 +569,8 @@ def _fold_name_and_tags(place: Place, n_splits: int | None) -> tuple[str, dict[s
         numbers = {"iteration": place.iteration, **numbers}
     tags = {f"skmlp.{name}": str(number) for name, number in numbers.items()}
     tags[CHILD_TAG] = child_key(place.iteration, place.split)
-    return ", ".join(f"{name} {number}" for name, number in numbers.items()), tags
+    # Short: MLflow's table has a narrow column for it.
+    return ", ".join(f"{_SHORT.get(name, name)} {number}" for name, number in numbers.items()), tags
 
 
 def _params_of(estimator: Any, searches: list[BaseSearchCV]) -> dict[str, str]:

@@ -53,10 +53,11 @@ def page(request: pytest.FixtureRequest) -> Path:
 
 
 def test_the_pages_are_there():
-    assert {page.stem for page in PAGES} >= {"index", "guide", "derivation", "differences", "api"}
+    assert {page.stem for page in PAGES} >= {"index", "guide", "tracking", "derivation", "differences", "api"}
 
 
-def test_python_blocks_run_and_print_what_the_page_says(page):
+def test_python_blocks_run_and_print_what_the_page_says(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # for what a page stores
     namespace: dict[str, Any] = {"__name__": f"docs_{page.stem}"}
     printed = ""
     for block in blocks(page):
@@ -76,7 +77,10 @@ def test_python_blocks_run_and_print_what_the_page_says(page):
 
 
 def test_names_in_the_text_exist(page):
-    names = re.findall(r"`((?:skmlp|nn|optim|training|callbacks|estimators)\.[A-Za-z_][\w.]*)(?:\(\))?`", prose(page))
+    names = re.findall(
+        r"`((?:skmlp|nn|optim|training|callbacks|estimators|tracking|inspection)\.[A-Za-z_][\w.]*)(?:\(\))?`",
+        prose(page),
+    )
     for name in names:
         resolve(name if name.startswith("skmlp.") else f"skmlp.{name}")
 

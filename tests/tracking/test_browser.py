@@ -165,6 +165,21 @@ def test_the_table_of_a_search_has_its_folds(browser: Chrome, server: Any, exper
     expander = "//*[@role='gridcell' and contains(@col-id, 'Run Name')][.//a[contains(., 'GridSearchCV')]]//button"
     wait_for(browser, "the search", lambda page: bool(page.find_elements(By.XPATH, expander)))
     browser.find_element(By.XPATH, expander).click()
-    for name in (*(f"candidate {c}, split {s}" for c in (0, 1) for s in (0, 1)), "refit"):
+    for name in (*(f"cand {c}, split {s}" for c in (0, 1) for s in (0, 1)), "refit"):
         wait_for(browser, f"the run {name!r}", lambda page, name=name: name in text_of(page))
     save(browser, "mlflow-search.png", 800)
+
+
+def test_the_report_draws_all_there_is(browser: Chrome, server: Any, experiment: dict[str, str]) -> None:
+    page = MlflowClient(server.uri).download_artifacts(experiment["run"], "figures/training.html")
+    show(browser, Path(page).absolute().as_uri())
+    for title in ("Loss", "Layer by layer", "Distribution of the weight gradient"):
+        wait_for(browser, f"the title {title!r}", lambda page, title=title: title in text_of(page))
+    drawn = browser.execute_script(
+        "const wide = each => each.getBoundingClientRect().width > 300;"
+        "return [...document.querySelectorAll('canvas, svg')].filter(wide).length"
+    )
+    assert drawn >= 4
+    errors = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert [message for message in errors if "file://" in message] == []
+    save(browser, "training-report.png", 1400)

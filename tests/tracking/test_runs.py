@@ -268,7 +268,7 @@ def test_a_search_is_a_parent_with_a_child_for_every_fit(store: Runs, n_jobs: in
         assert run.data.params["mlpclassifier__alpha"] == run.data.params["alpha"] == str([0.1, 1.0][candidate])
         assert run.data.metrics["score/test"] == fitted.cv_results_[f"split{split}_test_score"][candidate]
         assert run.data.tags["skmlp.task_path"].startswith("GridSearchCV > search > Pipeline[")
-        assert run.info.run_name == f"candidate {candidate}, split {split}"
+        assert run.info.run_name == f"cand {candidate}, split {split}"
         assert store.files(run) == []
     (refit,) = (run for run in children if run.data.tags["skmlp.role"] == "refit")
     assert "history.csv" in store.files(refit)
