@@ -6,7 +6,8 @@ from typing import Any
 from sklearn.callback import CallbackSupportMixin
 
 from skmlp.estimators.base import BaseMLP
-from skmlp.tracking.callback import MLflowCallback, _Tracking
+from skmlp.tracking.callback import MLflowCallback
+from skmlp.tracking.hooks import TrackingHooks
 
 __all__ = ["autolog"]
 
@@ -75,5 +76,5 @@ def autolog(*, disable: bool = False, **settings: Any) -> None:
 def _contains_untracked_network(estimator: Any) -> bool:
     """Tell whether there is an skmlp estimator inside, and no tracking callback anywhere."""
     parts = [estimator, *estimator.get_params(deep=True).values()]
-    tracked = any(isinstance(each, _Tracking) for part in parts for each in getattr(part, "_skl_callbacks", ()))
+    tracked = any(isinstance(each, TrackingHooks) for part in parts for each in getattr(part, "_skl_callbacks", ()))
     return not tracked and any(isinstance(part, BaseMLP) for part in parts)

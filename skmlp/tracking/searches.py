@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.model_selection._search import BaseSearchCV
 
-from skmlp.tracking.describe import readable
+from skmlp.tracking.describe import flat_params, readable
 from skmlp.tracking.journal import Artifact, Log, LogChildren, now
+from skmlp.tracking.store import CHILD_TAG
+from skmlp.tracking.tasks import Place
 
-__all__ = ["child_key", "grid_params", "search_results", "searched_names", "split_scores"]
+__all__ = ["fold_name_and_tags", "params_of", "search_results", "searched_names", "searches_in", "split_scores"]
 
 
 def _grids(search: Any) -> list[Mapping[str, Any]]:
@@ -89,3 +92,35 @@ def _failures(results: Mapping[str, Any]) -> Counter[str]:
 
 def _is_split_score(name: str) -> bool:
     return name.startswith("split") and "_test_" in name
+
+
+def searches_in(estimator: Any) -> list[BaseSearchCV]:
+    """Return the searches in an estimator, itself included."""
+    nested = estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else ()
+    return [each for each in (estimator, *nested) if isinstance(each, BaseSearchCV)]
+
+
+_SHORT = {"candidate": "cand", "iteration": "iter"}
+
+
+def fold_name_and_tags(place: Place, n_splits: int | None) -> tuple[str, dict[str, str]]:
+    """Return what a fold's run is called, and the tags that tell candidate, split and iteration."""
+    if place.split is None:
+        return place.role, {}
+    numbers: dict[str, int] = {"fit": place.split}
+    if n_splits:
+        numbers = {"candidate": place.split // n_splits, "split": place.split % n_splits}
+    if place.iteration is not None:
+        numbers = {"iteration": place.iteration, **numbers}
+    tags = {f"skmlp.{name}": str(number) for name, number in numbers.items()}
+    tags[CHILD_TAG] = child_key(place.iteration, place.split)
+    # Short: MLflow's table has a narrow column for it.
+    return ", ".join(f"{_SHORT.get(name, name)} {number}" for name, number in numbers.items()), tags
+
+
+def params_of(estimator: Any, searches: list[BaseSearchCV]) -> dict[str, str]:
+    """Return the outermost estimator's parameters; what is searched stands for itself."""
+    params = flat_params(estimator, leave_out=("param_grid", "param_distributions"))
+    for search in searches:
+        params |= grid_params(search)
+    return params

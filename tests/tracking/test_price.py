@@ -15,6 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.tracking import MLflowCallback, TrackingWarning
 from skmlp.tracking import callback as callback_module
+from skmlp.tracking import hooks as hooks_module
 from skmlp.tracking.store import Store
 
 pytestmark = pytest.mark.filterwarnings(
@@ -43,7 +44,7 @@ def test_the_model_is_the_same_with_tracking_on_off_and_broken(
     on = network(cls, **params).set_callbacks(MLflowCallback("test", tracking_uri=sqlite_uri)).fit(X, Y)
     assert_same_bits(on, off)
     with monkeypatch.context() as patch:
-        patch.setattr(callback_module.RemoteStore, "send", lambda self, record: 1 / 0)
+        patch.setattr(hooks_module.RemoteStore, "send", lambda self, record: 1 / 0)
         with pytest.warns(TrackingWarning, match=r"ZeroDivisionError.*python -m skmlp.tracking replay"):
             broken = network(cls, **params).set_callbacks(MLflowCallback("test", tracking_uri=sqlite_uri)).fit(X, Y)
     assert_same_bits(broken, off)
@@ -87,7 +88,7 @@ def test_calls_are_few(n_epochs: int, sqlite_uri: str, monkeypatch: pytest.Monke
         clients.append(Counting(uri))
         return clients[-1]
 
-    monkeypatch.setattr(callback_module, "RemoteStore", lambda uri: Store(uri, counting))
+    monkeypatch.setattr(hooks_module, "RemoteStore", lambda uri: Store(uri, counting))
     est = network(max_iter=n_epochs, n_iter_no_change=np.inf)
     est.set_callbacks(MLflowCallback("test", tracking_uri=sqlite_uri)).fit(X, Y)
     (client,) = clients

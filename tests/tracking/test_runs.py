@@ -498,14 +498,11 @@ def test_a_bug_in_the_tracking_costs_a_warning(store: Runs, monkeypatch: pytest.
     for module_and_name in (
         "skmlp.tracking.fits.epoch_metrics",
         "skmlp.tracking.fits.configuration",
-        "skmlp.tracking.callback.dataset",
-        "skmlp.tracking.callback.versions",
-        "skmlp.tracking.callback.place_of",
+        "skmlp.tracking.hooks.dataset",
+        "skmlp.tracking.hooks.versions",
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module_and_name, broken)
-            if module_and_name.endswith("place_of"):
-                continue
             with pytest.warns(TrackingWarning, match="a bug") as caught:
                 est = network().set_callbacks(MLflowCallback("test")).fit(X, Y)
             assert len([w for w in caught if w.category is TrackingWarning]) == 1
@@ -545,13 +542,13 @@ def test_nothing_alive_is_pickled(store: Runs) -> None:
 
 
 def test_nothing_is_left_in_the_registries(store: Runs) -> None:
-    from skmlp.tracking import callback as module
+    from skmlp.tracking import sessions as module
 
-    before = (dict(module._outermost), dict(module._fits))
+    before = (dict(module.outermost_fits), dict(module.tracked_fits))
     tracked = search().set_callbacks(MLflowCallback("test")).fit(X, Y)
     with pytest.raises(ValueError, match="non-finite"):
         network(solver="sgd", learning_rate_init=1e30).set_callbacks(MLflowCallback("test")).fit(X, Y)
-    assert (dict(module._outermost), dict(module._fits)) == before
+    assert (dict(module.outermost_fits), dict(module.tracked_fits)) == before
     assert tracked._skl_callbacks[0]._sessions == {}
 
 

@@ -1,0 +1,369 @@
+"""scikit-learn's hooks around a fit: which of its tasks is told to which MLflow run."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from logging import getLogger
+from typing import Any
+
+from sklearn.model_selection._search import BaseSearchCV
+
+from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.reporting import warn_caller
+from skmlp.tracking.describe import dataset, estimator_tags, flat_params, readable, shape_params, versions
+from skmlp.tracking.fits import TrackedFit, outcome_of
+from skmlp.tracking.journal import AdoptRun, CreateRun, EndRun, Log, LogDataset, now
+from skmlp.tracking.outbox import Outbox, Unsent
+from skmlp.tracking.searches import (
+    fold_name_and_tags,
+    params_of,
+    search_results,
+    searched_names,
+    searches_in,
+    split_scores,
+)
+from skmlp.tracking.sender import RemoteStore
+from skmlp.tracking.sessions import Fold, Outermost, Session, candidate, outermost_fits, tracked_fits, used_runs
+from skmlp.tracking.settings import ActiveRun, Settings, active_run
+from skmlp.tracking.spool import Spool, files_of
+from skmlp.tracking.tasks import Place, is_fit, is_fold, place_of
+
+__all__ = ["InnerHooks", "TrackingError", "TrackingHooks", "TrackingWarning"]
+
+# Seconds in which the run of a search should be there before its folds begin, which are nested in it. With a new
+# SQLite store, MLflow first makes its tables.
+CREATION_TIMEOUT = 30.0
+# Seconds for which a fold waits for the first one to make their common run, where nobody else does.
+CHILD_PATIENCE = 5.0
+# Rows of the data kept as the example of a model's input.
+EXAMPLE_ROWS = 5
+
+logger = getLogger("skmlp.tracking")
+
+
+class TrackingWarning(UserWarning):
+    """Something could not be told to MLflow; the fit is what it would have been without tracking."""
+
+
+class TrackingError(RuntimeError):
+    """Something could not be told to MLflow, and ``on_error="raise"`` asks to fail then, after the fit."""
+
+
+class TrackingHooks:
+    """The hooks. Whether scikit-learn hands the callback down is the difference of the two subclasses."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._sessions: dict[str, Session] = {}
+        self._warned: set[str] = set()
+
+    @property
+    def requests_monitor(self) -> bool:
+        """Asks the estimators for statistics of their layers."""
+        return self.settings.monitor
+
+    def without_propagation(self) -> "InnerHooks":
+        """Return the callback for an estimator inside a pipeline or search, which must not be handed down."""
+        return InnerHooks(self.settings)
+
+    def __repr__(self) -> str:
+        default = asdict(Settings())
+        given = {name: value for name, value in asdict(self.settings).items() if value != default[name]}
+        return f"MLflowCallback({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        settings = self.settings.resolved()  # the worker that this goes to may be older than the user's choices
+        return {"settings": settings, "_sessions": dict(self._sessions), "_warned": set()}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    # ------------------------------------------------------------------ scikit-learn's hooks
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """Begin the outermost run."""
+        place = place_of(context)
+        if place.role == "fit":  # otherwise on an estimator inside a search, where each fold sees to itself
+            with self._only_warning("setup", place):
+                self._sessions[place.tree] = self._begin_outermost(estimator, place)
+            if place.tree in self._sessions:
+                with self._only_warning("setup", place):
+                    self._sessions[place.tree] = self._describe_outermost(estimator, place)
+
+    def on_fit_task_begin(self, estimator: Any, context: Any, *, X: Any = None, y: Any = None) -> None:
+        """Begin the run of a fold, or a fit inside the outermost run."""
+        if context.task_name == "epoch":
+            return
+        place = place_of(context)
+        session = self._session_of(place)
+        if session is None:
+            return
+        if not is_fit(context):
+            if place.role == "fit" and hasattr(estimator, "n_splits_"):  # on the way to the folds, in every process
+                self._sessions[place.tree] = replace(session, n_splits=int(estimator.n_splits_))
+            return
+        if place.is_root and session.run in outermost_fits:
+            with self._only_warning("on_fit_task_begin", place):
+                self._describe_data(session, X, y)
+        with self._only_warning("on_fit_task_begin", place):
+            if is_fold(context):
+                params = estimator.get_params(deep=True)
+                candidate.values = {name: readable(params[name]) for name in session.searched if name in params}
+            if isinstance(estimator, BaseMLP):
+                self._begin_fit(estimator, place, session, X)
+
+    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
+        """Log an epoch, or the end of a fit or a search."""
+        if context.task_name == "epoch":
+            tracked = tracked_fits.get((id(self), id(estimator)))
+            if tracked is not None:
+                fit = tracked.fit if isinstance(tracked, Fold) else tracked
+                with self._only_warning("on_fit_task_end", fit.place):
+                    fit.log_epoch(estimator)
+        elif is_fit(context):
+            place = place_of(context)
+            with self._only_warning("on_fit_task_end", place):
+                if isinstance(estimator, BaseMLP):
+                    self._end_fit(estimator, None)
+                elif isinstance(estimator, BaseSearchCV):
+                    self._log_search(estimator, place)
+
+    def on_fit_task_error(self, estimator: Any, context: Any, error: BaseException) -> None:
+        """Log that a fit failed."""
+        with self._only_warning("on_fit_task_error", place_of(context)):
+            self._end_fit(estimator, error)
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """End the outermost run; wait, for a bounded time, until everything is stored."""
+        place = place_of(context)
+        session = self._sessions.pop(place.tree, None)
+        outermost = outermost_fits.pop(session.run, None) if session is not None else None
+        if session is None or outermost is None:
+            return
+        with self._only_warning("teardown", place):
+            self._end_outermost(estimator, session, outermost, sys.exception())
+        self._warned.discard(place.tree)
+
+    # ------------------------------------------------------------------ the outermost run
+
+    def _session_of(self, place: Place) -> Session | None:
+        return self._sessions.get(place.tree)
+
+    def _session(self, place: Place, *, announced: bool) -> Session:
+        settings = self.settings.resolved()
+        return Session(
+            settings.tracking_uri, settings.experiment, settings.experiment_id, place.tree, announced=announced
+        )
+
+    def _begin_outermost(self, estimator: Any, place: Place) -> Session:
+        active = active_run(self.settings)
+        session = self._session(place, announced=True)
+        outbox = self._outbox(session)
+        # A run of the user's takes the first fit in, later ones are nested in it: parameters cannot be changed.
+        adopted = active if active is not None and active.run_id not in used_runs else None
+        outermost_fits[session.run] = Outermost(
+            outbox,
+            owned=adopted is None,
+            error_before=sys.exception(),
+            parameters_are_there=active is not None and active.by_autologging,
+        )
+        if adopted is not None:
+            used_runs.add(adopted.run_id)
+            outbox.put(AdoptRun(session.run, adopted.run_id))
+        else:
+            self._create_outermost(outbox, session, estimator, active)
+        return session
+
+    def _describe_outermost(self, estimator: Any, place: Place) -> Session:
+        session = self._sessions[place.tree]
+        outermost = outermost_fits[session.run]
+        outbox, searches = outermost.outbox, searches_in(estimator)
+        tags = {"skmlp.role": "search" if searches else "fit", "skmlp.task_path": place.path}
+        params = versions()
+        if not outermost.parameters_are_there:
+            params |= params_of(estimator, searches)
+        outbox.put(Log(session.run, params=params, tags={**estimator_tags(estimator), **tags, **self.settings.tags}))
+        run_id = outbox.run_id(session.run, CREATION_TIMEOUT if searches else 0.0)
+        names = tuple(name for search in searches for name in searched_names(search))
+        logger.info("Tracking %s in %s, run %s", place.root_name, outbox.uri, run_id or session.run)
+        return replace(session, run_id=run_id, searched=names)
+
+    def _create_outermost(self, outbox: Outbox, session: Session, estimator: Any, active: ActiveRun | None) -> None:
+        parent = None
+        experiment, experiment_id = session.experiment, session.experiment_id
+        if active is not None:
+            parent, experiment, experiment_id = active.run_id, None, active.experiment_id
+            outbox.put(AdoptRun(parent, active.run_id))
+        name = self.settings.run_name or type(estimator).__name__
+        outbox.put(CreateRun(session.run, name, experiment, experiment_id, parent, now(), {}))
+
+    def _describe_data(self, session: Session, X: Any, y: Any) -> None:
+        outermost = outermost_fits[session.run]
+        outermost.outbox.put(Log(session.run, params=shape_params(X)))
+        if self.settings.log_model and hasattr(X, "shape"):
+            outermost.example = X[:EXAMPLE_ROWS]
+        described = dataset(X, y) if self.settings.log_dataset else None
+        if described is not None:
+            outermost.outbox.put(LogDataset(session.run, *described))
+
+    def _log_search(self, search: BaseSearchCV, place: Place) -> None:
+        session = self._sessions.get(place.tree)
+        if session is None or session.run not in outermost_fits or place.role != "fit":
+            return  # a search inside another one
+        outbox = outermost_fits[session.run].outbox
+        for record in search_results(session.run, search):
+            outbox.put(record)
+        outbox.put(split_scores(session.run, search))
+
+    def _end_outermost(
+        self, estimator: Any, session: Session, outermost: Outermost, error: BaseException | None
+    ) -> None:
+        if error is outermost.error_before:
+            error = None  # fit was called while that one was being handled
+        status, tags = outcome_of(None, error) if error is not None else outermost.outcome
+        outbox = outermost.outbox
+        outbox.put(Log(session.run, tags=tags))
+        if self.settings.log_model and status == "FINISHED":
+            try:
+                self._log_model(estimator, session, outermost)
+            except Exception as failure:
+                outermost.failures.append(f"the model was not logged: {type(failure).__name__}: {failure}")
+        if outermost.owned:
+            outbox.put(EndRun(session.run, status, now(), children=status != "FINISHED"))
+        unsent = outbox.close(self.settings.close_timeout)
+        self._report(session, unsent, outermost.failures)
+
+    def _log_model(self, estimator: Any, session: Session, outermost: Outermost) -> None:
+        from skmlp.tracking.models import log_model
+
+        unsent = outermost.outbox.flush(self.settings.close_timeout)
+        run_id = outermost.outbox.run_id(session.run)
+        if run_id is None or unsent.n_spilled or unsent.n_lost:
+            raise ConnectionError("the store is away; skmlp.tracking.log_model(estimator, X, run_id=...) does it later")
+        log_model(estimator, outermost.example, run_id=run_id, tracking_uri=session.uri)
+
+    def _report(self, session: Session, unsent: Unsent, failures: list[str]) -> None:
+        """Say once, at the end, what could not be stored and how to store it."""
+        files = [str(path) for path in files_of(os.path.dirname(unsent.path), session.run)]
+        parts = list(failures)
+        if unsent.n_lost:
+            parts.append(f"{unsent.n_lost} records are lost, since they could not be written to {unsent.path} either")
+        if files:
+            where = files[0] if len(files) == 1 else os.path.dirname(files[0])
+            parts.append(f"what is missing is kept; send it with: python -m skmlp.tracking replay {where}")
+        if parts:
+            reasons = f" ({'; '.join(unsent.reasons)})" if unsent.reasons else ""
+            store = session.uri or "its default store"
+            self._complain(f"Not everything could be told to MLflow at {store}{reasons}: {'; '.join(parts)}.")
+
+    # ------------------------------------------------------------------ the fits
+
+    def _begin_fit(self, estimator: BaseMLP, place: Place, session: Session, X: Any) -> None:
+        outermost = outermost_fits.get(session.run)
+        key = (id(self), id(estimator))
+        if place.role == "fit" and outermost is not None and not outermost.has_fit:
+            outermost.has_fit = True
+            fit = self._tracked(outermost.outbox, session.run, place)
+            tracked_fits[key] = fit
+        elif place.role == "cv" and (place.n_fits or 0) > self.settings.most_child_runs:
+            return
+        else:
+            outbox = self._outbox(session)
+            fit = self._begin_child(outbox, estimator, place, session)
+            tracked_fits[key] = Fold(outbox, fit, session)
+        fit.begin(estimator, X)
+
+    def _tracked(self, outbox: Outbox, run: str, place: Place) -> TrackedFit:
+        return TrackedFit(
+            outbox.put,
+            run,
+            place,
+            every_n_epochs=self.settings.every_n_epochs,
+            artifacts=self.settings.artifacts and place.role != "cv",
+        )
+
+    def _begin_child(self, outbox: Outbox, estimator: BaseMLP, place: Place, session: Session) -> TrackedFit:
+        where = (session.experiment, session.experiment_id)
+        if session.run_id is not None:
+            outbox.put(AdoptRun(session.run, session.run_id, foreign=False))
+        elif not session.announced:
+            # Nobody but the folds makes the common parent: the first one does, the others wait for it.
+            patience = 0.0 if place.is_first else CHILD_PATIENCE
+            tags = {"skmlp.role": "search", "skmlp.task_path": place.root_name, **self.settings.tags}
+            name = self.settings.run_name or place.root_name
+            outbox.put(CreateRun(session.run, name, *where, None, now(), tags, patience))
+        name, tags = fold_name_and_tags(place, session.n_splits)
+        tags |= {"skmlp.role": place.role, "skmlp.task_path": place.path, **estimator_tags(estimator)}
+        outbox.put(CreateRun(place.key, name, *where, session.run, now(), {**tags, **self.settings.tags}))
+        searched = getattr(candidate, "values", {}) if session.announced else {}
+        outbox.put(Log(place.key, params={**flat_params(estimator), **searched}))
+        return self._tracked(outbox, place.key, place)
+
+    def _end_fit(self, estimator: BaseMLP, error: BaseException | None) -> None:
+        tracked = tracked_fits.pop((id(self), id(estimator)), None)
+        if tracked is None:
+            return
+        fit = tracked.fit if isinstance(tracked, Fold) else tracked
+        try:
+            if error is None:
+                fit.finish(estimator)
+        finally:
+            outcome = outcome_of(estimator if error is None else None, error)
+            if isinstance(tracked, Fold):
+                self._end_fold(tracked, *outcome)
+            else:
+                outermost_fits[fit.run].outcome = outcome
+
+    def _end_fold(self, fold: Fold, status: str, tags: dict[str, str]) -> None:
+        outbox, session = fold.outbox, fold.session
+        outbox.put(Log(fold.fit.run, tags=tags))
+        outbox.put(EndRun(fold.fit.run, status, now()))
+        if not session.announced:
+            outbox.put(EndRun(session.run, "FINISHED", now()))
+        unsent = outbox.close(self.settings.close_timeout)
+        # What is kept in files the outermost fit tells of, if it knows of us.
+        if unsent.n_lost or (unsent.n_spilled and not session.announced):
+            self._report(session, unsent, [])
+
+    # ------------------------------------------------------------------ what everything uses
+
+    def _outbox(self, session: Session) -> Outbox:
+        folder = self.settings.resolved().spool
+        return Outbox(RemoteStore(session.uri), Spool(folder, session.uri, session.run))
+
+    @contextmanager
+    def _only_warning(self, hook: str, place: Place) -> Iterator[None]:
+        """Turn an error into a warning, one for each outermost fit: tracking never costs a fit."""
+        try:
+            yield
+        except (TrackingError, TrackingWarning):  # what is said at the end, with on_error or warnings as errors
+            raise
+        except Exception as error:
+            failure = f"{hook} failed with {type(error).__name__}: {error}"
+            session = self._sessions.get(place.tree)
+            outermost = outermost_fits.get(session.run) if session is not None else None
+            if outermost is not None:
+                outermost.failures.append(failure)  # told at the end
+            elif place.tree not in self._warned:
+                self._warned.add(place.tree)
+                self._complain(f"Telling MLflow about this fit failed, which does not affect the fit: {failure}.")
+
+    def _complain(self, message: str) -> None:
+        if self.settings.on_error == "raise":
+            raise TrackingError(message)
+        if self.settings.on_error == "warn":
+            warn_caller(message, TrackingWarning)
+
+
+class InnerHooks(TrackingHooks):
+    """For an estimator inside a pipeline or search, where scikit-learn forbids callbacks that are handed down."""
+
+    def without_propagation(self) -> "InnerHooks":
+        return self
+
+    def _session_of(self, place: Place) -> Session | None:
+        if place.role != "fit":
+            return self._session(place, announced=False)
+        return super()._session_of(place)
