@@ -66,7 +66,7 @@ class Outbox:
 
     Parameters
     ----------
-    store : RemoteStore or Store
+    store : RemoteStore
     spool : Spool
     capacity : int, default=CAPACITY
         Metrics kept in memory.

@@ -84,9 +84,8 @@ class RemoteStore:
         if isinstance(record, CreateRun):
             if record.run in self.runs:
                 return
-            record = replace(
-                record, tags={**origin(), **record.tags}
-            )  # who runs what: this process, not the sending one
+            # Who runs what: this process, not the sending one.
+            record = replace(record, tags={**origin(), **record.tags})
         about = (record.run, getattr(record, "parent", None))
         request = {
             "record": dump(record),

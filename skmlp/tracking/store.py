@@ -116,24 +116,8 @@ class Store:
         self.runs: dict[str, str] = {}
         self.foreign: set[str] = set()
         self._experiments: dict[str, str] = {}
-        self._attempted: set[str] = set()
         self._client_factory = client_factory or _new_client
         self._client: Any = None
-
-    @property
-    def is_server(self) -> bool:
-        """True for a tracking server, which may be away, hang or come back."""
-        return is_server(self.uri)
-
-    def is_reachable(self) -> bool:
-        """Ask a server whether it is alive; other stores always count as reachable."""
-        return is_reachable(self.uri)
-
-    def reconnected(self) -> "Store":
-        """Return a store that knows the same runs, and has a connection of its own."""
-        other = Store(self.uri, self._client_factory, retry=True)
-        other.runs, other.foreign, other._experiments = self.runs, self.foreign, self._experiments
-        return other
 
     def send(self, record: Record) -> None:
         """Carry out one record.
@@ -177,12 +161,11 @@ class Store:
         if record.run in self.runs:
             return
         experiment_id = record.experiment_id or self._experiment_id(record.experiment or "Default")
-        if self.retry or record.patience > 0.0 or record.run in self._attempted:
+        if self.retry or record.patience > 0.0:
             found = self._find(record.run, experiment_id, 0.0 if self.retry else record.patience)
             if found is not None:
                 self.runs[record.run] = found
                 return
-        self._attempted.add(record.run)
         tags = {ID_TAG: record.run, **origin(), **record.tags}
         if record.parent is not None:
             patience = 0.0 if self.retry else PARENT_PATIENCE
@@ -190,13 +173,12 @@ class Store:
             if parent is not None:
                 tags[PARENT_TAG] = parent
         run = self._client.create_run(experiment_id, start_time=record.start, tags=_cut(tags), run_name=record.name)
-        # Somebody may have been as impatient: another thread that took this record over, or another process.
-        there = self.runs.get(record.run)
-        if there is None and record.patience > 0.0:
-            there = self._find(record.run, experiment_id)
-        if there is not None and there != run.info.run_id:
-            self._client.delete_run(run.info.run_id)
-        self.runs[record.run] = there or run.info.run_id
+        first: str = run.info.run_id
+        if record.patience > 0.0:  # another process may have lost its patience at the same time
+            first = self._find(record.run, experiment_id) or first
+            if first != run.info.run_id:
+                self._client.delete_run(run.info.run_id)
+        self.runs[record.run] = first
 
     def _find(self, run: str, experiment_id: str, patience: float = 0.0) -> str | None:
         """Return MLflow's ID of the first run with our identifier, looking until `patience` is over."""

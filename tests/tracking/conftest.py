@@ -24,7 +24,6 @@ LEFT_BEHIND = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT
 IGNORED = (
     "ignore::DeprecationWarning",
     "ignore::FutureWarning:mlflow",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 
 
