@@ -7,6 +7,7 @@ them; what cannot be sent goes to a file and is sent from there later. Runs are 
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,9 @@ __all__ = [
     "Opening",
     "Record",
     "TrainingFiles",
+    "as_dict",
     "dump",
+    "from_dict",
     "load",
     "now",
 ]
@@ -164,15 +167,23 @@ _KINDS = {
 }
 
 
+def as_dict(record: Record) -> dict[str, Any]:
+    """Return the record as a dict for JSON; nothing in it is copied."""
+    return {"record": type(record).__name__, **vars(record)}
+
+
+def from_dict(values: Mapping[str, Any]) -> Record:
+    """Undo :func:`as_dict`."""
+    fields = dict(values)
+    record: Record = _KINDS[fields.pop("record")](**fields)
+    return record
+
+
 def dump(record: Record) -> str:
     """Return the record as one line of JSON."""
-    # Not asdict: it would copy every single value.
-    return json.dumps({"record": type(record).__name__, **vars(record)})
+    return json.dumps(as_dict(record))
 
 
 def load(line: str) -> Record:
     """Undo :func:`dump`."""
-    values = json.loads(line)
-    kind = _KINDS[values.pop("record")]
-    record: Record = kind(**values)
-    return record
+    return from_dict(json.loads(line))

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any
 
-from skmlp.tracking.journal import AdoptRun, CreateRun, Record, dump, load
+from skmlp.tracking.journal import AdoptRun, CreateRun, Record, as_dict, from_dict
 from skmlp.tracking.store import Store, default_uri, is_reachable, is_server, is_transient, origin
 
 __all__ = ["RemoteStore", "SendError", "main"]
@@ -88,7 +88,7 @@ class RemoteStore:
             record = replace(record, tags={**origin(), **record.tags})
         about = (record.run, getattr(record, "parent", None))
         request = {
-            "record": dump(record),
+            "record": as_dict(record),
             "uri": self.asked_uri,
             # MLflow's settings, and what paths are relative to, may have changed since the process was started.
             "settings": {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")},
@@ -219,7 +219,7 @@ def _carry_out(request: dict[str, Any], stores: dict[tuple[str | None, str], Sto
     place = (request["uri"], request["folder"])
     if place not in stores:
         stores[place] = Store(request["uri"] or default_uri())
-    store, record = stores[place], load(request["record"])
+    store, record = stores[place], from_dict(request["record"])
     store.runs = request["runs"]
     store.foreign = {record.run} if request["foreign"] else set()
     store.retry = request["look_first"]
