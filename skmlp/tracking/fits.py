@@ -50,8 +50,8 @@ class TrackedFit:
         self.put(Log(self.run, params=params))
 
     def log_epoch(self, estimator: BaseMLP) -> None:
-        """Take in the epoch that ended."""
-        if (estimator.n_iter_ - 1) % self.every_n_epochs == 0:
+        """Take in the epoch that ended; one that was announced and never ran leaves everything as it was."""
+        if estimator.n_iter_ != self._logged_epoch and (estimator.n_iter_ - 1) % self.every_n_epochs == 0:
             self._log(estimator)
 
     def _log(self, estimator: BaseMLP) -> None:
@@ -66,7 +66,7 @@ class TrackedFit:
 
     def finish(self, estimator: BaseMLP) -> None:
         """Take in the end of the fit: best values, why it ended, files."""
-        if self._logged_epoch != estimator.n_iter_ and estimator.history_["loss"]:
+        if self._logged_epoch < estimator.n_iter_:
             self._log(estimator)
         history, monitor = _this_fits_record(estimator)
         metrics = {

@@ -1,5 +1,6 @@
 """Which fit becomes which run, in a SQLite store: alone, in pipelines, in searches, in processes and threads."""
 
+import itertools
 import json
 import pickle
 import sys
@@ -468,6 +469,40 @@ def test_an_interrupted_fit_ends_killed(store: Runs, monkeypatch: pytest.MonkeyP
     assert run.info.status == "KILLED"
     assert "interrupted" in run.data.tags["skmlp.error"]
     assert len(store.curve(run)) == 2
+
+
+@pytest.fixture
+def _moving_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No two moments are the same: MLflow drops a value that comes again with the same time."""
+    clock = itertools.count(1_700_000_000_000)
+    monkeypatch.setattr("skmlp.tracking.fits.now", lambda: next(clock))
+
+
+@pytest.mark.usefixtures("_moving_clock")
+@pytest.mark.parametrize("n_epochs", [0, 1, 2])
+def test_an_epoch_that_never_ran_is_not_logged(store: Runs, n_epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skmlp.training.trainer import Trainer
+
+    run_epoch, calls = Trainer._run_epoch, itertools.count()
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == n_epochs:
+            raise KeyboardInterrupt
+        return run_epoch(*args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
+    with pytest.warns(UserWarning, match="interrupted") as caught:
+        network().set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert not [warning for warning in caught if warning.category is TrackingWarning]
+    assert [step for step, _ in store.curve(store.top())] == list(range(1, n_epochs + 1))
+    assert store.top().info.status == "KILLED"
+
+
+@pytest.mark.usefixtures("_moving_clock")
+def test_lbfgs_that_converges_has_every_iteration_once(store: Runs) -> None:
+    est = network(solver="lbfgs", alpha=5.0, max_iter=1000, tol=0.01).set_callbacks(MLflowCallback("test")).fit(X, Y)
+    assert est.stop_reason_ == "converged"
+    assert [step for step, _ in store.curve(store.top())] == list(range(1, est.n_iter_ + 1))
 
 
 def test_an_error_that_is_being_handled_is_not_the_fits(store: Runs) -> None:
