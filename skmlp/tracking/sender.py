@@ -12,14 +12,18 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any
 
 from skmlp.tracking.journal import AdoptRun, CreateRun, Record, as_dict, from_dict
-from skmlp.tracking.store import Store, default_uri, is_reachable, is_server, is_transient, origin
+from skmlp.tracking.store import NotYetError, Store, default_uri, is_reachable, is_server, is_transient, origin
 
 __all__ = ["RemoteStore", "SendError", "main"]
+
+# Seconds in which a run's parent should appear that another process creates, and between two looks for it.
+PARENT_PATIENCE, LOOK_INTERVAL = 5.0, 0.25
 
 
 class SendError(Exception):
@@ -100,7 +104,11 @@ class RemoteStore:
         }
         if isinstance(record, CreateRun):
             self._attempted.add(record.run)
-        answer = _sender.ask(request)
+        # Waiting in the sending process would keep out the one that is waited for.
+        patience = max(record.patience, PARENT_PATIENCE) if isinstance(record, CreateRun) else 0.0
+        deadline = time.monotonic() + patience
+        while (answer := _sender.ask({**request, "wait": time.monotonic() < deadline})).get("not_yet"):
+            time.sleep(LOOK_INTERVAL)
         self.uri = answer["uri"]
         self.runs |= answer["runs"]
 
@@ -223,5 +231,9 @@ def _carry_out(request: dict[str, Any], stores: dict[tuple[str | None, str], Sto
     store.runs = request["runs"]
     store.foreign = {record.run} if request["foreign"] else set()
     store.retry = request["look_first"]
-    store.send(record)
+    store.wait = request["wait"]
+    try:
+        store.send(record)
+    except NotYetError:
+        return {"not_yet": True}
     return {"uri": store.uri, "runs": store.runs}

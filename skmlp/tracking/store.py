@@ -4,7 +4,6 @@ import base64
 import getpass
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
@@ -28,6 +27,7 @@ __all__ = [
     "CHILD_TAG",
     "ID_TAG",
     "PROBE_TIMEOUT",
+    "NotYetError",
     "Store",
     "default_uri",
     "is_reachable",
@@ -43,8 +43,6 @@ PARENT_TAG = "mlflow.parentRunId"
 CHILD_TAG = "skmlp.child"
 # Seconds a server has for answering that it is alive.
 PROBE_TIMEOUT = 2.0
-# Seconds in which a run's parent should appear that another process creates, and between two looks for it.
-PARENT_PATIENCE, LOOK_INTERVAL = 5.0, 0.25
 
 # Codes of MLflow's exceptions that speak of the server's state, not of the request.
 _TRANSIENT = {
@@ -97,6 +95,10 @@ def is_reachable(uri: str) -> bool:
         return False
 
 
+class NotYetError(Exception):
+    """A run that somebody else is about to make is not there yet."""
+
+
 class Store:
     """One MLflow store, and which of its runs stand behind our identifiers.
 
@@ -108,11 +110,22 @@ class Store:
         ``client_factory(uri)`` returns what to use for a ``mlflow.MlflowClient``.
     retry : bool, default=False
         Look for a run before creating it: an earlier attempt may have succeeded unnoticed.
+    wait : bool, default=False
+        Refuse to go on without a run that somebody else is about to make. Who asks again lets others come between,
+        perhaps the one who makes it.
     """
 
-    def __init__(self, uri: str, client_factory: Callable[[str], Any] | None = None, *, retry: bool = False) -> None:
+    def __init__(
+        self,
+        uri: str,
+        client_factory: Callable[[str], Any] | None = None,
+        *,
+        retry: bool = False,
+        wait: bool = False,
+    ) -> None:
         self.uri = uri
         self.retry = retry
+        self.wait = wait
         self.runs: dict[str, str] = {}
         self.foreign: set[str] = set()
         self._experiments: dict[str, str] = {}
@@ -126,6 +139,8 @@ class Store:
         ------
         KeyError
             When the record is about a run that was never created.
+        NotYetError
+            See `wait`.
         mlflow.exceptions.MlflowException
             When the store rejects it or does not answer.
         """
@@ -161,38 +176,34 @@ class Store:
         if record.run in self.runs:
             return
         experiment_id = record.experiment_id or self._experiment_id(record.experiment or "Default")
-        if self.retry or record.patience > 0.0:
-            found = self._find(record.run, experiment_id, 0.0 if self.retry else record.patience)
+        others_may = record.patience > 0.0
+        if self.retry or others_may:
+            found = self._find(record.run, experiment_id)
             if found is not None:
                 self.runs[record.run] = found
                 return
         tags = {ID_TAG: record.run, **origin(), **record.tags}
+        parent = None
         if record.parent is not None:
-            patience = 0.0 if self.retry else PARENT_PATIENCE
-            parent = self.runs.get(record.parent) or self._find(record.parent, experiment_id, patience)
+            parent = self.runs.get(record.parent) or self._find(record.parent, experiment_id)
             if parent is not None:
                 tags[PARENT_TAG] = parent
+        if self.wait and (others_may or (record.parent is not None and parent is None)):
+            raise NotYetError(record.run)
         run = self._client.create_run(experiment_id, start_time=record.start, tags=_cut(tags), run_name=record.name)
         first: str = run.info.run_id
-        if record.patience > 0.0:  # another process may have lost its patience at the same time
+        if others_may:  # another process may have lost its patience at the same time
             first = self._find(record.run, experiment_id) or first
             if first != run.info.run_id:
                 self._client.delete_run(run.info.run_id)
         self.runs[record.run] = first
 
-    def _find(self, run: str, experiment_id: str, patience: float = 0.0) -> str | None:
-        """Return MLflow's ID of the first run with our identifier, looking until `patience` is over."""
-        deadline = time.monotonic() + patience
-        while True:
-            found = self._client.search_runs(
-                [experiment_id], f"tags.`{ID_TAG}` = '{run}'", order_by=["attributes.start_time ASC"], max_results=1
-            )
-            if found:
-                run_id: str = found[0].info.run_id
-                return run_id
-            if time.monotonic() >= deadline:
-                return None
-            time.sleep(LOOK_INTERVAL)
+    def _find(self, run: str, experiment_id: str) -> str | None:
+        """Return MLflow's ID of the first run with our identifier."""
+        found = self._client.search_runs(
+            [experiment_id], f"tags.`{ID_TAG}` = '{run}'", order_by=["attributes.start_time ASC"], max_results=1
+        )
+        return found[0].info.run_id if found else None
 
     def _children(self, run: str) -> list[Any]:
         run_id = self.runs[run]

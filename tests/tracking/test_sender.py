@@ -1,6 +1,7 @@
 """The sending process and the store behind it: answers, ends, second attempts, and runs that nobody else ends."""
 
 import os
+import threading
 from typing import Any
 
 import pytest
@@ -107,17 +108,45 @@ def test_two_that_lose_their_patience_keep_one_run(sqlite_uri: str, monkeypatch:
     first, second = Store(sqlite_uri), Store(sqlite_uri)
     find, looks = Store._find, []
 
-    def late(self: Store, run: str, experiment_id: str, patience: float = 0.0) -> str | None:
+    def late(self: Store, run: str, experiment_id: str) -> str | None:
         looks.append(1)
         if len(looks) == 1:  # between the second one's look and its creation
             first.send(_create())
             return None
-        return find(self, run, experiment_id, 0.0)
+        return find(self, run, experiment_id)
 
     monkeypatch.setattr(Store, "_find", late)
     second.send(_create(patience=0.1, start=2))
     (run,) = _runs(sqlite_uri)
     assert first.runs == second.runs == {"run": run.info.run_id}
+
+
+def test_waiting_for_a_run_lets_the_one_who_makes_it_through(sqlite_uri: str) -> None:
+    """Both use the same sending process; the one that waits has asked first."""
+    waiting, making = RemoteStore(sqlite_uri), RemoteStore(sqlite_uri)
+    thread = threading.Thread(target=waiting.send, args=(_create(patience=60.0),))
+    thread.start()
+    making.send(_create())
+    thread.join(60.0)
+    assert not thread.is_alive()
+    (run,) = _runs(sqlite_uri)
+    assert waiting.runs == making.runs == {"run": run.info.run_id}
+
+
+def test_a_child_waits_for_its_parent(sqlite_uri: str) -> None:
+    child, parent = RemoteStore(sqlite_uri), RemoteStore(sqlite_uri)
+    thread = threading.Thread(target=child.send, args=(_create("child", "parent"),))
+    thread.start()
+    parent.send(_create("parent"))
+    thread.join(60.0)
+    runs = {run.info.run_name: run for run in _runs(sqlite_uri)}
+    assert runs["child"].data.tags["mlflow.parentRunId"] == runs["parent"].info.run_id
+
+
+def test_nobody_waits_for_ever(sqlite_uri: str) -> None:
+    store = RemoteStore(sqlite_uri)
+    store.send(_create("child", "nobody"))
+    assert "mlflow.parentRunId" not in _runs(sqlite_uri)[0].data.tags
 
 
 def test_the_users_program_is_the_source(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
