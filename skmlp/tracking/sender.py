@@ -118,6 +118,7 @@ class _Sender:
 
     def __init__(self) -> None:
         self._one_at_a_time = threading.Lock()
+        self._starting = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._complaints: IO[bytes] | None = None
 
@@ -132,8 +133,9 @@ class _Sender:
         with self._one_at_a_time:
             process = self._process
             if process is None or process.poll() is not None:
-                self._clean_up()
-                process = self._process = self._start()
+                with self._starting:
+                    self._clean_up()
+                    process = self._process = self._start()
             assert process.stdin is not None
             assert process.stdout is not None
             try:
@@ -186,6 +188,14 @@ class _Sender:
             process.kill()
             process.wait()
 
+    def before_fork(self) -> None:
+        """Let a start come to its end: the child would inherit the locks that the standard library holds in it."""
+        self._starting.acquire()
+
+    def after_fork(self) -> None:
+        """Allow starts again, in the process that forked."""
+        self._starting.release()
+
     def forget(self) -> None:
         """Leave the process to the parent of this forked one."""
         if self._process is not None:
@@ -197,7 +207,7 @@ class _Sender:
 _sender = _Sender()
 atexit.register(_sender.end)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_sender.forget)
+    os.register_at_fork(before=_sender.before_fork, after_in_parent=_sender.after_fork, after_in_child=_sender.forget)
 
 
 # ------------------------------------------------------------------ in the process
