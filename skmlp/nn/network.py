@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
 from skmlp.nn.activations import Activation
 from skmlp.nn.initializers import INITIALIZERS, Initializer
-from skmlp.nn.layers import ActivationLayer, Dense, Layer
+from skmlp.nn.layers import ActivationLayer, Dense, Dropout, Layer, Normalization, Residual, TrainingPass
 from skmlp.nn.parameters import Parameters
 
 __all__ = ["Network", "Workspace", "initialize", "multilayer_perceptron"]
@@ -35,6 +36,15 @@ class Network:
     ----------
     layers : sequence of Layer
         At least one; each takes what the one before gives.
+
+    Attributes
+    ----------
+    has_modes : bool
+        Whether training and prediction are different passes: with dropout or batch normalization.
+    couples_rows : bool
+        Whether in training the rows of a batch depend on each other: with batch normalization.
+    is_scheduled : bool
+        Whether settings of layers follow a schedule; see :meth:`at`.
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
@@ -44,6 +54,13 @@ class Network:
         self.layers = tuple(layers)
         self.n_in = layers[0].n_in
         self.n_out = layers[-1].n_out
+        self.has_modes = any(layer.has_modes for layer in layers)
+        self.couples_rows = any(layer.couples_rows for layer in layers)
+        self.is_scheduled = any(layer.scheduled() for layer in layers if isinstance(layer, Configurable))
+
+    def at(self, time: Any) -> "Network":
+        """Return the network as it is at a time of the training, on the same parameters and workspaces."""
+        return Network([layer.at(time) if isinstance(layer, Configurable) else layer for layer in self.layers])
 
     def parameters(self, vector: FloatArray | None = None, dtype: DTypeLike = np.float32) -> Parameters:
         """Return views for all layers over `vector`, or over new zeros of `dtype`."""
@@ -53,7 +70,9 @@ class Network:
         """Return the memory for passes of at most `n_samples` rows."""
         return Workspace(self, n_samples, dtype)
 
-    def forward(self, params: Parameters, X: Any, workspace: "Workspace") -> list[Any]:
+    def forward(
+        self, params: Parameters, X: Any, workspace: "Workspace", batch: TrainingPass | None = None
+    ) -> list[Any]:
         """Push `X` through all layers.
 
         Parameters
@@ -62,16 +81,23 @@ class Network:
         X : ndarray or CSR matrix of shape (n_samples, n_in)
         workspace : Workspace
             Holds the results until the next pass.
+        batch : TrainingPass, optional
+            Makes it a pass in training, where that is another thing than prediction.
 
         Returns
         -------
         activations : list
             `X`, then the output of every layer; the last is `raw`, of shape (n_samples, n_out). The output of a
-            dense layer is overwritten when the activation after it works in place.
+            dense layer is overwritten when what comes after it works in place.
         """
         activations = [X]
-        for layer, views, memory in zip(self.layers, params.layers, workspace.rows(X.shape[0]), strict=True):
-            activations.append(layer.forward(views, activations[-1], memory))
+        memories = workspace.rows(X.shape[0])
+        for index, (layer, views, memory) in enumerate(zip(self.layers, params.layers, memories, strict=True)):
+            x = activations[-1] if layer.span == 0 else (activations[-1], activations[index - layer.span])
+            if batch is None:
+                activations.append(layer.forward(views, x, memory))
+            else:
+                activations.append(layer.forward_training(views, x, memory, batch))
         return activations
 
     def backward(
@@ -96,8 +122,10 @@ class Network:
             Receives ``dL/d params``.
         """
         memories = workspace.rows(delta.shape[0])
+        skipping: dict[int, FloatArray] = {}  # error signals that go past a block, by where the block begins
         for index in range(len(self.layers) - 1, -1, -1):
-            delta = self.layers[index].backward(
+            layer = self.layers[index]
+            delta = layer.backward(
                 params.layers[index],
                 grad.layers[index],
                 activations[index],
@@ -106,6 +134,10 @@ class Network:
                 memories[index],
                 is_first=index == 0,
             )
+            if isinstance(layer, Residual):
+                skipping[index - layer.span] = layer.skipped(memories[index])
+            if index in skipping:
+                delta += skipping[index]
 
     def slopes(self, workspace: "Workspace", n_samples: int) -> list[tuple[Activation, FloatArray]]:
         r"""Return each hidden layer's activation and :math:`\sigma'(z)` of shape (n_samples, n_units).
@@ -157,8 +189,18 @@ class Workspace:
         return views
 
 
-def multilayer_perceptron(layer_sizes: Sequence[int], activations: Sequence[Activation]) -> Network:
+def multilayer_perceptron(
+    layer_sizes: Sequence[int],
+    activations: Sequence[Activation],
+    *,
+    normalization: Normalization | None = None,
+    dropout: Sequence[Any] = (),
+    residual: bool = False,
+) -> Network:
     """Build dense layers with activations between them; the last is linear, its link belongs to the loss.
+
+    A hidden layer is: dense, normalization, activation, dropout, residual connection, each but the first and third on
+    request.
 
     Parameters
     ----------
@@ -166,12 +208,25 @@ def multilayer_perceptron(layer_sizes: Sequence[int], activations: Sequence[Acti
         ``(n_features, *hidden_layer_sizes, n_outputs)``.
     activations : sequence of Activation
         One for each hidden layer.
+    normalization : Normalization, optional
+    dropout : sequence of float or scheduled value, optional
+        The rate of each hidden layer; a layer with rate 0 has none.
+    residual : bool, default=False
+        Add its input to the output of every hidden layer that is as wide as the hidden layer before it.
     """
     layers: list[Layer] = []
     for index, (n_in, n_out) in enumerate(pairwise(layer_sizes)):
+        start = len(layers)
         layers.append(Dense(n_in, n_out))
-        if index < len(activations):
-            layers.append(ActivationLayer(n_out, activations[index]))
+        if index == len(activations):
+            break
+        if normalization is not None:
+            layers.append(normalization.layer(n_out))
+        layers.append(ActivationLayer(n_out, activations[index]))
+        if dropout and dropout[index] != 0.0:
+            layers.append(Dropout(n_out, dropout[index]))
+        if residual and index > 0 and n_in == n_out:
+            layers.append(Residual(n_out, len(layers) - start))
     return Network(layers)
 
 
@@ -196,9 +251,10 @@ def initialize(
     """
     for index, (layer, views) in enumerate(zip(network.layers, params.layers, strict=True)):
         if not isinstance(layer, Dense):
+            layer.initialize(views)
             continue
-        follower = network.layers[index + 1] if index + 1 < len(network.layers) else None
-        auto = follower.activation.initializer if isinstance(follower, ActivationLayer) else "glorot_uniform"
+        followers = (later for later in network.layers[index + 1 : index + 3] if isinstance(later, ActivationLayer))
+        auto = next((follower.activation.initializer for follower in followers), "glorot_uniform")
         dtype = params.vector.dtype
         for name, choice in (("weights", weight_init), ("biases", bias_init)):
             draw = INITIALIZERS[auto if choice == "auto" else choice] if isinstance(choice, str) else choice

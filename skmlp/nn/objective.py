@@ -1,13 +1,14 @@
 r"""What training minimises: the mean loss of a network on a batch, plus a penalty on its weights.
 
 .. math::
-    J = \frac{1}{\sum_i s_i} \Bigl( \sum_i s_i \, \ell(y_i, raw_i) + \frac{\alpha}{2} \sum_l \lVert W_l \rVert^2 \Bigr)
+    J = \frac{1}{\sum_i s_i} \Bigl( \sum_i s_i \, \ell(y_i, raw_i) + \frac{\alpha}{2} \sum_l \lVert W_l \rVert^2
+    + \alpha_1 \sum_l \lVert W_l \rVert_1 \Bigr)
 
 with sample weights :math:`s_i` (1 by default). The gradient is exactly the gradient of this number. Training, L-BFGS,
 ``loss_and_gradients`` and the gradient check all evaluate this one function.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.activations import Activation
+from skmlp.nn.layers import TrainingPass
 from skmlp.nn.losses import Loss
 from skmlp.nn.network import Network, Workspace
 from skmlp.nn.parameters import Parameters
@@ -36,7 +38,7 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """Mean loss and L2 penalty over a network.
+    """Mean loss and penalties over a network.
 
     Parameters
     ----------
@@ -45,15 +47,32 @@ class Objective:
     alpha : float
         Strength of the penalty, divided by the sum of the batch's sample weights as in scikit-learn: the smaller
         the batch, the stronger a given `alpha`.
+    alpha_l1 : float
+        Strength of the penalty on absolute values, likewise. Its gradient at a weight of 0 is taken as 0.
     """
 
     network: Network
     loss: Loss
     alpha: float = 0.0
+    alpha_l1: float = 0.0
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether settings of the network or the loss follow a schedule."""
+        return self.network.is_scheduled or bool(self.loss.scheduled())
+
+    def at(self, time: Any) -> "Objective":
+        """Return the objective as it is at a time of the training, for the same workspaces."""
+        network = self.network.at(time) if self.network.is_scheduled else self.network
+        return replace(self, network=network, loss=self.loss.at(time))
 
     def workspace(self, n_samples: int, dtype: DTypeLike) -> "ObjectiveWorkspace":
-        """Return the memory for batches of `n_samples` rows; larger ones are worked off in blocks."""
-        return ObjectiveWorkspace(self.network, min(n_samples, BLOCK_ROWS), dtype)
+        """Return the memory for batches of `n_samples` rows.
+
+        Larger ones are worked off in blocks, unless their rows depend on each other.
+        """
+        rows = n_samples if self.network.couples_rows else min(n_samples, BLOCK_ROWS)
+        return ObjectiveWorkspace(self.network, rows, dtype)
 
     def value_and_gradient(
         self,
@@ -63,12 +82,14 @@ class Objective:
         sample_weight: FloatArray | None,
         workspace: "ObjectiveWorkspace",
         grad: Parameters,
+        rng: np.random.Generator | None = None,
     ) -> Value:
         """Return the objective on a batch and write its gradient into `grad`.
 
         Parameters
         ----------
         params : Parameters
+            Batch normalization updates its statistics among them.
         X : ndarray or CSR matrix of shape (n_samples, n_features)
         y : ndarray of shape (n_samples, n_outputs) or (n_samples,)
             What the loss takes.
@@ -77,6 +98,8 @@ class Objective:
         workspace : ObjectiveWorkspace
         grad : Parameters
             Every entry is overwritten.
+        rng : numpy.random.Generator, optional
+            The stream of dropout; needed by networks that have it.
 
         Returns
         -------
@@ -86,7 +109,7 @@ class Objective:
         n_samples, rows = X.shape[0], workspace.n_samples
         total = float(n_samples if sample_weight is None else sample_weight.sum(dtype=np.float64))
         if n_samples <= rows:
-            loss = self._loss_and_gradient(params, X, y, sample_weight, total, workspace, grad)
+            loss = self._loss_and_gradient(params, X, y, sample_weight, total, workspace, grad, rng)
         else:
             # Blocks of rows stay in the cache, and memory stays bounded however large the batch is.
             loss = 0.0
@@ -94,7 +117,7 @@ class Objective:
                 block = slice(start, start + rows)
                 weight = None if sample_weight is None else sample_weight[block]
                 part = grad if start == 0 else workspace.block_gradient(grad)
-                loss += self._loss_and_gradient(params, X[block], y[block], weight, total, workspace, part)
+                loss += self._loss_and_gradient(params, X[block], y[block], weight, total, workspace, part, rng)
                 if part is not grad:
                     grad.vector += part.vector
         return Value(loss, self._add_penalty(params, total, workspace, grad))
@@ -108,16 +131,18 @@ class Objective:
         total: float,
         workspace: "ObjectiveWorkspace",
         grad: Parameters,
+        rng: np.random.Generator | None,
     ) -> float:
         """Return these rows' share of the mean loss over the weight `total`, and write its gradient into `grad`."""
-        activations = self.network.forward(params, X, workspace)
+        shares = None if sample_weight is None else sample_weight / total
+        batch = TrainingPass(rng, shares, total) if self.network.has_modes else None
+        activations = self.network.forward(params, X, workspace, batch)
         delta = workspace.raw_delta[: X.shape[0]]
         losses = self.loss.loss_and_gradient(y, activations[-1], delta)
-        if sample_weight is None:
+        if shares is None:
             loss = float(losses.sum(dtype=np.float64)) / total
             delta *= 1.0 / total
         else:
-            shares = sample_weight / total
             loss = float(np.dot(losses, shares))
             delta *= shares[:, np.newaxis]
         self.network.backward(params, activations, delta, workspace, grad)
@@ -142,24 +167,35 @@ class Objective:
     def _add_penalty(
         self, params: Parameters, total: float, workspace: "ObjectiveWorkspace", grad: Parameters
     ) -> float:
-        """Add ``alpha W / total`` to the gradient and return ``alpha ||W||^2 / (2 total)``."""
-        if self.alpha == 0.0:
+        """Add ``(alpha W + alpha_l1 sign(W)) / total`` to the gradient and return the penalty."""
+        if self.alpha == 0.0 and self.alpha_l1 == 0.0:
             return 0.0
-        weights = params.vector[: params.n_weights]
-        scaled = workspace.scratch(weights)
-        np.multiply(weights, self.alpha / total, out=scaled)
-        grad.vector[: params.n_weights] += scaled
-        return 0.5 * float(np.dot(weights, scaled))
+        weights, weight_grad = params.vector[: params.n_weights], grad.vector[: params.n_weights]
+        scratch = workspace.scratch(weights)
+        penalty = 0.0
+        if self.alpha != 0.0:
+            np.multiply(weights, self.alpha / total, out=scratch)
+            weight_grad += scratch
+            penalty += 0.5 * float(np.dot(weights, scratch))
+        if self.alpha_l1 != 0.0:
+            np.sign(weights, out=scratch)
+            scratch *= self.alpha_l1 / total
+            weight_grad += scratch
+            penalty += float(np.dot(weights, scratch))
+        return penalty
 
     def value(self, params: Parameters, X: Any, y: AnyArray, sample_weight: FloatArray | None = None) -> Value:
         """Return the objective alone, in blocks of rows so that memory stays bounded."""
         losses = self.loss.loss(y, self.network.predict(params, X))
         total = float(losses.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64))
         loss = float(losses.sum(dtype=np.float64) if sample_weight is None else np.dot(losses, sample_weight))
-        if self.alpha == 0.0:
-            return Value(loss / total, 0.0)
+        penalty = 0.0
         weights = params.vector[: params.n_weights]
-        return Value(loss / total, 0.5 * self.alpha * float(np.dot(weights, weights)) / total)
+        if self.alpha != 0.0:
+            penalty += 0.5 * self.alpha * float(np.dot(weights, weights)) / total
+        if self.alpha_l1 != 0.0:
+            penalty += self.alpha_l1 * float(np.abs(weights).sum(dtype=np.float64)) / total
+        return Value(loss / total, penalty)
 
 
 class ObjectiveWorkspace(Workspace):

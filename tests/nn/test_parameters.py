@@ -8,9 +8,9 @@ from skmlp.nn.network import multilayer_perceptron
 from skmlp.nn.parameters import Parameters, ParameterShape
 
 SHAPES = [
-    [ParameterShape("weights", (2, 3), True), ParameterShape("biases", (3,), False)],
+    [ParameterShape("weights", (2, 3), "weight"), ParameterShape("biases", (3,), "offset")],
     [],
-    [ParameterShape("weights", (3, 1), True), ParameterShape("biases", (1,), False)],
+    [ParameterShape("weights", (3, 1), "weight"), ParameterShape("biases", (1,), "offset")],
 ]
 
 

@@ -2,14 +2,35 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
 from skmlp.nn.parameters import ParameterShape
 
-__all__ = ["Layer"]
+__all__ = ["Layer", "TrainingPass"]
+
+
+@dataclass(frozen=True)
+class TrainingPass:
+    """What layers need to know of a batch in training that behave otherwise in prediction.
+
+    Attributes
+    ----------
+    rng : numpy.random.Generator or None
+        The stream of dropout; None for networks without.
+    shares : ndarray of shape (n_samples,) or None
+        Share of each sample in the batch's weight; None when all are equal.
+    total_weight : float
+        Sum of the batch's sample weights.
+    """
+
+    rng: np.random.Generator | None
+    shares: FloatArray | None
+    total_weight: float
 
 
 class Layer(ABC):
@@ -17,19 +38,36 @@ class Layer(ABC):
 
     Parameters arrive as named views of the flat vector, and everything computed is written into `memory`, the
     arrays that :meth:`allocate` made. So one layer object serves any number of fits and threads.
+
+    Attributes
+    ----------
+    n_in, n_out : int
+    has_modes : bool
+        Whether :meth:`forward_training` is another thing than :meth:`forward`.
+    couples_rows : bool
+        Whether in training the output of a row depends on the others of its batch.
+    span : int
+        How many layers back the input lies that :meth:`forward` gets besides the last one's output; 0 for none.
     """
 
     n_in: int
     n_out: int
+    has_modes: ClassVar[bool] = False
+    couples_rows: ClassVar[bool] = False
+    span: int = 0
 
     @property
     def shapes(self) -> Sequence[ParameterShape]:
         """The parameter arrays of this layer."""
         return ()
 
+    def initialize(self, params: Mapping[str, FloatArray]) -> None:
+        """Set the parameters that are not drawn at random, where zeros are not the place to start."""
+        return
+
     @abstractmethod
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
-        """Return the arrays one pass writes to, each with `n_samples` as its first axis.
+        """Return the arrays one pass writes to, with `n_samples` rows each, or one for what rows have in common.
 
         The first layer's input is the data: nobody asks for the gradient with respect to it.
         """
@@ -37,6 +75,12 @@ class Layer(ABC):
     @abstractmethod
     def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
         """Return the output of shape (n_samples, n_out) for the input `x` of shape (n_samples, n_in)."""
+
+    def forward_training(
+        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: TrainingPass
+    ) -> FloatArray:
+        """Return the output in training; may update statistics among the parameters."""
+        return self.forward(params, x, memory)
 
     @abstractmethod
     def backward(
@@ -52,5 +96,6 @@ class Layer(ABC):
     ) -> FloatArray:
         """Write the gradients of the parameters into `grads` and return the error signal of the input.
 
-        `delta` is ``dL/d output`` and may be overwritten. For the first layer the return value is not used.
+        `delta` is ``dL/d output`` and may be overwritten. For the first layer the return value is not used. Layers
+        with two modes go back through what they did in training.
         """

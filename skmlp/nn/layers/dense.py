@@ -33,8 +33,8 @@ class Dense(Layer):
     @property
     def shapes(self) -> Sequence[ParameterShape]:
         return (
-            ParameterShape("weights", (self.n_in, self.n_out), is_weight=True),
-            ParameterShape("biases", (self.n_out,), is_weight=False),
+            ParameterShape("weights", (self.n_in, self.n_out), "weight"),
+            ParameterShape("biases", (self.n_out,), "offset"),
         )
 
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
