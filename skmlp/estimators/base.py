@@ -1,9 +1,9 @@
 """What the classifier and the regressor share: fit and partial_fit, prediction, storing."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,38 +11,50 @@ import numpy as np
 from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
-from sklearn.model_selection import train_test_split
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.metrics import get_scorer_names
+from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp._typing import FloatArray
+from skmlp._typing import AnyArray, FloatArray
 from skmlp.estimators.builders import (
     adopt_settings,
     batch_rows,
+    build_objective,
+    build_schedule,
     check_architecture,
     compute_dtype,
     new_model,
     resumed_model,
     training_settings,
 )
+from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
 from skmlp.estimators.constraints import ActivationChoice, Registered
 from skmlp.estimators.fitted import FittedAttributes
+from skmlp.estimators.holdout import (
+    as_validation,
+    is_fraction,
+    random_split,
+    splitter_split,
+    take_parts,
+    wants_split,
+)
 from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, warn_about
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
 from skmlp.estimators.validation import validate_rows, validate_rows_and_targets, validate_weight
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.initializers import INITIALIZERS
-from skmlp.nn.objective import Objective
-from skmlp.optim.schedules import SCHEDULES, Schedule
+from skmlp.nn.layers import NORMALIZATIONS, Normalization
+from skmlp.optim.clipping import CLIPS, Clip
+from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled, Time
 from skmlp.optim.solvers import SOLVERS, Solver
-from skmlp.training.batches import Data, merge_duplicates
+from skmlp.training.batches import Data, join, merge_duplicates
 from skmlp.training.events import NonFiniteError, Result, Row
 from skmlp.training.history import append_row, empty_history
 from skmlp.training.monitor import Monitor, append_observation, empty_observations
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers, Validation
+from skmlp.training.trainer import Buffers, TrainingState, copy_state
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]
 
@@ -74,7 +86,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         "solver": [Registered(SOLVERS, Solver, extra=("lbfgs",))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto", "full"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Registered(SCHEDULES, Schedule)],
+        "learning_rate": [Registered(SCHEDULES, Schedule), callable],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -83,19 +95,32 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         "tol": [Interval(Real, 0, None, closed="left")],
         "verbose": ["verbose"],
         "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "momentum": [Interval(Real, 0, 1, closed="both"), Scheduled],
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left"), Scheduled],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"float32", "float64", "input"})],
         "weight_init": [Registered(INITIALIZERS, extra=("auto",)), callable],
-        "bias_init": [Registered(INITIALIZERS), callable],
+        "bias_init": [Registered(INITIALIZERS, extra=("auto",)), callable],
         "monitor": ["boolean", Interval(Integral, 1, None, closed="left")],
+        "normalization": [Registered(NORMALIZATIONS, Normalization), None],
+        "dropout": [Interval(Real, 0, 1, closed="left"), "array-like", Scheduled],
+        "residual": ["boolean"],
+        "alpha_l1": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left"), Scheduled, None],
+        "max_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "gradient_clip": [Interval(Real, 0, None, closed="neither"), Registered(CLIPS, Clip), None],
+        "averaging": [Interval(Real, 0, 1, closed="neither"), None],
+        "validation_split": [Interval(Real, 0, 1, closed="neither"), HasMethods(["split"]), None],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "restore_best": ["boolean", None],
+        "refit": ["boolean"],
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
     }
 
     hidden_layer_sizes: Any
@@ -112,11 +137,11 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     tol: float
     verbose: bool | int
     warm_start: bool
-    momentum: float
+    momentum: Any
     nesterovs_momentum: bool
     early_stopping: bool
     validation_fraction: float
-    beta_1: float
+    beta_1: Any
     beta_2: float
     epsilon: float
     n_iter_no_change: float
@@ -125,13 +150,26 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     weight_init: Any
     bias_init: Any
     monitor: bool | int
+    normalization: Any
+    dropout: Any
+    residual: bool
+    alpha_l1: float
+    weight_decay: Any
+    max_norm: float | None
+    gradient_clip: Any
+    averaging: float | None
+    validation_split: Any
+    scoring: Any
+    restore_best: bool | None
+    refit: bool
+    max_time: float | None
 
     # ------------------------------------------------------------------ what the two estimators define
 
     _y_numeric: bool
 
     @abstractmethod
-    def _learn_targets(self, y: Any) -> Targets:
+    def _learn_targets(self, y: Any, sample_weight: FloatArray | None) -> Targets:
         """Return the meaning of `y`, learned from all of it at once."""
 
     @abstractmethod
@@ -143,6 +181,12 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
 
     def _check_warm_start_targets(self, targets: Any, y: Any) -> None:
         """Raise ValueError when `y` means something else than in the previous fit."""
+
+    def _weigh(
+        self, y: AnyArray, sample_weight: FloatArray | None, targets: Any, *, partial: bool
+    ) -> FloatArray | None:
+        """Return the weights to train with, for encoded targets."""
+        return sample_weight
 
     # ------------------------------------------------------------------ fitting
 
@@ -168,46 +212,101 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             )
         return super().set_callbacks(*callbacks)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> None:
         """Train until a stopping rule holds."""
         with self._unchanged_on_error(), EpochTasks(self, X, y, sample_weight, self._snapshot) as tasks:
+            check_fit(self, X_val, y_val, sample_weight_val, groups)
             fitted = self._model if self.warm_start and hasattr(self, "_model") else None
-            data, targets = self._validate(X, y, sample_weight, compute_dtype(self, fitted), fitted=fitted)
-            n_samples = data.n_samples
-            batch_size = batch_rows(self, n_samples)
-            if batch_size >= n_samples:
-                data = merge_duplicates(data)
-            n_rows = data.n_samples
+            dtype = compute_dtype(self, fitted)
+            rows, targets = self._validate(X, y, sample_weight, dtype, fitted=fitted)
+            batch_size = batch_rows(self, rows.n_samples)
+            is_full = batch_size >= rows.n_samples
+            all_rows = merge_duplicates(rows) if is_full and is_fraction(self.validation_split) else rows
             if fitted is None:
-                model = new_model(self, data, targets)
+                model = new_model(self, all_rows, targets)
             else:
-                model = resumed_model(self, fitted, targets, data.X.dtype)
-            data, validation = self._split(data, targets, model)
+                model = resumed_model(self, fitted, targets, all_rows.X.dtype)
+            held_out: Data | None = None
+            data = all_rows
+            if X_val is not None:
+                held_out, _ = self._validate(
+                    X_val, y_val, sample_weight_val, rows.X.dtype, fitted=model, targets=targets
+                )
+                all_rows = join(all_rows, held_out)
+            elif wants_split(self):
+                if is_fraction(self.validation_split):
+                    parts = random_split(self, all_rows, targets, model.split_seed)
+                else:
+                    parts = splitter_split(self.validation_split, rows.X, targets.original(rows.y), groups)
+                data, held_out = take_parts(all_rows, *parts)
+                data = merge_duplicates(data) if is_full else data
+            validation = None if held_out is None else as_validation(self, held_out, targets, model)
             self._publish(model, targets, validation=validation is not None, keep_history=fitted is not None)
             monitor = self._monitor(model)
+            start = copy_state(model.state) if self.refit else None
             tasks.begin()
 
             def on_epoch_end(row: Row, is_last: bool) -> bool:
                 self._record(row, monitor)
                 return tasks.end_epoch(is_last=is_last)
 
-            if self.solver == "lbfgs":
-                result = self._run_lbfgs(model, data, on_epoch_end, monitor)
-            else:
-                result = self._run_trainer(
-                    model,
-                    data,
-                    batch_size=batch_size,
-                    max_epochs=self.max_iter,
-                    validation=validation,
-                    keep_start=fitted is not None,
-                    on_epoch_end=on_epoch_end,
-                    samples_per_epoch=round(n_samples * data.n_samples / n_rows),
-                    monitor=monitor,
-                )
-            self._conclude(result)
+            # Merged rows count as the samples they stand for.
+            share = data.n_samples / all_rows.n_samples if X_val is None else 1.0
+            result = self._train(
+                model,
+                data,
+                batch_size,
+                self.max_iter,
+                validation=validation,
+                early_stopping=self.early_stopping,
+                restore_best=self.early_stopping if self.restore_best is None else self.restore_best,
+                max_seconds=self.max_time,
+                keep_start=fitted is not None,
+                on_epoch_end=on_epoch_end,
+                samples_per_epoch=round(rows.n_samples * share),
+                monitor=monitor,
+            )
+            self._conclude(result, validation=validation is not None)
+            if start is not None and result.reason != "interrupted":
+                self._refit(model, start, merge_duplicates(all_rows) if is_full else all_rows, batch_size, result)
+            model.state.settle()
             tasks.end()
-        warn_about(result, lbfgs=self.solver == "lbfgs", max_iter=self.max_iter, max_fun=self.max_fun)
+        schedule_is_done = self.solver != "lbfgs" and build_schedule(self).needs_horizon
+        warn_about(
+            result,
+            lbfgs=self.solver == "lbfgs",
+            max_iter=self.max_iter,
+            max_fun=self.max_fun,
+            planned=schedule_is_done,
+        )
+
+    def _refit(self, model: Model, start: TrainingState, data: Data, batch_size: int, found: Result) -> None:
+        """Train from `start` on all rows, for as many epochs as were best."""
+        progress = model.state.plateau
+        model.state = start
+        start.plateau = Plateau(0.0, math.inf)
+        if found.best_epoch > 0:
+            result = self._train(model, data, batch_size, found.best_epoch, early_stopping=False, keep_start=True)
+            if result.reason == "non_finite":
+                raise self._hopeless(NonFiniteError(f"in the refit on all rows: {result.detail}"))
+        model.state.plateau = progress
+
+    def _train(self, model: Model, data: Data, batch_size: int, max_epochs: int, **options: Any) -> Result:
+        """Train by the chosen solver; schedules are those of a training of `max_iter` epochs."""
+        if self.solver == "lbfgs":
+            return self._run_lbfgs(model, data, max_epochs, **options)
+        return self._run_trainer(
+            model, data, batch_size=batch_size, max_epochs=max_epochs, length=self.max_iter, **options
+        )
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets | None = None) -> None:
         """Train one epoch on the given data; `targets` starts a classifier."""
@@ -215,9 +314,11 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         settings = training_settings(self)
         if fitted is None or settings != fitted.settings:
             self._validate_changed_parameters()
+            check_partial_fit(self)
         with self._unchanged_on_error():
             dtype = compute_dtype(self, None) if fitted is None else fitted.dtype
             data, targets = self._validate(X, y, sample_weight, dtype, fitted=fitted, targets=targets, partial=True)
+            check_batch(self, data.n_samples)
             if fitted is None:
                 model = new_model(self, data, targets)
                 self._publish(model, targets, validation=False, keep_history=False)
@@ -225,7 +326,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 model = fitted
                 if settings != model.settings:
                     check_architecture(self, model, targets, "partial_fit")
-                    adopt_settings(self, model, new_fit=False)
+                    adopt_settings(self, model, targets, new_fit=False)
                 if "validation_score" in self.history_:  # progress was measured on rows set aside; there are none now
                     self.history_, self.monitor_ = empty_history(validation=False), empty_observations()
                     model.state.plateau = Plateau(self.tol, self.n_iter_no_change)
@@ -239,10 +340,10 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 max_epochs=1,
                 keep_start=fitted is not None,
                 on_epoch_end=lambda row, is_last: self._record(row, monitor),
-                buffers=model.buffers_for(batch_size),
+                buffers=model.buffers_for(batch_size + model.network.couples_rows),
                 monitor=monitor,
             )
-            self._conclude(result)
+            self._conclude(result, validation=False)
         if result.reason in ("interrupted", "non_finite"):
             warn_about(result)
 
@@ -257,18 +358,20 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         except NonFiniteError as event:
             raise self._hopeless(event) from event
 
-    def _run_lbfgs(self, model: Model, data: Data, on_epoch_end: Any, monitor: Monitor | None) -> Result:
-        objective = Objective(model.network, model.loss, float(self.alpha))
+    def _run_lbfgs(self, model: Model, data: Data, max_iter: int, **options: Any) -> Result:
+        for name in ("keep_start", "samples_per_epoch"):
+            options.pop(name, None)
+        stopping = options.pop("early_stopping") and options.get("validation") is not None
         try:
             return run_lbfgs(
-                objective,
+                build_objective(self, model.network, model.loss),
                 model.params,
                 data,
-                max_iter=self.max_iter,
+                max_iter=max_iter,
                 max_fun=self.max_fun,
                 tol=self.tol,
-                on_epoch_end=on_epoch_end,
-                monitor=monitor,
+                early_stopping=model.state.plateau if stopping else None,
+                **options,
             )
         except NonFiniteError as event:
             raise self._hopeless(event) from event
@@ -298,38 +401,15 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         warm-started fit, though not in a partial one, `y` must have all classes.
         """
         X, y = validate_rows_and_targets(self, X, y, dtype, y_numeric=self._y_numeric, reset=fitted is None)
-        if fitted is not None:
+        if fitted is not None and targets is None:
             targets = self._fitted_targets()
             if not partial:
                 self._check_warm_start_targets(targets, y)
-        elif targets is None:
-            targets = self._learn_targets(y)
-        return Data(X, targets.encode(y, X.dtype), validate_weight(sample_weight, X)), targets
-
-    def _split(self, data: Data, targets: Targets, model: Model) -> tuple[Data, Validation | None]:
-        """Set rows aside for early stopping."""
-        if not self.early_stopping or self.solver == "lbfgs":
-            return data, None
-        n_rows = data.n_samples
-        # At least two rows, which a score needs; as in scikit-learn the share is rounded up.
-        n_held_out = max(2, ceil(self.validation_fraction * n_rows))
-        if n_held_out >= n_rows:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset: "
-                f"early_stopping=True needs at least 2 samples to validate on and one to train on, got n_samples = "
-                f"{n_rows} (equal ones counted once) and validation_fraction={self.validation_fraction}."
-            )
-        train, held_out = train_test_split(
-            np.arange(n_rows),
-            test_size=n_held_out,
-            random_state=model.split_seed,
-            stratify=targets.strata(data.y, n_held_out),
-        )
-        parts = {"training": data.take(train), "validation": data.take(held_out)}
-        for name, part in parts.items():
-            if part.total_weight == 0.0:
-                raise ValueError(f"All samples in the {name} part have weight zero; use another random_state.")
-        return parts["training"], Validation(parts["validation"], targets.score)
+        weight = validate_weight(sample_weight, X)
+        if targets is None:
+            targets = self._learn_targets(y, weight)
+        encoded = targets.encode(y, X.dtype)
+        return Data(X, encoded, self._weigh(encoded, weight, targets, partial=partial)), targets
 
     # ------------------------------------------------------------------ fitted attributes
 
@@ -362,18 +442,25 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         """Take in an epoch."""
         self.n_iter_ += 1
         rates = self.history_["learning_rate"]
-        if self.verbose and self.learning_rate == "adaptive" and rates and row["learning_rate"] < rates[-1]:
+        if (
+            self.verbose
+            and isinstance(self.learning_rate, str)
+            and self.learning_rate == "adaptive"
+            and rates
+            and row["learning_rate"] < rates[-1]
+        ):
             print(f"Setting learning rate to {row['learning_rate']:f}")
         append_row(self.history_, row)
         if monitor is not None:
             append_observation(self.monitor_, monitor)
         if self.verbose:
-            print_epoch(self.n_iter_, row)
+            print_epoch(self.n_iter_, row, int(self.verbose))
         return False
 
-    def _conclude(self, result: Result) -> None:
+    def _conclude(self, result: Result, *, validation: bool) -> None:
         """Set the fitted attributes that hold at the end of a training."""
         self.n_iter_ = result.n_epochs
+        self.best_n_iter_ = result.best_epoch if validation else None
         self.stop_reason_ = result.reason
         self.stop_message_ = result.detail
         self.t_ = self._model.state.samples_seen
@@ -431,7 +518,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         Returns
         -------
         loss : float
-            Mean loss plus penalty, ``alpha / (2 * sum of weights) * sum of squared weights``.
+            Mean loss plus penalties. Without dropout; batch normalization takes the statistics of these data, as a
+            step of training on them would.
         coef_grads : list of ndarray
             ``d loss / d coefs_[l]``, of the shapes of ``coefs_``.
         intercept_grads : list of ndarray
@@ -447,9 +535,11 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         X, y = validate_rows_and_targets(self, X, y, model.dtype, y_numeric=self._y_numeric, reset=False)
         weight = validate_weight(sample_weight, X)
         encoded = self._fitted_targets().encode(y, X.dtype)
-        objective = Objective(model.network, model.loss, float(self.alpha))
-        buffers = Buffers(objective, model.params, X.shape[0])
-        value = objective.value_and_gradient(model.params, X, encoded, weight, buffers.workspace, buffers.grad)
+        weight = self._weigh(encoded, weight, self._fitted_targets(), partial=False)
+        objective = build_objective(self, model.network.without_dropout(), model.loss).at(Time(progress=1.0))
+        params = model.params.on(model.params.vector.copy())  # batch normalization updates its statistics
+        buffers = Buffers(objective, params, X.shape[0])
+        value = objective.value_and_gradient(params, X, encoded, weight, buffers.workspace, buffers.grad)
         return value.loss + value.penalty, buffers.grad.weights, buffers.grad.biases
 
     # ------------------------------------------------------------------ storing

@@ -1,7 +1,8 @@
 """From constructor parameters to core objects."""
 
 from dataclasses import replace
-from numbers import Integral
+from itertools import pairwise
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,14 @@ import numpy as np
 from skmlp.estimators.random import spawn_streams
 from skmlp.estimators.reporting import warn_caller
 from skmlp.estimators.state import Architecture, Model
-from skmlp.estimators.targets import Targets
+from skmlp.estimators.targets import Targets, choose_loss, loss_object
 from skmlp.nn.activations import check_derivative
-from skmlp.nn.losses import Loss
+from skmlp.nn.losses import Loss, check_loss
 from skmlp.nn.network import Network, initialize
 from skmlp.nn.objective import Objective
-from skmlp.optim.schedules import SCHEDULES, InverseScaling, Schedule
-from skmlp.optim.solvers import SGD, SOLVERS, Solver
+from skmlp.optim.clipping import as_clip
+from skmlp.optim.schedules import Schedule, Scheduled, as_schedule
+from skmlp.optim.solvers import SGD, SOLVERS, Solver, WithWeightDecay
 from skmlp.training.batches import Data
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
@@ -24,6 +26,8 @@ __all__ = [
     "adopt_settings",
     "batch_rows",
     "build_architecture",
+    "build_objective",
+    "build_schedule",
     "build_trainer",
     "check_architecture",
     "compute_dtype",
@@ -37,65 +41,95 @@ _ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
 
 _TRAINING_PARAMETERS = (
     "alpha",
+    "alpha_l1",
     "batch_size",
     "learning_rate_init",
     "power_t",
     "shuffle",
     "tol",
-    "momentum",
     "nesterovs_momentum",
-    "beta_1",
     "beta_2",
     "epsilon",
     "n_iter_no_change",
+    "max_norm",
+    "averaging",
+)
+
+
+_TRAINING_OBJECTS = (
+    "solver",
+    "learning_rate",
+    "activation",
+    "hidden_layer_sizes",
+    "loss",
+    "normalization",
+    "dropout",
+    "residual",
+    "weight_decay",
+    "gradient_clip",
+    "momentum",
+    "beta_1",
+    "label_smoothing",
 )
 
 
 def training_settings(estimator: Any) -> tuple[Any, ...]:
     """Return the values of all parameters that training depends on; equal tuples mean equal training."""
-    objects = (
-        estimator.solver,
-        estimator.learning_rate,
-        estimator.activation,
-        estimator.hidden_layer_sizes,
-        getattr(estimator, "loss", ""),
-    )
-    names = (each if isinstance(each, str) else repr(each) for each in objects)
+    objects = (getattr(estimator, name, "") for name in _TRAINING_OBJECTS)
+    names = (each if isinstance(each, str | float) else repr(each) for each in objects)
     return (*names, *(getattr(estimator, name) for name in _TRAINING_PARAMETERS))
 
 
 def build_solver(estimator: Any) -> Solver:
     """Return the solver object; one chosen by name takes its settings from the estimator's parameters."""
-    if isinstance(estimator.solver, Solver):
-        return estimator.solver
-    if estimator.solver == "sgd":
-        return SGD(float(estimator.momentum), bool(estimator.nesterovs_momentum))
-    if estimator.solver in _ADAM_FAMILY:
-        family: Any = SOLVERS[estimator.solver]
-        built: Solver = family(
-            beta_1=float(estimator.beta_1), beta_2=float(estimator.beta_2), epsilon=float(estimator.epsilon)
+    chosen, decay = estimator.solver, _number(estimator.weight_decay)
+    if isinstance(chosen, Solver):
+        solver = chosen
+    elif chosen == "sgd":
+        solver = SGD(_number(estimator.momentum), bool(estimator.nesterovs_momentum))
+    elif chosen in _ADAM_FAMILY:
+        family: Any = SOLVERS[chosen]
+        solver = family(
+            beta_1=_number(estimator.beta_1), beta_2=float(estimator.beta_2), epsilon=float(estimator.epsilon)
         )
-        return built
-    return SOLVERS[estimator.solver]()
+    else:
+        solver = SOLVERS[chosen]()
+    if decay is None:
+        return solver
+    if hasattr(solver, "weight_decay"):
+        return replace(solver, weight_decay=decay)  # type: ignore[type-var]
+    return WithWeightDecay(solver, decay)
 
 
 def build_schedule(estimator: Any) -> Schedule:
     """Return the schedule object."""
-    if isinstance(estimator.learning_rate, Schedule):
-        return estimator.learning_rate
-    if estimator.learning_rate == "invscaling":
-        return InverseScaling(float(estimator.power_t))
-    return SCHEDULES[estimator.learning_rate]()
+    return as_schedule(estimator.learning_rate, float(estimator.power_t))
+
+
+def build_objective(estimator: Any, network: Network, loss: Loss) -> Objective:
+    """Return what training minimises."""
+    smoothing = _number(getattr(estimator, "label_smoothing", 0.0))
+    if smoothing != 0.0:
+        loss = replace(loss, label_smoothing=smoothing)  # type: ignore[type-var]
+    return Objective(network, loss, float(estimator.alpha), float(estimator.alpha_l1))
 
 
 def build_trainer(estimator: Any, network: Network, loss: Loss) -> Trainer:
     """Return the trainer for a stochastic solver."""
     return Trainer(
-        Objective(network, loss, float(estimator.alpha)),
+        build_objective(estimator, network, loss),
         build_solver(estimator),
         build_schedule(estimator),
         float(estimator.learning_rate_init),
+        as_clip(estimator.gradient_clip),
+        _number(estimator.max_norm),
+        _number(estimator.averaging),
     )
+
+
+def _number(value: Any) -> Any:
+    """Return a number as a Python float; None and values that follow a schedule as they are."""
+    return float(value) if isinstance(value, Real) else value
 
 
 def batch_rows(estimator: Any, n_samples: int) -> int:
@@ -138,13 +172,32 @@ def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Arc
             f"activation must name one activation, or one for each hidden layer: got {len(activations)} of them "
             f"for hidden_layer_sizes={tuple(hidden)}."
         )
-    return Architecture((n_features, *map(int, hidden), targets.n_outputs), tuple(activations), targets.loss_name)
+    rates = estimator.dropout
+    dropout = [rates] * len(hidden) if isinstance(rates, Real | Scheduled) else list(rates)
+    if len(dropout) != len(hidden):
+        raise ValueError(
+            f"dropout must be one rate, or one for each hidden layer: got {len(dropout)} of them for "
+            f"hidden_layer_sizes={tuple(hidden)}."
+        )
+    if estimator.residual and not any(n_in == n_out for n_in, n_out in pairwise(hidden)):
+        raise ValueError(
+            "residual=True adds a hidden layer's input to its output where the hidden layer before it is as wide: "
+            f"hidden_layer_sizes={tuple(hidden)} has no such pair. Give two neighbours the same size."
+        )
+    return Architecture(
+        (n_features, *map(int, hidden), targets.n_outputs),
+        tuple(activations),
+        targets.loss,
+        estimator.normalization,
+        tuple(map(_number, dropout)),
+        bool(estimator.residual),
+    )
 
 
 def check_architecture(estimator: Any, fitted: Model, targets: Targets, what: str) -> None:
     """Raise ValueError when the parameters ask for another architecture than the fitted one."""
     wanted = build_architecture(estimator, fitted.network.n_in, targets)
-    wanted = replace(wanted, loss=getattr(estimator, "loss", wanted.loss))
+    wanted = replace(wanted, loss=choose_loss(estimator.loss, getattr(targets, "kind", None)))
     changes = wanted.changes_from(fitted.architecture)
     if changes:
         raise ValueError(
@@ -162,17 +215,25 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
     network = architecture.build_network()
     streams = spawn_streams(estimator.random_state)
     params = network.parameters(dtype=data.X.dtype)
-    initialize(network, params, streams.initial_weights, estimator.weight_init, estimator.bias_init)
+    is_auto = isinstance(estimator.bias_init, str) and estimator.bias_init == "auto"
+    bias_init = "zeros" if is_auto else estimator.bias_init
+    initialize(network, params, streams.initial_weights, estimator.weight_init, bias_init)
+    loss = loss_object(targets.loss)
+    if not isinstance(targets.loss, str):
+        check_loss(loss, data.y)
+    if is_auto:
+        params.biases[-1][...] = loss.constant(data.y, data.sample_weight, network.n_out)
     state = TrainingState(
         params=params,
         solver_state={},
         rng=streams.shuffle,
         learning_rate=float(estimator.learning_rate_init),
         plateau=Plateau(estimator.tol, estimator.n_iter_no_change),
+        dropout_rng=streams.dropout,
     )
     model = Model(architecture, network, state, streams.split_seed, float(estimator.learning_rate_init))
     if estimator.solver != "lbfgs":
-        adopt_settings(estimator, model, new_fit=True)
+        adopt_settings(estimator, model, targets, new_fit=True)
     return model
 
 
@@ -180,6 +241,7 @@ def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dty
     """Return a copy of the fitted model to train on; another architecture than the fitted one is an error."""
     check_architecture(estimator, fitted, targets, "warm_start=True")
     state = copy_state(fitted.state)
+    state.settle()
     if dtype != fitted.dtype:
         state.params = state.params.on(state.params.vector.astype(dtype))
         state.solver_state = {}
@@ -188,26 +250,30 @@ def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dty
         state.plateau = Plateau(estimator.tol, estimator.n_iter_no_change)
         state.samples_seen = 0
     else:
-        adopt_settings(estimator, model, new_fit=True)
+        adopt_settings(estimator, model, targets, new_fit=True)
     return model
 
 
-def adopt_settings(estimator: Any, model: Model, *, new_fit: bool) -> None:
+def adopt_settings(estimator: Any, model: Model, targets: Targets, *, new_fit: bool) -> None:
     """Build the model's trainer and fit the state of earlier training to it.
 
-    A state that the solver cannot use is replaced by a new one. The learning rate starts anew with a new fit, or when
-    it was changed or got another schedule; the memory of progress starts anew with a new fit.
+    A state that the solver cannot use is replaced by a new one. Schedules start anew with a new fit, or when the
+    learning rate was changed or got another one; the memory of progress starts anew with a new fit.
     """
     before, initial = model.trainer, float(estimator.learning_rate_init)
+    dropout = build_architecture(estimator, model.network.n_in, targets).dropout
+    if dropout != model.architecture.dropout:
+        model.set_dropout(dropout)
     model.trainer = build_trainer(estimator, model.network, model.loss)
     model.settings = training_settings(estimator)
     state, solver = model.state, model.trainer.solver
     if not solver.accepts(state.solver_state):
-        state.solver_state = solver.init(state.params.vector, state.params.n_weights)
+        state.solver_state = solver.init(state.params.trained, state.params.n_weights)
     schedule = model.trainer.schedule
     other_schedule = before is not None and before.schedule != schedule
     if new_fit or other_schedule or initial != model.learning_rate_init:
-        state.learning_rate = schedule.start(initial, state.samples_seen)
+        state.step = state.epoch = 0
+        state.schedule_memory = schedule.new_memory()
     model.learning_rate_init = initial
     progress = () if new_fit else (state.plateau.best, state.plateau.count)
     state.plateau = Plateau(estimator.tol, estimator.n_iter_no_change, *progress)

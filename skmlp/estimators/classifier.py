@@ -1,26 +1,67 @@
 """The classifier."""
 
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.callback import with_callbacks
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from skmlp._typing import AnyArray, FloatArray
+from skmlp._typing import AnyArray, FloatArray, IntArray
 from skmlp.estimators.availability import available_unless
 from skmlp.estimators.base import BaseMLP, why_no_partial_fit
-from skmlp.estimators.targets import Kind, LabelTargets
-from skmlp.nn.losses import BinaryLogLoss, MultinomialLogLoss
+from skmlp.estimators.constraints import LossChoice
+from skmlp.estimators.targets import Kind, LabelTargets, as_loss, choose_loss
+from skmlp.optim.schedules import Scheduled
 
 __all__ = ["MLPClassifier"]
+
+
+_LOSS = LossChoice(classification=True)
+
+
+def _has_probabilities(estimator: Any) -> bool:
+    """Tell whether the fitted loss, or before fit the chosen one, learns probabilities.
+
+    A choice that fit will refuse counts as the default: it is for fit to say what is wrong.
+    """
+    if "_model" in vars(estimator):
+        return bool(estimator._model.loss.has_probabilities)
+    chosen = estimator.loss
+    return isinstance(chosen, tuple) or not _LOSS.is_satisfied_by(chosen) or as_loss(chosen).has_probabilities
+
+
+def _loss_in_use(estimator: Any) -> Any:
+    """Return what :func:`_has_probabilities` judges by."""
+    return estimator._model.architecture.loss if "_model" in vars(estimator) else estimator.loss
+
+
+def why_no_probabilities(estimator: Any) -> str | None:
+    """Return why there are no probabilities, or None when there are."""
+    if _has_probabilities(estimator):
+        return None
+    return (
+        f"The loss {_loss_in_use(estimator)!r} does not learn probabilities: predict_proba and predict_log_proba are "
+        'available for "log_loss" and "focal". Use decision_function, or fit with another loss.'
+    )
+
+
+def why_no_decision_function(estimator: Any) -> str | None:
+    """Return why there is no decision function, or None when there is."""
+    if not _has_probabilities(estimator):
+        return None
+    return (
+        f"The loss {_loss_in_use(estimator)!r} learns probabilities: use predict_proba. decision_function is available "
+        'for losses without, such as "hinge".'
+    )
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classification.
 
-    A drop-in superset of :class:`sklearn.neural_network.MLPClassifier` that minimises the log loss: binary,
-    multiclass and multilabel.
+    A drop-in superset of :class:`sklearn.neural_network.MLPClassifier`: binary, multiclass and multilabel.
 
     Parameters
     ----------
@@ -42,12 +83,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     batch_size : int, "auto" or "full", default="auto"
         Rows a step. ``"auto"`` is ``min(200, n_samples)``, ``"full"`` all rows (batch gradient descent), 1 is
         stochastic gradient descent. Not used by lbfgs.
-    learning_rate : {"constant", "invscaling", "adaptive"} or Schedule, default="constant"
-        What becomes of the learning rate, for every solver but lbfgs (in scikit-learn for sgd only).
+    learning_rate : str, Schedule or callable, default="constant"
+        What becomes of the learning rate, for every solver but lbfgs (in scikit-learn for sgd only). A schedule is a
+        factor on `learning_rate_init`, at every step: ``"linear"``, ``"polynomial"``, ``"cosine"``, ``"flat_cosine"``,
+        ``"coslog"`` and ``"one_cycle"`` run over the whole training; ``"step"``, ``"piecewise"``, ``"exponential"``,
+        ``"inverse_time"``, ``"cosine_restarts"`` and ``"cyclic"`` count epochs; ``"warmup"`` rises first;
+        ``"reduce_on_plateau"`` reacts to the loss. Objects of :mod:`skmlp.optim` have settings
+        (``Warmup("cosine", duration=0.1)``), and a function ``f(progress)`` in [0, 1] works, too. A number times a
+        schedule, ``0.2 * Cosine()``, is a scheduled value for `momentum`, `beta_1`, `weight_decay`, `dropout` or
+        `label_smoothing`. From scikit-learn:
 
         - ``"invscaling"``: ``learning_rate_init / (t + 1) ** power_t`` after each epoch, t being the number of
           *samples* seen.
         - ``"adaptive"``: divided by 5 each time `n_iter_no_change` says that progress has stopped, until 1e-6.
+
+        A schedule that runs over the whole training is not cut short by `tol`, but by early stopping it may be.
     learning_rate_init : float, default=0.001
         The initial learning rate, positive. Usual values depend on the solver; see :mod:`skmlp.optim`.
     power_t : float, default=0.5
@@ -57,28 +107,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     shuffle : bool, default=True
         Visit the rows in a new random order each epoch.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the initial weights, the shuffling and the validation split, three independent streams. The same
+        Seed of the initial weights, the shuffling, the validation split and dropout, independent streams. The same
         integer gives the same bits.
     tol : float, default=1e-4
         The improvement of loss or validation score that counts, absolute and non-negative; for lbfgs the largest
         gradient entry at convergence.
     verbose : bool or int, default=False
-        Print a line for each epoch.
+        Print a line for each epoch; from 2 on everything ``history_`` has of it.
     warm_start : bool, default=False
         Go on from the previous fit: weights, optimizer state and random stream are kept, best loss and patience
         start anew. Another architecture is an error.
-    momentum : float, default=0.9
-        Momentum of ``solver="sgd"``, in [0, 1].
+    momentum : float or scheduled value, default=0.9
+        Momentum of ``solver="sgd"``, in [0, 1]. ``OneCycle.momentum()`` goes with ``learning_rate="one_cycle"``.
     nesterovs_momentum : bool, default=True
         Nesterov's look-ahead for ``solver="sgd"``.
     early_stopping : bool, default=False
-        Set `validation_fraction` of the rows aside, stop when the accuracy on them stops improving, and keep the
-        weights of the best epoch. Not used by lbfgs.
+        Stop when the accuracy (or `scoring`) on validation data stops improving, and keep the weights of the best
+        epoch. Without `X_val` in fit and `validation_split`, `validation_fraction` of the rows are set aside for it, but not
+        by lbfgs.
     validation_fraction : float, default=0.1
         Share of the rows to set aside, in [0, 1). Stratified by class, except for multilabel
         targets and where a class is too small for it.
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the Adam family's two moments, in [0, 1).
+        Decay rates of the Adam family's two moments, in [0, 1). `beta_1` may be a scheduled value.
     epsilon : float, default=1e-8
         Added to the denominator by the Adam family, positive.
     n_iter_no_change : int or inf, default=10
@@ -95,12 +146,62 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         relatives, LeCun for selu, else Glorot), or ``f(rng, n_in, n_out, dtype)`` returning an array of shape
         (n_in, n_out). He keeps the signal's size in deep relu networks, from about five hidden layers on; in
         shallower ones the smaller weights of Glorot train faster.
-    bias_init : str or callable, default="zeros"
-        Initial biases, likewise: the first row of the array is taken.
+    bias_init : str or callable, default="auto"
+        Initial biases: ``"auto"`` is 0 for hidden layers and, for the output layer, what predicts the best constant
+        (the mean of y, the log-odds of a class, ...), so that training need not begin by finding it. Otherwise as for
+        `weight_init`: the first row of the array is taken.
     monitor : bool or int, default=False
         Look inside while training and record ``monitor_``. True observes the first, 101st, 201st, ... step of an
         epoch (and beyond 256 epochs ever fewer of them), which costs next to nothing; a number n observes every n-th
         step. Does not change what is trained.
+    normalization : {"batch", "layer"}, Normalization or None, default=None
+        Normalize before each hidden layer's activation, over the batch or over the layer's units; an object of
+        :mod:`skmlp.nn.layers` for control. ``"batch"`` takes running averages in prediction, and needs batches of at
+        least 2 rows (a last one of one row joins the one before); lbfgs has none.
+    dropout : float, list of float, or scheduled value, default=0.0
+        Share of units left out at random in each training step, in [0, 1): one for all hidden layers, or one for each.
+    residual : bool, default=False
+        Add its input to the output of every hidden layer that is as wide as the one before it.
+    alpha_l1 : float, default=0.0
+        Strength of the L1 penalty ``alpha_l1 / n * sum of absolute weights``, non-negative, n as for `alpha`.
+    weight_decay : float, scheduled value or None, default=None
+        Decoupled weight decay of any solver: before each step the weights shrink by the factor
+        ``1 - learning_rate * weight_decay``. None leaves it to the solver (0.01 for ``"adamw"``, else none).
+    max_norm : float or None, default=None
+        The largest norm of any unit's incoming weights, kept by shrinking them after each step; positive.
+    gradient_clip : float, {"value", "norm", "global_norm", "adaptive"}, Clip or None, default=None
+        Clip gradients: a positive number limits the norm of the whole gradient; names and objects of
+        :mod:`skmlp.optim` limit each entry, the norm of each array, of the whole, or each unit's by its weights'.
+        ``history_["clipped_share"]`` tells how often it happened.
+    averaging : float or None, default=None
+        Predict and validate with an exponential average of the weights over the steps, with this decay in (0, 1); 0.99
+        averages over about a hundred steps.
+    validation_split : float, splitter or None, default=None
+        Set rows aside and evaluate them after every epoch: a random share in (0, 1), stratified as
+        `validation_fraction` is; or the last split of a scikit-learn splitter such as ``GroupShuffleSplit`` (pass
+        `groups` to fit) or ``TimeSeriesSplit``. None sets rows aside only for `early_stopping`.
+    scoring : str, callable, "loss" or None, default=None
+        The score of the validation data: one of scikit-learn's names, ``scorer(estimator, X, y)``, ``"loss"`` for minus
+        the loss, or None for the accuracy.
+    restore_best : bool or None, default=None
+        Keep the weights of the epoch with the best validation score, without validation data with the lowest training
+        loss. None does so with `early_stopping` only.
+    refit : bool, default=False
+        After the training with validation data, train again from the same initial weights on all rows, for as many
+        epochs as scored best.
+    max_time : float or None, default=None
+        Seconds after which training ends. Schedules that run over the whole training run over that time, if it is over
+        before `max_iter` epochs are. A refit is not counted.
+    loss : {"log_loss", "hinge", "focal"}, Loss or tuple, default="log_loss"
+        What is minimised; an object of :mod:`skmlp.nn.losses` for its settings, such as ``FocalLoss(gamma=1.0)``, or a
+        pair ``(loss, gradient)`` of functions of ``(y, raw)``, whose gradient is checked when fit starts. ``"hinge"``
+        has `decision_function` in place of probabilities.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes, multiplied with the sample weights, in training and validation; ``"balanced"`` gives all
+        classes the same total. Not for multilabel targets.
+    label_smoothing : float or scheduled value, default=0.0
+        For the log loss, in [0, 1): share e of each label that is spread evenly over all classes (a yes counts as
+        ``1 - e/2``). The validation loss is without.
 
     Attributes
     ----------
@@ -113,9 +214,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ``intercepts_[l]`` is the bias vector of layer l, of shape (n_out,). A view.
     history_ : dict of lists
         One entry an epoch: ``loss`` (what is minimised), ``train_loss`` and ``penalty`` (its two parts, averages
-        over the epoch's batches), ``learning_rate`` (NaN for lbfgs), ``gradient_norm`` (mean over the steps of the
-        norm of the whole gradient), ``seconds``, ``samples_per_second``; with early stopping ``validation_loss`` and
-        ``validation_score``.
+        over the epoch's batches), ``learning_rate`` (mean over the steps; NaN for lbfgs), ``gradient_norm`` (mean over
+        the steps of the norm of the whole gradient, before clipping), ``clipped_share`` (of the steps), ``seconds``,
+        ``samples_per_second``; with validation data ``validation_loss`` (without penalty) and ``validation_score``.
         It grows under `warm_start` and ``partial_fit``, up to the last 10,000 epochs.
     monitor_ : dict of lists
         One entry an observed epoch, without `monitor` none: ``epoch`` (from 1), and means over the observed steps of
@@ -125,18 +226,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tanh layer where it is nearly flat; NaN where these do not apply), and ``gradient_quantiles`` (for each layer
         the nine quantiles :data:`skmlp.nn.statistics.BANDS`).
     stop_reason_ : str
-        Why training ended: ``"converged"``, ``"max_iter"``, ``"max_fun"``, ``"callback"``, ``"interrupted"``,
-        ``"non_finite"`` or ``"failed"``; ``stop_message_`` says more where there is more to say.
+        Why training ended: ``"converged"``, ``"max_iter"``, ``"max_time"``, ``"max_fun"``, ``"callback"``,
+        ``"interrupted"``, ``"non_finite"`` or ``"failed"``; ``stop_message_`` says more where there is more to say.
     loss_curve_ : list of float
         ``history_["loss"]``.
     loss_ : float
         The last finite entry of ``loss_curve_``.
     best_loss_ : float or None
-        The lowest loss of an epoch; None with early stopping.
+        The lowest loss of an epoch; None with validation data.
     validation_scores_ : list of float or None
-        Accuracy on the rows set aside, after each epoch; None without early stopping.
+        Accuracy on the validation data (or `scoring`), after each epoch; None without any.
     best_validation_score_ : float or None
-        The highest of them, that of the weights kept.
+        The highest of them.
+    best_n_iter_ : int or None
+        The epoch it belongs to, of the last fit; 0 when no epoch was better than what a warm start began with. None
+        without validation data.
     n_iter_ : int
         Epochs (iterations) of the last call to fit or partial_fit.
     t_ : int
@@ -148,9 +252,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     n_layers_ : int
         Number of layers, input and output included.
     n_outputs_ : int
-        Number of outputs of the network.
+        Number of outputs of the network: columns before the link.
     out_activation_ : str
-        The link: ``"softmax"`` (multiclass) or ``"logistic"`` (binary, multilabel).
+        The link: ``"softmax"`` (multiclass), ``"logistic"`` (binary, multilabel) or, for the hinge loss,
+        ``"identity"``.
 
     See Also
     --------
@@ -177,6 +282,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     """
 
     _y_numeric = False
+    _parameter_constraints = {
+        **BaseMLP._parameter_constraints,
+        "loss": [_LOSS],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left"), Scheduled],
+    }
 
     def __init__(
         self,
@@ -195,19 +306,35 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         tol: float = 1e-4,
         verbose: bool | int = False,
         warm_start: bool = False,
-        momentum: float = 0.9,
+        momentum: Any = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
+        beta_1: Any = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         dtype: str = "float32",
         weight_init: Any = "glorot_uniform",
-        bias_init: Any = "zeros",
+        bias_init: Any = "auto",
         monitor: bool | int = False,
+        normalization: Any = None,
+        dropout: Any = 0.0,
+        residual: bool = False,
+        alpha_l1: float = 0.0,
+        weight_decay: Any = None,
+        max_norm: float | None = None,
+        gradient_clip: Any = None,
+        averaging: float | None = None,
+        validation_split: Any = None,
+        scoring: Any = None,
+        restore_best: bool | None = None,
+        refit: bool = False,
+        max_time: float | None = None,
+        loss: Any = "log_loss",
+        class_weight: Any = None,
+        label_smoothing: Any = 0.0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -236,10 +363,36 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.weight_init = weight_init
         self.bias_init = bias_init
         self.monitor = monitor
+        self.normalization = normalization
+        self.dropout = dropout
+        self.residual = residual
+        self.alpha_l1 = alpha_l1
+        self.weight_decay = weight_decay
+        self.max_norm = max_norm
+        self.gradient_clip = gradient_clip
+        self.averaging = averaging
+        self.validation_split = validation_split
+        self.scoring = scoring
+        self.restore_best = restore_best
+        self.refit = refit
+        self.max_time = max_time
+        self.loss = loss
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
 
     @_fit_context(prefer_skip_nested_validation=True)
     @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Fit the network to data and labels.
 
         Parameters
@@ -250,6 +403,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Labels that can be sorted, or a 0/1 indicator matrix for multilabel classification.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a weight of 2 counts as the row twice.
+        X_val, y_val : like X and y, default=None
+            Validation data of your own, evaluated after every epoch; used by `early_stopping` and `restore_best` in
+            place of a part of X. In a Pipeline, ``transform_input=["X_val"]`` brings `X_val` through the steps before.
+        sample_weight_val : array-like, default=None
+            Weights of the rows of X_val.
+        groups : array-like of shape (n_samples,), default=None
+            For a `validation_split` that keeps groups together.
 
         Returns
         -------
@@ -261,7 +421,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             When the input or a parameter is invalid, or the first epoch already diverges. The estimator is then as
             it was before the call.
         """
-        self._fit(X, y, sample_weight)
+        self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, groups)
         return self
 
     @available_unless(why_no_partial_fit)
@@ -316,6 +476,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         labels: AnyArray = self._fitted_targets().decode(raw)
         return labels
 
+    @available_unless(why_no_probabilities)
     def predict_proba(self, X: Any) -> FloatArray:
         """Predict probabilities.
 
@@ -332,6 +493,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         return self._probabilities(self._raw_predict(X))
 
+    @available_unless(why_no_probabilities)
     def predict_log_proba(self, X: Any) -> FloatArray:
         """Predict logarithms of probabilities, finite also where a probability rounds to 0.
 
@@ -348,16 +510,31 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         raw = self._raw_predict(X)
         loss = self._model.loss
-        if isinstance(loss, MultinomialLogLoss):
-            log_p = loss.log_predict(raw)
-        else:
-            assert isinstance(loss, BinaryLogLoss)
-            log_no, log_yes = loss.log_predict(raw)
+        log_p = loss.log_predict(raw)  # type: ignore[attr-defined]
+        if self._label_kind != "multiclass":
+            log_no, log_yes = log_p
             log_p = np.hstack([log_no, log_yes]) if self._label_kind == "binary" else log_yes
         p = self._probabilities(raw)
         log_p = log_p[:, : p.shape[1]]
         np.log(p, out=log_p, where=p > np.finfo(p.dtype).tiny)
         return log_p
+
+    @available_unless(why_no_decision_function)
+    def decision_function(self, X: Any) -> FloatArray:
+        """Return the raw outputs of a loss without probabilities, such as the hinge loss.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            The input data.
+
+        Returns
+        -------
+        raw : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            The larger, the surer; for two classes one column, positive for ``classes_[1]``.
+        """
+        raw = self._raw_predict(X)
+        return raw[:, 0] if self._label_kind == "binary" else raw
 
     def _probabilities(self, raw: FloatArray) -> FloatArray:
         """Turn raw outputs into one column of probabilities for each class."""
@@ -370,12 +547,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     # ------------------------------------------------------------------ what y means
 
-    def _learn_targets(self, y: Any) -> LabelTargets:
-        return LabelTargets.from_labels(y)
+    def _learn_targets(self, y: Any, sample_weight: FloatArray | None) -> LabelTargets:
+        return LabelTargets.from_labels(y, self.loss)
 
     def _fitted_targets(self) -> LabelTargets:
         kind: Kind = self._label_kind
-        return LabelTargets(self.classes_, kind, self._sparse_labels)
+        return LabelTargets(self.classes_, kind, self._model.architecture.loss, self._sparse_labels)
 
     def _set_targets(self, targets: LabelTargets) -> None:
         self.classes_ = targets.classes
@@ -406,8 +583,55 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 )
             return self._fitted_targets()
         if type_of_target(y, input_name="y") == "multilabel-indicator":
-            return LabelTargets(known, "multilabel")
-        return LabelTargets(known, "multiclass" if len(known) > 2 else "binary")
+            return LabelTargets(known, "multilabel", choose_loss(self.loss, "multilabel"))
+        return LabelTargets.from_classes(known, self.loss)
+
+    def _weigh(
+        self, y: AnyArray, sample_weight: FloatArray | None, targets: LabelTargets, *, partial: bool
+    ) -> FloatArray | None:
+        """Return the sample weights times the weights of the classes."""
+        if self.class_weight is None:
+            return sample_weight
+        if targets.kind == "multilabel":
+            raise ValueError(
+                "class_weight is for targets with one class a row, and y is multilabel: a row has many. "
+                "Set class_weight=None, and weigh the rows with sample_weight."
+            )
+        balanced = isinstance(self.class_weight, str)
+        if partial and balanced:
+            raise ValueError(
+                'class_weight="balanced" is not supported for partial_fit, which sees a part of the data at a time. '
+                'Pass the weights as a dict, for example from compute_class_weight("balanced", classes=classes, y=y).'
+            )
+        codes = y if targets.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
+        per_class = self._balanced(codes, sample_weight, targets) if balanced else self._given_weights(targets)
+        weight = per_class[codes].astype(y.dtype if y.dtype.kind == "f" else np.float64)
+        weight = weight if sample_weight is None else (weight * sample_weight).astype(sample_weight.dtype)
+        if not weight.any():
+            raise ValueError(f"class_weight={self.class_weight!r} leaves no row in y with a weight above zero.")
+        return weight
+
+    @staticmethod
+    def _balanced(codes: IntArray, sample_weight: FloatArray | None, targets: LabelTargets) -> FloatArray:
+        """Return weights that make all classes weigh the same, by share of the weight; a class without any gets 1."""
+        total = np.bincount(codes, weights=sample_weight, minlength=len(targets.classes)).astype(np.float64)
+        present = total > 0.0
+        per_class = np.ones(len(total))
+        per_class[present] = total.sum() / (present.sum() * total[present])
+        return per_class
+
+    def _given_weights(self, targets: LabelTargets) -> FloatArray:
+        """Return the weight of each class by `class_weight`, 1 where it is silent."""
+        classes = targets.classes.tolist()
+        unknown = [label for label in self.class_weight if label not in classes]
+        if unknown:
+            raise ValueError(f"class_weight names {unknown}, which y has not: the classes are {classes}.")
+        for label, weight in self.class_weight.items():
+            if not isinstance(weight, Real) or not 0.0 <= weight < np.inf:
+                raise ValueError(
+                    f"The weights in class_weight must be non-negative, finite numbers; that of {label!r} is {weight!r}."
+                )
+        return np.array([self.class_weight.get(label, 1.0) for label in classes], dtype=np.float64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -5,7 +5,9 @@ from typing import Any
 
 from sklearn.utils._param_validation import Options
 
-__all__ = ["ActivationChoice", "Registered"]
+from skmlp.nn.losses import LOSSES, Loss
+
+__all__ = ["ActivationChoice", "LossChoice", "Registered"]
 
 
 class Registered(Options):
@@ -29,6 +31,37 @@ class Registered(Options):
     def __str__(self) -> str:
         names = "a str among {" + ", ".join(sorted(map(repr, (*self.extra, *self.registry)))) + "}"
         return names if self.kind is None else f"{names} or an instance of {self.kind.__qualname__!r}"
+
+
+class LossChoice(Registered):
+    """A loss by name, an object, or a pair (loss, gradient) of functions, for labels or for numbers."""
+
+    def __init__(self, *, classification: bool) -> None:
+        super().__init__(LOSSES, Loss)
+        self.classification = classification
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        if isinstance(val, tuple):
+            return len(val) == 2 and all(map(callable, val))
+        if isinstance(val, str):
+            return val in self._names()
+        return isinstance(val, Loss) and val.is_classification == self.classification
+
+    def _names(self) -> list[str]:
+        """Return the names that fit; those for several classes are chosen by their sibling's."""
+        special = {"binary_log_loss", "multiclass_hinge", "multiclass_focal"}
+        return [
+            name
+            for name, loss in LOSSES.items()
+            if loss.is_classification == self.classification and name not in special
+        ]
+
+    def __str__(self) -> str:
+        what = "classification" if self.classification else "regression"
+        return (
+            f"a str among {{{', '.join(map(repr, sorted(self._names())))}}}, a loss of skmlp.nn.losses for {what}, "
+            "or a tuple of two functions (loss, gradient)"
+        )
 
 
 class ActivationChoice(Registered):

@@ -22,6 +22,7 @@ class FittedAttributes:
     _model: Model
     history_: History
     n_iter_: int
+    early_stopping: bool
 
     @property
     def coefs_(self) -> list[FloatArray]:
@@ -53,7 +54,7 @@ class FittedAttributes:
 
     @property
     def best_loss_(self) -> float | None:
-        """The lowest objective of an epoch since training was last started; None with early stopping."""
+        """The lowest objective of an epoch since training was last started; None with validation data."""
         history = self._fitted("best_loss_").history_
         if "validation_score" in history:
             return None
@@ -62,15 +63,20 @@ class FittedAttributes:
 
     @property
     def validation_scores_(self) -> list[float] | None:
-        """The score on the held-out rows after each epoch; None without early stopping."""
+        """The score on the validation data after each epoch; None without any."""
         return self._fitted("validation_scores_").history_.get("validation_score")
 
     @property
     def best_validation_score_(self) -> float | None:
-        """The score of the weights that were kept; None without early stopping."""
-        if "validation_score" not in self._fitted("best_validation_score_").history_:
+        """The highest score since training was last started; None without validation data."""
+        scores = self._fitted("best_validation_score_").history_.get("validation_score")
+        if scores is None:
             return None
-        return -self._model.state.plateau.best
+        best = self._model.state.plateau.best
+        if self.early_stopping and best < inf:
+            return -best
+        recent = [score for score in scores[-max(1, self.n_iter_) :] if isfinite(score)]
+        return max(recent, default=nan)
 
     def history_frame(self) -> "pd.DataFrame":
         """Return the history as a pandas DataFrame, one row an epoch, indexed by the epoch's number from 1.

@@ -13,6 +13,7 @@ class Streams(NamedTuple):
     initial_weights: np.random.Generator
     shuffle: np.random.Generator
     split_seed: int
+    dropout: np.random.Generator
 
 
 def spawn_streams(random_state: Any) -> Streams:
@@ -30,5 +31,10 @@ def spawn_streams(random_state: Any) -> Streams:
         entropy = random_state.integers(0, 2**32, size=4, dtype=np.uint32).tolist()
     else:
         entropy = random_state
-    weights, shuffle, split = np.random.SeedSequence(entropy).spawn(3)
-    return Streams(np.random.default_rng(weights), np.random.default_rng(shuffle), int(split.generate_state(1)[0]))
+    weights, shuffle, split, dropout = np.random.SeedSequence(entropy).spawn(4)
+    return Streams(
+        np.random.default_rng(weights),
+        np.random.default_rng(shuffle),
+        int(split.generate_state(1)[0]),
+        np.random.default_rng(dropout),
+    )

@@ -1,17 +1,31 @@
 """The regressor."""
 
+from numbers import Integral
 from typing import Any, Self
 
+import numpy as np
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.callback import with_callbacks
-from sklearn.utils._param_validation import InvalidParameterError, StrOptions
+from sklearn.utils._param_validation import InvalidParameterError
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.availability import available_unless
 from skmlp.estimators.base import BaseMLP, why_no_partial_fit
-from skmlp.estimators.targets import RealTargets
+from skmlp.estimators.constraints import LossChoice
+from skmlp.estimators.targets import RealTargets, as_loss, choose_loss, loss_object, quantile_score
+from skmlp.nn.losses import GaussianNLL, Quantile
 
 __all__ = ["MLPRegressor"]
+
+_LOSS = LossChoice(classification=False)
+
+
+def _looks_like_layers(loss: Any) -> bool:
+    """Tell whether `loss` was meant as `hidden_layer_sizes`, which comes first in the classifier."""
+    return isinstance(loss, Integral) or (
+        isinstance(loss, list | tuple | np.ndarray) and all(isinstance(size, Integral) for size in loss)
+    )
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -21,9 +35,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        ``"squared_error"``: half the squared error, summed over outputs. ``"poisson"``: half the Poisson deviance,
-        for targets ``y >= 0``; predictions are ``exp`` of the raw output.
+    loss : str, Loss or tuple, default="squared_error"
+        What is minimised, summed over outputs: ``"squared_error"`` (half of it), ``"absolute_error"``, ``"huber"``,
+        ``"log_cosh"``, ``"quantile"`` (the median), ``"gaussian_nll"`` (learns a standard deviation, too; see
+        :meth:`predict`), and with predictions that are ``exp`` of the raw output half the deviances ``"poisson"``
+        (``y >= 0``), ``"gamma"`` (``y > 0``) and ``"tweedie"``. Objects of :mod:`skmlp.nn.losses` have settings
+        (``Huber(delta=2.0)``, ``Quantile((0.1, 0.5, 0.9))`` whose levels never cross), and a pair ``(loss, gradient)``
+        of functions of ``(y, raw)`` is checked when fit starts.
     hidden_layer_sizes : int or array-like of int, default=(100,)
         Units of each hidden layer. ``()`` is a linear model.
     activation : str, Activation or list of these, default="relu"
@@ -42,12 +60,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     batch_size : int, "auto" or "full", default="auto"
         Rows a step. ``"auto"`` is ``min(200, n_samples)``, ``"full"`` all rows (batch gradient descent), 1 is
         stochastic gradient descent. Not used by lbfgs.
-    learning_rate : {"constant", "invscaling", "adaptive"} or Schedule, default="constant"
-        What becomes of the learning rate, for every solver but lbfgs (in scikit-learn for sgd only).
+    learning_rate : str, Schedule or callable, default="constant"
+        What becomes of the learning rate, for every solver but lbfgs (in scikit-learn for sgd only). A schedule is a
+        factor on `learning_rate_init`, at every step: ``"linear"``, ``"polynomial"``, ``"cosine"``, ``"flat_cosine"``,
+        ``"coslog"`` and ``"one_cycle"`` run over the whole training; ``"step"``, ``"piecewise"``, ``"exponential"``,
+        ``"inverse_time"``, ``"cosine_restarts"`` and ``"cyclic"`` count epochs; ``"warmup"`` rises first;
+        ``"reduce_on_plateau"`` reacts to the loss. Objects of :mod:`skmlp.optim` have settings
+        (``Warmup("cosine", duration=0.1)``), and a function ``f(progress)`` in [0, 1] works, too. A number times a
+        schedule, ``0.2 * Cosine()``, is a scheduled value for `momentum`, `beta_1`, `weight_decay`, `dropout` or
+        `label_smoothing`. From scikit-learn:
 
         - ``"invscaling"``: ``learning_rate_init / (t + 1) ** power_t`` after each epoch, t being the number of
           *samples* seen.
         - ``"adaptive"``: divided by 5 each time `n_iter_no_change` says that progress has stopped, until 1e-6.
+
+        A schedule that runs over the whole training is not cut short by `tol`, but by early stopping it may be.
     learning_rate_init : float, default=0.001
         The initial learning rate, positive. Usual values depend on the solver; see :mod:`skmlp.optim`.
     power_t : float, default=0.5
@@ -57,27 +84,28 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     shuffle : bool, default=True
         Visit the rows in a new random order each epoch.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the initial weights, the shuffling and the validation split, three independent streams. The same
+        Seed of the initial weights, the shuffling, the validation split and dropout, independent streams. The same
         integer gives the same bits.
     tol : float, default=1e-4
         The improvement of loss or validation score that counts, absolute and non-negative; for lbfgs the largest
         gradient entry at convergence.
     verbose : bool or int, default=False
-        Print a line for each epoch.
+        Print a line for each epoch; from 2 on everything ``history_`` has of it.
     warm_start : bool, default=False
         Go on from the previous fit: weights, optimizer state and random stream are kept, best loss and patience
         start anew. Another architecture is an error.
-    momentum : float, default=0.9
-        Momentum of ``solver="sgd"``, in [0, 1].
+    momentum : float or scheduled value, default=0.9
+        Momentum of ``solver="sgd"``, in [0, 1]. ``OneCycle.momentum()`` goes with ``learning_rate="one_cycle"``.
     nesterovs_momentum : bool, default=True
         Nesterov's look-ahead for ``solver="sgd"``.
     early_stopping : bool, default=False
-        Set `validation_fraction` of the rows aside, stop when R squared on them stops improving, and keep the
-        weights of the best epoch. Not used by lbfgs.
+        Stop when R squared (or `scoring`) on validation data stops improving, and keep the weights of the best epoch.
+        Without `X_val` in fit and `validation_split`, `validation_fraction` of the rows are set aside for it, but not
+        by lbfgs.
     validation_fraction : float, default=0.1
         Share of the rows to set aside, in [0, 1).
     beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the Adam family's two moments, in [0, 1).
+        Decay rates of the Adam family's two moments, in [0, 1). `beta_1` may be a scheduled value.
     epsilon : float, default=1e-8
         Added to the denominator by the Adam family, positive.
     n_iter_no_change : int or inf, default=10
@@ -94,12 +122,56 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         relatives, LeCun for selu, else Glorot), or ``f(rng, n_in, n_out, dtype)`` returning an array of shape
         (n_in, n_out). He keeps the signal's size in deep relu networks, from about five hidden layers on; in
         shallower ones the smaller weights of Glorot train faster.
-    bias_init : str or callable, default="zeros"
-        Initial biases, likewise: the first row of the array is taken.
+    bias_init : str or callable, default="auto"
+        Initial biases: ``"auto"`` is 0 for hidden layers and, for the output layer, what predicts the best constant
+        (the mean of y, the log-odds of a class, ...), so that training need not begin by finding it. Otherwise as for
+        `weight_init`: the first row of the array is taken.
     monitor : bool or int, default=False
         Look inside while training and record ``monitor_``. True observes the first, 101st, 201st, ... step of an
         epoch (and beyond 256 epochs ever fewer of them), which costs next to nothing; a number n observes every n-th
         step. Does not change what is trained.
+    normalization : {"batch", "layer"}, Normalization or None, default=None
+        Normalize before each hidden layer's activation, over the batch or over the layer's units; an object of
+        :mod:`skmlp.nn.layers` for control. ``"batch"`` takes running averages in prediction, and needs batches of at
+        least 2 rows (a last one of one row joins the one before); lbfgs has none.
+    dropout : float, list of float, or scheduled value, default=0.0
+        Share of units left out at random in each training step, in [0, 1): one for all hidden layers, or one for each.
+    residual : bool, default=False
+        Add its input to the output of every hidden layer that is as wide as the one before it.
+    alpha_l1 : float, default=0.0
+        Strength of the L1 penalty ``alpha_l1 / n * sum of absolute weights``, non-negative, n as for `alpha`.
+    weight_decay : float, scheduled value or None, default=None
+        Decoupled weight decay of any solver: before each step the weights shrink by the factor
+        ``1 - learning_rate * weight_decay``. None leaves it to the solver (0.01 for ``"adamw"``, else none).
+    max_norm : float or None, default=None
+        The largest norm of any unit's incoming weights, kept by shrinking them after each step; positive.
+    gradient_clip : float, {"value", "norm", "global_norm", "adaptive"}, Clip or None, default=None
+        Clip gradients: a positive number limits the norm of the whole gradient; names and objects of
+        :mod:`skmlp.optim` limit each entry, the norm of each array, of the whole, or each unit's by its weights'.
+        ``history_["clipped_share"]`` tells how often it happened.
+    averaging : float or None, default=None
+        Predict and validate with an exponential average of the weights over the steps, with this decay in (0, 1); 0.99
+        averages over about a hundred steps.
+    validation_split : float, splitter or None, default=None
+        Set rows aside and evaluate them after every epoch: a random share in (0, 1), stratified as
+        `validation_fraction` is; or the last split of a scikit-learn splitter such as ``GroupShuffleSplit`` (pass
+        `groups` to fit) or ``TimeSeriesSplit``. None sets rows aside only for `early_stopping`.
+    scoring : str, callable, "loss" or None, default=None
+        The score of the validation data: one of scikit-learn's names, ``scorer(estimator, X, y)``, ``"loss"`` for minus
+        the loss, or None for R squared.
+    restore_best : bool or None, default=None
+        Keep the weights of the epoch with the best validation score, without validation data with the lowest training
+        loss. None does so with `early_stopping` only.
+    refit : bool, default=False
+        After the training with validation data, train again from the same initial weights on all rows, for as many
+        epochs as scored best.
+    max_time : float or None, default=None
+        Seconds after which training ends. Schedules that run over the whole training run over that time, if it is over
+        before `max_iter` epochs are. A refit is not counted.
+    standardize_target : bool, default=False
+        Learn ``(y - mean) / standard deviation`` (of y as weighted, for each output), and predict in y's own unit: then
+        the learning rate, `alpha` and `tol` do not depend on it. Losses in ``history_`` are those of the standardised
+        target. For losses that allow it: all but the Poisson, gamma and Tweedie deviance.
 
     Attributes
     ----------
@@ -110,9 +182,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ``intercepts_[l]`` is the bias vector of layer l, of shape (n_out,). A view.
     history_ : dict of lists
         One entry an epoch: ``loss`` (what is minimised), ``train_loss`` and ``penalty`` (its two parts, averages
-        over the epoch's batches), ``learning_rate`` (NaN for lbfgs), ``gradient_norm`` (mean over the steps of the
-        norm of the whole gradient), ``seconds``, ``samples_per_second``; with early stopping ``validation_loss`` and
-        ``validation_score``.
+        over the epoch's batches), ``learning_rate`` (mean over the steps; NaN for lbfgs), ``gradient_norm`` (mean over
+        the steps of the norm of the whole gradient, before clipping), ``clipped_share`` (of the steps), ``seconds``,
+        ``samples_per_second``; with validation data ``validation_loss`` (without penalty) and ``validation_score``.
         It grows under `warm_start` and ``partial_fit``, up to the last 10,000 epochs.
     monitor_ : dict of lists
         One entry an observed epoch, without `monitor` none: ``epoch`` (from 1), and means over the observed steps of
@@ -122,18 +194,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         tanh layer where it is nearly flat; NaN where these do not apply), and ``gradient_quantiles`` (for each layer
         the nine quantiles :data:`skmlp.nn.statistics.BANDS`).
     stop_reason_ : str
-        Why training ended: ``"converged"``, ``"max_iter"``, ``"max_fun"``, ``"callback"``, ``"interrupted"``,
-        ``"non_finite"`` or ``"failed"``; ``stop_message_`` says more where there is more to say.
+        Why training ended: ``"converged"``, ``"max_iter"``, ``"max_time"``, ``"max_fun"``, ``"callback"``,
+        ``"interrupted"``, ``"non_finite"`` or ``"failed"``; ``stop_message_`` says more where there is more to say.
     loss_curve_ : list of float
         ``history_["loss"]``.
     loss_ : float
         The last finite entry of ``loss_curve_``.
     best_loss_ : float or None
-        The lowest loss of an epoch; None with early stopping.
+        The lowest loss of an epoch; None with validation data.
     validation_scores_ : list of float or None
-        R squared on the rows set aside, after each epoch; None without early stopping.
+        R squared on the validation data (or `scoring`), after each epoch; None without any.
     best_validation_score_ : float or None
-        The highest of them, that of the weights kept.
+        The highest of them.
+    best_n_iter_ : int or None
+        The epoch it belongs to, of the last fit; 0 when no epoch was better than what a warm start began with. None
+        without validation data.
     n_iter_ : int
         Epochs (iterations) of the last call to fit or partial_fit.
     t_ : int
@@ -145,9 +220,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     n_layers_ : int
         Number of layers, input and output included.
     n_outputs_ : int
-        Number of outputs of the network.
+        Number of outputs of the network: columns before the link.
     out_activation_ : str
-        The link: ``"identity"`` or, for the Poisson loss, ``"exp"``.
+        The link: ``"identity"`` or, for the Poisson, gamma and Tweedie deviance, ``"exp"``.
+    target_mean_, target_scale_ : ndarray of shape (n_targets,) or None
+        What `standardize_target` subtracts and divides by; None without it.
 
     See Also
     --------
@@ -176,12 +253,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     _y_numeric = True
     _parameter_constraints = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [_LOSS],
+        "standardize_target": ["boolean"],
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         *,
@@ -197,19 +275,33 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         tol: float = 1e-4,
         verbose: bool | int = False,
         warm_start: bool = False,
-        momentum: float = 0.9,
+        momentum: Any = 0.9,
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
+        beta_1: Any = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         dtype: str = "float32",
         weight_init: Any = "glorot_uniform",
-        bias_init: Any = "zeros",
+        bias_init: Any = "auto",
         monitor: bool | int = False,
+        normalization: Any = None,
+        dropout: Any = 0.0,
+        residual: bool = False,
+        alpha_l1: float = 0.0,
+        weight_decay: Any = None,
+        max_norm: float | None = None,
+        gradient_clip: Any = None,
+        averaging: float | None = None,
+        validation_split: Any = None,
+        scoring: Any = None,
+        restore_best: bool | None = None,
+        refit: bool = False,
+        max_time: float | None = None,
+        standardize_target: bool = False,
     ) -> None:
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -239,10 +331,34 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.weight_init = weight_init
         self.bias_init = bias_init
         self.monitor = monitor
+        self.normalization = normalization
+        self.dropout = dropout
+        self.residual = residual
+        self.alpha_l1 = alpha_l1
+        self.weight_decay = weight_decay
+        self.max_norm = max_norm
+        self.gradient_clip = gradient_clip
+        self.averaging = averaging
+        self.validation_split = validation_split
+        self.scoring = scoring
+        self.restore_best = restore_best
+        self.refit = refit
+        self.max_time = max_time
+        self.standardize_target = standardize_target
 
     @_fit_context(prefer_skip_nested_validation=True)
     @with_callbacks
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Fit the network to data and targets.
 
         Parameters
@@ -250,9 +366,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             Numbers; scale them to about unit size first, for example with a StandardScaler.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Numbers of about unit size; see TransformedTargetRegressor for others.
+            Numbers; for others than of about unit size see `standardize_target`.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights; a weight of 2 counts as the row twice.
+        X_val, y_val : like X and y, default=None
+            Validation data of your own, evaluated after every epoch; used by `early_stopping` and `restore_best` in
+            place of a part of X. In a Pipeline, ``transform_input=["X_val"]`` brings `X_val` through the steps before.
+        sample_weight_val : array-like, default=None
+            Weights of the rows of X_val.
+        groups : array-like of shape (n_samples,), default=None
+            For a `validation_split` that keeps groups together.
 
         Returns
         -------
@@ -264,7 +387,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             When the input or a parameter is invalid, `y` is outside the loss's domain, or the first epoch already
             diverges. The estimator is then as it was before the call.
         """
-        self._fit(X, y, sample_weight)
+        self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, groups)
         return self
 
     @available_unless(why_no_partial_fit)
@@ -296,27 +419,72 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self._partial_fit(X, y, sample_weight)
         return self
 
-    def predict(self, X: Any) -> FloatArray:
+    def predict(self, X: Any, *, return_std: bool = False) -> Any:
         """Predict targets.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
             The input data.
+        return_std : bool, default=False
+            Return the predicted standard deviation, too; only with ``loss="gaussian_nll"``, which learns it.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            float64, or float32 when X is a float32 array.
+            float64, or float32 when X is a float32 array. For several levels of a quantile a column for each level
+            (of the first output, then of the second, ...).
+        y_std : ndarray of the shape of `y`
+            Only with `return_std`.
+
+        Raises
+        ------
+        ValueError
+            With `return_std`, when the loss does not learn a standard deviation.
         """
         raw = self._raw_predict(X)
-        return self._fitted_targets().decode(raw)
+        targets, loss = self._fitted_targets(), self._model.loss
+        mean = targets.decode(raw)
+        if not return_std:
+            return mean
+        if not isinstance(loss, GaussianNLL):
+            raise ValueError(
+                f"return_std=True needs a loss that learns a standard deviation, got loss={self.loss!r}. "
+                'Use loss="gaussian_nll".'
+            )
+        return mean, targets.decode_std(loss.predict_std(raw))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R squared; for several levels of a quantile the mean of D squared with the pinball loss.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The true targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        score : float
+            1 is perfect; 0 is as good as the best constant.
+        """
+        check_is_fitted(self)
+        loss = self._model.loss
+        if not (isinstance(loss, Quantile) and loss.n_levels > 1):
+            return float(super().score(X, y, sample_weight))
+        predicted = self.predict(X)
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        check_consistent_length(predicted, y, sample_weight)
+        return quantile_score(self._fitted_targets().columns(y), predicted, loss, sample_weight)
 
     def _validate_params(self) -> None:
         try:
             super()._validate_params()
         except InvalidParameterError as error:
-            if isinstance(self.loss, str):
+            if "'loss'" not in str(error) or not _looks_like_layers(self.loss):
                 raise
             # As in scikit-learn `loss` comes first, which few expect.
             raise InvalidParameterError(
@@ -326,14 +494,39 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     # ------------------------------------------------------------------ what y means
 
-    def _learn_targets(self, y: Any) -> RealTargets:
-        return RealTargets(self.loss, 1 if y.ndim == 1 else y.shape[1])
+    def _learn_targets(self, y: Any, sample_weight: FloatArray | None) -> RealTargets:
+        targets = RealTargets(choose_loss(self.loss), 1 if y.ndim == 1 else y.shape[1])
+        if not self.standardize_target:
+            return targets
+        loss = targets.loss_object
+        if not loss.shift_and_scale:
+            start = ': with bias_init="auto" the network starts at the mean of y anyway' if loss.link == "exp" else ""
+            raise ValueError(
+                f"standardize_target=True changes zero and unit of y, and loss={self.loss!r} depends on them. "
+                f"Set standardize_target=False{start}."
+            )
+        return targets.standardized(y, sample_weight)
+
+    def _check_warm_start_targets(self, targets: RealTargets, y: Any) -> None:
+        was = targets.shift is not None
+        if was != self.standardize_target:
+            raise ValueError(
+                f"warm_start goes on with targets in the unit of the previous fit, where standardize_target was {was}; "
+                f"it is now {self.standardize_target}. Set it back, or fit anew with warm_start=False."
+            )
 
     def _fitted_targets(self) -> RealTargets:
-        return RealTargets(self._model.architecture.loss, self.n_outputs_)
+        loss = self._model.architecture.loss
+        n_targets = self._model.network.n_out // loss_object(loss).n_raw(1)
+        return RealTargets(loss, n_targets, self.target_mean_, self.target_scale_)
+
+    def _set_targets(self, targets: RealTargets) -> None:
+        self.target_mean_, self.target_scale_ = targets.shift, targets.scale
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = self.loss == "poisson"
+        # What is no loss, fit will refuse.
+        is_loss = _LOSS.is_satisfied_by(self.loss)
+        tags.target_tags.positive_only = is_loss and not as_loss(self.loss).in_domain(np.array([[-1.0]]))
         return tags

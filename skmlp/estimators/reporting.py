@@ -23,8 +23,13 @@ def warn_caller(message: str, category: type[Warning]) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
-def warn_about(result: Result, *, lbfgs: bool = False, max_iter: int = 1, max_fun: int = 1) -> None:
-    """Turn the reason why training ended into the warning scikit-learn's users know."""
+def warn_about(
+    result: Result, *, lbfgs: bool = False, max_iter: int = 1, max_fun: int = 1, planned: bool = False
+) -> None:
+    """Turn the reason why training ended into the warning scikit-learn's users know.
+
+    With a schedule that runs over the whole training, the last epoch is where it is `planned` to end.
+    """
     if result.reason == "interrupted":
         warn_caller("Training interrupted by user.", UserWarning)
     elif result.reason == "non_finite":
@@ -33,6 +38,8 @@ def warn_about(result: Result, *, lbfgs: bool = False, max_iter: int = 1, max_fu
             "Lower learning_rate_init, or scale the input data, for example with a StandardScaler.",
             ConvergenceWarning,
         )
+    elif result.reason == "max_iter" and planned:
+        return
     elif result.reason == "max_iter" and not lbfgs:
         warn_caller(
             f"Stochastic Optimizer: Maximum iterations ({max_iter}) reached and the optimization hasn't converged yet.",
@@ -53,11 +60,21 @@ def warn_about(result: Result, *, lbfgs: bool = False, max_iter: int = 1, max_fu
         )
 
 
-def print_epoch(n_iter: int, row: Row) -> None:
-    """Print an epoch the way scikit-learn's MLP does."""
+def print_epoch(n_iter: int, row: Row, verbose: int = 1) -> None:
+    """Print an epoch the way scikit-learn's MLP does; with `verbose` from 2 on, everything that is known of it."""
     print(f"Iteration {n_iter}, loss = {row['loss']:.8f}")
     if "validation_score" in row:
         print(f"Validation score: {row['validation_score']:f}")
+    if verbose > 1:
+        details = {
+            "train_loss": ".6f",
+            "validation_loss": ".6f",
+            "learning_rate": ".3g",
+            "gradient_norm": ".3g",
+            "clipped_share": ".0%",
+            "seconds": ".2f",
+        }
+        print("  " + ", ".join(f"{name} {row[name]:{form}}" for name, form in details.items() if name in row))
 
 
 def print_plateau(tol: float, n_iter_no_change: float, *, early_stopping: bool) -> None:

@@ -6,17 +6,20 @@ are stored as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from skmlp._typing import FloatArray
+from skmlp.estimators.targets import loss_object
 from skmlp.nn.activations import ACTIVATIONS, Activation
-from skmlp.nn.losses import LOSSES, Loss
+from skmlp.nn.layers import NORMALIZATIONS, Normalization
+from skmlp.nn.losses import Loss
 from skmlp.nn.network import Network, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
+from skmlp.optim.schedules import Scheduled
 from skmlp.training.monitor import Monitor
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Buffers, Trainer, TrainingState
@@ -34,18 +37,31 @@ class Architecture:
         ``(n_features, *hidden_layer_sizes, n_outputs)``.
     activations : tuple of str or Activation
         One for each hidden layer.
-    loss : str
-        A name in ``LOSSES``.
+    loss : str or Loss
+        From :func:`~skmlp.estimators.targets.choose_loss`.
+    normalization : str, Normalization or None
+    dropout : tuple of float or Scheduled
+        One for each hidden layer. The one thing here that may change from one training to the next.
+    residual : bool
     """
 
     layer_sizes: tuple[int, ...]
     activations: tuple[str | Activation, ...]
-    loss: str
+    loss: str | Loss
+    normalization: str | Normalization | None = None
+    dropout: tuple[float | Scheduled, ...] = ()
+    residual: bool = False
 
     def build_network(self) -> Network:
         """Return the network."""
-        activations = [ACTIVATIONS[each] if isinstance(each, str) else each for each in self.activations]
-        return multilayer_perceptron(self.layer_sizes, activations)
+        chosen = self.normalization
+        return multilayer_perceptron(
+            self.layer_sizes,
+            [ACTIVATIONS[each] if isinstance(each, str) else each for each in self.activations],
+            normalization=NORMALIZATIONS[chosen]() if isinstance(chosen, str) else chosen,
+            dropout=self.dropout,
+            residual=self.residual,
+        )
 
     def changes_from(self, fitted: "Architecture") -> str:
         """Say in words what differs from the `fitted` architecture, in the names of parameters; empty if nothing."""
@@ -53,6 +69,8 @@ class Architecture:
             ("hidden_layer_sizes", fitted.layer_sizes[1:-1], self.layer_sizes[1:-1]),
             ("activation", fitted.activations, self.activations),
             ("loss", fitted.loss, self.loss),
+            ("normalization", fitted.normalization, self.normalization),
+            ("residual", fitted.residual, self.residual),
         )
         return ", ".join(f"{name} was {was!r} and is now {now!r}" for name, was, now in pairs if was != now)
 
@@ -96,18 +114,28 @@ class Model:
 
     @property
     def params(self) -> Parameters:
-        """The network's parameters."""
-        return self.state.params
+        """The network's parameters to predict with."""
+        return self.state.in_use
 
     @property
     def loss(self) -> Loss:
         """The loss, with its link."""
-        return LOSSES[self.architecture.loss]
+        return loss_object(self.architecture.loss)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The compute type."""
         return self.state.params.vector.dtype
+
+    def set_dropout(self, rates: tuple[float | Scheduled, ...]) -> None:
+        """Change the rates of dropout: other layers on the same parameters."""
+        self.architecture = replace(self.architecture, dropout=rates)
+        self.network = self.architecture.build_network()
+        state = self.state
+        state.params = self.network.parameters(state.params.vector)
+        if state.average is not None:
+            state.average = self.network.parameters(state.average.vector)
+        self._buffers = self._monitor = None
 
     def buffers_for(self, n_samples: int) -> Buffers:
         """Return memory for batches of `n_samples` rows: the last call's, when it has enough rows."""
@@ -123,7 +151,7 @@ class Model:
 
     def with_params(self, vector: FloatArray) -> "Model":
         """Return the same model with other values of its parameters; the rest is shared."""
-        state = TrainingState(**{**vars(self.state), "params": self.params.on(vector)})
+        state = replace(self.state, params=self.params.on(vector), average=None)
         return Model(self.architecture, self.network, state, self.split_seed, self.learning_rate_init)
 
     def to_plain(self) -> dict[str, Any]:
@@ -133,29 +161,54 @@ class Model:
             "layer_sizes": list(architecture.layer_sizes),
             "activations": list(architecture.activations),
             "loss": architecture.loss,
+            "normalization": architecture.normalization,
+            "dropout": list(architecture.dropout),
+            "residual": architecture.residual,
             "params": state.params.vector,
+            "average": None if state.average is None else state.average.vector,
             "solver_state": state.solver_state,
             "shuffle_stream": state.rng.bit_generator.state,
+            "dropout_stream": state.dropout_rng.bit_generator.state,
             "learning_rate": state.learning_rate,
             "learning_rate_init": self.learning_rate_init,
             "plateau": vars(state.plateau).copy(),
             "samples_seen": state.samples_seen,
+            "step": state.step,
+            "epoch": state.epoch,
+            "schedule_memory": dict(state.schedule_memory),
             "split_seed": self.split_seed,
         }
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Model":
         """Undo :meth:`to_plain`."""
-        architecture = Architecture(tuple(plain["layer_sizes"]), tuple(plain["activations"]), plain["loss"])
+        architecture = Architecture(
+            tuple(plain["layer_sizes"]),
+            tuple(plain["activations"]),
+            plain["loss"],
+            plain["normalization"],
+            tuple(plain["dropout"]),
+            plain["residual"],
+        )
         network = architecture.build_network()
-        rng = np.random.default_rng(0)
-        rng.bit_generator.state = plain["shuffle_stream"]
+        average = plain["average"]
         state = TrainingState(
             params=network.parameters(plain["params"]),
             solver_state=plain["solver_state"],
-            rng=rng,
+            rng=_stream(plain["shuffle_stream"]),
             learning_rate=plain["learning_rate"],
             plateau=Plateau(**plain["plateau"]),
             samples_seen=plain["samples_seen"],
+            step=plain["step"],
+            epoch=plain["epoch"],
+            schedule_memory=dict(plain["schedule_memory"]),
+            dropout_rng=_stream(plain["dropout_stream"]),
+            average=None if average is None else network.parameters(average),
         )
         return cls(architecture, network, state, plain["split_seed"], plain["learning_rate_init"])
+
+
+def _stream(state: dict[str, Any]) -> np.random.Generator:
+    rng = np.random.default_rng(0)
+    rng.bit_generator.state = state
+    return rng

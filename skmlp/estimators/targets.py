@@ -1,22 +1,73 @@
 """What `y` means: labels or numbers on the outside, the arrays a loss takes on the inside.
 
-A targets object encodes `y`, picks the loss, decodes raw outputs into predictions and scores them. The two
-estimators differ in nothing else.
+A targets object encodes `y`, knows the loss, decodes raw outputs into predictions and scores them. The two estimators
+differ in nothing else.
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
+from sklearn.metrics import d2_pinball_score
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.losses import LOSSES, Loss
+from skmlp.nn.losses import LOSSES, FunctionLoss, Loss, Quantile
 
-__all__ = ["LabelTargets", "RealTargets", "Targets"]
+__all__ = ["Kind", "LabelTargets", "RealTargets", "Targets", "as_loss", "choose_loss", "loss_object", "quantile_score"]
 
 Kind = Literal["binary", "multiclass", "multilabel"]
+
+
+def as_loss(choice: Any, kind: Kind | None = None) -> Loss:
+    """Return the loss that a user's choice stands for, for a kind of labels or, without, for numbers.
+
+    The choice is a name, a loss, or a pair (loss, gradient) of functions. The pair gets the link of the log loss for
+    labels, and none for numbers. A loss that does not take such labels raises ValueError.
+    """
+    if isinstance(choice, tuple):
+        link = "identity" if kind is None else "softmax" if kind == "multiclass" else "logistic"
+        function, gradient = choice
+        return FunctionLoss(function, gradient, link)
+    loss = choice if isinstance(choice, Loss) else LOSSES["binary_log_loss" if choice == "log_loss" else choice]
+    if kind == "multiclass":
+        loss = loss.multiclass()
+    if kind is not None and not _takes(loss, kind):
+        raise ValueError(
+            f"loss={choice!r} is not for {kind} targets, which come to a loss as {_ENCODED[kind]}. "
+            'Choose the loss by name, for example "log_loss", or pass a pair (loss, gradient): they fit all targets.'
+        )
+    return loss
+
+
+_ENCODED = {
+    "binary": "one column of 0 and 1 (logistic link)",
+    "multiclass": "class codes 0, 1, 2, ... (softmax link)",
+    "multilabel": "a column of 0 and 1 for each label (logistic link)",
+}
+
+
+def _takes(loss: Loss, kind: Kind) -> bool:
+    """Tell whether labels of this kind, encoded, are in the loss's domain and its link is for them."""
+    several = kind == "multiclass"
+    example = np.arange(3) if several else np.array([[0.0], [1.0]])
+    return loss.in_domain(example) and (not loss.has_probabilities or (loss.link == "softmax") == several)
+
+
+def choose_loss(choice: Any, kind: Kind | None = None) -> str | Loss:
+    """Return :func:`as_loss` as its name in ``LOSSES``, or a copy where it has none.
+
+    A copy, because ``set_params(loss__delta=...)`` changes the user's object: a fitted network is to keep its loss.
+    """
+    loss = as_loss(choice, kind)
+    return next((name for name, known in LOSSES.items() if known == loss), copy.copy(loss))
+
+
+def loss_object(loss: str | Loss) -> Loss:
+    """Undo :func:`choose_loss`."""
+    return loss if isinstance(loss, Loss) else LOSSES[loss]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,17 +80,20 @@ class LabelTargets:
         Sorted labels; for multilabel targets the column numbers.
     kind : {"binary", "multiclass", "multilabel"}
         ``"binary"`` covers a single class, too: its one output learns to say no.
+    loss : str or Loss
+        From :func:`choose_loss`.
     sparse_output : bool
         Multilabel targets came as a sparse matrix; predictions leave as one.
     """
 
     classes: AnyArray
     kind: Kind
+    loss: str | Loss
     sparse_output: bool = False
 
     @classmethod
-    def from_labels(cls, y: Any) -> "LabelTargets":
-        """Learn the classes from all labels at once."""
+    def from_labels(cls, y: Any, loss: Any) -> "LabelTargets":
+        """Learn the classes from all labels at once; `loss` is the user's choice."""
         check_classification_targets(y)
         y_type = type_of_target(y, input_name="y")
         if y_type == "multiclass-multioutput":
@@ -48,19 +102,25 @@ class LabelTargets:
                 "Fit one classifier per column, for example with sklearn.multioutput.MultiOutputClassifier."
             )
         if y_type == "multilabel-indicator":
-            return cls(np.arange(y.shape[1]), "multilabel", sparse.issparse(y))
-        classes = np.unique(y)
-        return cls(classes, "multiclass" if len(classes) > 2 else "binary")
+            return cls(np.arange(y.shape[1]), "multilabel", choose_loss(loss, "multilabel"), sparse.issparse(y))
+        return cls.from_classes(np.unique(y), loss)
+
+    @classmethod
+    def from_classes(cls, classes: AnyArray, loss: Any) -> "LabelTargets":
+        """Return what sorted labels mean, of which a sample has one."""
+        kind: Kind = "multiclass" if len(classes) > 2 else "binary"
+        return cls(classes, kind, choose_loss(loss, kind))
 
     @property
     def n_outputs(self) -> int:
         """Columns of the raw output."""
         return 1 if self.kind == "binary" else len(self.classes)
 
-    @property
-    def loss_name(self) -> str:
-        """The log loss with the link that fits the kind of labels."""
-        return "log_loss" if self.kind == "multiclass" else "binary_log_loss"
+    def original(self, y: AnyArray) -> Any:
+        """Undo :meth:`encode`."""
+        if self.kind == "multilabel":
+            return y.astype(int)
+        return self.classes[y if self.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)]
 
     def encode(self, y: Any, dtype: np.dtype[Any]) -> AnyArray:
         """Return class codes (multiclass) or a 0/1 matrix (binary, multilabel); unknown labels raise ValueError."""
@@ -124,56 +184,103 @@ class RealTargets:
 
     Attributes
     ----------
-    loss_name : str
-        A name in ``LOSSES``.
-    n_outputs : int
+    loss : str or Loss
+        From :func:`choose_loss`.
+    n_targets : int
+        Columns of `y`.
+    shift, scale : ndarray of shape (n_targets,), float or None
+        The network learns ``(y - shift) / scale``; None for `y` itself.
     """
 
-    loss_name: str
-    n_outputs: int
+    loss: str | Loss
+    n_targets: int
+    shift: AnyArray | None = None
+    scale: AnyArray | None = None
 
     @property
-    def loss(self) -> Loss:
+    def loss_object(self) -> Loss:
         """The loss with its link."""
-        return LOSSES[self.loss_name]
+        return loss_object(self.loss)
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the raw output."""
+        return self.loss_object.n_raw(self.n_targets)
+
+    def standardized(self, y: AnyArray, sample_weight: FloatArray | None) -> "RealTargets":
+        """Return targets that bring `y` to mean 0 and standard deviation 1, by weight; a constant keeps its scale."""
+        values = self.columns(y).astype(np.float64)
+        shift = np.average(values, axis=0, weights=sample_weight)
+        scale = np.sqrt(np.average((values - shift) ** 2, axis=0, weights=sample_weight))
+        # A spread of rounding errors is none.
+        constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(shift)
+        return replace(self, shift=shift, scale=np.where(constant, 1.0, scale))
 
     def encode(self, y: Any, dtype: np.dtype[Any]) -> AnyArray:
         """Return `y` as a matrix; too large numbers and numbers outside the loss's domain raise ValueError."""
         if sparse.issparse(y):
             raise TypeError("Sparse data was passed for y, but dense data is required. Use '.toarray()' to convert it.")
-        values = np.asarray(y)
-        if values.ndim == 1:
-            values = values.reshape(-1, 1)
-        if values.shape[1] != self.n_outputs:
-            raise ValueError(
-                f"y has {values.shape[1]} outputs, but the network was started with {self.n_outputs}. "
-                "Use a new estimator, or fit without warm_start."
-            )
+        values = self.columns(y)
+        if self.shift is not None:
+            values = (values - self.shift) / self.scale
         with np.errstate(over="ignore"):
             values = np.ascontiguousarray(values, dtype=dtype)
         if not np.isfinite(values).all():
             raise ValueError(
                 f"Input y contains infinity or a value too large for {values.dtype!r}. "
-                'Scale y, or compute in float64 with dtype="float64".'
+                'Scale y (standardize_target=True does), or compute in float64 with dtype="float64".'
             )
-        if not self.loss.in_domain(values):
+        if not self.loss_object.in_domain(values):
             raise ValueError(
-                f"Some value(s) of y are out of the valid range of the loss {self.loss_name!r}, "
-                f"which is {self.loss.domain}; the smallest is {values.min():.6g}."
+                f"Some value(s) of y are out of the valid range of the loss {self.loss!r}, "
+                f"which is {self.loss_object.domain}; the smallest is {values.min():.6g}."
             )
         return values
 
+    def columns(self, y: Any) -> AnyArray:
+        """Return `y` as a matrix; another number of columns than the network was started with raises ValueError."""
+        values = np.asarray(y)
+        values = values.reshape(-1, 1) if values.ndim == 1 else values
+        if values.shape[1] != self.n_targets:
+            raise ValueError(
+                f"y has {values.shape[1]} outputs, but the network was started with {self.n_targets}. "
+                "Use a new estimator, or fit without warm_start."
+            )
+        return values
+
+    def original(self, y: AnyArray) -> AnyArray:
+        """Undo :meth:`encode`."""
+        values = y if self.shift is None else y * self.scale + self.shift
+        return values[:, 0] if self.n_targets == 1 else values
+
     def decode(self, raw: FloatArray) -> FloatArray:
-        """Return predictions, of shape (n_samples,) when there is one output."""
-        predicted = self.loss.predict(raw)
-        return predicted[:, 0] if self.n_outputs == 1 else predicted
+        """Return predictions, of shape (n_samples,) when there is one for each sample."""
+        predicted = self.loss_object.predict(raw)
+        if self.shift is not None and self.scale is not None:
+            # Several levels of a quantile share their target's unit.
+            repeats = predicted.shape[1] // self.n_targets
+            scale, shift = (np.repeat(each, repeats).astype(raw.dtype) for each in (self.scale, self.shift))
+            predicted = predicted * scale + shift
+        return predicted[:, 0] if predicted.shape[1] == 1 else predicted
+
+    def decode_std(self, std: FloatArray) -> FloatArray:
+        """Return standard deviations, of the shape of the predictions."""
+        if self.scale is not None:
+            std = std * self.scale.astype(std.dtype)
+        return std[:, 0] if self.n_targets == 1 else std
 
     def score(self, y: AnyArray, raw: FloatArray, sample_weight: FloatArray | None) -> float:
-        """Return R squared, averaged over outputs; a constant target scores 1 if met exactly, else 0."""
+        """Return R squared, averaged over outputs; a constant target scores 1 if met exactly, else 0.
+
+        For several levels of a quantile the mean over the levels of D squared with the pinball loss.
+        """
+        loss = self.loss_object
         with np.errstate(over="ignore", invalid="ignore"):
-            predicted = self.loss.predict(raw).astype(np.float64)
+            predicted = loss.predict(raw).astype(np.float64)
             if not np.isfinite(predicted).all():
                 return float("nan")
+            if isinstance(loss, Quantile) and loss.n_levels > 1:
+                return quantile_score(y, predicted, loss, sample_weight)
             weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
             residual = weight @ (y - predicted) ** 2
             spread = weight @ (y - np.average(y.astype(np.float64), axis=0, weights=weight)) ** 2
@@ -183,6 +290,24 @@ class RealTargets:
     def strata(self, y: AnyArray, n_held_out: int) -> AnyArray | None:
         """Return None: numbers are split at random."""
         return None
+
+
+def quantile_score(y: AnyArray, predicted: AnyArray, loss: Quantile, sample_weight: Any = None) -> float:
+    """Return the mean over targets and levels of D squared with the pinball loss: 1 is perfect, 0 a constant.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples, n_targets)
+    predicted : ndarray of shape (n_samples, n_targets * n_levels)
+    loss : Quantile
+    sample_weight : ndarray of shape (n_samples,), optional
+    """
+    scores = [
+        d2_pinball_score(y[:, index // loss.n_levels], column, alpha=level, sample_weight=sample_weight)
+        for index, column in enumerate(predicted.T)
+        for level in [np.atleast_1d(loss.levels)[index % loss.n_levels]]
+    ]
+    return float(np.mean(scores))
 
 
 Targets = LabelTargets | RealTargets

@@ -10,6 +10,7 @@ Backward, from :math:`\delta_L = \partial L/\partial z_L` that the loss gives:
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -61,6 +62,10 @@ class Network:
     def at(self, time: Any) -> "Network":
         """Return the network as it is at a time of the training, on the same parameters and workspaces."""
         return Network([layer.at(time) if isinstance(layer, Configurable) else layer for layer in self.layers])
+
+    def without_dropout(self) -> "Network":
+        """Return the network with all rates of dropout 0, on the same parameters."""
+        return Network([replace(layer, rate=0.0) if isinstance(layer, Dropout) else layer for layer in self.layers])
 
     def parameters(self, vector: FloatArray | None = None, dtype: DTypeLike = np.float32) -> Parameters:
         """Return views for all layers over `vector`, or over new zeros of `dtype`."""

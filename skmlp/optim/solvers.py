@@ -25,6 +25,7 @@ import numpy as np
 
 from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
+from skmlp.optim.schedules import Time
 from skmlp.optim.transforms import (
     DecayWeights,
     ScaleByAdadelta,
@@ -54,6 +55,7 @@ __all__ = [
     "RAdam",
     "RMSProp",
     "Solver",
+    "WithWeightDecay",
 ]
 
 # Elements a chain works on at a time: five float32 arrays of that length stay in the second-level cache.
@@ -94,7 +96,14 @@ class Solver(Configurable, ABC):
         wanted = [sorted(link.init(np.empty(0))) for link in self.links]
         return [sorted(link_state) for link_state in state.get("links", ())] == wanted and "count" in state
 
-    def update(self, params: FloatArray, grad: FloatArray, state: dict[str, Any], learning_rate: float) -> None:
+    def update(
+        self,
+        params: FloatArray,
+        grad: FloatArray,
+        state: dict[str, Any],
+        learning_rate: float,
+        time: Time | None = None,
+    ) -> None:
         """Take one step.
 
         Parameters
@@ -106,11 +115,14 @@ class Solver(Configurable, ABC):
         state : dict
             From :meth:`init`; changed in place.
         learning_rate : float
+        time : Time, optional
+            When it is, for settings that follow a schedule.
         """
         state["count"] += 1
+        links = self.links if time is None else [link.at(time) for link in self.links]
         chain = [
             (link, link_state, link.prepare(link_state, state["count"], learning_rate))
-            for link, link_state in zip(self.links, state["links"], strict=True)
+            for link, link_state in zip(links, state["links"], strict=True)
         ]
         n_weights, size = state["n_weights"], params.size
         scratch = np.empty(min(size, BLOCK), params.dtype)
@@ -201,7 +213,7 @@ class RMSProp(Solver):
     def links(self) -> Sequence[Transform]:
         scale = ScaleByCenteredRMS if self.centered else ScaleByRMS
         chain: list[Transform] = [scale(self.decay, self.epsilon, self.epsilon_root)]
-        if self.momentum > 0.0:
+        if self.momentum != 0.0:
             chain.append(Trace(self.momentum))
         return (*chain, ScaleByLearningRate())
 
@@ -438,8 +450,34 @@ class Lion(Solver):
     @property
     def links(self) -> Sequence[Transform]:
         lion = ScaleByLion(self.beta_1, self.beta_2)
-        decay = (DecayWeights(self.weight_decay),) if self.weight_decay > 0.0 else ()
+        decay = (DecayWeights(self.weight_decay),) if self.weight_decay != 0.0 else ()
         return (*decay, lion, ScaleByLearningRate())
+
+
+@dataclass
+class WithWeightDecay(Solver):
+    r"""Any solver with decoupled weight decay: first :math:`p \leftarrow (1 - \eta \lambda) p`, then the solver's step.
+
+    Parameters
+    ----------
+    solver : Solver
+    weight_decay : float, default=0.01
+        :math:`\lambda`, non-negative; acts on weights, not on biases.
+
+    References
+    ----------
+    Loshchilov and Hutter (2019), arXiv 1711.05101.
+    """
+
+    solver: Solver
+    weight_decay: Any = 0.01
+
+    def __post_init__(self) -> None:
+        self._check_range("weight_decay", 0.0)
+
+    @property
+    def links(self) -> Sequence[Transform]:
+        return (DecayWeights(self.weight_decay), *self.solver.links)
 
 
 SOLVERS: dict[str, type[Solver]] = {

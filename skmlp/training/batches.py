@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from skmlp._typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["Batches", "Data", "merge_duplicates"]
+__all__ = ["Batches", "Data", "join", "merge_duplicates"]
 
 # Shuffled rows are gathered for several small batches at once, up to this many elements of X: one call for many
 # batches costs less than one for each, and the rows are still in the cache when their turn comes.
@@ -59,16 +60,31 @@ class Batches:
         Rows a batch, at most the number of samples. The last batch of an epoch takes what is left.
     shuffle : bool
         Without it, and with one batch for all rows (whose order does not matter), nothing is copied.
+    smallest : int, default=1
+        A last batch with fewer rows joins the one before it.
+
+    Attributes
+    ----------
+    n_batches : int
+        Batches an epoch.
+    largest : int
+        Rows of the largest batch.
     """
 
-    def __init__(self, data: Data, batch_size: int, *, shuffle: bool) -> None:
+    def __init__(self, data: Data, batch_size: int, *, shuffle: bool, smallest: int = 1) -> None:
         self.data = data
         self.batch_size = batch_size
+        self.smallest = smallest
+        whole, left = divmod(data.n_samples, batch_size)
+        joined = 0 < left < smallest and whole > 0
+        self.n_batches = whole + (left > 0 and not joined)
+        self.largest = min(batch_size, data.n_samples) + (left if joined else 0)
         self.shuffle = shuffle and batch_size < data.n_samples
         self._buffer: Data | None = None
         if self.shuffle and isinstance(data.X, np.ndarray):
             per_gather = max(1, GATHER_ELEMENTS // (batch_size * max(1, data.X.shape[1])))
-            n_rows = min(per_gather * batch_size, data.n_samples)
+            self._gathered = per_gather * batch_size
+            n_rows = min(self._gathered + smallest - 1, data.n_samples)
             self._buffer = Data(
                 np.empty((n_rows, *data.X.shape[1:]), data.X.dtype),
                 np.empty((n_rows, *data.y.shape[1:]), data.y.dtype),
@@ -78,29 +94,33 @@ class Batches:
     def epoch(self, rng: np.random.Generator) -> Iterator[Data]:
         """Yield the batches of one epoch; a batch is valid until the next one is asked for."""
         if not self.shuffle:
-            yield from _cut(self.data, self.batch_size)
+            yield from self._cut(self.data)
             return
         order = rng.permutation(self.data.n_samples)
         if self._buffer is None:  # sparse
-            for start in range(0, order.size, self.batch_size):
-                yield self.data.take(order[start : start + self.batch_size])
+            for span in _spans(order.size, self.batch_size, self.smallest):
+                yield self.data.take(order[span])
             return
-        n_buffer = self._buffer.n_samples
-        for start in range(0, order.size, n_buffer):
-            rows = order[start : start + n_buffer]
-            yield from _cut(_gather(self.data, rows, self._buffer), self.batch_size)
+        for span in _spans(order.size, self._gathered, self.smallest):
+            yield from self._cut(_gather(self.data, order[span], self._buffer))
+
+    def _cut(self, data: Data) -> Iterator[Data]:
+        """Yield consecutive slices of `data`, as views where X is dense."""
+        X, y, weight = data
+        if self.batch_size >= data.n_samples:
+            yield data
+            return
+        for rows in _spans(data.n_samples, self.batch_size, self.smallest):
+            yield Data(X[rows], y[rows], None if weight is None else weight[rows])
 
 
-def _cut(data: Data, batch_size: int) -> Iterator[Data]:
-    """Yield consecutive slices of `data`, as views where X is dense."""
-    X, y, weight = data
-    n_samples = data.n_samples
-    if batch_size >= n_samples:
-        yield data
-        return
-    for start in range(0, n_samples, batch_size):
-        rows = slice(start, start + batch_size)
-        yield Data(X[rows], y[rows], None if weight is None else weight[rows])
+def _spans(total: int, size: int, smallest: int) -> Iterator[slice]:
+    """Yield slices of `size` up to `total`; the last has what is left, and joins the one before if it is too small."""
+    start = 0
+    while start < total:
+        stop = start + size if total - (start + size) >= smallest else total
+        yield slice(start, stop)
+        start = stop
 
 
 def _gather(data: Data, rows: IntArray, buffer: Data) -> Data:
@@ -111,6 +131,21 @@ def _gather(data: Data, rows: IntArray, buffer: Data) -> Data:
             # "clip" makes take write straight into `out`; the indices are in range anyway.
             source.take(rows, axis=0, out=target, mode="clip")
     return Data(X, y, weight)  # type: ignore[arg-type]
+
+
+def join(first: Data, second: Data) -> Data:
+    """Return the rows of both, one after the other."""
+    parts = (first, second)
+    weight = None
+    if any(part.sample_weight is not None for part in parts):
+        ones = (
+            np.ones(part.n_samples, first.X.dtype) if part.sample_weight is None else part.sample_weight
+            for part in parts
+        )
+        weight = np.concatenate(list(ones))
+    X = [part.X for part in parts]
+    stacked = np.concatenate(X) if isinstance(first.X, np.ndarray) else sparse.vstack(X, format="csr")
+    return Data(stacked, np.concatenate([part.y for part in parts]), weight)
 
 
 def merge_duplicates(data: Data) -> Data:

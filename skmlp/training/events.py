@@ -8,7 +8,7 @@ __all__ = ["NonFiniteError", "OnEpochEnd", "Result", "Row", "StopReason"]
 
 Row = dict[str, float]
 OnEpochEnd = Callable[[Row, bool], bool]
-StopReason = Literal["max_iter", "max_fun", "converged", "callback", "interrupted", "non_finite", "failed"]
+StopReason = Literal["max_iter", "max_time", "max_fun", "converged", "callback", "interrupted", "non_finite", "failed"]
 
 
 class NonFiniteError(ArithmeticError):
@@ -22,14 +22,18 @@ class Result:
     Attributes
     ----------
     reason : str
-        ``"max_iter"``, ``"max_fun"``, ``"converged"``, ``"callback"``, ``"interrupted"``, ``"non_finite"`` or
-        ``"failed"``.
+        ``"max_iter"``, ``"max_time"``, ``"max_fun"``, ``"converged"``, ``"callback"``, ``"interrupted"``,
+        ``"non_finite"`` or ``"failed"``.
     n_epochs : int
         Epochs done.
     detail : str
         More in words, for ``"non_finite"`` and for L-BFGS.
+    best_epoch : int
+        The one with the best validation score, without validation with the lowest training loss; 0 when that is what
+        there was before.
     """
 
     reason: StopReason
     n_epochs: int
     detail: str = ""
+    best_epoch: int = 0

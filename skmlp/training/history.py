@@ -7,7 +7,16 @@ HISTORY_LIMIT = 10_000
 
 History = dict[str, list[float]]
 
-_ALWAYS = ("loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds", "samples_per_second")
+_ALWAYS = (
+    "loss",
+    "train_loss",
+    "penalty",
+    "learning_rate",
+    "gradient_norm",
+    "clipped_share",
+    "seconds",
+    "samples_per_second",
+)
 _WITH_VALIDATION = ("validation_loss", "validation_score")
 
 

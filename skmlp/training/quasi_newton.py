@@ -11,9 +11,11 @@ from skmlp.nn.parameters import Parameters
 from skmlp.nn.statistics import global_norm
 from skmlp.optim.lbfgs import minimize_lbfgs
 from skmlp.training.batches import Data
-from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row
+from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row, StopReason
 from skmlp.training.monitor import Monitor
+from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Buffers
+from skmlp.training.validation import Best, Validation
 
 __all__ = ["run_lbfgs"]
 
@@ -26,6 +28,10 @@ def run_lbfgs(
     max_iter: int,
     max_fun: int,
     tol: float,
+    validation: Validation | None = None,
+    early_stopping: Plateau | None = None,
+    restore_best: bool = False,
+    max_seconds: float | None = None,
     on_epoch_end: OnEpochEnd | None = None,
     monitor: Monitor | None = None,
 ) -> Result:
@@ -41,6 +47,15 @@ def run_lbfgs(
         Limits on iterations and evaluations.
     tol : float
         On the largest entry of the gradient.
+    validation : Validation, optional
+        Evaluated after every iteration.
+    early_stopping : Plateau, optional
+        Ends the training when the validation score makes no progress by it.
+    restore_best : bool, default=False
+        Leave the parameters of the iteration with the best validation score. Without validation the last ones are
+        always the best.
+    max_seconds : float, optional
+        Ends the training after the iteration in which that time is over.
     on_epoch_end : callable, optional
         As for :class:`Trainer`.
     monitor : Monitor, optional
@@ -55,7 +70,9 @@ def run_lbfgs(
     point = params.like()
     n_iter = n_evaluations = 0
     last: Row = {}
-    started = perf_counter()
+    begun = started = perf_counter()
+    best = Best()
+    own_reason: StopReason | None = None
 
     def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
         nonlocal n_evaluations
@@ -71,18 +88,21 @@ def run_lbfgs(
         return loss + penalty, buffers.grad.vector
 
     def record(*, is_last: bool) -> bool:
-        nonlocal started
-        if on_epoch_end is None:
-            return False
+        nonlocal started, own_reason
+        row = {**last, "learning_rate": math.nan, "clipped_share": 0.0}
+        if validation is not None:
+            loss, score = validation.evaluate(objective.network, params)
+            row |= {"validation_loss": loss, "validation_score": score}
+            best.offer(-score, n_iter, f"of iteration {n_iter}", params.vector)
+            if early_stopping is not None and early_stopping.update(-score):
+                own_reason = "converged"
         now = perf_counter()
+        if own_reason is None and max_seconds is not None and now - begun >= max_seconds:
+            own_reason = "max_time"
         seconds, started = now - started, now
-        row = {
-            **last,
-            "learning_rate": math.nan,
-            "seconds": seconds,
-            "samples_per_second": data.n_samples / max(seconds, 1e-9),
-        }
-        return on_epoch_end(row, is_last)
+        row |= {"seconds": seconds, "samples_per_second": data.n_samples / max(seconds, 1e-9)}
+        stop = on_epoch_end is not None and on_epoch_end(row, is_last or own_reason is not None)
+        return stop or own_reason is not None
 
     def on_iteration(vector: FloatArray, value: float) -> bool:
         # The line search ends at the point it accepts, so the last evaluation is this iteration's.
@@ -110,8 +130,15 @@ def run_lbfgs(
                 on_iteration=on_iteration,
             )
         except KeyboardInterrupt:
-            return Result("interrupted", n_iter)
-    params.vector[...] = found.params
-    if n_iter == 0:
+            found = None
+    if found is not None:
+        params.vector[...] = found.params
+    if n_iter == 0 and found is not None:
         record(is_last=True)  # the start was a minimum already; say what the loss is there
-    return Result("callback" if found.reason == "stopped" else found.reason, found.n_iter, found.message)
+    if restore_best and best.vector is not None:
+        params.vector[...] = best.vector
+    if found is None:
+        return Result("interrupted", n_iter, best_epoch=best.epoch)
+    ended: StopReason = "callback" if found.reason == "stopped" else found.reason
+    reason = ended if own_reason is None else own_reason
+    return Result(reason, found.n_iter, found.message, best.epoch)

@@ -2,25 +2,28 @@
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from skmlp._typing import AnyArray, FloatArray
+from skmlp._typing import FloatArray
+from skmlp.nn.constraints import limit_norms
 from skmlp.nn.objective import Objective, ObjectiveWorkspace
 from skmlp.nn.parameters import Parameters
 from skmlp.nn.statistics import global_norm, non_finite_parameters
+from skmlp.optim.clipping import Clip
 from skmlp.optim.schedules import Schedule
 from skmlp.optim.solvers import Solver
 from skmlp.training.batches import Batches, Data
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row
 from skmlp.training.monitor import Monitor
+from skmlp.training.pace import Pace
 from skmlp.training.stopping import Plateau
+from skmlp.training.validation import Best, Validation
 
-__all__ = ["Buffers", "Trainer", "TrainingState", "Validation", "copy_state"]
+__all__ = ["Buffers", "Trainer", "TrainingState", "copy_state"]
 
 
 @dataclass
@@ -34,9 +37,17 @@ class TrainingState:
     rng : numpy.random.Generator
         The stream of the shuffling.
     learning_rate : float
-        Of the next epoch.
+        Of the last step.
     plateau : Plateau
     samples_seen : int
+    step, epoch : int
+        Counted since schedules were last started.
+    schedule_memory : dict
+        What a schedule remembers that reacts to the loss.
+    dropout_rng : numpy.random.Generator
+        The stream of dropout.
+    average : Parameters or None
+        The average of the parameters over the steps, when there is one.
     """
 
     params: Parameters
@@ -45,42 +56,21 @@ class TrainingState:
     learning_rate: float
     plateau: Plateau
     samples_seen: int = 0
+    step: int = 0
+    epoch: int = 0
+    schedule_memory: dict[str, float] = field(default_factory=dict)
+    dropout_rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    average: Parameters | None = None
 
+    @property
+    def in_use(self) -> Parameters:
+        """The parameters to predict with: the average, when there is one."""
+        return self.params if self.average is None else self.average
 
-@dataclass(frozen=True)
-class Validation:
-    """Held-out data, with the score to judge predictions by (higher is better)."""
-
-    data: Data
-    score: Callable[[AnyArray, FloatArray, FloatArray | None], float]
-
-    def evaluate(self, objective: Objective, params: Parameters) -> tuple[float, float]:
-        """Return the mean loss without penalty, and the score, from one forward pass."""
-        X, y, weight = self.data
-        raw = objective.network.predict(params, X)
-        losses = objective.loss.loss(y, raw)
-        loss = losses.sum(dtype=np.float64) if weight is None else np.dot(losses, weight)
-        return float(loss) / self.data.total_weight, float(self.score(y, raw, weight))
-
-
-class _Best:
-    """The parameters of the best epoch so far, to go back to.
-
-    A validation score is that of the parameters after the epoch. A training loss was measured during the epoch, on
-    the way from the parameters before it, so those belong to it: what came after may have been thrown far off.
-    """
-
-    def __init__(self) -> None:
-        self.value = math.inf
-        self.what = ""
-        self.vector: FloatArray | None = None
-
-    def offer(self, value: float, what: str, vector: FloatArray) -> None:
-        """Keep a copy of `vector` if `value` is the lowest so far; NaN is worse than any number."""
-        if value < self.value or self.vector is None:
-            self.value, self.what = math.inf if math.isnan(value) else value, what
-            self.vector = vector.copy() if self.vector is None else self.vector
-            self.vector[...] = vector
+    def settle(self, vector: FloatArray | None = None) -> None:
+        """Go on from `vector`, by default from the parameters in use; an average begins anew."""
+        self.params.vector[...] = self.in_use.vector if vector is None else vector
+        self.average = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +83,22 @@ class Trainer:
     solver : Solver
     schedule : Schedule
     learning_rate_init : float
+    clip : Clip, optional
+        What becomes of large gradients.
+    max_norm : float, optional
+        The largest norm of a unit's incoming weights; see :func:`~skmlp.nn.constraints.limit_norms`.
+    averaging : float, optional
+        Decay d of the average of the parameters: after the first step it is equal to them, then
+        ``average = d * average + (1 - d) * params``.
     """
 
     objective: Objective
     solver: Solver
     schedule: Schedule
     learning_rate_init: float
+    clip: Clip | None = None
+    max_norm: float | None = None
+    averaging: float | None = None
 
     def run(
         self,
@@ -107,8 +107,12 @@ class Trainer:
         *,
         batch_size: int,
         max_epochs: int,
+        length: int | None = None,
+        max_seconds: float | None = None,
         shuffle: bool = True,
         validation: Validation | None = None,
+        early_stopping: bool = False,
+        restore_best: bool = False,
         keep_start: bool = False,
         on_epoch_end: OnEpochEnd | None = None,
         buffers: "Buffers | None" = None,
@@ -124,10 +128,19 @@ class Trainer:
         batch_size : int
             Rows a step, clipped to the number of samples.
         max_epochs : int
+        length : int, optional
+            Epochs of the whole training, which schedules' progress refers to; unknown by default.
+        max_seconds : float, optional
+            Ends the training after the step in which that time is over.
         shuffle : bool, default=True
             Visit the rows in a new order each epoch.
         validation : Validation, optional
-            Ends the training by its score instead of the training loss, and leaves the best epoch's parameters.
+            Evaluated after every epoch.
+        early_stopping : bool, default=False
+            Progress is that of the validation score, not of the training loss.
+        restore_best : bool, default=False
+            Leave the parameters of the epoch with the best validation score, without validation with the lowest
+            training loss.
         keep_start : bool, default=False
             Treat the parameters in `state` as good ones to fall back on: what an earlier training left.
         on_epoch_end : callable, optional
@@ -149,26 +162,32 @@ class Trainer:
         NonFiniteError
             When a loss or gradient is infinite or NaN before there were good parameters to keep.
         """
-        batches = Batches(data, min(batch_size, data.n_samples), shuffle=shuffle)
-        buffers = buffers or Buffers(self.objective, state.params, batches.batch_size)
-        best = _Best()
+        network = self.objective.network
+        batches = Batches(
+            data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=2 if network.couples_rows else 1
+        )
+        buffers = buffers or Buffers(self.objective, state.params, batches.largest)
+        pace = Pace(self, state, batches.n_batches, length, max_seconds)
+        best = Best()
         if keep_start:
             value = math.inf
             if validation is not None:
-                value = -validation.evaluate(self.objective, state.params)[1]
-                state.plateau.best = min(state.plateau.best, value)
-            best.offer(value, "before this training", state.params.vector)
-        before_epoch = state.params.vector.copy() if validation is None and max_epochs > 1 else None
+                value = -validation.evaluate(network, state.in_use)[1]
+                if early_stopping:
+                    state.plateau.best = min(state.plateau.best, value)
+            best.offer(value, 0, "before this training", state.in_use.vector)
+        before_epoch = state.in_use.vector.copy() if validation is None and max_epochs > 1 else None
 
         result = Result("max_iter", max_epochs)
         # Overflow shows as a non-finite loss or gradient in the very step, and is reported there.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for epoch in range(1, max_epochs + 1):
                 started = perf_counter()
+                n_samples = samples_per_epoch or data.n_samples
                 if before_epoch is not None:
-                    before_epoch[...] = state.params.vector
+                    before_epoch[...] = state.in_use.vector
                 try:
-                    row = self._run_epoch(state, batches, buffers, monitor)
+                    row, n_seen = self._run_epoch(state, batches, buffers, pace, monitor)
                 except KeyboardInterrupt:
                     result = Result("interrupted", epoch - 1)
                     break
@@ -178,17 +197,20 @@ class Trainer:
                     row = _lost_epoch(state, validation)
                     result = Result("non_finite", epoch, f"{event} in epoch {epoch}; the weights {best.what} are kept")
                 else:
-                    state.samples_seen += samples_per_epoch or data.n_samples
+                    n_samples = n_seen if pace.is_over else n_samples
+                    state.samples_seen += n_samples
                     if validation is not None:
-                        loss, score = validation.evaluate(self.objective, state.params)
+                        loss, score = validation.evaluate(network, state.in_use)
                         row |= {"validation_loss": loss, "validation_score": score}
-                        best.offer(-score, f"of epoch {epoch}, the best one,", state.params.vector)
+                        best.offer(-score, epoch, f"of epoch {epoch}, the best one,", state.in_use.vector)
                     elif before_epoch is not None:
-                        best.offer(row["loss"], f"from before epoch {epoch}, the best one,", before_epoch)
-                    if not self._progresses(state, row):
+                        best.offer(row["loss"], epoch, f"from before epoch {epoch}, the best one,", before_epoch)
+                    if not self._progresses(state, row, early_stopping=early_stopping):
                         result = Result("converged", epoch)
+                    elif pace.is_over:
+                        result = Result("max_time", epoch)
                 row["seconds"] = perf_counter() - started
-                row["samples_per_second"] = (samples_per_epoch or data.n_samples) / max(row["seconds"], 1e-9)
+                row["samples_per_second"] = n_samples / max(row["seconds"], 1e-9)
                 ends = result.reason != "max_iter"
                 stop = on_epoch_end is not None and on_epoch_end(row, ends or epoch == max_epochs)
                 if ends:
@@ -197,72 +219,102 @@ class Trainer:
                     result = Result("callback", epoch)
                     break
         if result.reason == "non_finite":
-            state.solver_state = self.solver.init(state.params.vector, state.params.n_weights)
-        if best.vector is not None and (validation is not None or result.reason == "non_finite"):
-            state.params.vector[...] = best.vector
-        return result
+            state.solver_state = self.solver.init(state.params.trained, state.params.n_weights)
+        if best.vector is not None and (restore_best or result.reason == "non_finite"):
+            state.settle(best.vector)
+        return replace(result, best_epoch=best.epoch)
 
-    def _progresses(self, state: TrainingState, row: Row) -> bool:
-        """Set the next epoch's learning rate, and tell whether there is reason to go on."""
-        monitored = -row["validation_score"] if "validation_score" in row else row["loss"]
-        exhausted = state.plateau.update(monitored)
-        state.learning_rate = self.schedule.after_epoch(
-            self.learning_rate_init, state.learning_rate, state.samples_seen
-        )
-        if not exhausted:
+    def _progresses(self, state: TrainingState, row: Row, *, early_stopping: bool) -> bool:
+        """Tell whether there is reason to go on; a schedule that reacts to the loss takes note of it.
+
+        A schedule that runs over the whole training is not cut short where the training loss stands still: its rate
+        may be low on the way, and is at the end.
+        """
+        self.schedule.observe(row.get("validation_loss", row["loss"]), state.schedule_memory)
+        has_stopped = state.plateau.update(-row["validation_score"] if early_stopping else row["loss"])
+        if not has_stopped or (self.schedule.needs_horizon and not early_stopping):
             return True
-        next_rate = self.schedule.on_plateau(state.learning_rate)
-        if next_rate is None:
+        if not self.schedule.retreat(state.learning_rate, state.schedule_memory):
             return False
-        state.learning_rate = next_rate
         state.plateau.count = 0
         return True
 
     def _run_epoch(
-        self, state: TrainingState, batches: Batches, buffers: "Buffers", monitor: Monitor | None = None
-    ) -> Row:
-        """Do one pass over the batches; return the means over the epoch, weighted by the batches' weights."""
-        params, grad, workspace = state.params, buffers.grad, buffers.workspace
-        value_and_gradient, update = self.objective.value_and_gradient, self.solver.update
-        loss_sum = penalty_sum = weight_sum = norm_sum = 0.0
-        n_steps = 0
+        self, state: TrainingState, batches: Batches, buffers: "Buffers", pace: Pace, monitor: Monitor | None
+    ) -> tuple[Row, int]:
+        """Do one pass over the batches, or as much of it as there is time for.
+
+        Returns the means over the epoch, weighted by the batches' weights, and the number of rows seen.
+        """
+        params, grad, workspace, update = state.params, buffers.grad, buffers.workspace, self.solver.update
+        grad_arrays, arrays = ([], []) if self.clip is None else (grad.trained_arrays, params.trained_arrays)
+        loss_sum = penalty_sum = weight_sum = norm_sum = rate_sum = 0.0
+        n_steps = n_clipped = n_rows = 0
         if monitor is not None:
             monitor.begin_epoch()
+        pace.begin_epoch()
         for X, y, weight in batches.epoch(state.rng):
+            n_rows += X.shape[0]
             batch_weight = float(X.shape[0] if weight is None else weight.sum(dtype=np.float64))
             if batch_weight == 0.0:
+                pace.end_step()
                 continue  # nobody in this batch counts; its mean loss is undefined
-            loss, penalty = value_and_gradient(params, X, y, weight, workspace, grad)
-            norm = global_norm(grad.vector)
+            if pace.varies and n_rows > X.shape[0]:
+                pace.begin_step()
+            loss, penalty = pace.objective.value_and_gradient(params, X, y, weight, workspace, grad, state.dropout_rng)
+            norm = global_norm(grad.trained)
             if not math.isfinite(loss + norm):
                 place = self.objective.find_non_finite(params, X, grad, workspace, loss + penalty)
                 raise NonFiniteError(f"{place} became infinite or NaN at step {n_steps + 1}")
             observer = monitor if monitor is not None and monitor.begin_step() else None
             if observer is not None:
                 observer.before_update(params, grad, self.objective.slopes(X.shape[0], workspace))
-            update(params.vector, grad.vector, state.solver_state, state.learning_rate)
+            if pace.clip is not None:
+                n_clipped += pace.clip.clip(grad.trained, grad_arrays, arrays, norm)
+            update(params.trained, grad.trained, state.solver_state, state.learning_rate, *pace.time)
+            if self.max_norm is not None:
+                limit_norms(params.weights, self.max_norm)
             if observer is not None:
                 observer.after_update(params)
+            if self.averaging is not None:
+                _move_average(state, self.averaging, scratch=grad.vector)
             loss_sum += batch_weight * loss
             penalty_sum += batch_weight * penalty
             weight_sum += batch_weight
             norm_sum += norm
+            rate_sum += state.learning_rate
             n_steps += 1
+            pace.end_step()
+            if pace.is_over:
+                break
+        pace.end_epoch()
         if not math.isfinite(global_norm(params.vector)):
             raise NonFiniteError(f"{non_finite_parameters(params)} became infinite or NaN at step {n_steps}")
         train_loss, mean_penalty = loss_sum / weight_sum, penalty_sum / weight_sum
-        return {
+        row = {
             "loss": train_loss + mean_penalty,
             "train_loss": train_loss,
             "penalty": mean_penalty,
-            "learning_rate": state.learning_rate,
+            "learning_rate": rate_sum / n_steps if pace.varies else state.learning_rate,
             "gradient_norm": norm_sum / n_steps,
+            "clipped_share": n_clipped / n_steps,
         }
+        return row, n_rows
+
+
+def _move_average(state: TrainingState, decay: float, scratch: FloatArray) -> None:
+    """Move the average towards the parameters after a step; `scratch` is overwritten."""
+    if state.average is None:
+        state.average = state.params.on(state.params.vector.copy())
+        return
+    np.subtract(state.params.vector, state.average.vector, out=scratch)
+    scratch *= 1.0 - decay
+    state.average.vector += scratch
 
 
 def _lost_epoch(state: TrainingState, validation: Validation | None) -> Row:
     """Return the row of an epoch that ended in a non-finite value: its numbers are NaN."""
-    names = ["loss", "train_loss", "penalty", "gradient_norm"]
+    names = ["loss", "train_loss", "penalty", "gradient_norm", "clipped_share"]
     names += ["validation_loss", "validation_score"] if validation is not None else []
     return {**dict.fromkeys(names, math.nan), "learning_rate": state.learning_rate}
 
@@ -278,11 +330,14 @@ class Buffers:
 
 def copy_state(state: TrainingState) -> TrainingState:
     """Return an independent copy: a checkpoint."""
-    return TrainingState(
+    average = state.average
+    return replace(
+        state,
         params=state.params.on(state.params.vector.copy()),
         solver_state=copy.deepcopy(state.solver_state),
         rng=copy.deepcopy(state.rng),
-        learning_rate=state.learning_rate,
         plateau=copy.copy(state.plateau),
-        samples_seen=state.samples_seen,
+        schedule_memory=dict(state.schedule_memory),
+        dropout_rng=copy.deepcopy(state.dropout_rng),
+        average=None if average is None else average.on(average.vector.copy()),
     )

@@ -5,6 +5,8 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd.scipy import special
+from autograd.scipy.stats import norm
+from scipy.special import xlogy
 
 from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.losses import LOSSES
@@ -37,11 +39,39 @@ ACTIVATION_FORMULAS = {
     "mish": lambda z: z * anp.tanh(_softplus(z)),
 }
 
+
+def _normal(y, raw):
+    mean, variance = raw[:, : y.shape[1]], anp.exp(raw[:, y.shape[1] :])
+    return -anp.sum(norm.logpdf(y, mean, anp.sqrt(variance)), axis=1)
+
+
+def _focal(p):
+    return -((1.0 - p) ** 2) * anp.log(p)
+
+
 LOSS_FORMULAS = {
     "squared_error": lambda y, raw: 0.5 * anp.sum((raw - y) ** 2, axis=1),
-    "poisson": lambda y, raw: anp.sum(y * anp.log(y) - y * raw - y + anp.exp(raw), axis=1),
+    "poisson": lambda y, raw: anp.sum(xlogy(y, y) - y * raw - y + anp.exp(raw), axis=1),
     "binary_log_loss": lambda y, raw: anp.sum(_softplus(raw) - y * raw, axis=1),
     "log_loss": lambda y, raw: special.logsumexp(raw, axis=1) - raw[np.arange(len(y)), y],
+    "absolute_error": lambda y, raw: anp.sum(anp.abs(raw - y), axis=1),
+    "huber": lambda y, raw: anp.sum(
+        anp.where(anp.abs(raw - y) <= 1.0, 0.5 * (raw - y) ** 2, anp.abs(raw - y) - 0.5), axis=1
+    ),
+    "log_cosh": lambda y, raw: anp.sum(anp.log(anp.cosh(raw - y)), axis=1),
+    "quantile": lambda y, raw: 0.5 * anp.sum(anp.abs(raw - y), axis=1),
+    "gamma": lambda y, raw: anp.sum(raw - anp.log(y) + y * anp.exp(-raw) - 1.0, axis=1),
+    # Power 1.5: y^0.5 / (-0.25) + y mu^-0.5 / 0.5 + mu^0.5 / 0.5.
+    "tweedie": lambda y, raw: anp.sum(
+        -4.0 * np.sqrt(y) + 2.0 * y * anp.exp(-0.5 * raw) + 2.0 * anp.exp(0.5 * raw), axis=1
+    ),
+    "gaussian_nll": _normal,
+    "hinge": lambda y, raw: anp.sum(anp.maximum(0.0, 1.0 - (2.0 * y - 1.0) * raw), axis=1),
+    "multiclass_hinge": lambda y, raw: anp.maximum(
+        0.0, 1.0 + anp.max(raw - 1e9 * np.eye(raw.shape[1])[y], axis=1) - raw[np.arange(len(y)), y]
+    ),
+    "focal": lambda y, raw: anp.sum(_focal(special.expit((2.0 * y - 1.0) * raw)), axis=1),
+    "multiclass_focal": lambda y, raw: _focal(anp.exp(raw[np.arange(len(y)), y] - special.logsumexp(raw, axis=1))),
 }
 
 LAYER_SIZES = (5, 7, 4, 6, 3, 5, 4)  # of the input and up to six hidden layers
@@ -62,21 +92,21 @@ def _plain_objective(layers, X, y, weight, activation, loss, alpha):
     return (anp.sum(weight * loss(y, raw)) + penalty) / anp.sum(weight)
 
 
-@pytest.mark.parametrize("loss", LOSS_FORMULAS)
-@pytest.mark.parametrize("activation", ACTIVATION_FORMULAS)
+# Every activation with the four most usual losses, and every loss.
+PAIRS = [(activation, loss) for activation in ACTIVATION_FORMULAS for loss in list(LOSS_FORMULAS)[:4]]
+PAIRS += [("tanh", loss) for loss in list(LOSS_FORMULAS)[4:]]
+
+
+@pytest.mark.parametrize(("activation", "loss"), PAIRS)
 @pytest.mark.parametrize("depth", range(7))
-def test_value_and_gradient(activation, loss, depth):
+def test_value_and_gradient(draw_targets, activation, loss, depth):
     rng = np.random.default_rng(depth)
-    network = multilayer_perceptron([*LAYER_SIZES[: depth + 1], N_OUTPUTS], [ACTIVATIONS[activation]] * depth)
+    n_raw = LOSSES[loss].n_raw(N_OUTPUTS)
+    network = multilayer_perceptron([*LAYER_SIZES[: depth + 1], n_raw], [ACTIVATIONS[activation]] * depth)
     params = network.parameters(dtype=np.float64)
     initialize(network, params, rng, bias_init="glorot_normal")
     X = rng.standard_normal((N_SAMPLES, LAYER_SIZES[0]))
-    y = {
-        "squared_error": rng.standard_normal((N_SAMPLES, N_OUTPUTS)),
-        "poisson": rng.uniform(0.5, 4.0, (N_SAMPLES, N_OUTPUTS)),
-        "binary_log_loss": rng.integers(0, 2, (N_SAMPLES, N_OUTPUTS)).astype(float),
-        "log_loss": rng.integers(0, N_OUTPUTS, N_SAMPLES),
-    }[loss]
+    y = draw_targets(loss, rng, N_SAMPLES, N_OUTPUTS)
     weight = rng.uniform(0.0, 2.0, N_SAMPLES)
     weight[3] = 0.0
     layers = list(zip(params.weights, params.biases, strict=True))

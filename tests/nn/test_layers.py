@@ -73,8 +73,8 @@ def test_a_weight_of_two_is_the_row_twice_for_batch_normalization():
     initialize(network, start, rng)
     y = rng.standard_normal((5, 1))
     results = []
-    for rows, weight in [(twice, None), (range(5), np.array([1.0, 2.0, 1.0, 2.0, 0.0]))]:
-        params, grad, rows = start.on(start.vector.copy()), start.like(), list(rows)
+    for rows, weight in [(twice, None), (list(range(5)), np.array([1.0, 2.0, 1.0, 2.0, 0.0]))]:
+        params, grad = start.on(start.vector.copy()), start.like()
         value = objective.value_and_gradient(
             params, X[rows], y[rows], weight, objective.workspace(len(rows), np.float64), grad
         )

@@ -13,18 +13,18 @@ from skmlp.nn.objective import Objective
 N_SAMPLES = 11
 
 
-def _problem(loss):
+@pytest.fixture(name="problem")
+def _problem(draw_targets):
+    return lambda loss: _make_problem(draw_targets, loss)
+
+
+def _make_problem(draw_targets, loss):
     rng = np.random.default_rng(0)
-    network = multilayer_perceptron([4, 6, 3], [ACTIVATIONS["tanh"]])
+    network = multilayer_perceptron([4, 6, LOSSES[loss].n_raw(3)], [ACTIVATIONS["tanh"]])
     params = network.parameters(dtype=np.float64)
     initialize(network, params, rng, bias_init="glorot_normal")
     X = rng.standard_normal((N_SAMPLES, 4))
-    y = {
-        "squared_error": rng.standard_normal((N_SAMPLES, 3)),
-        "poisson": rng.poisson(1.0, (N_SAMPLES, 3)).astype(float),
-        "binary_log_loss": rng.integers(0, 2, (N_SAMPLES, 3)).astype(float),
-        "log_loss": rng.integers(0, 3, N_SAMPLES),
-    }[loss]
+    y = draw_targets(loss, rng, N_SAMPLES, 3)
     return Objective(network, LOSSES[loss], 0.7), params, X, y, rng.uniform(0.0, 2.0, N_SAMPLES)
 
 
@@ -38,8 +38,8 @@ def _evaluate(objective, params, X, y, weight, workspace):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("as_sparse", [False, True])
 @pytest.mark.parametrize("rows", [1, 4, 10])
-def test_blocks_give_the_gradient_of_the_whole_batch(loss, weighted, as_sparse, rows):
-    objective, params, X, y, weight = _problem(loss)
+def test_blocks_give_the_gradient_of_the_whole_batch(loss, weighted, as_sparse, rows, problem):
+    objective, params, X, y, weight = problem(loss)
     weight = weight if weighted else None
     whole, whole_grad = _evaluate(objective, params, X, y, weight, objective.workspace(N_SAMPLES, np.float64))
     data, workspace = sparse.csr_matrix(X) if as_sparse else X, objective.workspace(rows, np.float64)
@@ -49,8 +49,8 @@ def test_blocks_give_the_gradient_of_the_whole_batch(loss, weighted, as_sparse, 
         np.testing.assert_allclose(grad, whole_grad, rtol=0.0, atol=N_SAMPLES * 2.3e-16 * np.abs(whole_grad).max())
 
 
-def test_a_workspace_has_no_more_rows_than_a_block(monkeypatch):
-    objective, *_ = _problem("squared_error")
+def test_a_workspace_has_no_more_rows_than_a_block(monkeypatch, problem):
+    objective, *_ = problem("squared_error")
     monkeypatch.setattr(objective_module, "BLOCK_ROWS", 4)
     assert objective.workspace(3, np.float64).n_samples == 3
     workspace = objective.workspace(N_SAMPLES, np.float64)
@@ -58,8 +58,8 @@ def test_a_workspace_has_no_more_rows_than_a_block(monkeypatch):
     assert workspace.raw_delta.shape == (4, 3)
 
 
-def test_a_block_in_which_nobody_counts_adds_nothing():
-    objective, params, X, y, weight = _problem("log_loss")
+def test_a_block_in_which_nobody_counts_adds_nothing(problem):
+    objective, params, X, y, weight = problem("log_loss")
     weight[4:8] = 0.0
     rest = np.r_[0:4, 8:N_SAMPLES]
     some, some_grad = _evaluate(objective, params, X, y, weight, objective.workspace(4, np.float64))
@@ -70,8 +70,8 @@ def test_a_block_in_which_nobody_counts_adds_nothing():
     np.testing.assert_allclose(some_grad, only_grad, rtol=0.0, atol=1e-14)
 
 
-def _place(spoil, rows):
-    objective, params, X, y, _ = _problem("squared_error")
+def _place(problem, spoil, rows):
+    objective, params, X, y, _ = problem("squared_error")
     spoil(params, X, y)
     grad, workspace = params.like(), objective.workspace(rows, np.float64)
     with np.errstate(all="ignore"):
@@ -105,5 +105,5 @@ def _bad_gradient(params, X, y):
         (_bad_gradient, "the gradient of layer 2 of 2"),
     ],
 )
-def test_the_non_finite_place_is_found_in_any_block(spoil, place, rows):
-    assert _place(spoil, rows) == place
+def test_the_non_finite_place_is_found_in_any_block(spoil, place, rows, problem):
+    assert _place(problem, spoil, rows) == place

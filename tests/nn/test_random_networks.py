@@ -41,28 +41,24 @@ def _is_near_a_kink(params, X, names):
     return False
 
 
-@hypothesis.given(cases)
-@hypothesis.settings(max_examples=300)
-def test_gradient_of_any_network(case):
+@hypothesis.given(case=cases)
+@hypothesis.settings(max_examples=600)
+def test_gradient_of_any_network(draw_targets, case):
     rng = np.random.default_rng(case["seed"])
     layer_sizes, n_samples = list(case["layer_sizes"]), case["n_samples"]
-    if case["loss"] == "log_loss":
-        layer_sizes[-1] += 1  # with one class the loss is 0 everywhere
+    loss = LOSSES[case["loss"]]
+    is_multiclass = case["loss"] in ("log_loss", "multiclass_hinge", "multiclass_focal")
+    n_outputs = layer_sizes[-1] + is_multiclass  # with one class the loss is 0 everywhere
+    layer_sizes[-1] = loss.n_raw(n_outputs)
     names = case["activations"][: len(layer_sizes) - 2]
     network = multilayer_perceptron(layer_sizes, [ACTIVATIONS[name] for name in names])
-    objective = Objective(network, LOSSES[case["loss"]], case["alpha"])
+    objective = Objective(network, loss, case["alpha"])
     params = network.parameters(dtype=np.float64)
     initialize(network, params, rng, bias_init="glorot_normal")
 
     X = rng.standard_normal((n_samples, layer_sizes[0]))
     X[rng.random(X.shape) < 0.3] = 0.0
-    n_outputs = layer_sizes[-1]
-    y = {
-        "squared_error": rng.standard_normal((n_samples, n_outputs)),
-        "poisson": rng.poisson(2.0, (n_samples, n_outputs)).astype(float),
-        "binary_log_loss": rng.integers(0, 2, (n_samples, n_outputs)).astype(float),
-        "log_loss": rng.integers(0, n_outputs, n_samples),
-    }[case["loss"]]
+    y = draw_targets(case["loss"], rng, n_samples, n_outputs)
     weight = None if case["weights"] is None else np.array(case["weights"][:n_samples], float)
     hypothesis.assume(weight is None or weight.sum() > 0.0)
     hypothesis.assume(not _is_near_a_kink(params, X, names))

@@ -30,15 +30,16 @@ def _peak(function):
     ("activation", "loss"),
     [(activation, "log_loss") for activation in WITHOUT_TEMPORARIES] + [("relu", loss) for loss in LOSSES],
 )
-def test_a_step_allocates_no_array_of_the_size_of_a_layer(activation, loss):
+def test_a_step_allocates_no_array_of_the_size_of_a_layer(draw_targets, activation, loss):
     rng = np.random.default_rng(0)
-    network = multilayer_perceptron([N_HIDDEN, N_HIDDEN, N_HIDDEN, N_OUTPUTS], [ACTIVATIONS[activation]] * 2)
+    network = multilayer_perceptron(
+        [N_HIDDEN, N_HIDDEN, N_HIDDEN, LOSSES[loss].n_raw(N_OUTPUTS)], [ACTIVATIONS[activation]] * 2
+    )
     params = network.parameters()
     initialize(network, params, rng)
     X = rng.standard_normal((N_SAMPLES, N_HIDDEN), dtype=np.float32)
-    y = rng.integers(0, 2, N_SAMPLES if loss == "log_loss" else (N_SAMPLES, N_OUTPUTS))
-    if loss != "log_loss":
-        y = y.astype(np.float32)
+    y = draw_targets(loss, rng, N_SAMPLES, N_OUTPUTS)
+    y = y if y.ndim == 1 else y.astype(np.float32)
     weight = np.ones(N_SAMPLES, np.float32)
     objective, grad = Objective(network, LOSSES[loss], 1e-4), params.like()
     workspace = objective.workspace(N_SAMPLES, np.float32)

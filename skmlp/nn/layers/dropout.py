@@ -53,9 +53,12 @@ class Dropout(Configurable, Layer):
     def forward_training(
         self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: TrainingPass
     ) -> FloatArray:
+        out, mask = memory  # not in place: the activation before it needs its output on the way back
+        if self.rate == 0.0:
+            mask.fill(1.0)
+            return self.forward(params, x, memory)
         if batch.rng is None:
             raise ValueError("A network with dropout needs a random stream in training.")
-        out, mask = memory  # not in place: the activation before it needs its output on the way back
         batch.rng.random(dtype=mask.dtype.type, out=mask)
         np.greater_equal(mask, self.rate, out=mask)
         mask *= 1.0 / (1.0 - self.rate)

@@ -1,0 +1,98 @@
+"""Data to validate on: the user's own, what a splitter sets aside, or a random part of the rows."""
+
+from math import ceil
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import get_scorer
+from sklearn.model_selection import check_cv, train_test_split
+
+from skmlp._typing import FloatArray, IntArray
+from skmlp.estimators.state import Model
+from skmlp.estimators.targets import Targets
+from skmlp.nn.parameters import Parameters
+from skmlp.training.batches import Data
+from skmlp.training.validation import Validation
+
+__all__ = ["as_validation", "random_split", "splitter_split", "wants_split"]
+
+
+def wants_split(estimator: Any) -> bool:
+    """Tell whether rows are to be set aside; L-BFGS does so only on an explicit `validation_split`."""
+    return estimator.validation_split is not None or (estimator.early_stopping and estimator.solver != "lbfgs")
+
+
+def splitter_split(splitter: Any, X: Any, y: Any, groups: Any) -> tuple[IntArray, IntArray]:
+    """Return the rows to train and to validate on: the last split, which for time-ordered data ends with the data."""
+    try:
+        *_, (train, held_out) = check_cv(splitter).split(X, y, groups)
+    except ValueError as error:
+        raise ValueError(f"validation_split={splitter!r} could not split the data: {error}") from error
+    return np.asarray(train), np.asarray(held_out)
+
+
+def random_split(estimator: Any, data: Data, targets: Targets, seed: int) -> tuple[IntArray, IntArray]:
+    """Return random rows to train and to validate on, stratified by class where that is possible."""
+    split = estimator.validation_split
+    name = "validation_fraction" if split is None else "validation_split"
+    fraction = estimator.validation_fraction if split is None else split
+    n_rows = data.n_samples
+    # At least two rows, which a score needs; as in scikit-learn the share is rounded up.
+    n_held_out = max(2, ceil(fraction * n_rows))
+    if n_held_out >= n_rows:
+        raise ValueError(
+            f"The validation set is too small. Increase {name!r} or the size of your dataset: "
+            "at least 2 samples to validate on and one to train on are needed, got n_samples = "
+            f"{n_rows} (equal ones counted once) and {name}={fraction}."
+        )
+    train, held_out = train_test_split(
+        np.arange(n_rows),
+        test_size=n_held_out,
+        random_state=seed,
+        stratify=targets.strata(data.y, n_held_out),
+    )
+    return train, held_out
+
+
+def take_parts(data: Data, train: IntArray, held_out: IntArray) -> tuple[Data, Data]:
+    """Return the two parts of the data; one in which nobody counts raises ValueError."""
+    parts = {"training": data.take(train), "validation": data.take(held_out)}
+    for name, part in parts.items():
+        if part.n_samples == 0 or part.total_weight == 0.0:
+            raise ValueError(f"All samples in the {name} part have weight zero; use another random_state.")
+    return parts["training"], parts["validation"]
+
+
+def is_fraction(split: Any) -> bool:
+    """Tell whether `validation_split` asks for a random part of the rows."""
+    return split is None or isinstance(split, Real)
+
+
+def as_validation(estimator: Any, data: Data, targets: Targets, model: Model) -> Validation:
+    """Return the data with the loss and the score to judge by."""
+    loss = model.loss.evaluation()
+    scoring = estimator.scoring
+    if scoring is None:
+        return Validation(data, loss, lambda params, raw: targets.score(data.y, raw, data.sample_weight))
+    if scoring == "loss":
+        return Validation(data, loss)
+    scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+    y = targets.original(data.y)
+    weights = {} if data.sample_weight is None else {"sample_weight": data.sample_weight}
+
+    def score(params: Parameters, raw: FloatArray) -> float:
+        if not np.isfinite(raw).all():
+            return float("nan")
+        return float(scorer(_at(estimator, model, params), data.X, y, **weights))
+
+    return Validation(data, loss, score)
+
+
+def _at(estimator: Any, model: Model, params: Parameters) -> Any:
+    """Return a stand-in for the estimator that predicts with the given parameters."""
+    probe = object.__new__(type(estimator))
+    # The rows are validated already, and arrays: without names there is nothing to warn about.
+    attributes = {name: value for name, value in vars(estimator).items() if name != "feature_names_in_"}
+    probe.__dict__.update(attributes, _model=model.with_params(params.vector))
+    return probe

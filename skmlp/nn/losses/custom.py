@@ -1,0 +1,182 @@
+r"""Losses of your own: two functions as a loss, and a check of any loss against central differences."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmlp._typing import AnyArray, FloatArray
+from skmlp.nn.losses.base import LINKS, Loss, log_logistic, log_softmax
+
+__all__ = ["FunctionLoss", "check_loss"]
+
+
+@dataclass
+class FunctionLoss(Loss):
+    """A loss made of two functions.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(y, raw)`` returns each sample's loss, of shape (n_samples,).
+    derivative : callable
+        ``derivative(y, raw)`` returns ``d loss / d raw``, of the shape of `raw`, (n_samples, n_outputs). Both leave
+        their arguments as they are. To be pickled, both must be functions of a module.
+    link : {"identity", "exp", "logistic", "softmax"}, default="identity"
+        Turns raw outputs into predictions. With ``"logistic"`` and ``"softmax"`` the predictions are probabilities
+        and the loss is one for classification, of answers in {0, 1} or of class codes.
+
+    Raises
+    ------
+    ValueError
+        For an unknown link, and in use when a function returns another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp.nn.losses import FunctionLoss, check_loss
+    >>> def fourth_power(y, raw): return ((raw - y) ** 4).sum(axis=1)
+    >>> def its_derivative(y, raw): return 4.0 * (raw - y) ** 3
+    >>> loss = FunctionLoss(fourth_power, its_derivative)
+    >>> check_loss(loss, np.array([[0.5], [-1.0]])) < 1e-6
+    True
+    """
+
+    function: Callable[[AnyArray, FloatArray], AnyArray]
+    derivative: Callable[[AnyArray, FloatArray], AnyArray]
+    link: str = "identity"  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        if self.link not in LINKS:
+            raise ValueError(
+                f"The 'link' parameter of FunctionLoss must be a str among {{{', '.join(map(repr, LINKS))}}}. "
+                f"Got {self.link!r} instead."
+            )
+
+    @property
+    def has_probabilities(self) -> bool:  # type: ignore[override]
+        """True with the links ``"logistic"`` and ``"softmax"``."""
+        return self.link in ("logistic", "softmax")
+
+    @property
+    def is_classification(self) -> bool:  # type: ignore[override]
+        """True with the links ``"logistic"`` and ``"softmax"``."""
+        return self.has_probabilities
+
+    def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
+        out[...] = _of_shape(raw.shape, "derivative", self.derivative(y, raw))
+        return self.loss(y, raw)
+
+    def loss(self, y: AnyArray, raw: FloatArray) -> FloatArray:
+        loss = _of_shape(raw.shape[:1], "function", self.function(y, raw))
+        return loss.astype(raw.dtype, copy=False)
+
+    def log_predict(self, raw: FloatArray) -> FloatArray | tuple[FloatArray, FloatArray]:
+        """Return ``log p`` (softmax), or ``log(1 - p)`` and ``log p`` (logistic); other links raise ValueError."""
+        if not self.has_probabilities:
+            raise ValueError(f"A loss with the link {self.link!r} has no probabilities.")
+        return log_softmax(raw) if self.link == "softmax" else log_logistic(raw)
+
+    def multiclass(self) -> Loss:
+        """Return this loss: whether it is for one of several classes is up to its functions."""
+        return self
+
+
+def _of_shape(shape: tuple[int, ...], name: str, values: AnyArray) -> AnyArray:
+    """Return `values` as an array, or raise: a wrong shape that broadcasts would train on something else."""
+    values = np.asarray(values)
+    if values.shape != shape:
+        raise ValueError(
+            f"The {name!r} of a FunctionLoss must return an array of shape {shape}; it returned shape {values.shape}."
+        )
+    return values
+
+
+# Rows that are checked, half the distance of the points that are compared, and twice the rounding of a float64.
+_ROWS = 20
+_STEP = 1e-6
+_EPS = 2.0**-52
+
+
+def check_loss(loss: Loss, y: AnyArray, raw: FloatArray | None = None, *, tolerance: float = 1e-6) -> float:
+    """Compare a loss's gradient with central differences of its values.
+
+    Everything is computed in float64, on 20 rows spread over `y` (or all, if fewer). At a kink, where the slopes on
+    both sides differ, anything between them passes.
+
+    Parameters
+    ----------
+    loss : Loss
+        For example a :class:`FunctionLoss`.
+    y : ndarray of shape (n_samples, n_outputs) or (n_samples,)
+        Targets as the loss takes them: a matrix, or class codes.
+    raw : ndarray of shape (n_samples, n_raw), optional
+        Where to check; by default at random numbers between -2 and 2, always the same ones.
+    tolerance : float, default=1e-6
+        The largest difference allowed, relative to ``1 + |gradient|``, beyond the rounding of the values.
+
+    Returns
+    -------
+    error : float
+        The largest relative difference found.
+
+    Raises
+    ------
+    ValueError
+        When the gradient is wrong (names the largest deviation, its place and both values), when a shape is wrong, a
+        value is not finite or `raw` is overwritten, and when `y` is not in the loss's domain.
+    """
+    y = np.asarray(y)
+    if not loss.in_domain(y):
+        raise ValueError(f"The targets are not in the domain of {loss!r}, which is: {loss.domain}.")
+    n_samples = len(y)
+    rows = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _ROWS)).astype(int))
+    y = y[rows] if np.issubdtype(y.dtype, np.integer) and y.ndim == 1 else y[rows].astype(np.float64)
+    if raw is None:
+        n_raw = loss.n_raw(y.shape[1] if y.ndim > 1 else max(2, int(y.max()) + 1))
+        raw = np.random.default_rng(0).uniform(-2.0, 2.0, (len(rows), n_raw))
+    elif len(raw) == n_samples:
+        raw = np.array(raw, dtype=np.float64)[rows]
+    else:
+        raise ValueError(f"raw must have a row for each of the {n_samples} targets; it has shape {np.shape(raw)}.")
+    value, analytic = _evaluate(loss, y, raw, rows)
+    above, below = np.empty_like(raw), np.empty_like(raw)
+    for column in range(raw.shape[1]):
+        step = np.zeros(raw.shape[1])
+        step[column] = _STEP
+        above[:, column] = _evaluate(loss, y, raw + step, rows)[0]
+        below[:, column] = _evaluate(loss, y, raw - step, rows)[0]
+    numeric = (above - below) / (2.0 * _STEP)
+    # A kink lies between the points where the slopes of both sides differ; a smooth function's hardly do.
+    kink = np.abs(above - 2.0 * value[:, np.newaxis] + below) / (2.0 * _STEP)
+    rounding = _EPS * np.maximum(np.abs(above), np.abs(below)) / _STEP
+    error = np.maximum(np.abs(analytic - numeric) - kink - rounding, 0.0) / (1.0 + np.abs(numeric))
+    worst = np.unravel_index(int(np.argmax(error)), error.shape)
+    if error[worst] > tolerance:
+        raise ValueError(
+            f"The gradient of {loss!r} is wrong. The largest deviation is in row {rows[worst[0]]}, column {worst[1]}: "
+            f"at raw = {raw[worst]:.6g} it gives {analytic[worst]:.9g}, central differences of the loss give "
+            f"{numeric[worst]:.9g}. Expected is the derivative of each sample's loss with respect to its raw outputs."
+        )
+    return float(error[worst])
+
+
+def _evaluate(loss: Loss, y: AnyArray, raw: FloatArray, rows: AnyArray) -> tuple[FloatArray, FloatArray]:
+    """Return value and gradient; a wrong shape, an entry that is not finite or a changed `raw` raises ValueError."""
+    kept, gradient = raw.copy(), np.full_like(raw, np.nan)
+    value = np.asarray(loss.loss_and_gradient(y, raw, gradient))
+    if not np.array_equal(raw, kept):
+        raise ValueError(f"{loss!r} overwrites raw, which must be kept: work in a copy.")
+    if value.shape != raw.shape[:1]:
+        raise ValueError(
+            f"{loss!r} must return one number for each sample, an array of shape {raw.shape[:1]}; "
+            f"it returned shape {value.shape}."
+        )
+    for name, values in (("value", value), ("gradient", gradient)):
+        if not np.isfinite(values).all():
+            place = np.argwhere(~np.isfinite(values))[0]
+            raise ValueError(
+                f"The {name} of {loss!r} must be finite; in row {rows[place[0]]} it is {values[tuple(place)]} "
+                f"(NaN also where nothing was written) at raw = {raw[place[0]]}."
+            )
+    return value, gradient

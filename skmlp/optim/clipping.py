@@ -1,0 +1,251 @@
+r"""Gradient clipping: limits on a gradient, applied in place before the solver sees it.
+
+A clip holds settings only and knows nothing of layers: it is handed the gradient as one flat vector and as the list
+of its arrays, which are views of that vector. In the formulas :math:`g` is a gradient, :math:`w` the parameters it
+belongs to and :math:`c` the limit.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from skmlp._configurable import Configurable
+from skmlp._typing import FloatArray
+from skmlp.optim.schedules import Scheduled
+
+__all__ = ["CLIPS", "AdaptiveClip", "Clip", "ClipByGlobalNorm", "ClipByNorm", "ClipByValue", "as_clip"]
+
+# Added to a norm that is divided by, as torch does.
+NORM_EPSILON = 1e-6
+
+
+class Clip(Configurable, ABC):
+    """A limit on the gradient. To add one, subclass this; put the class into :data:`CLIPS` to give it a name."""
+
+    @abstractmethod
+    def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
+        """Clip a gradient in place.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_parameters,)
+            The whole gradient, finite.
+        grads : sequence of ndarray
+            The same memory, as matrices of shape (n_in, n_out) and vectors.
+        params : sequence of ndarray
+            The parameters, in the shapes of `grads`. Not changed.
+        norm : float
+            The Euclidean norm of `vector`.
+
+        Returns
+        -------
+        clipped : bool
+            Whether anything was changed.
+        """
+
+
+@dataclass
+class ClipByValue(Clip):
+    r"""Every entry to :math:`[-c, c]`. This changes the direction of the gradient.
+
+    Parameters
+    ----------
+    limit : float, default=1.0
+        :math:`c`, positive.
+
+    References
+    ----------
+    torch's ``clip_grad_value_``; Keras's ``clipvalue``.
+    """
+
+    limit: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check_range("limit", 0.0, low_open=True)
+
+    def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
+        # Looking first costs less than writing, and finds nothing in most steps.
+        if -self.limit <= vector.min(initial=0.0) and vector.max(initial=0.0) <= self.limit:
+            return False
+        np.clip(vector, -self.limit, self.limit, out=vector)
+        return True
+
+
+@dataclass
+class ClipByNorm(Clip):
+    r"""Each array to a Euclidean norm of at most c: :math:`g \leftarrow g \min(1, c / (\lVert g \rVert + 10^{-6}))`.
+
+    Parameters
+    ----------
+    limit : float, default=1.0
+        :math:`c`, positive.
+
+    References
+    ----------
+    torch's ``clip_grad_norm_``, called for one tensor at a time; Keras's ``clipnorm``.
+    """
+
+    limit: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check_range("limit", 0.0, low_open=True)
+
+    def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
+        clipped = [_scale_down(grad, _norm(grad), self.limit) for grad in grads]
+        return any(clipped)
+
+
+@dataclass
+class ClipByGlobalNorm(Clip):
+    r"""The whole gradient to a norm of at most c: :math:`g \leftarrow g \min(1, c / (\lVert g \rVert + 10^{-6}))`.
+
+    The direction stays as it is. This is what most people mean by gradient clipping.
+
+    Parameters
+    ----------
+    limit : float, default=1.0
+        :math:`c`, positive. The ``gradient_norm`` of an unclipped training's history shows what is usual.
+
+    References
+    ----------
+    Pascanu, Mikolov and Bengio (2013), arXiv 1211.5063; torch's ``clip_grad_norm_``; Keras's ``global_clipnorm``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp.optim import ClipByGlobalNorm
+    >>> grad = np.array([3.0, 4.0])
+    >>> ClipByGlobalNorm(1.0).clip(grad, [grad], [np.zeros(2)], norm=5.0), grad.round(3)
+    (True, array([0.6, 0.8]))
+    """
+
+    limit: float = 1.0
+
+    def __post_init__(self) -> None:
+        self._check_range("limit", 0.0, low_open=True)
+
+    def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
+        return _scale_down(vector, norm, self.limit)
+
+
+@dataclass
+class AdaptiveClip(Clip):
+    r"""Each unit's gradient in proportion to its weights (adaptive gradient clipping, AGC).
+
+    :math:`g \leftarrow g\, \min(1, c \max(\lVert w \rVert, floor) / \lVert g \rVert)` for each unit: what feeds one
+    output neuron, a column of a weight matrix. A vector, or a matrix with one row or column, is one unit, as in the
+    authors' code.
+
+    The paper leaves the output layer out; here every array handed in is clipped. Weights that begin at zero move slowly
+    under plain gradient descent, as `floor` limits their steps.
+
+    Parameters
+    ----------
+    limit : float, default=0.01
+        :math:`c`, positive.
+    floor : float, default=1e-3
+        The norm that smaller weights are taken to have, positive.
+
+    References
+    ----------
+    Brock, De, Smith and Simonyan (2021), arXiv 2102.06171, section 4.1.
+    """
+
+    limit: float = 0.01
+    floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        self._check_range("limit", 0.0, low_open=True)
+        self._check_range("floor", 0.0, low_open=True)
+
+    def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
+        clipped = [self._clip_units(grad, weights) for grad, weights in zip(grads, params, strict=True)]
+        return any(clipped)
+
+    def _clip_units(self, grad: FloatArray, weights: FloatArray) -> bool:
+        if grad.ndim == 1 or 1 in grad.shape:
+            grad, weights = grad.reshape(-1, 1), weights.reshape(-1, 1)
+        norms = _column_norms(grad)
+        largest = self.limit * np.maximum(_column_norms(weights), self.floor)
+        if not (norms > largest).any():
+            return False
+        # A unit within its limit gets a factor of exactly 1; the ratio is formed where it is needed, so never 0 / 0.
+        factors = np.divide(largest, norms, out=np.ones_like(norms), where=norms > largest)
+        grad *= factors.astype(grad.dtype)
+        return True
+
+
+def _scale_down(array: FloatArray, norm: float, limit: float) -> bool:
+    """Scale an array of known norm to at most `limit`, in place; return whether it was longer."""
+    factor = limit / (norm + NORM_EPSILON)
+    if factor >= 1.0:
+        return False
+    array *= factor
+    return True
+
+
+def _norm(array: FloatArray) -> float:
+    """Return the Euclidean norm. Squares that overflow float32 are summed in float64."""
+    flat = array.reshape(-1)
+    with np.errstate(over="ignore"):
+        squared = float(np.dot(flat, flat))
+    if math.isinf(squared):
+        squared = float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+    return math.sqrt(squared)
+
+
+def _column_norms(matrix: FloatArray) -> FloatArray:
+    """Return the Euclidean norms of the columns, float64, without a temporary of the matrix's size."""
+    squared: FloatArray = np.einsum("ij,ij->j", matrix, matrix).astype(np.float64)
+    if np.isinf(squared).any():
+        squared = np.einsum("ij,ij->j", matrix, matrix, dtype=np.float64)
+    return np.sqrt(squared)
+
+
+CLIPS: dict[str, type[Clip]] = {
+    "value": ClipByValue,
+    "norm": ClipByNorm,
+    "global_norm": ClipByGlobalNorm,
+    "adaptive": AdaptiveClip,
+}
+
+
+def as_clip(choice: Any) -> Clip | None:
+    """Return the clip that a user's choice stands for.
+
+    Parameters
+    ----------
+    choice : None or float or str or Clip
+        None for no clipping; a limit on the global norm (also one that follows a schedule); a name of :data:`CLIPS`,
+        with default settings; or an object.
+
+    Returns
+    -------
+    clip : Clip or None
+
+    Raises
+    ------
+    ValueError
+        If `choice` is none of these.
+
+    Examples
+    --------
+    >>> from skmlp.optim import as_clip
+    >>> as_clip(0.5)
+    ClipByGlobalNorm(limit=0.5)
+    """
+    if choice is None or isinstance(choice, Clip):
+        return choice
+    if isinstance(choice, Real | Scheduled) and not isinstance(choice, bool):
+        return ClipByGlobalNorm(choice)  # type: ignore[arg-type]
+    if isinstance(choice, str) and choice in CLIPS:
+        return CLIPS[choice]()
+    raise ValueError(
+        f"Gradient clipping must be None, a positive float (the largest global norm), a str among "
+        f"{{{', '.join(map(repr, CLIPS))}}} or an instance of 'Clip'. Got {choice!r} instead."
+    )

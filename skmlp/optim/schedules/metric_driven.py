@@ -1,0 +1,107 @@
+"""Schedules of the learning rate that react to what the training achieves."""
+
+import math
+from dataclasses import dataclass
+
+from skmlp.optim.schedules.base import Schedule, Time, check_whole
+
+__all__ = ["Adaptive", "ReduceOnPlateau"]
+
+
+class _MetricDriven(Schedule):
+    """A factor of 1 at all times: what changes is the scale in the memory."""
+
+    @property
+    def per_step(self) -> bool:
+        return False
+
+    def factor(self, time: Time) -> float:
+        return 1.0
+
+
+@dataclass
+class Adaptive(_MetricDriven):
+    """Divide the rate whenever progress has stopped, until it is at most `minimum`; then end.
+
+    As scikit-learn's ``"adaptive"``: progress has stopped when ``n_iter_no_change`` epochs in a row brought none.
+
+    Parameters
+    ----------
+    divisor : float, default=5.0
+        More than 1.
+    minimum : float, default=1e-6
+        A rate, positive: from here on the training ends when progress stops.
+    """
+
+    divisor: float = 5.0
+    minimum: float = 1e-6
+
+    def __post_init__(self) -> None:
+        self._check_range("divisor", 1.0, low_open=True)
+        self._check_range("minimum", 0.0, low_open=True)
+
+    def new_memory(self) -> dict[str, float]:
+        return {"scale": 1.0}
+
+    def retreat(self, current: float, memory: dict[str, float]) -> bool:
+        if current <= self.minimum:
+            return False
+        memory["scale"] /= self.divisor
+        return True
+
+
+@dataclass
+class ReduceOnPlateau(_MetricDriven):
+    r"""Multiply the rate by `decay` when the monitored value has not improved for more than `patience` epochs.
+
+    A value improves when it is below :math:`best - threshold \cdot |best|`. This never ends the training itself: the
+    stopping rule does, when ``n_iter_no_change`` epochs in a row bring no progress. Keep `patience` well below that.
+
+    Parameters
+    ----------
+    decay : float, default=0.1
+        In (0, 1).
+    patience : int, default=5
+        Epochs without improvement that are let pass, at least 0.
+    threshold : float, default=1e-4
+        The relative improvement that counts, in [0, 1).
+    cooldown : int, default=0
+        Epochs after a reduction in which nothing is counted, at least 0.
+    minimum : float, default=0.0
+        The smallest factor on the initial rate, in [0, 1].
+
+    References
+    ----------
+    torch's ``ReduceLROnPlateau`` with ``mode="min", threshold_mode="rel", eps=0``. It states the minimum as a rate, and
+    for a negative best value it takes equal values for improvements.
+    """
+
+    decay: float = 0.1
+    patience: int = 5
+    threshold: float = 1e-4
+    cooldown: int = 0
+    minimum: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._check_range("decay", 0.0, 1.0, low_open=True)
+        check_whole(self, "patience", 0)
+        self._check_range("threshold", 0.0, 1.0)
+        check_whole(self, "cooldown", 0)
+        self._check_range("minimum", 0.0, 1.0, high_open=False)
+
+    def new_memory(self) -> dict[str, float]:
+        return {"scale": 1.0, "best": math.inf, "bad_epochs": 0, "cooldown": 0}
+
+    def observe(self, value: float, memory: dict[str, float]) -> None:
+        if value < memory["best"] * (1.0 - math.copysign(self.threshold, memory["best"])):
+            memory["best"] = float(value)
+            memory["bad_epochs"] = 0
+        else:
+            memory["bad_epochs"] += 1
+        if memory["cooldown"] > 0:
+            memory["cooldown"] -= 1
+            memory["bad_epochs"] = 0
+        if memory["bad_epochs"] > self.patience:
+            memory["scale"] = max(memory["scale"] * self.decay, self.minimum)
+            memory["cooldown"] = self.cooldown
+            memory["bad_epochs"] = 0

@@ -1,0 +1,310 @@
+r"""Schedules that count: epochs, steps or samples. They need no known length of the training.
+
+In the formulas :math:`t` is the number of epochs (with the fraction of the present one) or steps done before this step.
+"""
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Real
+from typing import Any
+
+from skmlp.optim.schedules.base import OverTime, Schedule, Time, check_choice
+
+__all__ = [
+    "ConstantRate",
+    "CosineRestarts",
+    "Cyclic",
+    "Exponential",
+    "InverseScaling",
+    "InverseTime",
+    "Piecewise",
+    "StepDecay",
+]
+
+
+@dataclass
+class ConstantRate(Schedule):
+    """The same value throughout: a factor of 1."""
+
+    @property
+    def per_step(self) -> bool:
+        return False
+
+    def factor(self, time: Time) -> float:
+        return 1.0
+
+
+@dataclass
+class StepDecay(OverTime):
+    r"""Multiply by `factor` after every so many epochs: :math:`\gamma^{\lfloor t / every \rfloor}`.
+
+    Parameters
+    ----------
+    every : float, default=30.0
+        Epochs or steps from one decay to the next, positive.
+    decay : float, default=0.1
+        :math:`\gamma`, in (0, 1].
+    unit : {"epoch", "step"}, default="epoch"
+
+    References
+    ----------
+    torch's ``StepLR``; He, Zhang, Ren and Sun (2016), arXiv 1512.03385, section 3.4, divide by 10 every 30 epochs.
+    """
+
+    every: float = 30.0
+    decay: float = 0.1
+    unit: str = "epoch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_range("every", 0.0, low_open=True)
+        self._check_range("decay", 0.0, 1.0, low_open=True, high_open=False)
+
+    def curve(self, t: float) -> float:
+        return float(self.decay ** (t // self.every))
+
+
+@dataclass
+class Piecewise(OverTime):
+    """One factor for each stretch of time: ``factors[i]``, where ``i`` is the number of boundaries reached.
+
+    Parameters
+    ----------
+    boundaries : sequence of float, default=(100, 150)
+        Epochs or steps at which the next factor begins, positive and rising.
+    factors : sequence of float, default=(1.0, 0.1, 0.01)
+        Factors on the initial value, one more than boundaries; finite and non-negative.
+    unit : {"epoch", "step"}, default="epoch"
+
+    References
+    ----------
+    torch's ``MultiStepLR``, which states the ratios of these factors; Keras's ``PiecewiseConstantDecay``.
+    """
+
+    boundaries: Sequence[float] = (100, 150)
+    factors: Sequence[float] = (1.0, 0.1, 0.01)
+    unit: str = "epoch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("boundaries", "factors"):
+            self._check_numbers(name)
+        if not all(early < late for early, late in pairwise((0.0, *self.boundaries))):
+            raise ValueError(
+                f"The 'boundaries' parameter of Piecewise must be positive and rising. Got {self.boundaries!r} instead."
+            )
+        if len(self.factors) != len(self.boundaries) + 1:
+            raise ValueError(
+                f"The 'factors' parameter of Piecewise must hold one number more than 'boundaries', for the time "
+                f"before the first. Got {len(self.factors)} factors and {len(self.boundaries)} boundaries."
+            )
+
+    def _check_numbers(self, name: str) -> None:
+        """Store a setting as a tuple, or raise an error unless it is a sequence of finite, non-negative numbers."""
+        given = getattr(self, name)
+        try:
+            numbers: tuple[Any, ...] = tuple(given)
+        except TypeError:
+            numbers = (None,)
+        if not all(isinstance(number, Real) and 0.0 <= float(number) < math.inf for number in numbers):
+            raise ValueError(
+                f"The {name!r} parameter of Piecewise must be a sequence of finite, non-negative numbers. "
+                f"Got {given!r} instead."
+            )
+        # A tuple stays the object it is, which scikit-learn's clone asks for.
+        object.__setattr__(self, name, numbers)
+
+    def curve(self, t: float) -> float:
+        return float(self.factors[bisect.bisect_right(self.boundaries, t)])
+
+
+@dataclass
+class Exponential(OverTime):
+    r"""The same ratio from each epoch to the next: :math:`\max(\gamma^t, minimum)`.
+
+    With ``unit="epoch"`` the factor falls within an epoch too. torch's ``ExponentialLR`` changes at its end only; there
+    the two agree.
+
+    Parameters
+    ----------
+    decay : float, default=0.95
+        :math:`\gamma`, the factor of one epoch or step, in (0, 1].
+    minimum : float, default=0.0
+        The smallest factor, in [0, 1].
+    unit : {"epoch", "step"}, default="epoch"
+
+    References
+    ----------
+    torch's ``ExponentialLR``; Keras's ``ExponentialDecay``.
+    """
+
+    decay: float = 0.95
+    minimum: float = 0.0
+    unit: str = "epoch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_range("decay", 0.0, 1.0, low_open=True, high_open=False)
+        self._check_range("minimum", 0.0, 1.0, high_open=False)
+
+    def curve(self, t: float) -> float:
+        return max(float(self.decay**t), self.minimum)
+
+
+@dataclass
+class InverseTime(OverTime):
+    r"""A slow decay without end: :math:`1 / (1 + decay \cdot t)^{power}`.
+
+    With ``0.5 < power <= 1`` the rates fulfil the conditions of stochastic approximation: their sum diverges, the sum
+    of their squares converges.
+
+    Parameters
+    ----------
+    decay : float, default=0.1
+        Per epoch or step, non-negative.
+    power : float, default=1.0
+        Non-negative.
+    unit : {"epoch", "step"}, default="epoch"
+
+    References
+    ----------
+    Robbins and Monro (1951), Annals of Mathematical Statistics 22; Keras's ``InverseTimeDecay``.
+    """
+
+    decay: float = 0.1
+    power: float = 1.0
+    unit: str = "epoch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_range("decay", 0.0)
+        self._check_range("power", 0.0)
+
+    def curve(self, t: float) -> float:
+        return float((1.0 + self.decay * t) ** -self.power)
+
+
+@dataclass
+class CosineRestarts(OverTime):
+    r"""Half a cosine from 1 to `end`, again and again (SGDR).
+
+    :math:`end + \frac{1 - end}{2} (1 + \cos(\pi\, t_i / T_i))`, where :math:`t_i` is the time since the last restart
+    and :math:`T_i = period \cdot period\_factor^i` the length of this period.
+
+    Parameters
+    ----------
+    period : float, default=10.0
+        Length of the first period in epochs or steps, positive.
+    period_factor : float, default=1.0
+        How much longer each period is than the one before, at least 1; 2 is usual.
+    end : float, default=0.0
+        The factor just before a restart, non-negative.
+    unit : {"epoch", "step"}, default="epoch"
+
+    References
+    ----------
+    Loshchilov and Hutter (2017), arXiv 1608.03983; torch's ``CosineAnnealingWarmRestarts``.
+    """
+
+    period: float = 10.0
+    period_factor: float = 1.0
+    end: float = 0.0
+    unit: str = "epoch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_range("period", 0.0, low_open=True)
+        self._check_range("period_factor", 1.0)
+        self._check_range("end", 0.0)
+
+    def curve(self, t: float) -> float:
+        period = self.period
+        if self.period_factor == 1.0:
+            t %= period
+        while t >= period:  # exact for whole periods, where a logarithm may be one off
+            t -= period
+            period *= self.period_factor
+        return self.end + (1.0 - self.end) * 0.5 * (1.0 + math.cos(math.pi * t / period))
+
+
+@dataclass
+class Cyclic(OverTime):
+    r"""Up from `low` to the initial value and down again, in straight lines, for ever.
+
+    :math:`low + (1 - low)\, a\, (1 - |2x - 1|)`, where :math:`x` is the share of the present cycle done and the height
+    :math:`a` is
+
+    ================  ===================================================
+    ``triangular``    1
+    ``triangular2``   halved after every cycle: :math:`2^{-\lfloor t / period \rfloor}`
+    ``exponential``   :math:`decay^t`
+    ================  ===================================================
+
+    The initial value is the top of the first cycle.
+
+    Parameters
+    ----------
+    low : float, default=0.25
+        The factor at the start of a cycle, in [0, 1].
+    period : float, default=8.0
+        Length of a cycle, up and down, in epochs or steps, positive.
+    shape : {"triangular", "triangular2", "exponential"}, default="triangular"
+    decay : float, default=0.99
+        Only used by ``"exponential"``: the factor on the height after each epoch or step, in (0, 1].
+    unit : {"epoch", "step"}, default="epoch"
+
+    References
+    ----------
+    Smith (2017), arXiv 1506.01186; torch's ``CyclicLR``, whose ``exp_range`` is ``"exponential"`` here.
+    """
+
+    low: float = 0.25
+    period: float = 8.0
+    shape: str = "triangular"
+    decay: float = 0.99
+    unit: str = "epoch"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_range("low", 0.0, 1.0, high_open=False)
+        self._check_range("period", 0.0, low_open=True)
+        check_choice(self, "shape", ("triangular", "triangular2", "exponential"))
+        self._check_range("decay", 0.0, 1.0, low_open=True, high_open=False)
+
+    def curve(self, t: float) -> float:
+        height = 1.0
+        if self.shape == "triangular2":
+            height = 2.0 ** -(t // self.period)
+        elif self.shape == "exponential":
+            height = self.decay**t
+        share = (t % self.period) / self.period
+        return self.low + (1.0 - self.low) * height * (1.0 - abs(2.0 * share - 1.0))
+
+
+@dataclass
+class InverseScaling(Schedule):
+    r""":math:`1 / (t + 1)^{power\_t}`, t counting the samples seen, as scikit-learn's ``"invscaling"``.
+
+    Samples, not steps: the rate changes once an epoch, whatever the batch size, and falls fast. With 600 samples and
+    ``power_t=0.5`` the second epoch already runs at 1/24 of the initial rate. :class:`InverseTime` counts epochs.
+
+    Parameters
+    ----------
+    power_t : float, default=0.5
+        Non-negative.
+    """
+
+    power_t: float = 0.5
+
+    def __post_init__(self) -> None:
+        self._check_range("power_t", 0.0)
+
+    @property
+    def per_step(self) -> bool:
+        return False
+
+    def factor(self, time: Time) -> float:
+        return float((time.samples + 1.0) ** -self.power_t)

@@ -1,0 +1,227 @@
+"""Schedules by name, functions as schedules, and the warm-up before any of them."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from skmlp.optim.schedules.base import UNITS, Schedule, Time, check_choice, check_whole, elapsed, share_done
+from skmlp.optim.schedules.metric_driven import Adaptive, ReduceOnPlateau
+from skmlp.optim.schedules.over_time import (
+    ConstantRate,
+    CosineRestarts,
+    Cyclic,
+    Exponential,
+    InverseScaling,
+    InverseTime,
+    Piecewise,
+    StepDecay,
+)
+from skmlp.optim.schedules.over_training import Cosine, CosineLog, FlatCosine, Linear, OneCycle, Polynomial
+
+__all__ = ["SCHEDULES", "FunctionSchedule", "Warmup", "as_schedule"]
+
+
+@dataclass
+class FunctionSchedule(Schedule):
+    """Any function as a schedule.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(t) -> factor``, finite and non-negative. It is pickled with the estimator: a function of a module,
+        not a lambda.
+    of : {"progress", "step", "epoch"}, default="progress"
+        What `t` is: the share of the training done, or the steps or epochs done.
+    horizon : int, optional
+        Only used with ``of="progress"``: its length in steps, at least 1; the whole training by default.
+
+    Raises
+    ------
+    ValueError
+        From `factor`, where the function returns anything but a finite, non-negative number.
+
+    Examples
+    --------
+    >>> from skmlp.optim import FunctionSchedule, Time
+    >>> FunctionSchedule(lambda epoch: 1 / (1 + epoch), of="epoch").factor(Time(epoch=3.0))
+    0.25
+    """
+
+    function: Callable[[float], float]
+    of: str = "progress"
+    horizon: int | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise ValueError(
+                f"The 'function' parameter of FunctionSchedule must be callable. Got {self.function!r} instead."
+            )
+        check_choice(self, "of", ("progress", *UNITS))
+        if self.horizon is not None:
+            check_whole(self, "horizon")
+
+    @property
+    def needs_horizon(self) -> bool:
+        return self.of == "progress" and self.horizon is None
+
+    def factor(self, time: Time) -> float:
+        t = share_done(self, time, self.horizon) if self.of == "progress" else elapsed(time, self.of)
+        given = self.function(t)
+        try:
+            factor = float(given)
+        except (TypeError, ValueError):
+            factor = math.nan
+        if not 0.0 <= factor < math.inf:
+            raise ValueError(
+                "A schedule's factor must be a finite, non-negative number. The function "
+                f"{getattr(self.function, '__qualname__', repr(self.function))} gave {given!r} for {self.of} {t}."
+            )
+        return factor
+
+
+@dataclass
+class Warmup(Schedule):
+    r"""A straight line up to where another schedule begins, then that schedule.
+
+    During the warm-up :math:`(start + (1 - start)\, t / duration) f(0)`, with :math:`f` the schedule that follows. Its
+    own time begins where the warm-up ends, as with torch's ``SequentialLR``: the time it sees, in steps, epochs and
+    share of the training, is that of the rest. So ``Warmup("cosine")`` warms up to the full rate, and the cosine ends
+    with the training. Samples (``"invscaling"``) are counted on.
+
+    Parameters
+    ----------
+    schedule : str or Schedule or callable, default="constant"
+        What follows. A rule that reacts to the monitored value (``"reduce_on_plateau"``) works here too; it sees the
+        epochs of the warm-up as well.
+    duration : float, default=0.05
+        Length of the warm-up: a share of the training, in [0, 1); or epochs, non-negative; or steps, at least 1.
+    start : float, default=0.1
+        The first factor on the schedule's beginning, in [0, 1]. With 0 the first step is idle.
+    unit : {"progress", "epoch", "step"}, default="progress"
+        What `duration` counts. ``"progress"`` needs a training of known length.
+
+    References
+    ----------
+    Goyal et al. (2017), arXiv 1706.02677, section 2.2.
+
+    Examples
+    --------
+    >>> from skmlp.optim import Time, Warmup
+    >>> schedule = Warmup("cosine", duration=0.2)
+    >>> schedule
+    Warmup(schedule=Cosine(end=0.0, horizon=None), duration=0.2, start=0.1, unit='progress')
+    >>> [round(schedule.factor(Time(progress=t)), 3) for t in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    [0.1, 0.55, 1.0, 0.5, 0.0]
+    """
+
+    schedule: Schedule | str | Callable[[float], float] = "constant"
+    duration: float = 0.05
+    start: float = 0.1
+    unit: str = "progress"
+
+    def __post_init__(self) -> None:
+        self.schedule = as_schedule(self.schedule)
+        check_choice(self, "unit", ("progress", *UNITS))
+        self._check_range("duration", 1.0 if self.unit == "step" else 0.0, 1.0 if self.unit == "progress" else math.inf)
+        self._check_range("start", 0.0, 1.0, high_open=False)
+
+    @property
+    def _following(self) -> Schedule:
+        return as_schedule(self.schedule)
+
+    @property
+    def needs_horizon(self) -> bool:
+        return self.unit == "progress" or self._following.needs_horizon
+
+    def factor(self, time: Time) -> float:
+        if self.unit == "progress":
+            now = share_done(self, time, way_out="give `duration` in steps, with unit='step'")
+        else:
+            now = elapsed(time, self.unit)
+        if now < self.duration:
+            beginning = time._replace(step=0, epoch=0.0, progress=None if time.progress is None else 0.0)
+            share = now / self.duration
+            return (self.start * (1.0 - share) + share) * self._following.factor(beginning)
+        return self._following.factor(self._rest(time, now))
+
+    def _rest(self, time: Time, now: float) -> Time:
+        """Return the time as counted from the end of the warm-up, which is over."""
+        rest = 1.0 - self.duration / now if now > 0.0 else 1.0  # share of the time so far
+        # In its own unit exactly: a schedule of whole epochs must not see 29.999...
+        epoch = time.epoch - self.duration if self.unit == "epoch" else time.epoch * rest
+        progress = time.progress
+        if progress is not None:
+            done = rest * progress
+            left = 1.0 - progress
+            progress = done / (done + left) if left > 0.0 else 1.0
+        return time._replace(step=round(time.step * rest), epoch=epoch, progress=progress)
+
+    def new_memory(self) -> dict[str, float]:
+        return self._following.new_memory()
+
+    def observe(self, value: float, memory: dict[str, float]) -> None:
+        self._following.observe(value, memory)
+
+    def retreat(self, current: float, memory: dict[str, float]) -> bool:
+        return self._following.retreat(current, memory)
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "constant": ConstantRate,
+    "step": StepDecay,
+    "piecewise": Piecewise,
+    "exponential": Exponential,
+    "inverse_time": InverseTime,
+    "polynomial": Polynomial,
+    "linear": Linear,
+    "cosine": Cosine,
+    "cosine_restarts": CosineRestarts,
+    "warmup": Warmup,
+    "one_cycle": OneCycle,
+    "flat_cosine": FlatCosine,
+    "coslog": CosineLog,
+    "cyclic": Cyclic,
+    "reduce_on_plateau": ReduceOnPlateau,
+    "invscaling": InverseScaling,
+    "adaptive": Adaptive,
+}
+
+
+def as_schedule(choice: Any, power_t: float | None = None) -> Schedule:
+    """Return the schedule that a user's choice stands for.
+
+    Parameters
+    ----------
+    choice : str or Schedule or callable
+        A name of :data:`SCHEDULES`, with default settings; an object; or a function of the share of the training done.
+    power_t : float, optional
+        The exponent of ``"invscaling"``.
+
+    Returns
+    -------
+    schedule : Schedule
+
+    Raises
+    ------
+    ValueError
+        If `choice` is none of these.
+
+    Examples
+    --------
+    >>> from skmlp.optim import as_schedule
+    >>> as_schedule("invscaling", power_t=0.25)
+    InverseScaling(power_t=0.25)
+    """
+    if isinstance(choice, Schedule):
+        return choice
+    if isinstance(choice, str) and choice in SCHEDULES:
+        if choice == "invscaling" and power_t is not None:
+            return InverseScaling(power_t)
+        return SCHEDULES[choice]()
+    if callable(choice) and not isinstance(choice, type):
+        return FunctionSchedule(choice)
+    raise ValueError(
+        f"A schedule must be a str among {{{', '.join(map(repr, SCHEDULES))}}}, an instance of 'Schedule' or a "
+        f"function of the share of the training done. Got {choice!r} instead."
+    )

@@ -1,0 +1,101 @@
+"""What each step is taken with: the learning rate, and settings that follow a schedule, at the time of the step."""
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from skmlp.nn.objective import Objective
+from skmlp.optim.clipping import Clip
+from skmlp.optim.schedules import Time
+
+if TYPE_CHECKING:
+    from skmlp.training.trainer import Trainer, TrainingState
+
+__all__ = ["Pace"]
+
+
+class Pace:
+    """The time of a training, and what follows from it.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    state : TrainingState
+        Its counters are moved on.
+    steps_per_epoch : int
+    length : int or None
+        Epochs of the whole training; None when it is unknown.
+    max_seconds : float or None
+        Time allowed. Progress is then the share of the time or of the epochs that is used up, whichever is larger.
+
+    Attributes
+    ----------
+    varies : bool
+        Whether anything changes within an epoch.
+    objective : Objective
+    clip : Clip or None
+        As they are at this time.
+    time : tuple of Time
+        What the solver's settings follow; empty when none of them follows anything.
+    """
+
+    def __init__(
+        self,
+        trainer: "Trainer",
+        state: "TrainingState",
+        steps_per_epoch: int,
+        length: int | None,
+        max_seconds: float | None,
+    ) -> None:
+        self._trainer, self._state = trainer, state
+        self._steps_per_epoch = steps_per_epoch
+        self._total_steps = None if length is None else steps_per_epoch * length
+        self._scheduled_objective = trainer.objective.is_scheduled
+        self._scheduled_solver = bool(trainer.solver.scheduled())
+        self._scheduled_clip = trainer.clip is not None and bool(trainer.clip.scheduled())
+        self._steps_at_epoch = state.step
+        self._seconds, self._started = max_seconds, perf_counter()
+        self.varies = (
+            trainer.schedule.per_step or self._scheduled_objective or self._scheduled_solver or self._scheduled_clip
+        )
+        self.objective: Objective = trainer.objective
+        self.clip: Clip | None = trainer.clip
+        self.time: tuple[()] | tuple[Time] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time allowed is used up."""
+        return self._seconds is not None and perf_counter() - self._started >= self._seconds
+
+    def begin_epoch(self) -> None:
+        """Set what the epoch, or its first step, is taken with."""
+        self._steps_at_epoch = self._state.step
+        self.begin_step()
+
+    def begin_step(self) -> None:
+        """Set the learning rate and the settings for the step that comes."""
+        trainer, state = self._trainer, self._state
+        time = self._now()
+        scale = state.schedule_memory.get("scale", 1.0)
+        state.learning_rate = trainer.learning_rate_init * trainer.schedule.factor(time) * scale
+        if self._scheduled_objective:
+            self.objective = trainer.objective.at(time)
+        if self._scheduled_clip and trainer.clip is not None:
+            self.clip = trainer.clip.at(time)
+        if self._scheduled_solver:
+            self.time = (time,)
+
+    def end_step(self) -> None:
+        """Count a step."""
+        self._state.step += 1
+
+    def end_epoch(self) -> None:
+        """Count an epoch."""
+        self._state.epoch += 1
+
+    def _now(self) -> Time:
+        state = self._state
+        progress = None if self._total_steps is None else state.step / self._total_steps
+        if self._seconds is not None and progress is not None:
+            progress = min(1.0, max(progress, (perf_counter() - self._started) / self._seconds))
+        fraction = (state.step - self._steps_at_epoch) / self._steps_per_epoch
+        return Time(state.step, state.epoch + fraction, progress, state.samples_seen)

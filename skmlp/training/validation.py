@@ -1,0 +1,74 @@
+"""Held-out data, and the parameters that did best on it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+from skmlp.nn.losses import Loss
+from skmlp.nn.network import Network
+from skmlp.nn.parameters import Parameters
+from skmlp.training.batches import Data
+
+__all__ = ["Best", "Validation"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out data, and what to judge parameters by on them.
+
+    Attributes
+    ----------
+    data : Data
+    loss : Loss
+        Without what only helps training, such as label smoothing.
+    score : callable or None
+        ``score(params, raw) -> float``, higher is better, for the raw outputs of `params` on the data. None judges by
+        the loss: the score is minus the loss.
+    """
+
+    data: Data
+    loss: Loss
+    score: Callable[[Parameters, FloatArray], float] | None = None
+
+    def evaluate(self, network: Network, params: Parameters) -> tuple[float, float]:
+        """Return the mean loss without penalty, and the score."""
+        X, y, weight = self.data
+        raw = network.predict(params, X)
+        losses = self.loss.loss(y, raw)
+        total = losses.sum(dtype=np.float64) if weight is None else np.dot(losses, weight)
+        loss = float(total) / self.data.total_weight
+        return loss, -loss if self.score is None else float(self.score(params, raw))
+
+
+class Best:
+    """The parameters of the best epoch so far, to go back to.
+
+    A validation score is that of the parameters after the epoch. A training loss was measured during the epoch, on
+    the way from the parameters before it, so those belong to it: what came after may have been thrown far off.
+
+    Attributes
+    ----------
+    value : float
+        Lowest value so far; infinite before there was a number.
+    epoch : int
+        The epoch it belongs to; 0 for what there was before.
+    what : str
+        The parameters in words.
+    vector : ndarray or None
+    """
+
+    def __init__(self) -> None:
+        self.value = math.inf
+        self.epoch = 0
+        self.what = ""
+        self.vector: FloatArray | None = None
+
+    def offer(self, value: float, epoch: int, what: str, vector: FloatArray) -> None:
+        """Keep a copy of `vector` if `value` is the lowest so far; NaN is worse than any number."""
+        if value < self.value or self.vector is None:
+            self.value, self.epoch, self.what = math.inf if math.isnan(value) else value, epoch, what
+            self.vector = vector.copy() if self.vector is None else self.vector
+            self.vector[...] = vector

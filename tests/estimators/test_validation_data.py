@@ -1,0 +1,413 @@
+"""Validation data of the user's own, splitters, scorers, the best epoch, refit and a limit on time."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from scipy import sparse
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss, make_scorer, mean_absolute_error, roc_auc_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupShuffleSplit,
+    KFold,
+    PredefinedSplit,
+    TimeSeriesSplit,
+    train_test_split,
+)
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators import base
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture(scope="module")
+def labels():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    return train_test_split(X, y, test_size=0.3, random_state=0, stratify=y)
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    X, y = load_diabetes(return_X_y=True)
+    return train_test_split(StandardScaler().fit_transform(X), y / 50.0, test_size=0.3, random_state=0)
+
+
+def _classifier(**params):
+    return MLPClassifier((8,), **{"max_iter": 15, "random_state": 0, "learning_rate_init": 0.01, **params})
+
+
+def _regressor(**params):
+    return MLPRegressor(
+        hidden_layer_sizes=(8,), **{"max_iter": 15, "random_state": 0, "learning_rate_init": 0.01, **params}
+    )
+
+
+def test_own_data_are_evaluated_and_change_nothing_by_themselves(labels):
+    X, X_val, y, y_val = labels
+    plain = _classifier().fit(X, y)
+    watched = _classifier().fit(X, y, X_val=X_val, y_val=y_val)
+    for mine, other in zip(watched.coefs_, plain.coefs_, strict=True):
+        np.testing.assert_array_equal(mine, other)
+    assert "validation_loss" not in plain.history_
+    assert len(watched.history_["validation_loss"]) == watched.n_iter_ == 15
+    # The last epoch's weights are those kept: their loss and accuracy are the recorded ones.
+    p = watched.predict_proba(X_val.astype(np.float32))
+    assert watched.history_["validation_loss"][-1] == pytest.approx(log_loss(y_val, p), rel=1e-5)
+    assert watched.history_["validation_score"][-1] == watched.score(X_val.astype(np.float32), y_val)
+    assert watched.best_validation_score_ == max(watched.validation_scores_)
+
+
+def test_early_stopping_uses_own_data_and_all_rows_of_x(labels, monkeypatch):
+    X, X_val, y, y_val = labels
+    seen = []
+    run = base.BaseMLP._run_trainer
+    monkeypatch.setattr(
+        base.BaseMLP,
+        "_run_trainer",
+        lambda self, model, data, **o: seen.append(data.n_samples) or run(self, model, data, **o),
+    )
+    model = _classifier(early_stopping=True, n_iter_no_change=3, max_iter=100, tol=0.0)
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    assert seen == [len(X)]
+    assert model.stop_reason_ == "converged"
+    assert model.score(X_val, y_val) == model.best_validation_score_ == max(model.validation_scores_)
+    assert model.best_n_iter_ == 1 + int(np.argmax(model.validation_scores_))
+
+
+def test_weights_of_own_data_count(numbers):
+    X, X_val, y, y_val = numbers
+    weight = np.random.default_rng(0).integers(0, 3, len(y_val)).astype(float)
+    weighted = _regressor().fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
+    rows = np.repeat(np.arange(len(y_val)), weight.astype(int))
+    repeated = _regressor().fit(X, y, X_val=X_val[rows], y_val=y_val[rows])
+    for name in ("validation_loss", "validation_score"):
+        np.testing.assert_allclose(weighted.history_[name], repeated.history_[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_every_solver_records_own_data(numbers, solver):
+    X, X_val, y, y_val = numbers
+    model = _regressor(solver=solver, early_stopping=True, n_iter_no_change=2, tol=0.0, max_iter=60)
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    assert model.score(X_val, y_val) == pytest.approx(max(model.validation_scores_), rel=1e-5)
+    assert model.n_iter_ < 60
+    assert list(model.history_frame().columns[-4:]) == [
+        "seconds",
+        "samples_per_second",
+        "validation_loss",
+        "validation_score",
+    ]
+
+
+def test_data_frames_and_sparse_matrices(labels):
+    X, X_val, y, y_val = labels
+    dense = _classifier().fit(X, y, X_val=X_val, y_val=y_val).history_["validation_loss"]
+    names = [f"f{i}" for i in range(X.shape[1])]
+    frame = _classifier().fit(
+        pd.DataFrame(X, columns=names), pd.Series(y), X_val=pd.DataFrame(X_val, columns=names), y_val=pd.Series(y_val)
+    )
+    assert frame.history_["validation_loss"] == dense
+    scored = _classifier(scoring="roc_auc").fit(
+        pd.DataFrame(X, columns=names), y, X_val=pd.DataFrame(X_val, columns=names), y_val=y_val
+    )
+    assert scored.best_validation_score_ > 0.9
+    matrices = _classifier().fit(sparse.csr_matrix(X), y, X_val=sparse.csr_matrix(X_val), y_val=y_val)
+    np.testing.assert_allclose(matrices.history_["validation_loss"], dense, rtol=1e-3)
+
+
+@pytest.mark.parametrize("refit", [False, True])
+def test_in_a_pipeline_the_steps_before_transform_own_data(labels, refit):
+    X, X_val, y, y_val = (100.0 * each + 7.0 if each.ndim == 2 else each for each in labels)
+    with sklearn.config_context(enable_metadata_routing=True):
+        final = _classifier(early_stopping=True, refit=refit).set_fit_request(X_val=True, y_val=True)
+        pipeline = make_pipeline(StandardScaler(), final, transform_input=["X_val"])
+        pipeline.fit(X, y, X_val=X_val, y_val=y_val)
+    scaler = StandardScaler().fit(X)
+    by_hand = _classifier(early_stopping=True, refit=refit).fit(
+        scaler.transform(X), y, X_val=scaler.transform(X_val), y_val=y_val
+    )
+    assert pipeline[-1].history_["validation_loss"] == by_hand.history_["validation_loss"]
+    np.testing.assert_array_equal(pipeline.predict_proba(X_val), by_hand.predict_proba(scaler.transform(X_val)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"X_val": [[1.0] * 30]}, "X_val and y_val belong together"),
+        ({"y_val": [1]}, "X_val and y_val belong together"),
+        ({"sample_weight_val": [1.0]}, "sample_weight_val weighs the rows of X_val"),
+        ({"X_val": [[1.0] * 29], "y_val": [1]}, "X has 29 features"),
+        ({"X_val": [[np.nan] * 30], "y_val": [1]}, "contains NaN"),
+        ({"X_val": [[1.0] * 30], "y_val": [2]}, "classes not in `self.classes_`"),
+        ({"X_val": [[1.0] * 30], "y_val": [1, 1]}, "inconsistent numbers of samples"),
+        ({"X_val": [[1.0] * 30], "y_val": [1], "sample_weight_val": [0.0]}, "at least one non-zero"),
+        ({"groups": np.zeros(398)}, "groups are for a splitter"),
+    ],
+)
+def test_bad_arguments_are_refused_and_lose_nothing(labels, arguments, message):
+    X, _, y, _ = labels
+    model = _classifier().fit(X, y)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match=message):
+        model.fit(X, y, **arguments)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+@pytest.mark.parametrize(
+    ("params", "with_own", "message"),
+    [
+        ({"validation_split": 0.2}, True, "Validate either on X_val or on a part of X"),
+        ({"scoring": "accuracy"}, False, "scoring='accuracy' judges validation data"),
+        ({"refit": True}, False, "refit=True trains again"),
+        ({"validation_split": KFold(1000)}, False, "could not split the data"),
+    ],
+)
+def test_bad_combinations_are_refused(labels, params, with_own, message):
+    X, X_val, y, y_val = labels
+    own = {"X_val": X_val, "y_val": y_val} if with_own else {}
+    with pytest.raises(ValueError, match=message):
+        _classifier(**params).fit(X, y, **own)
+
+
+def _parts(monkeypatch):
+    """Record the rows that fits train and validate on."""
+    seen = []
+    take = base.take_parts
+    monkeypatch.setattr(
+        base, "take_parts", lambda data, train, held_out: seen.append((train, held_out)) or take(data, train, held_out)
+    )
+    return seen
+
+
+def test_a_splitter_keeps_groups_together(labels, monkeypatch):
+    X, _, y, _ = labels
+    groups = np.arange(len(y)) // 7
+    seen = _parts(monkeypatch)
+    splitter = GroupShuffleSplit(n_splits=1, test_size=0.2, random_state=3)
+    model = _classifier(validation_split=splitter).fit(X, y, groups=groups)
+    ((train, held_out),) = seen
+    assert not set(groups[train]) & set(groups[held_out])
+    assert len(train) + len(held_out) == len(y)
+    assert len(model.validation_scores_) == 15
+
+
+def test_for_data_in_order_of_time_the_last_rows_are_set_aside(numbers, monkeypatch):
+    X, _, y, _ = numbers
+    seen = _parts(monkeypatch)
+    _regressor(validation_split=TimeSeriesSplit(4)).fit(X, y)
+    ((train, held_out),) = seen
+    assert held_out[-1] == len(y) - 1
+    assert train.max() < held_out.min()
+
+
+def test_a_splitter_s_rows_are_those_of_x_with_full_batches_too(numbers, monkeypatch):
+    X, _, y, _ = numbers
+    X, y = np.vstack([X, X[:50]]), np.concatenate([y, y[:50]])  # equal rows are merged, after the split
+    fold = np.where(np.arange(len(y)) < 40, 0, -1)
+    seen = _parts(monkeypatch)
+    model = _regressor(validation_split=PredefinedSplit(fold), batch_size="full").fit(X, y)
+    np.testing.assert_array_equal(seen[0][1], np.arange(40))
+    own = _regressor(batch_size="full").fit(X[40:], y[40:], X_val=X[:40], y_val=y[:40])
+    # The same rows to train on and to validate on, but for the output bias, which starts at the mean of all rows given.
+    assert model.history_["validation_loss"][-1] == pytest.approx(own.history_["validation_loss"][-1], rel=0.1)
+
+
+def test_a_fraction_sets_rows_aside_without_early_stopping(labels, monkeypatch):
+    X, _, y, _ = labels
+    seen = _parts(monkeypatch)
+    model = _classifier(validation_split=0.25, n_iter_no_change=100).fit(X, y)
+    assert len(seen[0][1]) == int(np.ceil(0.25 * len(y)))
+    assert model.stop_reason_ == "max_iter"
+    assert len(model.validation_scores_) == 15
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "neg_log_loss", "balanced_accuracy"])
+def test_any_scorer_of_scikit_learn(labels, name):
+    X, X_val, y, y_val = labels
+    model = _classifier(scoring=name, early_stopping=True).fit(X, y, X_val=X_val, y_val=y_val)
+    scorer = sklearn.metrics.get_scorer(name)
+    # The rows are scored in float32, the type of training.
+    assert model.best_validation_score_ == pytest.approx(scorer(model, X_val.astype(np.float32), y_val), rel=1e-5)
+
+
+def test_a_callable_scorer_sees_labels_and_weights(labels):
+    X, X_val, y, y_val = labels
+    names = np.array(["benign", "malignant"])
+    calls = []
+
+    def score(estimator, X_seen, y_seen, sample_weight):
+        calls.append((set(y_seen), sample_weight.sum()))
+        return roc_auc_score(y_seen == "malignant", estimator.predict_proba(X_seen)[:, 1], sample_weight=sample_weight)
+
+    model = _classifier(scoring=score).fit(
+        X, names[y], X_val=X_val, y_val=names[y_val], sample_weight_val=np.full(len(y_val), 0.5)
+    )
+    assert calls == [({"benign", "malignant"}, 0.5 * len(y_val))] * 15
+    assert len(model.validation_scores_) == 15
+
+
+def test_a_scorer_of_numbers_sees_their_own_unit(numbers):
+    X, X_val, y, y_val = numbers
+    scorer = make_scorer(mean_absolute_error, greater_is_better=False)
+    model = _regressor(scoring=scorer, standardize_target=True).fit(X, 1000.0 * y, X_val=X_val, y_val=1000.0 * y_val)
+    error = mean_absolute_error(1000.0 * y_val, model.predict(X_val.astype(np.float32)))
+    assert model.validation_scores_[-1] == pytest.approx(-error, rel=1e-5)
+
+
+def test_scoring_by_the_loss_is_minus_the_loss(labels):
+    X, X_val, y, y_val = labels
+    model = _classifier(scoring="loss", early_stopping=True).fit(X, y, X_val=X_val, y_val=y_val)
+    np.testing.assert_array_equal(model.history_["validation_score"], np.negative(model.history_["validation_loss"]))
+    assert model.best_n_iter_ == 1 + int(np.argmin(model.history_["validation_loss"]))
+
+
+def test_label_smoothing_does_not_blur_the_validation_loss(labels):
+    X, X_val, y, y_val = labels
+    model = _classifier(label_smoothing=0.2).fit(X, y, X_val=X_val, y_val=y_val)
+    p = model.predict_proba(X_val.astype(np.float32))
+    assert model.history_["validation_loss"][-1] == pytest.approx(log_loss(y_val, p), rel=1e-5)
+
+
+def test_the_best_epoch_is_kept_without_early_stopping(numbers):
+    X, X_val, y, y_val = numbers
+    model = _regressor(restore_best=True, max_iter=150, learning_rate_init=0.03, n_iter_no_change=150).fit(
+        X, y, X_val=X_val, y_val=y_val
+    )
+    assert model.stop_reason_ == "max_iter"
+    assert model.best_n_iter_ < 150
+    assert model.score(X_val, y_val) == pytest.approx(max(model.validation_scores_), rel=1e-5)
+
+
+def test_the_best_epoch_by_training_loss(numbers):
+    X, _, y, _ = numbers
+    settings = {
+        "solver": "sgd",
+        "learning_rate_init": 0.3,
+        "momentum": 0.95,
+        "batch_size": "full",
+        "dtype": "float64",
+        "alpha": 0.0,
+    }
+    model = _regressor(restore_best=True, **settings, n_iter_no_change=100).fit(X, y)
+    losses = model.history_["loss"]
+    assert min(losses) < losses[-1]
+    assert model.loss_and_gradients(X, y)[0] == pytest.approx(min(losses), rel=1e-12)
+
+
+def test_the_last_epoch_is_kept_on_request(labels):
+    X, X_val, y, y_val = labels
+    model = _classifier(early_stopping=True, restore_best=False, learning_rate_init=0.1)
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    assert model.score(X_val, y_val) == model.validation_scores_[-1] < max(model.validation_scores_)
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_refit_is_training_on_all_rows_for_the_best_number_of_epochs(numbers, solver):
+    X, X_val, y, y_val = numbers
+    model = _regressor(
+        early_stopping=True, refit=True, solver=solver, max_iter=40, weight_init=_start, bias_init="zeros"
+    )
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    assert len(model.validation_scores_) == model.n_iter_
+    all_rows = np.vstack([X, X_val]), np.concatenate([y, y_val])
+    by_hand = _regressor(solver=solver, max_iter=model.best_n_iter_, weight_init=_start, bias_init="zeros").fit(
+        *all_rows
+    )
+    for mine, other in zip(model.coefs_, by_hand.coefs_, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)
+
+
+def _start(rng, n_in, n_out, dtype):
+    return np.random.default_rng(1).standard_normal((n_in, n_out)).astype(dtype) / n_in
+
+
+def test_a_schedule_in_the_refit_is_that_of_the_first_training(numbers):
+    X, X_val, y, y_val = numbers
+    settings = {"learning_rate": "cosine", "weight_init": _start, "bias_init": "zeros", "max_iter": 60}
+    model = _regressor(early_stopping=True, refit=True, n_iter_no_change=3, **settings)
+    model.fit(X, y, X_val=X_val, y_val=y_val)
+    assert model.best_n_iter_ < 60
+    stopped = _regressor(**settings)
+    stopped.set_callbacks(_Stop(model.best_n_iter_))
+    stopped.fit(np.vstack([X, X_val]), np.concatenate([y, y_val]))
+    for mine, other in zip(model.coefs_, stopped.coefs_, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+class _Stop:
+    """Ends a fit after some epochs."""
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "epoch" and len(estimator.history_["loss"]) >= self.n_epochs
+
+
+def test_time_is_limited_and_the_schedule_fits_into_it(labels, monkeypatch):
+    X, _, y, _ = labels
+    clock = iter(np.arange(0.0, 1e6, 0.01))
+    monkeypatch.setattr("skmlp.training.pace.perf_counter", lambda: float(next(clock)))
+    model = _classifier(max_time=3.0, max_iter=10_000, learning_rate="linear", n_iter_no_change=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, y)
+    assert model.stop_reason_ == "max_time"
+    rates = model.history_["learning_rate"]
+    assert 10 < model.n_iter_ < 1000
+    assert rates[0] > 0.95 * 0.01
+    assert rates[-1] < 0.05 * 0.01
+    np.testing.assert_allclose(np.diff(rates, 2), 0.0, atol=0.002 * 0.01)  # a straight line down to zero
+
+
+def test_without_a_limit_the_clock_is_never_asked(labels, monkeypatch):
+    X, _, y, _ = labels
+    asked = []
+    monkeypatch.setattr("skmlp.training.pace.perf_counter", lambda: asked.append(1) or 0.0)
+    _classifier().fit(X, y)
+    assert len(asked) <= 1
+
+
+def test_in_a_grid_search(numbers):
+    X, _, y, _ = numbers
+    grid = {
+        "validation_split": [0.2, TimeSeriesSplit(3)],
+        "scoring": ["loss", "r2"],
+        "refit": [False, True],
+        "restore_best": [None, True],
+    }
+    search = GridSearchCV(_regressor(max_iter=3), grid, cv=2, n_jobs=2, error_score="raise").fit(X, y)
+    assert len(search.cv_results_["params"]) == 16
+
+
+def test_one_line_an_epoch_says_more_the_higher_verbose_is(labels, capsys):
+    X, X_val, y, y_val = labels
+    _classifier(verbose=1, max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["Iteration", "Validation"] * 2
+    _classifier(verbose=2, max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
+    more = capsys.readouterr().out
+    assert more.count("gradient_norm") == more.count("validation_loss") == 2
+
+
+def test_warnings_are_those_of_scikit_learn(labels):
+    X, X_val, y, y_val = labels
+    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
+        _classifier(max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
