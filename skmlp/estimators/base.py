@@ -30,14 +30,7 @@ from skmlp.estimators.builders import (
 from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
 from skmlp.estimators.constraints import ActivationChoice, Registered
 from skmlp.estimators.fitted import FittedAttributes
-from skmlp.estimators.holdout import (
-    as_validation,
-    is_fraction,
-    random_split,
-    splitter_split,
-    take_parts,
-    wants_split,
-)
+from skmlp.estimators.holdout import Parts, as_validation, divide, wants_split
 from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, warn_about
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
@@ -226,30 +219,21 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         with self._unchanged_on_error(), EpochTasks(self, X, y, sample_weight, self._snapshot) as tasks:
             check_fit(self, X_val, y_val, sample_weight_val, groups)
             fitted = self._model if self.warm_start and hasattr(self, "_model") else None
-            dtype = compute_dtype(self, fitted)
-            rows, targets = self._validate(X, y, sample_weight, dtype, fitted=fitted)
+            rows, targets = self._validate(X, y, sample_weight, compute_dtype(self, fitted), fitted=fitted)
             batch_size = batch_rows(self, rows.n_samples)
-            is_full = batch_size >= rows.n_samples
-            all_rows = merge_duplicates(rows) if is_full and is_fraction(self.validation_split) else rows
+            distinct = merge_duplicates(rows) if batch_size >= rows.n_samples else rows
             if fitted is None:
-                model = new_model(self, all_rows, targets)
+                model = new_model(self, distinct, targets)
             else:
-                model = resumed_model(self, fitted, targets, all_rows.X.dtype)
-            held_out: Data | None = None
-            data = all_rows
+                model = resumed_model(self, fitted, targets, rows.X.dtype)
+            parts = Parts(distinct, None, rows.n_samples)
             if X_val is not None:
-                held_out, _ = self._validate(
-                    X_val, y_val, sample_weight_val, rows.X.dtype, fitted=model, targets=targets
-                )
-                all_rows = join(all_rows, held_out)
+                own, _ = self._validate(X_val, y_val, sample_weight_val, rows.X.dtype, fitted=model, targets=targets)
+                parts = parts._replace(held_out=own)
+                distinct = join(distinct, own)
             elif wants_split(self):
-                if is_fraction(self.validation_split):
-                    parts = random_split(self, all_rows, targets, model.split_seed)
-                else:
-                    parts = splitter_split(self.validation_split, rows.X, targets.original(rows.y), groups)
-                data, held_out = take_parts(all_rows, *parts)
-                data = merge_duplicates(data) if is_full else data
-            validation = None if held_out is None else as_validation(self, held_out, targets, model)
+                parts = divide(self, rows, distinct, targets, model.split_seed, groups)
+            validation = None if parts.held_out is None else as_validation(self, parts.held_out, targets, model)
             self._publish(model, targets, validation=validation is not None, keep_history=fitted is not None)
             monitor = self._monitor(model)
             start = copy_state(model.state) if self.refit else None
@@ -259,35 +243,28 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 self._record(row, monitor)
                 return tasks.end_epoch(is_last=is_last)
 
-            # Merged rows count as the samples they stand for.
-            share = data.n_samples / all_rows.n_samples if X_val is None else 1.0
             result = self._train(
                 model,
-                data,
+                parts.training,
                 batch_size,
                 self.max_iter,
                 validation=validation,
-                early_stopping=self.early_stopping,
+                early_stopping=self.early_stopping and validation is not None,
                 restore_best=self.early_stopping if self.restore_best is None else self.restore_best,
                 max_seconds=self.max_time,
                 keep_start=fitted is not None,
                 on_epoch_end=on_epoch_end,
-                samples_per_epoch=round(rows.n_samples * share),
+                samples_per_epoch=parts.n_samples,
                 monitor=monitor,
             )
             self._conclude(result, validation=validation is not None)
             if start is not None and result.reason != "interrupted":
-                self._refit(model, start, merge_duplicates(all_rows) if is_full else all_rows, batch_size, result)
+                self._refit(model, start, distinct, batch_size, result)
             model.state.settle()
             tasks.end()
-        schedule_is_done = self.solver != "lbfgs" and build_schedule(self).needs_horizon
-        warn_about(
-            result,
-            lbfgs=self.solver == "lbfgs",
-            max_iter=self.max_iter,
-            max_fun=self.max_fun,
-            planned=schedule_is_done,
-        )
+        lbfgs = self.solver == "lbfgs"
+        planned = not lbfgs and build_schedule(self).needs_horizon
+        warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned)
 
     def _refit(self, model: Model, start: TrainingState, data: Data, batch_size: int, found: Result) -> None:
         """Train from `start` on all rows, for as many epochs as were best."""
@@ -361,7 +338,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     def _run_lbfgs(self, model: Model, data: Data, max_iter: int, **options: Any) -> Result:
         for name in ("keep_start", "samples_per_epoch"):
             options.pop(name, None)
-        stopping = options.pop("early_stopping") and options.get("validation") is not None
+        stopping = options.pop("early_stopping")
         try:
             return run_lbfgs(
                 build_objective(self, model.network, model.loss),
@@ -469,7 +446,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
 
     def _snapshot(self) -> dict[str, Any]:
         """Return the attributes that make a copy of this estimator predict as it would now."""
-        return {"_model": self._model.with_params(self._model.params.vector.copy())}
+        return {"_model": self._model.snapshot()}
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:

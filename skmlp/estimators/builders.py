@@ -1,5 +1,6 @@
 """From constructor parameters to core objects."""
 
+from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from numbers import Integral, Real
@@ -23,6 +24,7 @@ from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
 __all__ = [
+    "ADAM_FAMILY",
     "adopt_settings",
     "batch_rows",
     "build_architecture",
@@ -37,7 +39,7 @@ __all__ = [
 ]
 
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
-_ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
+ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
 
 _TRAINING_PARAMETERS = (
     "alpha",
@@ -53,6 +55,8 @@ _TRAINING_PARAMETERS = (
     "n_iter_no_change",
     "max_norm",
     "averaging",
+    "max_time",
+    "refit",
 )
 
 
@@ -70,6 +74,8 @@ _TRAINING_OBJECTS = (
     "momentum",
     "beta_1",
     "label_smoothing",
+    "validation_split",
+    "scoring",
 )
 
 
@@ -87,7 +93,7 @@ def build_solver(estimator: Any) -> Solver:
         solver = chosen
     elif chosen == "sgd":
         solver = SGD(_number(estimator.momentum), bool(estimator.nesterovs_momentum))
-    elif chosen in _ADAM_FAMILY:
+    elif chosen in ADAM_FAMILY:
         family: Any = SOLVERS[chosen]
         solver = family(
             beta_1=_number(estimator.beta_1), beta_2=float(estimator.beta_2), epsilon=float(estimator.epsilon)
@@ -103,7 +109,10 @@ def build_solver(estimator: Any) -> Solver:
 
 def build_schedule(estimator: Any) -> Schedule:
     """Return the schedule object."""
-    return as_schedule(estimator.learning_rate, float(estimator.power_t))
+    try:
+        return as_schedule(estimator.learning_rate, float(estimator.power_t))
+    except ValueError as error:  # a class, which is callable and passes for a function
+        raise ValueError(f"learning_rate is not a schedule. {error}") from None
 
 
 def build_objective(estimator: Any, network: Network, loss: Loss) -> Objective:
@@ -179,16 +188,21 @@ def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Arc
             f"dropout must be one rate, or one for each hidden layer: got {len(dropout)} of them for "
             f"hidden_layer_sizes={tuple(hidden)}."
         )
+    for rate in dropout:
+        value = rate.value if isinstance(rate, Scheduled) else rate
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0.0 <= float(value) < 1.0:
+            raise ValueError(f"Every rate in dropout must be a float in the range [0.0, 1.0), got {rate!r}.")
     if estimator.residual and not any(n_in == n_out for n_in, n_out in pairwise(hidden)):
         raise ValueError(
             "residual=True adds a hidden layer's input to its output where the hidden layer before it is as wide: "
             f"hidden_layer_sizes={tuple(hidden)} has no such pair. Give two neighbours the same size."
         )
+    # Copies of objects: what a network is like must not change when set_params changes the object in place.
     return Architecture(
         (n_features, *map(int, hidden), targets.n_outputs),
-        tuple(activations),
-        targets.loss,
-        estimator.normalization,
+        tuple(map(copy, activations)),
+        copy(targets.loss),
+        copy(estimator.normalization),
         tuple(map(_number, dropout)),
         bool(estimator.residual),
     )
@@ -247,6 +261,7 @@ def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dty
         state.solver_state = {}
     model = Model(fitted.architecture, fitted.network, state, fitted.split_seed, fitted.learning_rate_init)
     if estimator.solver == "lbfgs":
+        _adopt_dropout(estimator, model, targets)
         state.plateau = Plateau(estimator.tol, estimator.n_iter_no_change)
         state.samples_seen = 0
     else:
@@ -260,20 +275,28 @@ def adopt_settings(estimator: Any, model: Model, targets: Targets, *, new_fit: b
     A state that the solver cannot use is replaced by a new one. Schedules start anew with a new fit, or when the
     learning rate was changed or got another one; the memory of progress starts anew with a new fit.
     """
-    before, initial = model.trainer, float(estimator.learning_rate_init)
-    dropout = build_architecture(estimator, model.network.n_in, targets).dropout
-    if dropout != model.architecture.dropout:
-        model.set_dropout(dropout)
+    _adopt_dropout(estimator, model, targets)
     model.trainer = build_trainer(estimator, model.network, model.loss)
-    model.settings = training_settings(estimator)
+    model.settings = () if new_fit else training_settings(estimator)  # partial_fit has a look at them of its own
     state, solver = model.state, model.trainer.solver
     if not solver.accepts(state.solver_state):
         state.solver_state = solver.init(state.params.trained, state.params.n_weights)
-    schedule = model.trainer.schedule
-    other_schedule = before is not None and before.schedule != schedule
-    if new_fit or other_schedule or initial != model.learning_rate_init:
+    if estimator.averaging is None and state.average is not None:
+        state.settle()
+    schedule, initial = model.trainer.schedule, float(estimator.learning_rate_init)
+    memory = schedule.new_memory()
+    is_other = model.schedule_in_words not in ("", repr(schedule)) or memory.keys() != state.schedule_memory.keys()
+    if new_fit or is_other or initial != model.learning_rate_init:
         state.step = state.epoch = 0
-        state.schedule_memory = schedule.new_memory()
+        state.schedule_memory = memory
+    model.schedule_in_words = repr(schedule)
     model.learning_rate_init = initial
     progress = () if new_fit else (state.plateau.best, state.plateau.count)
     state.plateau = Plateau(estimator.tol, estimator.n_iter_no_change, *progress)
+
+
+def _adopt_dropout(estimator: Any, model: Model, targets: Targets) -> None:
+    """Give the model's network the rates of dropout that the estimator has now."""
+    rates = build_architecture(estimator, model.network.n_in, targets).dropout
+    if rates != model.architecture.dropout:
+        model.set_dropout(rates)

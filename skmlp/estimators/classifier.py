@@ -58,6 +58,25 @@ def why_no_decision_function(estimator: Any) -> str | None:
     )
 
 
+def why_no_partial_fit_to_labels(estimator: Any) -> str | None:
+    """Return why partial_fit is not available for these parameters, or None when it is."""
+    if isinstance(estimator.class_weight, str):
+        return (
+            'class_weight="balanced" is not supported for partial_fit, which sees a part of the data at a time. '
+            'Pass the weights as a dict, for example from compute_class_weight("balanced", classes=classes, y=y).'
+        )
+    return why_no_partial_fit(estimator)
+
+
+def _balanced(codes: IntArray, sample_weight: FloatArray | None, targets: LabelTargets) -> FloatArray:
+    """Return weights that make all classes weigh the same, by share of the weight; a class without any gets 1."""
+    total = np.bincount(codes, weights=sample_weight, minlength=len(targets.classes)).astype(np.float64)
+    present = total > 0.0
+    per_class = np.ones(len(total))
+    per_class[present] = total.sum() / (present.sum() * total[present])
+    return per_class
+
+
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classification.
 
@@ -123,8 +142,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Nesterov's look-ahead for ``solver="sgd"``.
     early_stopping : bool, default=False
         Stop when the accuracy (or `scoring`) on validation data stops improving, and keep the weights of the best
-        epoch. Without `X_val` in fit and `validation_split`, `validation_fraction` of the rows are set aside for it, but not
-        by lbfgs.
+        epoch. Without `X_val` in fit and `validation_split`, `validation_fraction` of the rows are set aside for it,
+        but not by lbfgs.
     validation_fraction : float, default=0.1
         Share of the rows to set aside, in [0, 1). Stratified by class, except for multilabel
         targets and where a class is too small for it.
@@ -424,7 +443,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, groups)
         return self
 
-    @available_unless(why_no_partial_fit)
+    @available_unless(why_no_partial_fit_to_labels)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Go on training with one pass over the given data.
 
@@ -597,28 +616,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                 "class_weight is for targets with one class a row, and y is multilabel: a row has many. "
                 "Set class_weight=None, and weigh the rows with sample_weight."
             )
-        balanced = isinstance(self.class_weight, str)
-        if partial and balanced:
-            raise ValueError(
-                'class_weight="balanced" is not supported for partial_fit, which sees a part of the data at a time. '
-                'Pass the weights as a dict, for example from compute_class_weight("balanced", classes=classes, y=y).'
-            )
         codes = y if targets.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
-        per_class = self._balanced(codes, sample_weight, targets) if balanced else self._given_weights(targets)
+        balanced = isinstance(self.class_weight, str)
+        per_class = _balanced(codes, sample_weight, targets) if balanced else self._given_weights(targets)
         weight = per_class[codes].astype(y.dtype if y.dtype.kind == "f" else np.float64)
         weight = weight if sample_weight is None else (weight * sample_weight).astype(sample_weight.dtype)
         if not weight.any():
             raise ValueError(f"class_weight={self.class_weight!r} leaves no row in y with a weight above zero.")
         return weight
-
-    @staticmethod
-    def _balanced(codes: IntArray, sample_weight: FloatArray | None, targets: LabelTargets) -> FloatArray:
-        """Return weights that make all classes weigh the same, by share of the weight; a class without any gets 1."""
-        total = np.bincount(codes, weights=sample_weight, minlength=len(targets.classes)).astype(np.float64)
-        present = total > 0.0
-        per_class = np.ones(len(total))
-        per_class[present] = total.sum() / (present.sum() * total[present])
-        return per_class
 
     def _given_weights(self, targets: LabelTargets) -> FloatArray:
         """Return the weight of each class by `class_weight`, 1 where it is silent."""
@@ -627,9 +632,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         if unknown:
             raise ValueError(f"class_weight names {unknown}, which y has not: the classes are {classes}.")
         for label, weight in self.class_weight.items():
-            if not isinstance(weight, Real) or not 0.0 <= weight < np.inf:
+            if not isinstance(weight, Real) or not 0.0 <= float(weight) < np.inf:
                 raise ValueError(
-                    f"The weights in class_weight must be non-negative, finite numbers; that of {label!r} is {weight!r}."
+                    f"The weights in class_weight must be non-negative, finite numbers; of {label!r} it is {weight!r}."
                 )
         return np.array([self.class_weight.get(label, 1.0) for label in classes], dtype=np.float64)
 

@@ -4,10 +4,9 @@ from numbers import Real
 from typing import Any
 
 from skmlp._configurable import Configurable, is_scheduled
-from skmlp.estimators.builders import build_schedule, build_solver
+from skmlp.estimators.builders import ADAM_FAMILY, build_schedule
 from skmlp.estimators.holdout import is_fraction, wants_split
-from skmlp.nn.layers import BatchNorm, Dropout
-from skmlp.optim.schedules import Time
+from skmlp.nn.layers import BatchNorm
 from skmlp.optim.solvers import Solver
 
 __all__ = ["check_batch", "check_fit", "check_partial_fit"]
@@ -47,8 +46,6 @@ def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, gr
             "refit=True trains again for the number of epochs that did best on validation data, and there are none. "
             "Set early_stopping=True or validation_split, or pass X_val and y_val to fit."
         )
-    if estimator.solver != "lbfgs":
-        _check_scheduled_ranges(estimator)
     if not isinstance(estimator.batch_size, str):
         check_batch(estimator, estimator.batch_size)
 
@@ -60,8 +57,8 @@ def check_partial_fit(estimator: Any) -> None:
         if value.needs_horizon:
             raise ValueError(
                 f"{name} follows the share of the training that is done, which partial_fit does not know: "
-                f"{value!r}. Give the schedule its length in steps, horizon=..., or use one that counts epochs or "
-                'steps, for example Exponential(0.99, unit="step").'
+                f'{value!r}. Give the schedule its length in steps (horizon=..., or for a Warmup unit="step"), or use '
+                'one that counts epochs or steps, for example Exponential(0.99, unit="step").'
             )
     for name in ("max_time", "validation_split", "scoring"):
         if getattr(estimator, name) is not None:
@@ -132,9 +129,12 @@ def _normalizes_batches(estimator: Any) -> bool:
 
 
 def _scheduled(estimator: Any) -> list[tuple[str, Any]]:
-    """Return what follows a schedule, by the name of the parameter."""
+    """Return what follows a schedule, of the parameters in use, by name."""
     found: list[tuple[str, Any]] = [("learning_rate", build_schedule(estimator))]
-    for name in ("momentum", "beta_1", "weight_decay", "dropout", "label_smoothing", "solver"):
+    names = ["weight_decay", "dropout", "gradient_clip", "label_smoothing", "solver"]
+    if isinstance(estimator.solver, str):
+        names += ["momentum"] if estimator.solver == "sgd" else ["beta_1"] if estimator.solver in ADAM_FAMILY else []
+    for name in names:
         value = getattr(estimator, name, None)
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if is_scheduled(each):
@@ -142,23 +142,3 @@ def _scheduled(estimator: Any) -> list[tuple[str, Any]]:
             elif isinstance(each, Configurable):
                 found += [(name, inner) for inner in each.scheduled()]
     return found
-
-
-def _check_scheduled_ranges(estimator: Any) -> None:
-    """Raise ValueError when a scheduled setting leaves its range on the way."""
-    solver = build_solver(estimator)
-    smoothing: Any = getattr(estimator, "label_smoothing", 0.0)
-    rates = estimator.dropout if isinstance(estimator.dropout, (list, tuple)) else [estimator.dropout]
-    if not solver.scheduled() and not any(map(is_scheduled, [smoothing, *rates])):
-        return
-    n_epochs = estimator.max_iter
-    for share in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
-        time = Time(step=round(share * n_epochs), epoch=share * n_epochs, progress=share)
-        solver.at(time)
-        for rate in rates:
-            Dropout(1, rate).at(time)
-        if is_scheduled(smoothing) and not 0.0 <= smoothing.at(time) < 1.0:
-            raise ValueError(
-                "The 'label_smoothing' parameter must be a float in the range [0.0, 1.0). "
-                f"Got {smoothing.at(time)!r} in epoch {time.epoch:g}, of {smoothing!r}."
-            )

@@ -2,7 +2,7 @@
 
 from math import ceil
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import get_scorer
@@ -12,15 +12,54 @@ from skmlp._typing import FloatArray, IntArray
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
 from skmlp.nn.parameters import Parameters
-from skmlp.training.batches import Data
+from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.validation import Validation
 
-__all__ = ["as_validation", "random_split", "splitter_split", "wants_split"]
+__all__ = ["Parts", "as_validation", "divide", "is_fraction", "wants_split"]
+
+
+class Parts(NamedTuple):
+    """The rows of a fit by their use.
+
+    Attributes
+    ----------
+    training : Data
+    held_out : Data or None
+    n_samples : int
+        How many samples the training rows stand for, some of which may have been merged.
+    """
+
+    training: Data
+    held_out: Data | None
+    n_samples: int
 
 
 def wants_split(estimator: Any) -> bool:
     """Tell whether rows are to be set aside; L-BFGS does so only on an explicit `validation_split`."""
     return estimator.validation_split is not None or (estimator.early_stopping and estimator.solver != "lbfgs")
+
+
+def divide(estimator: Any, rows: Data, distinct: Data, targets: Targets, seed: int, groups: Any) -> Parts:
+    """Set rows aside as the parameters say.
+
+    Parameters
+    ----------
+    estimator : BaseMLP
+    rows : Data
+        As the user passed them, which is what a splitter knows.
+    distinct : Data
+        With equal rows merged, or `rows` itself. A random split takes these, so that a row and its duplicate do not end
+        up on both sides.
+    targets : Targets
+    seed : int
+    groups : array-like or None
+    """
+    if is_fraction(estimator.validation_split):
+        training, held_out = take_parts(distinct, *random_split(estimator, distinct, targets, seed))
+        return Parts(training, held_out, round(rows.n_samples * training.n_samples / distinct.n_samples))
+    split = splitter_split(estimator.validation_split, rows.X, targets.original(rows.y), groups)
+    training, held_out = take_parts(rows, *split)
+    return Parts(training if distinct is rows else merge_duplicates(training), held_out, training.n_samples)
 
 
 def splitter_split(splitter: Any, X: Any, y: Any, groups: Any) -> tuple[IntArray, IntArray]:

@@ -416,6 +416,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError
             When the input is invalid.
         """
+        if hasattr(self, "_model"):
+            self._check_warm_start_targets(self._fitted_targets(), y)
         self._partial_fit(X, y, sample_weight)
         return self
 
@@ -511,8 +513,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         was = targets.shift is not None
         if was != self.standardize_target:
             raise ValueError(
-                f"warm_start goes on with targets in the unit of the previous fit, where standardize_target was {was}; "
-                f"it is now {self.standardize_target}. Set it back, or fit anew with warm_start=False."
+                f"Training goes on with targets in the unit of its start, when standardize_target was {was}; it is now "
+                f"{self.standardize_target}. Set it back, or fit anew with warm_start=False."
             )
 
     def _fitted_targets(self) -> RealTargets:

@@ -91,7 +91,9 @@ class Model:
     trainer : Trainer or None
         What trained it, with the `settings` it was built from.
     settings : tuple
-        Values of the estimator's parameters that training depends on.
+        Values of the estimator's parameters that training depends on, as partial_fit last found them; empty after fit.
+    schedule_in_words : str
+        The schedule of the last training, to notice another one: the objects can be changed in place.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class Model:
         self.learning_rate_init = learning_rate_init
         self.trainer: Trainer | None = None
         self.settings: tuple[Any, ...] = ()
+        self.schedule_in_words = ""
         self._buffers: Buffers | None = None
         self._monitor: Monitor | None = None
 
@@ -148,6 +151,16 @@ class Model:
         if self._monitor is None or self._monitor.every != every:
             self._monitor = Monitor(self.params, every=every, first_epoch=first_epoch)
         return self._monitor
+
+    def snapshot(self) -> "Model":
+        """Return the same model with copies of its parameters; the rest is shared."""
+        state, average = self.state, self.state.average
+        copied = replace(
+            state,
+            params=state.params.on(state.params.vector.copy()),
+            average=None if average is None else average.on(average.vector.copy()),
+        )
+        return Model(self.architecture, self.network, copied, self.split_seed, self.learning_rate_init)
 
     def with_params(self, vector: FloatArray) -> "Model":
         """Return the same model with other values of its parameters; the rest is shared."""

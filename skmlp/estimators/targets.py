@@ -233,7 +233,8 @@ class RealTargets:
         if not self.loss_object.in_domain(values):
             raise ValueError(
                 f"Some value(s) of y are out of the valid range of the loss {self.loss!r}, "
-                f"which is {self.loss_object.domain}; the smallest is {values.min():.6g}."
+                f"which is {self.loss_object.domain}; the smallest is {values.min():.6g}. "
+                'Correct y, or use a loss for all real numbers, for example "squared_error".'
             )
         return values
 

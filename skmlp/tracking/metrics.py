@@ -18,7 +18,7 @@ HISTORY = {
     "train_score": "score/train",
     "validation_score": "score/validation",
     "learning_rate": "optim/learning_rate",
-    "clipped_fraction": "optim/clipped_fraction",
+    "clipped_share": "optim/clipped_share",
     "gradient_norm": "grad_norm/global",
     "seconds": "time/epoch_seconds",
     "samples_per_second": "time/samples_per_second",

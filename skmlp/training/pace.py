@@ -1,7 +1,7 @@
 """What each step is taken with: the learning rate, and settings that follow a schedule, at the time of the step."""
 
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skmlp.nn.objective import Objective
 from skmlp.optim.clipping import Clip
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from skmlp.training.trainer import Trainer, TrainingState
 
 __all__ = ["Pace"]
+
+# How many times a training looks ahead at what follows a schedule; short ones do so at every step.
+LOOKS = 100
 
 
 class Pace:
@@ -26,6 +29,11 @@ class Pace:
         Epochs of the whole training; None when it is unknown.
     max_seconds : float or None
         Time allowed. Progress is then the share of the time or of the epochs that is used up, whichever is larger.
+
+    Raises
+    ------
+    ValueError
+        When a setting that follows a schedule, or the factor of the learning rate, leaves its range on the way.
 
     Attributes
     ----------
@@ -60,6 +68,8 @@ class Pace:
         self.objective: Objective = trainer.objective
         self.clip: Clip | None = trainer.clip
         self.time: tuple[()] | tuple[Time] = ()
+        if self.varies:
+            self._check_the_way()
 
     @property
     def is_over(self) -> bool:
@@ -92,10 +102,38 @@ class Pace:
         """Count an epoch."""
         self._state.epoch += 1
 
+    def _check_the_way(self) -> None:
+        """Look ahead, so that what cannot work is refused before anything has changed."""
+        trainer, state = self._trainer, self._state
+        n_steps = self._steps_per_epoch if self._total_steps is None else self._total_steps - state.step
+        last = max(0, n_steps - 1)
+        ahead = sorted({last * share // LOOKS for share in range(LOOKS + 1)})
+        times = [self._time(state.step + steps, state.epoch + steps / self._steps_per_epoch) for steps in ahead]
+        if self._seconds is not None and self._total_steps is not None:
+            times.append(times[-1]._replace(progress=1.0))
+        followers: list[Any] = [trainer.solver] if self._scheduled_solver else []
+        followers += [trainer.objective] if self._scheduled_objective else []
+        followers += [trainer.clip] if self._scheduled_clip else []
+        for time in times:
+            trainer.schedule.factor(time)
+            try:
+                for each in followers:
+                    each.at(time)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error} That is what its schedule makes of it after {time.step} steps (epoch {time.epoch:.4g}): "
+                    "choose a smaller value, or a schedule that keeps it in its range."
+                ) from None
+
+    def _time(self, step: int, epoch: float) -> Time:
+        progress = None if self._total_steps is None else step / self._total_steps
+        return Time(step, epoch, progress, self._state.samples_seen)
+
     def _now(self) -> Time:
         state = self._state
-        progress = None if self._total_steps is None else state.step / self._total_steps
-        if self._seconds is not None and progress is not None:
-            progress = min(1.0, max(progress, (perf_counter() - self._started) / self._seconds))
         fraction = (state.step - self._steps_at_epoch) / self._steps_per_epoch
-        return Time(state.step, state.epoch + fraction, progress, state.samples_seen)
+        time = self._time(state.step, state.epoch + fraction)
+        if self._seconds is None or time.progress is None:
+            return time
+        in_seconds = (perf_counter() - self._started) / self._seconds
+        return time._replace(progress=min(1.0, max(time.progress, in_seconds)))

@@ -161,8 +161,15 @@ class Trainer:
         ------
         NonFiniteError
             When a loss or gradient is infinite or NaN before there were good parameters to keep.
+        ValueError
+            When batch normalization meets batches of one row, or a setting leaves its range on its schedule.
         """
         network = self.objective.network
+        if network.couples_rows and min(batch_size, samples_per_epoch or data.n_samples) < 2:
+            raise ValueError(
+                "Batch normalization needs at least 2 rows in a batch to have a variance, got one. Use more rows or "
+                "larger batches, or layer normalization."
+            )
         batches = Batches(
             data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=2 if network.couples_rows else 1
         )
@@ -231,13 +238,12 @@ class Trainer:
         may be low on the way, and is at the end.
         """
         self.schedule.observe(row.get("validation_loss", row["loss"]), state.schedule_memory)
-        has_stopped = state.plateau.update(-row["validation_score"] if early_stopping else row["loss"])
-        if not has_stopped or (self.schedule.needs_horizon and not early_stopping):
+        if not state.plateau.update(-row["validation_score"] if early_stopping else row["loss"]):
             return True
-        if not self.schedule.retreat(state.learning_rate, state.schedule_memory):
-            return False
-        state.plateau.count = 0
-        return True
+        if self.schedule.retreat(state.learning_rate, state.schedule_memory):
+            state.plateau.count = 0
+            return True
+        return self.schedule.needs_horizon and not early_stopping
 
     def _run_epoch(
         self, state: TrainingState, batches: Batches, buffers: "Buffers", pace: Pace, monitor: Monitor | None

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.neural_network import _multilayer_perceptron as their_module
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.estimators import base as our_module
+from skmlp.estimators import holdout as our_module
 from skmlp.nn.gradient_check import numerical_gradient
 from skmlp.nn.objective import Objective
 from skmlp.optim import Adam

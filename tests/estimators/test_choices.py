@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.nn.activations import ACTIVATIONS, Activation, FunctionActivation, LeakyReLU, register_activation
 from skmlp.nn.initializers import INITIALIZERS, VarianceScaling
-from skmlp.optim import SGD, SOLVERS, Adam, Adaptive, InverseScaling, Lion, Schedule
+from skmlp.optim import SGD, SOLVERS, Adam, Adaptive, InverseScaling, Lion, Schedule, Time
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 # Fits here run few epochs on purpose.
@@ -40,8 +40,8 @@ class Halving(Schedule):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         return {}
 
-    def after_epoch(self, initial: float, current: float, samples_seen: int) -> float:
-        return current / 2.0
+    def factor(self, time: Time) -> float:
+        return 0.5 ** int(time.epoch)
 
 
 def _data(cls: type) -> tuple[Any, Any]:

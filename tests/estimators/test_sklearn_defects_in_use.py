@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, log_loss, r2_score
 from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.estimators import base
+from skmlp.estimators import holdout
 from skmlp.optim import SOLVERS
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
@@ -156,14 +156,14 @@ def test_d18_early_stopping_stratifies_and_records_score_and_loss(
 ) -> None:
     """Also multiclass hold-outs keep the class shares; score and loss on them are what scikit-learn's metrics say."""
     held_out: list[Any] = []
-    split = base.train_test_split
+    split = holdout.train_test_split
 
     def recording_split(*args: Any, **kwargs: Any) -> Any:
         parts = split(*args, **kwargs)
         held_out.append(parts[1])
         return parts
 
-    monkeypatch.setattr(base, "train_test_split", recording_split)
+    monkeypatch.setattr(holdout, "train_test_split", recording_split)
     X, y = _labels(600, n_classes)
     chosen = np.concatenate([np.flatnonzero(y == k)[: 90 // (k + 1)] for k in range(n_classes)])
     X, y = X[chosen], np.array(["a", "b", "c"])[y[chosen]]
@@ -185,8 +185,8 @@ def test_d18_early_stopping_stratifies_and_records_score_and_loss(
 def test_d18_the_regressor_records_r2_score(monkeypatch: pytest.MonkeyPatch) -> None:
     """The score on the rows set aside is r2_score, weights and several outputs included."""
     held_out: list[Any] = []
-    split = base.train_test_split
-    monkeypatch.setattr(base, "train_test_split", lambda *a, **k: held_out.append(p := split(*a, **k)) or p)
+    split = holdout.train_test_split
+    monkeypatch.setattr(holdout, "train_test_split", lambda *a, **k: held_out.append(p := split(*a, **k)) or p)
     X, y = make_regression(200, n_features=5, n_targets=2, random_state=0)
     y, weight = y / 100.0, np.linspace(0.5, 2.0, 200)
     est = MLPRegressor(early_stopping=True, batch_size=50, max_iter=20, random_state=0, dtype="float64")
@@ -248,8 +248,9 @@ def test_d21_history_separates_loss_and_penalty() -> None:
         return np.full((n_in, n_out), 0.5, dtype)
 
     est = MLPClassifier(
-        hidden_layer_sizes=(3,), alpha=5.0, batch_size="full", weight_init=halves, dtype="float64", max_iter=4
-    )
+        hidden_layer_sizes=(3,), alpha=5.0, batch_size="full", weight_init=halves, bias_init="zeros", dtype="float64",
+        max_iter=4,
+    )  # fmt: skip
     history = est.fit(X, y).history_
     np.testing.assert_allclose(history["loss"], np.add(history["train_loss"], history["penalty"]), rtol=1e-15)
     assert history["loss"] == est.loss_curve_

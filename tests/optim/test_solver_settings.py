@@ -90,7 +90,7 @@ BAD = [
     *((cls, "weight_decay", -1e-9) for cls in (AdamW, Lion)),
     (NAdam, "momentum_decay", -1e-9),
     *((InverseScaling, "power_t", value) for value in (-0.5, NAN)),
-    *((Adaptive, "factor", value) for value in (1.0, 0.5, INF)),
+    *((Adaptive, "divisor", value) for value in (1.0, 0.5, INF)),
     *((Adaptive, "minimum", value) for value in (0.0, -1.0)),
 ]
 
@@ -126,7 +126,7 @@ DEFAULTS = {
     RAdam: MOMENTS,
     Lion: {"beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.0},
     InverseScaling: {"power_t": 0.5},
-    Adaptive: {"factor": 5.0, "minimum": 1e-6},
+    Adaptive: {"divisor": 5.0, "minimum": 1e-6},
 }
 
 

@@ -13,7 +13,8 @@ from skmlp.optim import SGD, ConstantRate
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Trainer, TrainingState, Validation
+from skmlp.training.trainer import Trainer, TrainingState
+from skmlp.training.validation import Validation
 
 
 class _BreaksDown(SGD):
@@ -119,8 +120,10 @@ def test_the_best_epoch_is_the_one_of_the_lowest_loss():
 
 def test_with_validation_the_lost_epoch_has_all_columns():
     trainer, state = _problem(_breaks_down(7))
-    result, rows = _run(trainer, state, validation=Validation(_data(), lambda *args: 0.5))
-    assert (result.reason, result.n_epochs) == ("non_finite", 2)
+    validation = Validation(_data(), LOSSES["squared_error"], lambda params, raw: 0.5)
+    result, rows = _run(trainer, state, validation=validation)
+    assert (result.reason, result.n_epochs, result.best_epoch) == ("non_finite", 2, 1)
+    assert set(rows[-1]) == set(rows[0])
     assert math.isnan(rows[-1]["validation_loss"])
     assert math.isnan(rows[-1]["validation_score"])
 

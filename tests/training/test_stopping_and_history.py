@@ -65,7 +65,10 @@ def test_scores_are_given_as_their_negatives():
 
 
 def test_history_has_validation_columns_on_request():
-    common = {"loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds", "samples_per_second"}
+    common = {
+        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_share", "seconds",
+        "samples_per_second",
+    }  # fmt: skip
     assert set(empty_history(validation=False)) == common
     assert set(empty_history(validation=True)) == common | {"validation_loss", "validation_score"}
     assert all(column == [] for column in empty_history(validation=True).values())

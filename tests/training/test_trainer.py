@@ -13,7 +13,8 @@ from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, Adam, Adaptive, ConstantRate, InverseScaling
 from skmlp.training.batches import Data
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers, Trainer, TrainingState, Validation, copy_state
+from skmlp.training.trainer import Buffers, Trainer, TrainingState, copy_state
+from skmlp.training.validation import Validation
 
 RATE = 0.01
 
@@ -36,8 +37,9 @@ def _state(trainer, tol=0.0, patience=math.inf, dtype=np.float64):
     params = trainer.objective.network.parameters(dtype=dtype)
     initialize(trainer.objective.network, params, np.random.default_rng(0))
     solver_state = trainer.solver.init(params.vector, params.n_weights)
-    rate = trainer.learning_rate_init
-    return TrainingState(params, solver_state, np.random.default_rng(7), rate, Plateau(tol, patience))
+    rng, plateau = np.random.default_rng(7), Plateau(tol, patience)
+    memory = trainer.schedule.new_memory()
+    return TrainingState(params, solver_state, rng, trainer.learning_rate_init, plateau, schedule_memory=memory)
 
 
 def _run(trainer, state, data, epochs, batch_size=8, **settings):
@@ -56,11 +58,8 @@ def _run(trainer, state, data, epochs, batch_size=8, **settings):
 def _assert_same(state, other):
     np.testing.assert_array_equal(state.params.vector, other.params.vector)
     assert state.rng.bit_generator.state == other.rng.bit_generator.state
-    assert (state.learning_rate, state.plateau, state.samples_seen) == (
-        other.learning_rate,
-        other.plateau,
-        other.samples_seen,
-    )
+    for name in ("learning_rate", "plateau", "samples_seen", "step", "epoch", "schedule_memory"):
+        assert getattr(state, name) == getattr(other, name), name
     assert state.solver_state["count"] == other.solver_state["count"]
     for link, other_link in zip(state.solver_state["links"], other.solver_state["links"], strict=True):
         for name in link:
@@ -130,10 +129,11 @@ def test_the_row_of_an_epoch_is_the_weighted_mean_over_its_batches():
     assert row["penalty"] == pytest.approx(np.average(penalties, weights=weights), rel=1e-14)
     assert row["loss"] == row["train_loss"] + row["penalty"]
     assert row["gradient_norm"] == pytest.approx(np.mean(norms), rel=1e-14)
-    assert row["learning_rate"] == 0.0
+    assert (row["learning_rate"], row["clipped_share"]) == (0.0, 0.0)
     assert 0.0 <= row["seconds"] <= elapsed
     assert set(row) == {
-        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "seconds", "samples_per_second", "is_last",
+        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_share", "seconds",
+        "samples_per_second", "is_last",
     }  # fmt: skip
     assert (result.reason, result.n_epochs, state.samples_seen) == ("max_iter", 1, 20)
 
@@ -185,7 +185,7 @@ def test_standing_still_is_convergence():
 
 
 def test_an_adaptive_rate_goes_on_until_its_minimum():
-    trainer = _trainer(SGD(), Adaptive(factor=10.0, minimum=1e-11), rate=1e-9)
+    trainer = _trainer(SGD(), Adaptive(divisor=10.0, minimum=1e-11), rate=1e-9)
     state = _state(trainer, 1e-4, 1)
     result, rows = _run(trainer, state, _data(), 50, batch_size=50)
     # Steps this small are no progress: 1 + 2 epochs at 1e-9, then two at each lower rate until 1e-11 is reached.
@@ -209,17 +209,21 @@ def test_inverse_scaling_counts_samples_also_over_several_calls():
 def _scores(values):
     """A score that goes through the given values, one an evaluation."""
     remaining = iter(values)
-    return lambda y, raw, weight: next(remaining)
+    return lambda params, raw: next(remaining)
 
 
-def test_validation_leaves_the_parameters_of_the_best_epoch():
+def _validation(score=None, weighted=False):
+    return Validation(_data(10, seed=2, weighted=weighted), LOSSES["squared_error"], score)
+
+
+def test_the_parameters_of_the_best_epoch_are_left_on_request():
     trainer, data = _trainer(), _data()
     best = _state(trainer)
     _run(trainer, best, data, 2)
     state = _state(trainer)
-    validation = Validation(_data(10, seed=2), _scores([0.1, 0.8, 0.3, 0.8]))
-    result, rows = _run(trainer, state, data, 4, validation=validation)
-    assert result.reason == "max_iter"
+    validation = _validation(_scores([0.1, 0.8, 0.3, 0.8]))
+    result, rows = _run(trainer, state, data, 4, validation=validation, restore_best=True)
+    assert (result.reason, result.n_epochs, result.best_epoch) == ("max_iter", 4, 2)
     assert [row["validation_score"] for row in rows] == [0.1, 0.8, 0.3, 0.8]
     np.testing.assert_array_equal(state.params.vector, best.params.vector)
 
@@ -227,17 +231,24 @@ def test_validation_leaves_the_parameters_of_the_best_epoch():
 @pytest.mark.parametrize(
     ("reason", "patience", "stop_at"), [("callback", math.inf, 4), ("converged", 1, None), ("max_iter", math.inf, None)]
 )
-@pytest.mark.parametrize("validated", [False, True])
-def test_however_training_ends_only_validation_goes_back_to_the_best_epoch(reason, patience, stop_at, validated):
+@pytest.mark.parametrize(("validated", "restore_best"), [(False, False), (True, False), (True, True)])
+def test_however_training_ends_it_goes_back_to_the_best_epoch_only_on_request(
+    reason, patience, stop_at, validated, restore_best
+):
     trainer, data = _trainer(), _data()
     state, expected = _state(trainer, 10.0, patience), _state(trainer)
-    scores = Validation(_data(10, seed=2), _scores([0.1, 0.8, 0.3, 0.4])) if validated else None
     count = 7 * stop_at if stop_at else math.inf
     result, rows = _run(
-        trainer, state, data, 4, validation=scores, stop=lambda row: state.solver_state["count"] >= count
+        trainer,
+        state,
+        data,
+        4,
+        validation=_validation(_scores([0.1, 0.8, 0.3, 0.4])) if validated else None,
+        restore_best=restore_best,
+        stop=lambda row: state.solver_state["count"] >= count,
     )
     assert result.reason == reason
-    _run(trainer, expected, data, 2 if validated else len(rows))
+    _run(trainer, expected, data, 2 if restore_best else len(rows))
     np.testing.assert_array_equal(state.params.vector, expected.params.vector)
 
 
@@ -245,45 +256,98 @@ def test_a_score_that_is_not_a_number_is_never_the_best():
     trainer, data = _trainer(), _data()
     best, state = _state(trainer), _state(trainer)
     _run(trainer, best, data, 3)
-    _run(trainer, state, data, 4, validation=Validation(_data(10, seed=2), _scores([math.nan, 0.2, 0.8, math.nan])))
+    validation = _validation(_scores([math.nan, 0.2, 0.8, math.nan]))
+    _run(trainer, state, data, 4, validation=validation, restore_best=True)
     np.testing.assert_array_equal(state.params.vector, best.params.vector)
 
 
-def test_validation_loss_is_the_weighted_mean_without_penalty():
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("score", [None, lambda params, raw: 0.5], ids=["by the loss", "by a score"])
+def test_validation_loss_is_the_weighted_mean_without_penalty(weighted, score):
     trainer = _trainer(SGD(), rate=0.0)
-    held_out = _data(10, seed=2, weighted=True)
-    state = _state(trainer)
-    _, (row,) = _run(trainer, state, _data(), 1, validation=Validation(held_out, lambda y, raw, weight: 0.5))
+    validation = _validation(score, weighted)
+    held_out, state = validation.data, _state(trainer)
+    _, (row,) = _run(trainer, state, _data(), 1, validation=validation)
     raw = trainer.objective.network.predict(state.params, held_out.X)
     losses = 0.5 * ((raw - held_out.y) ** 2)[:, 0]
     assert row["validation_loss"] == pytest.approx(np.average(losses, weights=held_out.sample_weight), rel=1e-14)
+    assert row["validation_score"] == (-row["validation_loss"] if score is None else 0.5)
 
 
-def test_validation_scores_see_targets_predictions_and_weights():
-    trainer, held_out = _trainer(), _data(10, seed=2, weighted=True)
-    seen = []
-    _run(trainer, _state(trainer), _data(), 1, validation=Validation(held_out, lambda *args: seen.append(args) or 1.0))
-    ((y, raw, weight),) = seen
-    assert y is held_out.y
-    assert weight is held_out.sample_weight
+def test_the_validation_loss_may_be_another_than_that_of_training():
+    trainer, held_out = _trainer(SGD(), rate=0.0), _data(10, seed=2)
+    state = _state(trainer)
+    _, (row,) = _run(trainer, state, _data(), 1, validation=Validation(held_out, LOSSES["absolute_error"]))
+    raw = trainer.objective.network.predict(state.params, held_out.X)
+    assert row["validation_loss"] == pytest.approx(np.abs(raw - held_out.y).mean(), rel=1e-14)
+
+
+def test_validation_scores_see_the_parameters_and_their_raw_outputs_on_the_held_out_rows():
+    trainer, state, seen = _trainer(), _state(_trainer()), []
+
+    def score(params, raw):
+        seen.append((params.vector.copy(), raw))
+        return 1.0
+
+    validation = _validation(score)
+    _run(trainer, state, _data(), 1, validation=validation)
+    ((vector, raw),) = seen
+    np.testing.assert_array_equal(vector, state.params.vector)
+    np.testing.assert_array_equal(raw, trainer.objective.network.predict(state.params, validation.data.X))
     assert raw.shape == (10, 1)
 
 
-def test_validation_ends_training_by_its_score():
+def test_early_stopping_ends_training_by_the_validation_score():
     trainer = _trainer()
-    validation = Validation(_data(10, seed=2), _scores([0.5, 0.6, 0.6, 0.605, 0.6, 0.6]))
-    result, rows = _run(trainer, _state(trainer, 0.01, 2), _data(), 50, validation=validation)
-    assert (result.reason, result.n_epochs) == ("converged", 5)
+    validation = _validation(_scores([0.5, 0.6, 0.6, 0.605, 0.6, 0.6]))
+    result, rows = _run(trainer, _state(trainer, 0.01, 2), _data(), 50, validation=validation, early_stopping=True)
+    assert (result.reason, result.n_epochs, result.best_epoch) == ("converged", 5, 4)
     assert rows[-1]["is_last"]
+
+
+def test_without_early_stopping_the_training_loss_decides_and_the_score_is_only_recorded():
+    trainer = _trainer()
+    state, plain = (_state(trainer, 1e-3, 2) for _ in range(2))
+    scores = [0.5] * 300  # a standstill
+    result, rows = _run(trainer, state, _data(), 300, validation=_validation(_scores(scores)))
+    expected, plain_rows = _run(trainer, plain, _data(), 300)
+    assert (result.reason, result.n_epochs) == (expected.reason, expected.n_epochs)
+    assert [row["loss"] for row in rows] == [row["loss"] for row in plain_rows]
+    assert [row["validation_score"] for row in rows] == scores[: len(rows)]
+    assert len(rows) > 4
+    _assert_same(state, plain)
 
 
 def test_a_start_worth_keeping_is_kept_when_no_epoch_is_better():
     trainer, state = _trainer(), _state(_trainer())
     start = state.params.vector.copy()
-    validation = Validation(_data(10, seed=2), _scores([0.9, 0.1, 0.2, 0.3]))
-    _run(trainer, state, _data(), 3, validation=validation, keep_start=True)
+    validation = _validation(_scores([0.9, 0.1, 0.2, 0.3]))
+    settings = {"early_stopping": True, "restore_best": True, "keep_start": True}
+    result, _ = _run(trainer, state, _data(), 3, validation=validation, **settings)
     np.testing.assert_array_equal(state.params.vector, start)
-    assert state.plateau.best == -0.9
+    assert (state.plateau.best, result.best_epoch) == (-0.9, 0)
+
+
+def test_a_start_worth_keeping_is_left_when_an_epoch_is_better():
+    trainer, state, expected = _trainer(), _state(_trainer()), _state(_trainer())
+    validation = _validation(_scores([0.4, 0.1, 0.5, 0.3]))
+    result, _ = _run(trainer, state, _data(), 3, validation=validation, restore_best=True, keep_start=True)
+    _run(trainer, expected, _data(), 2)
+    np.testing.assert_array_equal(state.params.vector, expected.params.vector)
+    assert result.best_epoch == 2
+    assert state.plateau.best != -0.4  # which counts by the training loss, without early stopping
+
+
+def test_without_validation_the_lowest_training_loss_decides_what_is_best():
+    # The loss of an epoch belongs to the parameters before it; this rate soon does more harm than good.
+    trainer = _trainer(SGD(momentum=0.0), rate=0.8)
+    state, expected = _state(trainer), _state(trainer)
+    result, rows = _run(trainer, state, _data(), 30, restore_best=True)
+    best = int(np.argmin([row["loss"] for row in rows]))
+    assert 0 < best < 29
+    _run(trainer, expected, _data(), best)
+    np.testing.assert_array_equal(state.params.vector, expected.params.vector)
+    assert result.best_epoch == best + 1
 
 
 class _Interrupted(SGD):
@@ -304,7 +368,7 @@ def test_an_interruption_inside_an_epoch_ends_training_orderly():
     assert state.samples_seen == 50
 
     validated = _state(trainer)
-    _run(trainer, validated, data, 10, validation=Validation(_data(10, seed=2), lambda *args: 0.5))
+    _run(trainer, validated, data, 10, validation=_validation(lambda params, raw: 0.5), restore_best=True)
     one = _state(trainer)
     _run(trainer, one, data, 1)
     np.testing.assert_array_equal(validated.params.vector, one.params.vector)

@@ -63,6 +63,11 @@ class FunctionLoss(Loss):
         """True with the links ``"logistic"`` and ``"softmax"``."""
         return self.has_probabilities
 
+    @property
+    def shift_and_scale(self) -> bool:  # type: ignore[override]
+        """True for predictions without a link: in whatever unit the targets come, they are in the same."""
+        return self.link == "identity"
+
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
         out[...] = _of_shape(raw.shape, "derivative", self.derivative(y, raw))
         return self.loss(y, raw)

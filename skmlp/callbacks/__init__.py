@@ -1,0 +1,9 @@
+"""Observers of a fit, of scikit-learn's own kind: ``set_callbacks`` on an estimator, a pipeline or a search."""
+
+from skmlp.callbacks.checkpoint import Checkpoint
+from skmlp.callbacks.history_writer import HistoryWriter
+from skmlp.callbacks.live_plot import LivePlot
+from skmlp.callbacks.rules import MaxSeconds, TargetLoss
+from skmlp.callbacks.stop_when import StopWhen
+
+__all__ = ["Checkpoint", "HistoryWriter", "LivePlot", "MaxSeconds", "StopWhen", "TargetLoss"]

@@ -1,0 +1,68 @@
+"""End a fit by a rule of the user's."""
+
+from collections.abc import Callable
+from typing import Any
+
+from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver
+
+__all__ = ["Rule", "StopWhen"]
+
+Rule = Callable[[dict[str, list[float]]], bool]
+
+
+class StopWhen(EpochCallback):
+    """End the training as soon as a rule holds; the weights so far are kept, and ``stop_reason_`` is ``"callback"``.
+
+    For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search. Works
+    with every solver. With ``early_stopping=True`` the weights of the best epoch are kept, as always.
+
+    Parameters
+    ----------
+    rule : callable
+        ``rule(history)`` is called after each epoch with a copy of the estimator's ``history_``: a dict of lists, the
+        last entry being this epoch's. True ends the training. Under ``warm_start`` the epochs of earlier fits come
+        first. A rule that raises costs a warning and does not end the training.
+
+        Lambdas work, also in the worker processes of joblib's default backend; but an estimator can only be pickled
+        with a rule that can be: a function with a name, or an object such as :class:`TargetLoss`.
+
+    Raises
+    ------
+    TypeError
+        When `rule` cannot be called.
+
+    See Also
+    --------
+    TargetLoss : A rule: a loss is low enough.
+    MaxSeconds : A rule: the time is up.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skmlp import MLPClassifier
+    >>> from skmlp.callbacks import StopWhen
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPClassifier((16,), learning_rate_init=0.02, random_state=0)
+    >>> model = model.set_callbacks(StopWhen(lambda history: history["loss"][-1] < 0.5)).fit(X, y)
+    >>> model.stop_reason_, model.loss_curve_[-1] < 0.5 <= model.loss_curve_[-2]
+    ('callback', True)
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        if not callable(rule):
+            raise TypeError(f"rule must be a function of the history that returns True or False, got {rule!r}.")
+        self.rule = rule
+
+    def _observe(self, fit: Fit) -> FitObserver:
+        return _RuledFit(fit, self.rule)
+
+
+class _RuledFit(FitObserver):
+    def __init__(self, fit: Fit, rule: Rule) -> None:
+        super().__init__(fit)
+        self.rule = rule
+
+    def epoch_ended(self, fitted_estimator: Any) -> bool:
+        # A copy: a rule that sorts a column must not change what the estimator has recorded.
+        return bool(self.rule({name: list(column) for name, column in self.fit.estimator.history_.items()}))

@@ -1,0 +1,305 @@
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmlp import MLPClassifier, MLPRegressor
+from skmlp.callbacks import Checkpoint, StopWhen, TargetLoss
+
+BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_same_network(a: Any, b: Any) -> None:
+    for one, other in zip(a.coefs_ + a.intercepts_, b.coefs_ + b.intercepts_, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@BOTH
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_each_file_predicts_as_a_fit_of_that_many_epochs(
+    cls: Any, solver: str, tmp_path: Path, data: Any, small: Any
+) -> None:
+    small(cls, solver=solver).set_callbacks(Checkpoint(tmp_path / "{epoch:02d}.joblib", every=2)).fit(*data)
+    assert names(tmp_path) == ["02.joblib", "04.joblib", "06.joblib"]
+    for path in tmp_path.iterdir():
+        stored = joblib.load(path)
+        reference = small(cls, solver=solver, max_iter=int(path.stem)).fit(*data)
+        np.testing.assert_array_equal(stored.predict(data[0]), reference.predict(data[0]))
+        assert_same_network(stored, reference)
+        assert stored.loss_curve_ == reference.loss_curve_
+        assert stored.n_iter_ == reference.n_iter_
+        assert stored.get_params() == {**reference.get_params(), "max_iter": 6}
+
+
+# Every state there is: momentum, moments, a decaying rate, the order of the rows, rows set aside.
+RESUMED = [
+    {"solver": "sgd", "learning_rate_init": 0.1},
+    {"solver": "adam"},
+    {"solver": "nadam", "dtype": "float64"},
+    {"solver": "sgd", "learning_rate": "invscaling"},
+    {"early_stopping": True, "tol": 0.0},
+    {"batch_size": "full"},
+]
+
+
+@BOTH
+@pytest.mark.parametrize("params", RESUMED, ids=str)
+def test_a_fit_goes_on_from_the_file_as_if_never_interrupted(
+    cls: Any, params: dict[str, Any], tmp_path: Path, data: Any, small: Any
+) -> None:
+    whole = small(cls, **params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    resumed = joblib.load(tmp_path / "2.joblib").set_params(warm_start=True, max_iter=4).fit(*data)
+    if params.get("early_stopping"):  # then the best epoch's weights are kept, of all
+        assert resumed.validation_scores_ == whole.validation_scores_
+    assert resumed.loss_curve_ == whole.loss_curve_
+    assert_same_network(resumed, whole)
+    assert resumed.t_ == whole.t_
+
+
+@pytest.mark.parametrize("params", [RESUMED[0], RESUMED[1], RESUMED[3]], ids=str)
+def test_partial_fit_goes_on_from_the_file(params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
+    whole = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    resumed = joblib.load(tmp_path / "2.joblib")
+    for _ in range(4):
+        resumed.partial_fit(*data)
+    assert_same_network(resumed, whole)
+    assert resumed.history_["loss"] == whole.history_["loss"]
+
+
+def test_lbfgs_begins_anew_with_its_curvature(tmp_path: Path, data: Any, small: Any) -> None:
+    """Going on is a descent from the stored weights, not the interrupted one."""
+    whole = small(solver="lbfgs").set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    resumed = joblib.load(tmp_path / "3.joblib").set_params(warm_start=True, max_iter=3).fit(*data)
+    assert resumed.loss_curve_[:3] == whole.loss_curve_[:3]
+    assert resumed.loss_curve_[3] != whole.loss_curve_[3]
+    assert resumed.loss_ < whole.loss_curve_[2]
+
+
+def test_a_warm_started_fit_begins_anew_to_count_epochs_without_progress(tmp_path: Path, data: Any, small: Any) -> None:
+    params = {"tol": 1e3, "n_iter_no_change": 3, "max_iter": 50}  # no epoch is ever progress, after the first
+    whole = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    assert whole.n_iter_ == 5
+    assert joblib.load(tmp_path / "3.joblib").set_params(warm_start=True).fit(*data).n_iter_ == 5
+
+
+@pytest.mark.parametrize(
+    ("monitor", "params", "is_better"),
+    [
+        ("loss", {"learning_rate_init": 0.5}, lambda value, best: value < best),
+        ("validation_loss", {"early_stopping": True, "learning_rate_init": 0.1}, lambda value, best: value < best),
+        ("validation_score", {"early_stopping": True, "learning_rate_init": 0.1}, lambda value, best: value > best),
+    ],
+)
+@pytest.mark.parametrize("every", [1, 2])
+def test_save_best_only(
+    monitor: str, params: dict[str, Any], is_better: Any, every: int, tmp_path: Path, data: Any, small: Any
+) -> None:
+    keep = Checkpoint(tmp_path / "{epoch}.joblib", every, save_best_only=True, monitor=monitor)
+    estimator = small(max_iter=12, n_iter_no_change=np.inf, **params).set_callbacks(keep).fit(*data)
+    values = estimator.history_[monitor]
+    bests: list[int] = []
+    for epoch in range(every, 13, every):
+        if not bests or is_better(values[epoch - 1], values[bests[-1] - 1]):
+            bests.append(epoch)
+    assert 0 < len(bests) < 12 // every
+    assert {path.stem for path in tmp_path.iterdir()} == {str(epoch) for epoch in bests}
+
+
+def test_save_best_only_gives_what_early_stopping_keeps(tmp_path: Path, data: Any, small: Any) -> None:
+    keep = Checkpoint(tmp_path / "best.joblib", save_best_only=True, monitor="validation_score")
+    estimator = small(max_iter=12, early_stopping=True, learning_rate_init=0.1).set_callbacks(keep).fit(*data)
+    assert_same_network(joblib.load(tmp_path / "best.joblib"), estimator)
+
+
+def test_save_best_only_does_not_replace_the_best_of_an_earlier_fit(tmp_path: Path, data: Any, small: Any) -> None:
+    estimator = small(warm_start=True).fit(*data)
+    best = min(estimator.history_["loss"])
+    estimator.set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib", save_best_only=True))
+    estimator.set_params(learning_rate_init=100.0).fit(*data)  # throws it far off
+    assert min(estimator.history_["loss"][6:]) > best
+    assert names(tmp_path) == []
+
+
+def test_epochs_count_on_under_warm_start(tmp_path: Path, data: Any, small: Any) -> None:
+    keep = Checkpoint(tmp_path / "{epoch}.joblib", every=4)
+    estimator = small(warm_start=True).set_callbacks(keep).fit(*data)
+    assert names(tmp_path) == ["4.joblib"]
+    estimator.fit(*data)
+    assert names(tmp_path) == ["12.joblib", "4.joblib", "8.joblib"]
+    assert len(joblib.load(tmp_path / "8.joblib").loss_curve_) == 8
+
+
+def test_fields_of_the_path(tmp_path: Path, data: Any, small: Any) -> None:
+    estimator = small(max_iter=1).set_callbacks(Checkpoint(tmp_path / "{fit}" / "{{{epoch:03d}}}-{loss:.3f}.joblib"))
+    estimator.fit(*data)
+    assert (tmp_path / "fit" / f"{{001}}-{estimator.loss_:.3f}.joblib").exists()
+
+
+def test_each_outermost_fit_has_a_run_of_its_own(tmp_path: Path, data: Any, small: Any) -> None:
+    estimator = small(max_iter=2).set_callbacks(Checkpoint(tmp_path / "{run}-{epoch}.joblib"))
+    estimator.fit(*data).fit(*data)
+    runs = {path.name.partition("-")[0] for path in tmp_path.iterdir()}
+    assert len(runs) == 2
+    assert {len(run) for run in runs} == {8}
+    assert len(names(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["outermost", "inside"])
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_the_fits_of_a_search_write_to_different_files(
+    inside: bool, n_jobs: int | None, tmp_path: Path, data: Any, small: Any
+) -> None:
+    keep = Checkpoint(tmp_path / "at.joblib")
+    pipeline = make_pipeline(StandardScaler(), small().set_callbacks(*[keep] * inside))
+    search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [0.1, 1.0]}, cv=3, n_jobs=n_jobs)
+    search.set_callbacks(*[keep] * (not inside)).fit(*data)
+    assert names(tmp_path) == [*(f"at-cv{i}.joblib" for i in range(6)), "at-refit.joblib"]
+    assert_same_network(joblib.load(tmp_path / "at-refit.joblib"), search.best_estimator_[-1])
+    for i in range(6):  # the fit's number is candidate * n_splits + split
+        assert joblib.load(tmp_path / f"at-cv{i}.joblib").alpha == [0.1, 1.0][i // 3]
+
+
+def test_the_fit_where_the_path_says(tmp_path: Path, data: Any, small: Any) -> None:
+    keep = Checkpoint(tmp_path / "{fit}" / "at.joblib")
+    GridSearchCV(small(), {"alpha": [0.1, 1.0]}, cv=2).set_callbacks(keep).fit(*data)
+    assert names(tmp_path) == ["cv0", "cv1", "cv2", "cv3", "refit"]
+
+
+def test_halving_iterations_and_searches_in_searches(tmp_path: Path, data: Any, small: Any) -> None:
+    keep = Checkpoint(tmp_path / "{fit}.joblib")
+    network = small(batch_size=10)
+    halving = HalvingGridSearchCV(network, {"alpha": [0.1, 1.0]}, cv=2, factor=2, min_resources=30, random_state=0)
+    halving.set_callbacks(keep).fit(*data)
+    first, second = ([f"iteration{i}-cv{k}.joblib" for k in range(n)] for i, n in enumerate([4, 2]))
+    assert names(tmp_path) == [*first, *second, "refit.joblib"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    inner = GridSearchCV(network, {"alpha": [0.1]}, cv=2)
+    GridSearchCV(inner, {"estimator__tol": [0.1]}, cv=2).set_callbacks(keep).fit(*data)
+    ends = ["cv0", "cv1", "refit"]
+    assert names(tmp_path) == [f"{outer}-{end}.joblib" for outer in ends for end in ends]
+
+
+def test_stored_without_callbacks_and_without_the_running_fit(tmp_path: Path, data: Any, small: Any) -> None:
+    """Other callbacks need not be picklable, and the tree of tasks holds on to a whole search."""
+    keep, stop = Checkpoint(tmp_path / "at.joblib"), StopWhen(lambda history: False)
+    plain = small().fit(*data)
+    small().set_callbacks(keep, stop).fit(*data)
+    assert vars(joblib.load(tmp_path / "at.joblib")).keys() == vars(plain).keys() - {
+        "stop_reason_",
+        "stop_message_",
+        "best_n_iter_",
+    }
+
+
+def test_a_file_is_replaced_at_once(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+    """While the next one is written, the last one is there, and what fails half-way leaves it as it was."""
+    keep = Checkpoint(tmp_path / "at.joblib")
+    small(max_iter=1).set_callbacks(keep).fit(*data)
+    before = (tmp_path / "at.joblib").read_bytes()
+
+    def fails_half_way(value: Any, name: str) -> None:
+        Path(name).write_bytes(b"half")
+        assert (tmp_path / "at.joblib").read_bytes() == before
+        raise OSError("no space left")
+
+    monkeypatch.setattr(joblib, "dump", fails_half_way)
+    with pytest.warns(RuntimeWarning, match="no space left"):
+        small(max_iter=1).set_callbacks(keep).fit(*data)
+    assert names(tmp_path) == ["at.joblib"]
+    assert (tmp_path / "at.joblib").read_bytes() == before
+
+
+def test_the_best_that_could_not_be_stored_is_tried_again(
+    tmp_path: Path, data: Any, small: Any, monkeypatch: Any
+) -> None:
+    """A full disk in the best epoch must not keep all later, worse ones from being stored."""
+    dump, calls = joblib.dump, []
+
+    def fails_once(value: Any, name: str) -> Any:
+        calls.append(name)
+        if len(calls) == 1:
+            raise OSError("no space left")
+        return dump(value, name)
+
+    monkeypatch.setattr(joblib, "dump", fails_once)
+    keep = Checkpoint(tmp_path / "{epoch}.joblib", save_best_only=True)
+    with pytest.warns(RuntimeWarning, match="no space left"):
+        small(max_iter=2).set_callbacks(keep).fit(*data)
+    assert names(tmp_path) == ["2.joblib"]
+
+
+@pytest.mark.filterwarnings("ignore:Training diverged")
+def test_an_epoch_that_diverged_is_not_stored(tmp_path: Path, data: Any, small: Any) -> None:
+    params = {"solver": "sgd", "learning_rate_init": 30.0, "batch_size": "full", "max_iter": 100}
+    estimator = small(MLPRegressor, **params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    assert estimator.stop_reason_ == "non_finite"
+    assert math.isnan(estimator.history_["loss"][-1])
+    assert len(names(tmp_path)) == estimator.n_iter_ - 1 >= 1
+
+
+def test_a_relative_path_stays_where_it_began(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+    folder = tmp_path / "{with} braces"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    keep = Checkpoint("kept/{epoch}.joblib")
+    monkeypatch.chdir(tmp_path)
+    small(max_iter=1).set_callbacks(keep).fit(*data)
+    assert names(folder / "kept") == ["1.joblib"]
+
+
+def test_files_are_as_readable_as_any(tmp_path: Path, data: Any, small: Any) -> None:
+    small(max_iter=1).set_callbacks(Checkpoint(tmp_path / "at.joblib")).fit(*data)
+    (tmp_path / "other").touch()
+    assert os.stat(tmp_path / "at.joblib").st_mode == os.stat(tmp_path / "other").st_mode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unknown"),
+    [
+        ({"path": "{epoch}-{lost}.joblib"}, "lost"),
+        ({"path": "{}.joblib"}, ""),
+        ({"path": "at.joblib", "save_best_only": True, "monitor": "validation_loss"}, "validation_loss"),
+    ],
+)
+def test_unknown_names_cost_one_warning(
+    arguments: dict[str, Any], unknown: str, tmp_path: Path, data: Any, small: Any
+) -> None:
+    keep = Checkpoint(**{**arguments, "path": tmp_path / arguments["path"]})
+    with pytest.warns(RuntimeWarning, match=rf"There is no \['{unknown}'\]: nothing is stored") as caught:
+        estimator = small().set_callbacks(keep).fit(*data)
+    assert len([warning for warning in caught if warning.category is RuntimeWarning]) == 1
+    assert names(tmp_path) == []
+    assert_same_network(estimator, small().fit(*data))
+
+
+@pytest.mark.parametrize("every", [0, -1, 1.5, True, "2"])
+def test_every_is_a_whole_number(every: Any) -> None:
+    with pytest.raises(ValueError, match=f"every must be a whole number of at least 1, got {every!r}"):
+        Checkpoint("at.joblib", every=every)
+
+
+@pytest.mark.parametrize("path", ["{epoch.joblib", "epoch}.joblib"])
+def test_path_is_a_template(path: str) -> None:
+    with pytest.raises(ValueError, match=r"path must be a template for str\.format"):
+        Checkpoint(path)
+
+
+def test_the_file_is_not_that_of_the_epoch_before(tmp_path: Path, data: Any, small: Any) -> None:
+    """A checkpoint in the hands of a user who stops: the last file is the fitted estimator."""
+    stop = StopWhen(TargetLoss(small().fit(*data).history_["train_loss"][3]))
+    estimator = small().set_callbacks(stop, Checkpoint(tmp_path / "at.joblib")).fit(*data)
+    assert estimator.n_iter_ == 4
+    assert_same_network(joblib.load(tmp_path / "at.joblib"), estimator)

@@ -1,0 +1,205 @@
+import csv
+import json
+import math
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skmlp import MLPRegressor
+from skmlp.callbacks import HistoryWriter, StopWhen
+from skmlp.callbacks.history_writer import _create
+
+ENDINGS = pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+WHICH = ["run", "fit", "epoch"]
+
+
+def read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".csv":
+        return pd.read_csv(path, dtype={"run": str})
+    return pd.read_json(path, lines=True, dtype={"run": str}, precise_float=True)
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+@ENDINGS
+@pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
+def test_the_file_is_the_history(ending: str, params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
+    path = tmp_path / "made" / f"history{ending}"
+    estimator = small(**params).set_callbacks(HistoryWriter(path)).fit(*data)
+    table = read(path)
+    assert table["epoch"].tolist() == list(range(1, estimator.n_iter_ + 1))
+    assert set(table["fit"]) == {"fit"}
+    assert len(set(table["run"])) == 1
+    for name, column in estimator.history_.items():
+        np.testing.assert_array_equal(table[name].astype(float), column)  # all digits
+
+
+def test_the_columns_of_a_csv_file(tmp_path: Path, data: Any, small: Any) -> None:
+    """Those of validation are there in any case, so that fits with and without can share a file."""
+    path = tmp_path / "history.csv"
+    plain = small().set_callbacks(HistoryWriter(path)).fit(*data)
+    validated = small(early_stopping=True).set_callbacks(HistoryWriter(path)).fit(*data)
+    header = [*WHICH, *validated.history_]
+    assert lines(path)[0].split(",") == header
+    assert all(len(row) == len(header) for row in csv.reader(lines(path)))
+    table = read(path)
+    assert table["validation_loss"].isna().tolist() == [True] * plain.n_iter_ + [False] * validated.n_iter_
+    assert len(set(table["run"])) == 2
+
+
+def test_a_row_of_json_has_the_columns_of_its_fit(tmp_path: Path, data: Any, small: Any) -> None:
+    path = tmp_path / "history.jsonl"
+    estimator = small(solver="lbfgs").set_callbacks(HistoryWriter(path)).fit(*data)
+    rows = [json.loads(line) for line in lines(path)]
+    assert [*rows[0]] == [*WHICH, *estimator.history_]
+    assert rows[0]["learning_rate"] is None  # L-BFGS has none
+
+
+@pytest.mark.filterwarnings("ignore:Training diverged")
+@ENDINGS
+def test_an_epoch_that_diverged_has_no_numbers(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
+    path = tmp_path / f"history{ending}"
+    params = {"solver": "sgd", "learning_rate_init": 30.0, "batch_size": "full", "max_iter": 100}
+    estimator = small(MLPRegressor, **params).set_callbacks(HistoryWriter(path)).fit(*data)
+    assert math.isnan(estimator.history_["loss"][-1])
+    assert "nan" not in lines(path)[-1].lower()
+    assert math.isnan(read(path)["loss"].iloc[-1])
+
+
+@ENDINGS
+def test_each_epoch_is_there_when_it_has_ended(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
+    path = tmp_path / f"history{ending}"
+    n_rows: list[int] = []
+    watch = StopWhen(lambda history: bool(n_rows.append(len(lines(path)))))
+    small().set_callbacks(HistoryWriter(path), watch).fit(*data)
+    n_header = 1 if ending == ".csv" else 0
+    assert n_rows == [n_header + epoch for epoch in range(1, 7)]
+
+
+@ENDINGS
+def test_warm_start_adds_rows(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
+    path = tmp_path / f"history{ending}"
+    estimator = small(warm_start=True).set_callbacks(HistoryWriter(path)).fit(*data).fit(*data)
+    table = read(path)
+    assert table["epoch"].tolist() == list(range(1, 13))
+    np.testing.assert_array_equal(table["loss"], estimator.history_["loss"])
+    assert len(set(table["run"])) == 2
+
+
+@ENDINGS
+@pytest.mark.parametrize("inside", [False, True], ids=["outermost", "inside"])
+def test_the_processes_of_a_search_share_a_file(
+    ending: str, inside: bool, tmp_path: Path, data: Any, small: Any
+) -> None:
+    path = tmp_path / f"history{ending}"
+    writer = HistoryWriter(path)
+    pipeline = make_pipeline(StandardScaler(), small(max_iter=40, tol=0.0).set_callbacks(*[writer] * inside))
+    grid = {"mlpclassifier__alpha": [0.1, 1.0], "mlpclassifier__early_stopping": [False, True]}
+    search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2).set_callbacks(*[writer] * (not inside)).fit(*data)
+    table = read(path)
+    assert len(set(table["run"])) == 1
+    fits = dict(list(table.groupby("fit")))
+    assert fits.keys() == {*(f"cv{i}" for i in range(8)), "refit"}
+    for fit in fits.values():
+        assert fit["epoch"].tolist() == list(range(1, len(fit) + 1))
+    np.testing.assert_array_equal(fits["refit"]["loss"], search.best_estimator_[-1].history_["loss"])
+    for i in range(8):  # candidate * n_splits + split
+        stops_early = search.cv_results_["params"][i // 2]["mlpclassifier__early_stopping"]
+        assert fits[f"cv{i}"].get("validation_loss").notna().all() == stops_early
+
+
+def test_a_line_is_one_write(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+    """What keeps lines of several processes apart: append mode, no buffer, a whole line."""
+    opened: list[tuple[str, int]] = []
+    written: list[bytes] = []
+
+    class File:
+        def __enter__(self) -> "File":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def write(self, line: bytes) -> None:
+            written.append(line)
+
+    def recorded(path: str, mode: str, buffering: int) -> File:
+        opened.append((mode, buffering))
+        return File()
+
+    monkeypatch.setattr("skmlp.callbacks.history_writer.open", recorded, raising=False)
+    small().set_callbacks(HistoryWriter(tmp_path / "history.jsonl")).fit(*data)
+    assert opened == [("ab", 0)] * 6
+    assert [line.count(b"\n") for line in written] == [1] * 6
+    assert all(line.endswith(b"}\n") for line in written)
+
+
+def test_the_header_is_there_once_and_first_however_many_begin_at_once(tmp_path: Path) -> None:
+    for attempt in range(20):
+        path = str(tmp_path / f"{attempt}.csv")
+        barrier = threading.Barrier(4)
+        seen: list[str] = []
+
+        def begin(path: str = path, barrier: Any = barrier, seen: list[str] = seen) -> None:
+            barrier.wait()
+            _create(path, "header\n")
+            seen.append(lines(Path(path))[0])
+            with open(path, "ab", buffering=0) as file:
+                file.write(b"row\n")
+
+        threads = [threading.Thread(target=begin) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert seen == ["header"] * 4
+        assert lines(Path(path)) == ["header", *["row"] * 4]
+    assert len(list(tmp_path.iterdir())) == 20  # nothing temporary is left
+
+
+def test_without_hard_links(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+    def not_here(source: str, target: str) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(os, "link", not_here)
+    writer = HistoryWriter(tmp_path / "history.csv")
+    small().set_callbacks(writer).fit(*data).fit(*data)
+    assert len(lines(tmp_path / "history.csv")) == 13
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+
+
+@pytest.mark.parametrize("content", ["", "epoch,loss\n1,0.5\n", "not a table"])
+def test_a_file_of_somebody_else_is_left_alone(content: str, tmp_path: Path, data: Any, small: Any) -> None:
+    path = tmp_path / "history.csv"
+    path.write_text(content)
+    with pytest.warns(RuntimeWarning, match=r"history\.csv exists and has no columns .*nothing is written") as caught:
+        small().set_callbacks(HistoryWriter(path)).fit(*data)
+    assert len([warning for warning in caught if warning.category is RuntimeWarning]) == 1
+    assert path.read_text() == content
+
+
+def test_a_relative_path_stays_where_it_began(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    writer = HistoryWriter("history.jsonl")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    small().set_callbacks(writer).fit(*data)
+    assert (tmp_path / "history.jsonl").exists()
+
+
+@pytest.mark.parametrize("path", ["history.txt", "history", "csv"])
+def test_the_ending_chooses_the_format(path: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"path must end with \.csv or \.jsonl, which chooses the format, got '{path}'"
+    ):
+        HistoryWriter(path)
+    assert HistoryWriter("HISTORY.CSV").is_csv
