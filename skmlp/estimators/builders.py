@@ -4,6 +4,7 @@ from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from numbers import Integral, Real
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -41,49 +42,46 @@ __all__ = [
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
 ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
 
-_TRAINING_PARAMETERS = (
+# All parameters that training, or whether it can begin, depends on, of both estimators.
+_of_training = attrgetter(
+    "activation",
     "alpha",
     "alpha_l1",
-    "batch_size",
-    "learning_rate_init",
-    "power_t",
-    "shuffle",
-    "tol",
-    "nesterovs_momentum",
-    "beta_2",
-    "epsilon",
-    "n_iter_no_change",
-    "max_norm",
     "averaging",
-    "max_time",
-    "refit",
-)
-
-
-_TRAINING_OBJECTS = (
-    "solver",
-    "learning_rate",
-    "activation",
-    "hidden_layer_sizes",
-    "loss",
-    "normalization",
-    "dropout",
-    "residual",
-    "weight_decay",
-    "gradient_clip",
-    "momentum",
+    "batch_size",
     "beta_1",
-    "label_smoothing",
-    "validation_split",
+    "beta_2",
+    "dropout",
+    "epsilon",
+    "gradient_clip",
+    "hidden_layer_sizes",
+    "learning_rate",
+    "learning_rate_init",
+    "loss",
+    "max_norm",
+    "max_time",
+    "momentum",
+    "n_iter_no_change",
+    "nesterovs_momentum",
+    "normalization",
+    "power_t",
+    "refit",
+    "residual",
     "scoring",
+    "shuffle",
+    "solver",
+    "tol",
+    "validation_split",
+    "weight_decay",
 )
+_COMPARED_AS_THEY_ARE = {str, float, int, bool, tuple, type(None)}
 
 
 def training_settings(estimator: Any) -> tuple[Any, ...]:
     """Return the values of all parameters that training depends on; equal tuples mean equal training."""
-    objects = (getattr(estimator, name, "") for name in _TRAINING_OBJECTS)
-    names = (each if isinstance(each, str | float) else repr(each) for each in objects)
-    return (*names, *(getattr(estimator, name) for name in _TRAINING_PARAMETERS))
+    values = (*_of_training(estimator), getattr(estimator, "label_smoothing", None))
+    # Objects may be changed in place, so that they would be equal to themselves.
+    return tuple([value if type(value) in _COMPARED_AS_THEY_ARE else repr(value) for value in values])
 
 
 def build_solver(estimator: Any) -> Solver:

@@ -4,7 +4,6 @@ A targets object encodes `y`, knows the loss, decodes raw outputs into predictio
 differ in nothing else.
 """
 
-import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -57,12 +56,9 @@ def _takes(loss: Loss, kind: Kind) -> bool:
 
 
 def choose_loss(choice: Any, kind: Kind | None = None) -> str | Loss:
-    """Return :func:`as_loss` as its name in ``LOSSES``, or a copy where it has none.
-
-    A copy, because ``set_params(loss__delta=...)`` changes the user's object: a fitted network is to keep its loss.
-    """
+    """Return :func:`as_loss` as its name in ``LOSSES``, or itself where it has none."""
     loss = as_loss(choice, kind)
-    return next((name for name, known in LOSSES.items() if known == loss), copy.copy(loss))
+    return next((name for name, known in LOSSES.items() if known == loss), loss)
 
 
 def loss_object(loss: str | Loss) -> Loss:

@@ -139,9 +139,10 @@ class Network:
                 memories[index],
                 is_first=index == 0,
             )
-            if isinstance(layer, Residual):
+            if layer.span > 0:
+                assert isinstance(layer, Residual)
                 skipping[index - layer.span] = layer.skipped(memories[index])
-            if index in skipping:
+            if skipping and index in skipping:
                 delta += skipping[index]
 
     def slopes(self, workspace: "Workspace", n_samples: int) -> list[tuple[Activation, FloatArray]]:

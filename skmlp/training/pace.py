@@ -57,14 +57,10 @@ class Pace:
         self._trainer, self._state = trainer, state
         self._steps_per_epoch = steps_per_epoch
         self._total_steps = None if length is None else steps_per_epoch * length
-        self._scheduled_objective = trainer.objective.is_scheduled
-        self._scheduled_solver = bool(trainer.solver.scheduled())
-        self._scheduled_clip = trainer.clip is not None and bool(trainer.clip.scheduled())
+        self._followers = trainer.followers
         self._steps_at_epoch = state.step
         self._seconds, self._started = max_seconds, perf_counter()
-        self.varies = (
-            trainer.schedule.per_step or self._scheduled_objective or self._scheduled_solver or self._scheduled_clip
-        )
+        self.varies = trainer.schedule.per_step or bool(self._followers)
         self.objective: Objective = trainer.objective
         self.clip: Clip | None = trainer.clip
         self.time: tuple[()] | tuple[Time] = ()
@@ -87,11 +83,11 @@ class Pace:
         time = self._now()
         scale = state.schedule_memory.get("scale", 1.0)
         state.learning_rate = trainer.learning_rate_init * trainer.schedule.factor(time) * scale
-        if self._scheduled_objective:
+        if "objective" in self._followers:
             self.objective = trainer.objective.at(time)
-        if self._scheduled_clip and trainer.clip is not None:
+        if "clip" in self._followers and trainer.clip is not None:
             self.clip = trainer.clip.at(time)
-        if self._scheduled_solver:
+        if "solver" in self._followers:
             self.time = (time,)
 
     def end_step(self) -> None:
@@ -111,9 +107,7 @@ class Pace:
         times = [self._time(state.step + steps, state.epoch + steps / self._steps_per_epoch) for steps in ahead]
         if self._seconds is not None and self._total_steps is not None:
             times.append(times[-1]._replace(progress=1.0))
-        followers: list[Any] = [trainer.solver] if self._scheduled_solver else []
-        followers += [trainer.objective] if self._scheduled_objective else []
-        followers += [trainer.clip] if self._scheduled_clip else []
+        followers: list[Any] = [getattr(trainer, name) for name in self._followers]
         for time in times:
             trainer.schedule.factor(time)
             try:

@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -99,6 +100,16 @@ class Trainer:
     clip: Clip | None = None
     max_norm: float | None = None
     averaging: float | None = None
+
+    @cached_property
+    def followers(self) -> frozenset[str]:
+        """Which of ``"objective"``, ``"solver"`` and ``"clip"`` have settings that follow a schedule."""
+        follows = {
+            "objective": self.objective.is_scheduled,
+            "solver": bool(self.solver.scheduled()),
+            "clip": self.clip is not None and bool(self.clip.scheduled()),
+        }
+        return frozenset(name for name, does in follows.items() if does)
 
     def run(
         self,
@@ -229,7 +240,7 @@ class Trainer:
             state.solver_state = self.solver.init(state.params.trained, state.params.n_weights)
         if best.vector is not None and (restore_best or result.reason == "non_finite"):
             state.settle(best.vector)
-        return replace(result, best_epoch=best.epoch)
+        return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
 
     def _progresses(self, state: TrainingState, row: Row, *, early_stopping: bool) -> bool:
         """Tell whether there is reason to go on; a schedule that reacts to the loss takes note of it.
