@@ -25,6 +25,7 @@ from skmlp.estimators.builders import (
     compute_dtype,
     new_model,
     resumed_model,
+    start_output_bias,
     training_settings,
 )
 from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
@@ -175,9 +176,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     def _check_warm_start_targets(self, targets: Any, y: Any) -> None:
         """Raise ValueError when `y` means something else than in the previous fit."""
 
-    def _weigh(
-        self, y: AnyArray, sample_weight: FloatArray | None, targets: Any, *, partial: bool
-    ) -> FloatArray | None:
+    def _weigh(self, y: AnyArray, sample_weight: FloatArray | None, targets: Any) -> FloatArray | None:
         """Return the weights to train with, for encoded targets."""
         return sample_weight
 
@@ -221,7 +220,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             fitted = self._model if self.warm_start and hasattr(self, "_model") else None
             rows, targets = self._validate(X, y, sample_weight, compute_dtype(self, fitted), fitted=fitted)
             batch_size = batch_rows(self, rows.n_samples)
-            distinct = merge_duplicates(rows) if batch_size >= rows.n_samples else rows
+            merge = batch_size >= rows.n_samples
+            distinct = merge_duplicates(rows) if merge else rows.in_one_type()
             if fitted is None:
                 model = new_model(self, distinct, targets)
             else:
@@ -229,10 +229,12 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             parts = Parts(distinct, None, rows.n_samples)
             if X_val is not None:
                 own, _ = self._validate(X_val, y_val, sample_weight_val, rows.X.dtype, fitted=model, targets=targets)
-                parts = parts._replace(held_out=own)
-                distinct = join(distinct, own)
+                parts = parts._replace(held_out=own.in_one_type())
+                distinct = join(distinct, own.in_one_type())
             elif wants_split(self):
-                parts = divide(self, rows, distinct, targets, model.split_seed, groups)
+                parts = divide(self, rows, distinct, targets, model.split_seed, groups, merge=merge)
+            if fitted is None:
+                start_output_bias(self, model, parts.training)
             validation = None if parts.held_out is None else as_validation(self, parts.held_out, targets, model)
             self._publish(model, targets, validation=validation is not None, keep_history=fitted is not None)
             monitor = self._monitor(model)
@@ -295,9 +297,11 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         with self._unchanged_on_error():
             dtype = compute_dtype(self, None) if fitted is None else fitted.dtype
             data, targets = self._validate(X, y, sample_weight, dtype, fitted=fitted, targets=targets, partial=True)
+            data = data.in_one_type()
             check_batch(self, data.n_samples)
             if fitted is None:
                 model = new_model(self, data, targets)
+                start_output_bias(self, model, data)
                 self._publish(model, targets, validation=False, keep_history=False)
             else:
                 model = fitted
@@ -386,7 +390,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         if targets is None:
             targets = self._learn_targets(y, weight)
         encoded = targets.encode(y, X.dtype)
-        return Data(X, encoded, self._weigh(encoded, weight, targets, partial=partial)), targets
+        return Data(X, encoded, self._weigh(encoded, weight, targets)), targets
 
     # ------------------------------------------------------------------ fitted attributes
 
@@ -511,8 +515,9 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         model = self._model
         X, y = validate_rows_and_targets(self, X, y, model.dtype, y_numeric=self._y_numeric, reset=False)
         weight = validate_weight(sample_weight, X)
-        encoded = self._fitted_targets().encode(y, X.dtype)
-        weight = self._weigh(encoded, weight, self._fitted_targets(), partial=False)
+        targets = self._fitted_targets()
+        encoded = targets.encode(y, X.dtype)
+        X, encoded, weight = Data(X, encoded, self._weigh(encoded, weight, targets)).in_one_type()
         objective = build_objective(self, model.network.without_dropout(), model.loss).at(Time(progress=1.0))
         params = model.params.on(model.params.vector.copy())  # batch normalization updates its statistics
         buffers = Buffers(objective, params, X.shape[0])

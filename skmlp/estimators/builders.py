@@ -18,7 +18,7 @@ from skmlp.nn.losses import Loss, check_loss
 from skmlp.nn.network import Network, initialize
 from skmlp.nn.objective import Objective
 from skmlp.optim.clipping import as_clip
-from skmlp.optim.schedules import Schedule, Scheduled, as_schedule
+from skmlp.optim.schedules import Schedule, Scheduled, Time, as_schedule
 from skmlp.optim.solvers import SGD, SOLVERS, Solver, WithWeightDecay
 from skmlp.training.batches import Data
 from skmlp.training.stopping import Plateau
@@ -36,8 +36,12 @@ __all__ = [
     "compute_dtype",
     "new_model",
     "resumed_model",
+    "start_output_bias",
     "training_settings",
 ]
+
+# Rows on which the gradient of a loss object is checked.
+CHECKED_ROWS = 20
 
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
 ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
@@ -227,14 +231,12 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
     network = architecture.build_network()
     streams = spawn_streams(estimator.random_state)
     params = network.parameters(dtype=data.X.dtype)
-    is_auto = isinstance(estimator.bias_init, str) and estimator.bias_init == "auto"
-    bias_init = "zeros" if is_auto else estimator.bias_init
+    bias_init = "zeros" if _starts_at_constant(estimator) else estimator.bias_init
     initialize(network, params, streams.initial_weights, estimator.weight_init, bias_init)
-    loss = loss_object(targets.loss)
     if not isinstance(targets.loss, str):
-        check_loss(loss, data.y)
-    if is_auto:
-        params.biases[-1][...] = loss.constant(data.y, data.sample_weight, network.n_out)
+        some = data.y[:CHECKED_ROWS]
+        raw = np.random.default_rng(0).standard_normal((len(some), network.n_out))
+        check_loss(loss_object(targets.loss), some, raw)
     state = TrainingState(
         params=params,
         solver_state={},
@@ -247,6 +249,17 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
     if estimator.solver != "lbfgs":
         adopt_settings(estimator, model, targets, new_fit=True)
     return model
+
+
+def start_output_bias(estimator: Any, model: Model, data: Data) -> None:
+    """Let a new network begin at the best constant for the rows it is trained on, unless the biases are chosen."""
+    if _starts_at_constant(estimator):
+        loss = build_objective(estimator, model.network, model.loss).loss.at(Time(progress=0.0))
+        model.state.params.biases[-1][...] = loss.constant(data.y, data.sample_weight, model.network.n_out)
+
+
+def _starts_at_constant(estimator: Any) -> bool:
+    return isinstance(estimator.bias_init, str) and estimator.bias_init == "auto"
 
 
 def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dtype[Any]) -> Model:

@@ -605,9 +605,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return LabelTargets(known, "multilabel", choose_loss(self.loss, "multilabel"))
         return LabelTargets.from_classes(known, self.loss)
 
-    def _weigh(
-        self, y: AnyArray, sample_weight: FloatArray | None, targets: LabelTargets, *, partial: bool
-    ) -> FloatArray | None:
+    def _weigh(self, y: AnyArray, sample_weight: FloatArray | None, targets: LabelTargets) -> FloatArray | None:
         """Return the sample weights times the weights of the classes."""
         if self.class_weight is None:
             return sample_weight
@@ -619,17 +617,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         codes = y if targets.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
         balanced = isinstance(self.class_weight, str)
         per_class = _balanced(codes, sample_weight, targets) if balanced else self._given_weights(targets)
-        weight = per_class[codes].astype(y.dtype if y.dtype.kind == "f" else np.float64)
-        weight = weight if sample_weight is None else (weight * sample_weight).astype(sample_weight.dtype)
+        weight: FloatArray = per_class[codes]
+        if sample_weight is not None:
+            weight = weight * sample_weight
         if not weight.any():
             raise ValueError(f"class_weight={self.class_weight!r} leaves no row in y with a weight above zero.")
         return weight
 
     def _given_weights(self, targets: LabelTargets) -> FloatArray:
-        """Return the weight of each class by `class_weight`, 1 where it is silent."""
+        """Return the weight of each class by `class_weight`, 1 where it is silent.
+
+        As in scikit-learn it may name more than y has, as a part of the data may lack a class, if it names all of y's.
+        """
         classes = targets.classes.tolist()
         unknown = [label for label in self.class_weight if label not in classes]
-        if unknown:
+        if unknown and not set(classes) <= self.class_weight.keys():
             raise ValueError(f"class_weight names {unknown}, which y has not: the classes are {classes}.")
         for label, weight in self.class_weight.items():
             if not isinstance(weight, Real) or not 0.0 <= float(weight) < np.inf:

@@ -39,7 +39,9 @@ def wants_split(estimator: Any) -> bool:
     return estimator.validation_split is not None or (estimator.early_stopping and estimator.solver != "lbfgs")
 
 
-def divide(estimator: Any, rows: Data, distinct: Data, targets: Targets, seed: int, groups: Any) -> Parts:
+def divide(
+    estimator: Any, rows: Data, distinct: Data, targets: Targets, seed: int, groups: Any, *, merge: bool
+) -> Parts:
     """Set rows aside as the parameters say.
 
     Parameters
@@ -48,18 +50,20 @@ def divide(estimator: Any, rows: Data, distinct: Data, targets: Targets, seed: i
     rows : Data
         As the user passed them, which is what a splitter knows.
     distinct : Data
-        With equal rows merged, or `rows` itself. A random split takes these, so that a row and its duplicate do not end
-        up on both sides.
+        The same as `rows` or, with `merge`, with equal ones merged. A random split takes these, so that a row and its
+        duplicate do not end up on both sides.
     targets : Targets
     seed : int
     groups : array-like or None
+    merge : bool
     """
     if is_fraction(estimator.validation_split):
         training, held_out = take_parts(distinct, *random_split(estimator, distinct, targets, seed))
         return Parts(training, held_out, round(rows.n_samples * training.n_samples / distinct.n_samples))
     split = splitter_split(estimator.validation_split, rows.X, targets.original(rows.y), groups)
     training, held_out = take_parts(rows, *split)
-    return Parts(training if distinct is rows else merge_duplicates(training), held_out, training.n_samples)
+    prepared = merge_duplicates(training) if merge else training.in_one_type()
+    return Parts(prepared, held_out.in_one_type(), training.n_samples)
 
 
 def splitter_split(splitter: Any, X: Any, y: Any, groups: Any) -> tuple[IntArray, IntArray]:

@@ -170,8 +170,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         before `max_iter` epochs are. A refit is not counted.
     standardize_target : bool, default=False
         Learn ``(y - mean) / standard deviation`` (of y as weighted, for each output), and predict in y's own unit: then
-        the learning rate, `alpha` and `tol` do not depend on it. Losses in ``history_`` are those of the standardised
-        target. For losses that allow it: all but the Poisson, gamma and Tweedie deviance.
+        the learning rate, `alpha` and `tol` do not depend on it. Losses in ``history_``, and settings of a loss such as
+        the delta of ``Huber``, are in units of the standardised target. For losses that allow it: all but the Poisson,
+        gamma and Tweedie deviance.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ class Data(NamedTuple):
     y : ndarray of shape (n_samples, n_outputs) or (n_samples,)
         As the loss takes it.
     sample_weight : ndarray of shape (n_samples,) or None
-        In the dtype of X.
+        To train with, in the dtype of X.
     """
 
     X: Any
@@ -43,6 +43,11 @@ class Data(NamedTuple):
     def total_weight(self) -> float:
         """Sum of the sample weights, which are 1 by default."""
         return float(self.n_samples if self.sample_weight is None else self.sample_weight.sum(dtype=np.float64))
+
+    def in_one_type(self) -> "Data":
+        """Return the same data with the weights in the dtype of X."""
+        weight = self.sample_weight
+        return self if weight is None else self._replace(sample_weight=weight.astype(self.X.dtype, copy=False))
 
     def take(self, rows: IntArray) -> "Data":
         """Return the given rows as a copy."""
@@ -153,12 +158,13 @@ def merge_duplicates(data: Data) -> Data:
 
     With all rows in one batch, neither their order nor writing one row twice instead of giving it weight 2 changes
     the objective. Merged, they do not change its rounding either, so the fit is the same bit for bit; and a row and
-    its duplicate cannot end up on both sides of a validation split. Large data are returned as they are.
+    its duplicate cannot end up on both sides of a validation split. Rows of large data are left as they are. The weights
+    that come back are in the dtype of X.
     """
     X, y, weight = data
     n_samples, n_features = X.shape
     if n_samples * n_features > MERGE_ELEMENTS:
-        return data
+        return data.in_one_type()
     dense = X if isinstance(X, np.ndarray) else X.toarray()
     # + 0.0 turns -0.0 into 0.0, so that rows are equal as bytes exactly when they are equal as numbers.
     table = np.ascontiguousarray(np.column_stack([y, dense]), dtype=np.float64) + 0.0

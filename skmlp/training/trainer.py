@@ -178,8 +178,8 @@ class Trainer:
         network = self.objective.network
         if network.couples_rows and min(batch_size, samples_per_epoch or data.n_samples) < 2:
             raise ValueError(
-                "Batch normalization needs at least 2 rows in a batch to have a variance, got one. Use more rows or "
-                "larger batches, or layer normalization."
+                "Batch normalization needs at least 2 rows in a batch to have a variance, got one sample. "
+                "Use more rows or larger batches, or layer normalization."
             )
         batches = Batches(
             data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=2 if network.couples_rows else 1

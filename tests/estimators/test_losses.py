@@ -456,8 +456,11 @@ def test_only_positive_targets_is_a_tag() -> None:
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_pair_is_the_loss_it_writes_down(solver: str) -> None:
     params: dict[str, Any] = {"solver": solver, "bias_init": "zeros", "dtype": "float64"}
-    pair = _regressor((squared, squared_gradient), **params).fit(X, Y)
-    assert_allclose(pair.predict(X), _regressor("squared_error", **params).fit(X, Y).predict(X), rtol=1e-9)
+    for standardize in (False, True):  # the functions then see the standardised targets
+        params["standardize_target"] = standardize
+        pair = _regressor((squared, squared_gradient), **params).fit(X, Y)
+        assert_allclose(pair.predict(X), _regressor("squared_error", **params).fit(X, Y).predict(X), rtol=1e-9)
+    del params["standardize_target"]
     for y in LABELS.values():
         pair = _classifier((log_loss, log_loss_gradient), **params).fit(X, y)
         named = _classifier("log_loss", **params).fit(X, y)
@@ -502,9 +505,10 @@ def test_outputs_of_a_classifier(loss: Any, kind: str) -> None:
     has_probabilities = loss != "hinge"
     y = LABELS[kind]
     est = _classifier(loss, max_iter=40)
-    for state in (est, est.fit(X, y)):
-        assert hasattr(state, "predict_proba") == hasattr(state, "predict_log_proba") == has_probabilities
-        assert hasattr(state, "decision_function") == (not has_probabilities)
+    for _ in ("before", "after"):
+        assert hasattr(est, "predict_proba") == hasattr(est, "predict_log_proba") == has_probabilities
+        assert hasattr(est, "decision_function") == (not has_probabilities)
+        est.fit(X, y)
     if has_probabilities:
         p = est.predict_proba(X)
         assert p.shape == (150, 2 if kind == "binary" else 3)
@@ -725,8 +729,11 @@ def test_smoothing_may_follow_a_schedule() -> None:
     assert epochs.set_params(label_smoothing=0.0).partial_fit(X, LABELS["multiclass"]).n_iter_ == 1
 
 
-def test_smoothing_is_left_out_of_validation() -> None:
-    est = _classifier("log_loss", label_smoothing=0.3, dtype="float64")
+@pytest.mark.parametrize(
+    "params", [{"loss": "log_loss", "label_smoothing": 0.3}, {"loss": BinaryLogLoss(0.3)}], ids=str
+)
+def test_smoothing_is_left_out_of_validation(params: Any) -> None:
+    est = _classifier(**params, dtype="float64")
     est.fit(X[:100], LABELS["multiclass"][:100], X_val=X[100:], y_val=LABELS["multiclass"][100:])
     codes = np.searchsorted(est.classes_, LABELS["multiclass"][100:])
     expected = -est.predict_log_proba(X[100:])[np.arange(50), codes].mean()

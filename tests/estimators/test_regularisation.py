@@ -226,6 +226,16 @@ def test_lbfgs_goes_on_from_a_network_trained_with_dropout(cls: Any) -> None:
     assert est.loss_ < est.history_["loss"][2]
 
 
+@BOTH
+def test_a_refit_begins_the_stream_of_dropout_anew(cls: Any) -> None:
+    X, y = _data(cls)
+    settings: dict[str, Any] = {"dropout": 0.5, "bias_init": "zeros"}
+    est = _small(cls, refit=True, **settings).fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
+    assert est.best_n_iter_ > 0
+    again = _small(cls, **{**settings, "max_iter": est.best_n_iter_}).fit(X, y)
+    np.testing.assert_array_equal(_vector(est), _vector(again))
+
+
 def test_dropout_drops_the_share_it_says() -> None:
     """Training towards 0 from outputs of 1: the loss of standing still is that of the masks, known in closed form."""
 
@@ -403,9 +413,9 @@ def test_residual_connections_train_a_deep_network() -> None:
 
 
 def test_residual_connections_join_neighbours_of_equal_width() -> None:
-    X, y = _data(MLPRegressor)
+    X, y = _data(MLPRegressor)  # six features: the first hidden layer is as wide, and gets no connection
     est = _small(
-        MLPRegressor, hidden_layer_sizes=(4, 4, 7, 7, 7), residual=True, activation="tanh", dtype="float64"
+        MLPRegressor, hidden_layer_sizes=(6, 6, 7, 7, 7), residual=True, activation="tanh", dtype="float64"
     ).fit(X, y)
     a = X
     for index, (weights, biases) in enumerate(zip(est.coefs_[:-1], est.intercepts_[:-1], strict=True)):
@@ -695,7 +705,13 @@ def test_label_smoothing_lowers_confidence() -> None:
 def test_label_smoothing_of_yes_and_no(kind: str) -> None:
     X, y = _data(MLPClassifier)
     targets = (y == 1).astype(int) if kind == "binary" else np.column_stack([y == 1, y == 2]).astype(int)
-    settings: dict[str, Any] = {"hidden_layer_sizes": (30,), "max_iter": 400, "learning_rate_init": 0.02, "tol": 0.0}
+    settings: dict[str, Any] = {
+        "hidden_layer_sizes": (30,),
+        "max_iter": 400,
+        "learning_rate_init": 0.02,
+        "tol": 0.0,
+        "n_iter_no_change": np.inf,
+    }
     p = _small(MLPClassifier, label_smoothing=0.4, **settings).fit(X, targets).predict_proba(X)
     yes = p[:, 1] if kind == "binary" else p
     # Perfectly fitted, a yes is 1 - e / 2 and a no is e / 2.

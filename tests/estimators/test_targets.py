@@ -425,6 +425,13 @@ def test_balanced_with_a_class_of_weight_zero() -> None:
     assert_allclose(_vector(est), _vector(same), rtol=1e-9)
 
 
+def test_a_part_of_the_data_may_lack_a_class() -> None:
+    rows = UNBALANCED != "c"
+    more, same = ({"a": 1.0, "b": 2.0, "c": 9.0}, {"a": 1.0, "b": 2.0})
+    fits = [_classifier(weights).fit(X[rows], UNBALANCED[rows]) for weights in (more, same)]
+    assert_array_equal(_vector(fits[0]), _vector(fits[1]))
+
+
 def test_partial_fit_takes_a_dict() -> None:
     weights = {"a": 0.5, "c": 7.0}
     whole = _classifier(weights, batch_size=40).fit(X, UNBALANCED)

@@ -24,8 +24,7 @@ __all__ = [
 class _YesOrNo(Loss):
     """Independent answers in {0, 1}, each with a probability by the logistic link.
 
-    The constant is the log-odds of a yes. Where an answer is rarer than half a sample among all, as when it never
-    occurs, it counts as half a sample.
+    The constant is the log-odds of a yes; an answer that never occurs counts as half a sample.
     """
 
     link = "logistic"
@@ -41,17 +40,20 @@ class _YesOrNo(Loss):
         return bool(np.all((y == 0) | (y == 1)))
 
     def constant(self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None) -> FloatArray:
-        least = 0.5 / len(y)
-        p = np.clip(weighted_mean(y, sample_weight), least, 1.0 - least)
+        p, half = self._expected(weighted_mean(y, sample_weight)), _half_a_sample(y, sample_weight)
+        p = np.where(p <= 0.0, half, np.where(p >= 1.0, 1.0 - half, p))
         log_odds: FloatArray = np.log(p / (1.0 - p))
         return log_odds
+
+    def _expected(self, p: FloatArray) -> FloatArray:
+        """Return what the loss takes the share `p` of yes for."""
+        return p
 
 
 class _OneOfSeveral(Loss):
     """Class codes, with probabilities by the softmax link.
 
-    The constant are the logarithms of the classes' shares. A share below half a sample among all, as of a class that
-    does not occur, counts as half a sample.
+    The constant are the logarithms of the classes' shares; a class that does not occur counts as half a sample.
     """
 
     link = "softmax"
@@ -72,9 +74,18 @@ class _OneOfSeveral(Loss):
     def constant(self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None) -> FloatArray:
         n_classes = self._columns(y) if n_raw is None else n_raw
         shares = np.bincount(y, weights=sample_weight, minlength=n_classes).astype(np.float64)
-        shares /= shares.sum()
-        log_shares: FloatArray = np.log(np.maximum(shares, 0.5 / len(y)))
+        shares = self._expected(shares / shares.sum())
+        log_shares: FloatArray = np.log(np.where(shares > 0.0, shares, _half_a_sample(y, sample_weight)))
         return log_shares
+
+    def _expected(self, shares: FloatArray) -> FloatArray:
+        """Return what the loss takes the classes' shares for."""
+        return shares
+
+
+def _half_a_sample(y: AnyArray, sample_weight: FloatArray | None) -> float:
+    """Return the share of half a sample among all, whether weights count repetitions or are small."""
+    return 0.5 / max(len(y), 0.0 if sample_weight is None else float(sample_weight.sum(dtype=np.float64)))
 
 
 def _are_class_codes(y: AnyArray) -> bool:
@@ -86,8 +97,8 @@ class BinaryLogLoss(_YesOrNo):
     """Log loss with the logistic link, one independent yes-or-no question per output (binary, multilabel).
 
     ``sum_k log(1 + exp(raw_k)) - t_k raw_k`` for targets in [0, 1]; gradient ``p - t`` with ``p = logistic(raw)``. The
-    target t is y, with label smoothing ``(1 - e) y + e / 2``. The constant is the log-odds of a yes, the best one
-    without smoothing; an answer that is rarer than half a sample among all counts as half a sample.
+    target t is y, with label smoothing ``(1 - e) y + e / 2``. The constant is the log-odds of the mean
+    target; without smoothing an answer that never occurs counts as half a sample.
 
     Parameters
     ----------
@@ -128,6 +139,9 @@ class BinaryLogLoss(_YesOrNo):
     def multiclass(self) -> Loss:
         return MultinomialLogLoss(self.label_smoothing)
 
+    def _expected(self, p: FloatArray) -> FloatArray:
+        return p * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
+
     def evaluation(self) -> Loss:
         return replace(self, label_smoothing=0.0) if self.label_smoothing else self
 
@@ -139,8 +153,7 @@ class MultinomialLogLoss(_OneOfSeveral):
     ``logsumexp(raw) - raw[y]`` for class codes y in {0, ..., n_outputs - 1}, of shape (n_samples,); the gradient
     is ``p - onehot(y)`` with ``p = softmax(raw)``. With label smoothing the target ``t = (1 - e) onehot(y) + e / K``
     for K classes takes the place of ``onehot(y)``: ``logsumexp(raw) - t . raw``. The constant are the logarithms of
-    the classes' shares, the best one without smoothing; a class that is rarer than half a sample among all counts as
-    half a sample.
+    the mean targets; without smoothing a class that does not occur counts as half a sample.
 
     Parameters
     ----------
@@ -177,6 +190,9 @@ class MultinomialLogLoss(_OneOfSeveral):
         loss: FloatArray = np.log(total)
         loss -= target_raw
         return loss
+
+    def _expected(self, shares: FloatArray) -> FloatArray:
+        return shares * (1.0 - self.label_smoothing) + self.label_smoothing / len(shares)
 
     def evaluation(self) -> Loss:
         return replace(self, label_smoothing=0.0) if self.label_smoothing else self
