@@ -108,7 +108,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         "alpha_l1": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left"), Scheduled, None],
         "max_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "gradient_clip": [Interval(Real, 0, None, closed="neither"), Registered(CLIPS, Clip), None],
+        "gradient_clip": [Interval(Real, 0, None, closed="neither"), Scheduled, Registered(CLIPS, Clip), None],
         "averaging": [Interval(Real, 0, 1, closed="neither"), None],
         "validation_split": [Interval(Real, 0, 1, closed="neither"), HasMethods(["split"]), None],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
@@ -265,7 +265,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             model.state.settle()
             tasks.end()
         lbfgs = self.solver == "lbfgs"
-        planned = not lbfgs and build_schedule(self).needs_horizon
+        planned = not lbfgs and build_schedule(self).runs_to_the_end
         warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned)
 
     def _refit(self, model: Model, start: TrainingState, data: Data, batch_size: int, found: Result) -> None:
@@ -518,7 +518,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         targets = self._fitted_targets()
         encoded = targets.encode(y, X.dtype)
         X, encoded, weight = Data(X, encoded, self._weigh(encoded, weight, targets)).in_one_type()
-        objective = build_objective(self, model.network.without_dropout(), model.loss).at(Time(progress=1.0))
+        now = Time(model.state.step, model.state.epoch, 1.0, model.state.samples_seen)
+        objective = build_objective(self, model.network.without_dropout(), model.loss).at(now)
         params = model.params.on(model.params.vector.copy())  # batch normalization updates its statistics
         buffers = Buffers(objective, params, X.shape[0])
         value = objective.value_and_gradient(params, X, encoded, weight, buffers.workspace, buffers.grad)

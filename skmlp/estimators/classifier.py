@@ -188,7 +188,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ``1 - learning_rate * weight_decay``. None leaves it to the solver (0.01 for ``"adamw"``, else none).
     max_norm : float or None, default=None
         The largest norm of any unit's incoming weights, kept by shrinking them after each step; positive.
-    gradient_clip : float, {"value", "norm", "global_norm", "adaptive"}, Clip or None, default=None
+    gradient_clip : float, scheduled value, {"value", "norm", "global_norm", "adaptive"}, Clip or None, default=None
         Clip gradients: a positive number limits the norm of the whole gradient; names and objects of
         :mod:`skmlp.optim` limit each entry, the norm of each array, of the whole, or each unit's by its weights'.
         ``history_["clipped_share"]`` tells how often it happened.
@@ -209,8 +209,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         After the training with validation data, train again from the same initial weights on all rows, for as many
         epochs as scored best.
     max_time : float or None, default=None
-        Seconds after which training ends. Schedules that run over the whole training run over that time, if it is over
-        before `max_iter` epochs are. A refit is not counted.
+        Seconds after which training ends. Schedules that run over the whole training follow the clock, if the time is
+        used up faster than `max_iter` epochs, so the result depends on it. A refit is not counted.
     loss : {"log_loss", "hinge", "focal"}, Loss or tuple, default="log_loss"
         What is minimised; an object of :mod:`skmlp.nn.losses` for its settings, such as ``FocalLoss(gamma=1.0)``, or a
         pair ``(loss, gradient)`` of functions of ``(y, raw)``, whose gradient is checked when fit starts. ``"hinge"``

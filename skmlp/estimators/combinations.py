@@ -104,7 +104,7 @@ def _check_settings(estimator: Any) -> None:
 def _check_lbfgs(estimator: Any) -> None:
     for name, nothing in _PER_STEP.items():
         value = getattr(estimator, name)
-        if value is not nothing and not (isinstance(value, Real) and value == nothing):
+        if value is not None and not (isinstance(value, Real) and value == 0.0):
             raise ValueError(
                 f'solver="lbfgs" minimises a fixed, smooth function of all data at once, which {name}={value!r} is not '
                 f'compatible with. Set {name}={nothing!r}, or use a stochastic solver, for example solver="adam".'

@@ -145,7 +145,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ``1 - learning_rate * weight_decay``. None leaves it to the solver (0.01 for ``"adamw"``, else none).
     max_norm : float or None, default=None
         The largest norm of any unit's incoming weights, kept by shrinking them after each step; positive.
-    gradient_clip : float, {"value", "norm", "global_norm", "adaptive"}, Clip or None, default=None
+    gradient_clip : float, scheduled value, {"value", "norm", "global_norm", "adaptive"}, Clip or None, default=None
         Clip gradients: a positive number limits the norm of the whole gradient; names and objects of
         :mod:`skmlp.optim` limit each entry, the norm of each array, of the whole, or each unit's by its weights'.
         ``history_["clipped_share"]`` tells how often it happened.
@@ -166,8 +166,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         After the training with validation data, train again from the same initial weights on all rows, for as many
         epochs as scored best.
     max_time : float or None, default=None
-        Seconds after which training ends. Schedules that run over the whole training run over that time, if it is over
-        before `max_iter` epochs are. A refit is not counted.
+        Seconds after which training ends. Schedules that run over the whole training follow the clock, if the time is
+        used up faster than `max_iter` epochs, so the result depends on it. A refit is not counted.
     standardize_target : bool, default=False
         Learn ``(y - mean) / standard deviation`` (of y as weighted, for each output), and predict in y's own unit: then
         the learning rate, `alpha` and `tol` do not depend on it. Losses in ``history_``, and settings of a loss such as

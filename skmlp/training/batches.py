@@ -158,8 +158,8 @@ def merge_duplicates(data: Data) -> Data:
 
     With all rows in one batch, neither their order nor writing one row twice instead of giving it weight 2 changes
     the objective. Merged, they do not change its rounding either, so the fit is the same bit for bit; and a row and
-    its duplicate cannot end up on both sides of a validation split. Rows of large data are left as they are. The weights
-    that come back are in the dtype of X.
+    its duplicate cannot end up on both sides of a validation split. Rows of large data are left as they are.
+    Weights come back in the dtype of X.
     """
     X, y, weight = data
     n_samples, n_features = X.shape

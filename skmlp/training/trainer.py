@@ -254,7 +254,7 @@ class Trainer:
         if self.schedule.retreat(state.learning_rate, state.schedule_memory):
             state.plateau.count = 0
             return True
-        return self.schedule.needs_horizon and not early_stopping
+        return self.schedule.runs_to_the_end and not early_stopping
 
     def _run_epoch(
         self, state: TrainingState, batches: Batches, buffers: "Buffers", pace: Pace, monitor: Monitor | None

@@ -369,7 +369,10 @@ BAD: dict[str, list[tuple[Any, str]]] = {
         (np.inf, "must be a float in the range"),
     ],
     "gradient_clip": [
-        (0.0, r"must be a float in the range \(0.0, inf\), a str among \{'adaptive', .*\} or an instance of 'Clip' or"),
+        (
+            0.0,
+            r"must be a float in the range \(0.0, inf\), an instance of .*Scheduled', a str among \{'adaptive', .*\} or",
+        ),
         (np.nan, "must be a float in the range"),
         ("hard", "must be a float in the range"),
         (ClipByGlobalNorm, "must be a float in the range"),

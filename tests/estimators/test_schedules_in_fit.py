@@ -597,3 +597,13 @@ def test_nothing_follows_anything_in_a_plain_fit(monkeypatch: pytest.MonkeyPatch
     calls.clear()
     _small(MLPRegressor, learning_rate="cosine").fit(X, y)
     assert calls == ["_check_the_way"] + ["begin_step"] * N_EPOCHS * N_BATCHES
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warm_up_ends_as_what_it_warms_up_for() -> None:
+    X, y = _data(MLPClassifier)
+    stopped = _small(MLPClassifier, learning_rate="warmup", tol=10.0, max_iter=300).fit(X, y)
+    assert stopped.stop_reason_ == "converged"
+    assert stopped.n_iter_ < 20
+    planned = _small(MLPClassifier, learning_rate=Warmup("cosine"), tol=10.0, max_iter=30).fit(X, y)
+    assert planned.stop_reason_ == "max_iter"

@@ -105,11 +105,24 @@ def test_hinges_start_from_zero(draw_targets, name):
     np.testing.assert_array_equal(LOSSES[name].constant(y), np.zeros(3))
 
 
-def test_label_smoothing_changes_no_constant():
+def test_with_label_smoothing_the_constant_is_still_the_best_one():
     y = np.array([[1.0], [0.0], [0.0]])
-    np.testing.assert_array_equal(BinaryLogLoss(0.3).constant(y), BinaryLogLoss().constant(y))
-    codes = np.array([0, 1, 1])
-    np.testing.assert_array_equal(MultinomialLogLoss(0.3).constant(codes), MultinomialLogLoss().constant(codes))
+    smoothed, codes_smoothed = BinaryLogLoss(0.3), MultinomialLogLoss(0.3)
+    raw = np.tile(smoothed.constant(y), (3, 1))
+    np.testing.assert_allclose(smoothed.gradient(y, raw).mean(axis=0), 0.0, atol=1e-15)
+    codes = np.array([0, 1, 1, 1])
+    raw = np.tile(codes_smoothed.constant(codes, n_raw=3), (4, 1))
+    np.testing.assert_allclose(codes_smoothed.gradient(codes, raw).mean(axis=0), 0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("p", [0.01, 0.5])
+def test_rare_answers_that_occur_are_taken_as_they_are(p):
+    # Few rows that stand for many, as after equal ones were merged.
+    y, weight = np.array([[0.0], [1.0]]), np.array([1.0 - p, p])
+    np.testing.assert_allclose(BinaryLogLoss().constant(y, weight), [np.log(p / (1.0 - p))], rtol=1e-12)
+    np.testing.assert_allclose(
+        MultinomialLogLoss().constant(np.array([0, 1]), weight), np.log([1.0 - p, p]), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("loss", [PoissonDeviance(), TweedieDeviance(), TweedieDeviance(0.0)])

@@ -73,8 +73,8 @@ class _OneOfSeveral(Loss):
 
     def constant(self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None) -> FloatArray:
         n_classes = self._columns(y) if n_raw is None else n_raw
-        shares = np.bincount(y, weights=sample_weight, minlength=n_classes).astype(np.float64)
-        shares = self._expected(shares / shares.sum())
+        counts = np.bincount(y, weights=sample_weight, minlength=n_classes).astype(np.float64)
+        shares = self._expected(counts / counts.sum())
         log_shares: FloatArray = np.log(np.where(shares > 0.0, shares, _half_a_sample(y, sample_weight)))
         return log_shares
 

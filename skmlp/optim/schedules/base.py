@@ -80,6 +80,14 @@ class Schedule(_PlainNumbers, ABC):
         return False
 
     @property
+    def runs_to_the_end(self) -> bool:
+        """Whether training is meant to last as long as the schedule.
+
+        Neither does a training loss that stands still end it early then, nor is it an accident to reach the last epoch.
+        """
+        return self.needs_horizon
+
+    @property
     def per_step(self) -> bool:
         """Whether the factor changes within an epoch."""
         return True

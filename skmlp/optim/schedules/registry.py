@@ -134,6 +134,10 @@ class Warmup(Schedule):
     def needs_horizon(self) -> bool:
         return self.unit == "progress" or self._following.needs_horizon
 
+    @property
+    def runs_to_the_end(self) -> bool:
+        return self._following.runs_to_the_end
+
     def factor(self, time: Time) -> float:
         if self.unit == "progress":
             now = share_done(self, time, way_out="give `duration` in steps, with unit='step'")
