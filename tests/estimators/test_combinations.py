@@ -371,7 +371,7 @@ BAD: dict[str, list[tuple[Any, str]]] = {
     "gradient_clip": [
         (
             0.0,
-            r"must be a float in the range \(0.0, inf\), an instance of .*Scheduled', a str among \{'adaptive', .*\} or",
+            r"must be a float in the range \(0.0, inf\), an instance of .*Scheduled', a str among \{'adaptive', .*\}",
         ),
         (np.nan, "must be a float in the range"),
         ("hard", "must be a float in the range"),

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 
 from skmlp.training import batches as batches_module
-from skmlp.training.batches import Batches, Data
+from skmlp.training.batches import Batches, Data, join, merge_duplicates
 
 N_SAMPLES, N_FEATURES = 23, 3
 
@@ -118,3 +118,49 @@ def test_data_knows_its_size_weight_and_rows():
     np.testing.assert_array_equal(part.y[:, 1], [3, 3, 1])
     np.testing.assert_array_equal(part.sample_weight, np.float32([0.03, 0.03, 0.01]))
     assert not any(np.shares_memory(a, b) for a, b in zip(part, data, strict=True))
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"),
+    [(22, [23]), (11, [11, 12]), (2, [2] * 10 + [3]), (7, [7, 7, 7, 2]), (23, [23]), (6, [6, 6, 6, 5])],
+)
+@pytest.mark.parametrize("gather_elements", [batches_module.GATHER_ELEMENTS, 1])
+def test_a_last_batch_that_is_too_small_joins_the_one_before(
+    batch_size, sizes, shuffle, as_sparse, gather_elements, monkeypatch
+):
+    monkeypatch.setattr(batches_module, "GATHER_ELEMENTS", gather_elements)
+    batches = Batches(_data(as_sparse=as_sparse), batch_size, shuffle=shuffle, smallest=2)
+    epoch = _epoch(batches, np.random.default_rng(0))
+    assert [batch.n_samples for batch in epoch] == sizes
+    assert (batches.n_batches, batches.largest) == (len(sizes), max(sizes))
+    np.testing.assert_array_equal(np.sort(np.concatenate([batch.X[:, 0] for batch in epoch])), np.arange(N_SAMPLES))
+
+
+def test_one_row_is_a_batch_when_there_is_no_other():
+    batches = Batches(_data().take(np.array([3])), 5, shuffle=True, smallest=2)
+    assert (batches.n_batches, batches.largest) == (1, 1)
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+@pytest.mark.parametrize("weighted", [(True, True), (True, False), (False, False)])
+def test_join(weighted, as_sparse):
+    first, second = (_data(weighted=each, as_sparse=as_sparse) for each in weighted)
+    joined = join(first, second.take(np.arange(4)))
+    X = joined.X.toarray() if as_sparse else joined.X
+    np.testing.assert_array_equal(X[:, 0], [*range(N_SAMPLES), 0, 1, 2, 3])
+    np.testing.assert_array_equal(joined.y[:, 1], X[:, 0])
+    if not weighted[0]:
+        assert joined.sample_weight is None
+    else:
+        last = [0.0, 0.01, 0.02, 0.03] if weighted[1] else [1.0] * 4
+        np.testing.assert_allclose(joined.sample_weight[-4:], last, rtol=1e-6)
+        assert joined.sample_weight.dtype == np.float32
+
+
+def test_weights_are_added_up_in_full_precision_before_they_are_in_the_type_of_the_rows():
+    X = np.zeros((3, 1), np.float32)
+    third = Data(X, np.zeros((3, 1), np.float32), np.full(3, 1 / 3))
+    assert merge_duplicates(third).sample_weight is None  # 1/3 three times is 1
+    assert third.in_one_type().sample_weight.dtype == np.float32
