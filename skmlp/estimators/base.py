@@ -307,6 +307,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 model = fitted
                 if settings != model.settings:
                     check_architecture(self, model, targets, "partial_fit")
+                    self._model = model = model.fork()  # what is refused later leaves the old one as it was
                     adopt_settings(self, model, targets, new_fit=False)
                 if "validation_score" in self.history_:  # progress was measured on rows set aside; there are none now
                     self.history_, self.monitor_ = empty_history(validation=False), empty_observations()

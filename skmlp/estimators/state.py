@@ -5,6 +5,7 @@ dicts, so that a file has nothing in it to distrust; only objects the user hande
 are stored as they are.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,7 @@ from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Scheduled
 from skmlp.training.monitor import Monitor
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers, Trainer, TrainingState
+from skmlp.training.trainer import Buffers, Trainer, TrainingState, copy_state
 
 __all__ = ["Architecture", "Model"]
 
@@ -151,6 +152,12 @@ class Model:
         if self._monitor is None or self._monitor.every != every:
             self._monitor = Monitor(self.params, every=every, first_epoch=first_epoch)
         return self._monitor
+
+    def fork(self) -> "Model":
+        """Return an independent copy to train on."""
+        model = copy.copy(self)
+        model.state = copy_state(self.state)
+        return model
 
     def snapshot(self) -> "Model":
         """Return the same model with copies of its parameters; the rest is shared."""

@@ -607,3 +607,18 @@ def test_a_warm_up_ends_as_what_it_warms_up_for() -> None:
     assert stopped.n_iter_ < 20
     planned = _small(MLPClassifier, learning_rate=Warmup("cosine"), tol=10.0, max_iter=30).fit(X, y)
     assert planned.stop_reason_ == "max_iter"
+
+
+def test_a_refused_partial_fit_leaves_the_schedule_where_it_was() -> None:
+    X, y = _data(MLPClassifier)
+    model = _small(MLPClassifier, learning_rate=Exponential(0.5), batch_size="full", learning_rate_init=0.1)
+    for _ in range(2):
+        model.partial_fit(X, y, classes=np.unique(y))
+    with pytest.raises(ValueError, match="horizon"):
+        model.set_params(learning_rate="cosine").partial_fit(X, y)
+    with pytest.raises(ValueError, match="momentum"):
+        model.set_params(
+            learning_rate=Exponential(0.5), solver=SGD(momentum=0.9 * Linear(1.0, 2.0, horizon=5))
+        ).partial_fit(X, y)
+    model.set_params(learning_rate=Exponential(0.5), solver="adam").partial_fit(X, y)
+    np.testing.assert_allclose(model.history_["learning_rate"], [0.1, 0.05, 0.025])
