@@ -144,7 +144,7 @@ class HistoryDisplay:
         ImportError
             Without matplotlib.
         """
-        self.ax_ = _new_axes() if ax is None else ax
+        self.ax_ = new_axes() if ax is None else ax
         self.figure_ = self.ax_.figure
         self.score_ax_ = None
         self.lines_ = [_draw_curve(self.ax_, self.history["train_loss"], BLUE, "training")]
@@ -169,7 +169,7 @@ class HistoryDisplay:
     def _draw_score(self, ax: "Axes") -> None:
         self.lines_.append(_draw_curve(ax, self.history["validation_score"], GREEN, "validation score"))
         ax.set_ylabel("Validation score")
-        _clean(ax)
+        clean(ax)
 
 
 class GradientFlowDisplay:
@@ -294,7 +294,7 @@ class GradientFlowDisplay:
             )
         norms = _numbers(self.monitor["gradient_norm"]).T
         zero = norms == 0.0
-        self.ax_ = _new_axes() if ax is None else ax
+        self.ax_ = new_axes() if ax is None else ax
         self.figure_ = self.ax_.figure
         low, high = _color_range(norms[norms > 0.0])
         # Half the lowest norm stands for zero: below the scale, so that it gets the colour of what is.
@@ -302,14 +302,14 @@ class GradientFlowDisplay:
         self.im_ = _draw_heat_map(self.ax_, _numbers(self.monitor["epoch"]), values, low, high)
         self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, extend="min" if zero.any() else "neither")
         self.colorbar_.set_label("Gradient norm")
-        _label_log_scale(self.colorbar_.ax.yaxis, high / low)
+        label_log_scale(self.colorbar_.ax.yaxis, high / low)
         _explain_colours(self.ax_, {ZERO: ("zero", zero), NOT_FINITE: ("not finite", ~np.isfinite(norms))})
         _label_layers(self.ax_, len(norms))
         _label_epochs(self.ax_)
         return self
 
 
-def _new_axes() -> "Axes":
+def new_axes() -> "Axes":
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -347,13 +347,13 @@ def _finish_losses(ax: "Axes", lines: "list[Line2D]") -> None:
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0.0:
         ax.set_yscale("log")
-        _label_log_scale(ax.yaxis, values.max() / values.min())
+        label_log_scale(ax.yaxis, values.max() / values.min())
     ax.set_ylabel("Loss")
     ax.legend(frameon=False, loc="best")
-    _clean(ax)
+    clean(ax)
 
 
-def _label_log_scale(axis: "Axis", ratio: float) -> None:
+def label_log_scale(axis: "Axis", ratio: float) -> None:
     """Write plain numbers where the values lie within a power of ten or two, and powers of ten beyond."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
@@ -387,7 +387,7 @@ def _label_epochs(ax: "Axes") -> None:
     ax.set_xlabel("Epoch")
 
 
-def _clean(ax: "Axes") -> None:
+def clean(ax: "Axes") -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
 

@@ -15,9 +15,9 @@ from sklearn.base import clone
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.base import BaseMLP
-from skmlp.estimators.builders import batch_rows, compute_dtype, new_model
+from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_output_bias
 from skmlp.estimators.combinations import check_fit
-from skmlp.inspection.displays import BLUE, VERMILLION, _clean, _label_log_scale, _new_axes
+from skmlp.inspection.displays import BLUE, VERMILLION, clean, label_log_scale, new_axes
 from skmlp.nn.objective import Objective, Value
 from skmlp.optim.schedules import FunctionSchedule
 from skmlp.training.events import NonFiniteError
@@ -280,7 +280,7 @@ class LearningRateDisplay:
         ImportError
             Without matplotlib.
         """
-        self.ax_ = ax = _new_axes() if ax is None else ax
+        self.ax_ = ax = new_axes() if ax is None else ax
         self.figure_ = ax.figure
         search = self.search
         rates, smoothed, middle = search.learning_rates, search.smoothed_losses, search._middle
@@ -292,13 +292,13 @@ class LearningRateDisplay:
         ax.axvline(search.suggestion, color=VERMILLION, linewidth=1.0, linestyle="--")
         self.lines_ = [raw, smooth, point]
         ax.set(xscale="log", xlabel="Learning rate", ylabel="Loss")
-        _label_log_scale(ax.xaxis, rates[-1] / rates[0])
+        label_log_scale(ax.xaxis, rates[-1] / rates[0])
         # The losses of the explosion would leave a flat line of all others.
         before = search.losses[: smoothed.argmin() + 1]
         room = 0.3 * float(np.ptp(before))
         ax.set_ylim(before.min() - 0.3 * room, before.max() + room)
         ax.legend(frameon=False, loc="best")
-        _clean(ax)
+        clean(ax)
         return self
 
 
@@ -348,8 +348,9 @@ def _train(model: Any, X: Any, y: Any, sample_weight: Any, low: float, ratio: fl
     check_fit(model, None, None, None, None)
     data, targets = model._validate(X, y, sample_weight, compute_dtype(model, None), fitted=None)
     if data.sample_weight is not None:
-        data = data.take(np.flatnonzero(data.sample_weight))
+        data = data.take(np.flatnonzero(data.sample_weight)).in_one_type()
     core = new_model(model, data, targets)
+    start_output_bias(model, core, data)
     assert core.trainer is not None  # only lbfgs has none
     objective = core.trainer.objective
     trainer = replace(
