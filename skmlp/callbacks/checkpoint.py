@@ -26,10 +26,11 @@ class Checkpoint(EpochCallback):
     file is there all at once or not at all, and takes the place of an older one.
 
     ``joblib.load`` (of files you trust, as any pickle) returns a fitted estimator. It holds weights, history, the
-    state of the optimizer and of the random order, so that training it on, with ``warm_start=True`` or
-    ``partial_fit``, is to the bit the training that was interrupted, with these exceptions. A warm-started fit begins
-    anew to count epochs without progress, and with its schedule of the learning rate; with `averaging` it goes on from
-    the average. L-BFGS begins anew with its memory of curvature. Callbacks are not stored: set them again.
+    state of the optimizer and of the random streams, so that ``partial_fit`` on the same rows is to the bit the
+    training that was interrupted. So is a fit with ``warm_start=True`` and `max_iter` set to the epochs that are left,
+    except that it begins anew to count epochs without progress, and with its schedule of the learning rate
+    (``"invscaling"`` counts samples, and goes on), that with `averaging` it goes on from the average, and that L-BFGS
+    begins anew with its memory of curvature. Callbacks are not stored: set them again.
 
     Parameters
     ----------
@@ -52,8 +53,8 @@ class Checkpoint(EpochCallback):
     ------
     ValueError
         When `path` is no template, or `every` is out of its range. In the fit, which it costs a warning: when `path`
-        or `monitor` names what ``history_`` does not have, for example ``validation_loss`` without
-        ``early_stopping=True``.
+        or `monitor` names what ``history_`` does not have, for example ``validation_loss`` without validation
+        data.
 
     Notes
     -----
@@ -96,7 +97,8 @@ class Checkpoint(EpochCallback):
         if unknown:
             raise ValueError(
                 f"path and monitor can name epoch, fit, run and the columns of history_, here {columns}. There is no "
-                f"{sorted(unknown)}: nothing is stored in this fit. Columns of validation need early_stopping=True."
+                f"{sorted(unknown)}: nothing is stored in this fit. Columns of validation need validation data: "
+                "set for example early_stopping=True."
             )
         return _Checkpoints(fit, self)
 

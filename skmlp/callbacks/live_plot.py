@@ -91,7 +91,8 @@ class LivePlot(EpochCallback):
         if unknown or not shown:
             raise ValueError(
                 f"columns must name columns of history_, which are here {list(history)}, got {list(self.columns)}: "
-                "nothing is drawn in this fit. Columns of validation need early_stopping=True."
+                "nothing is drawn in this fit. Columns of validation need validation data: set for example "
+                "early_stopping=True."
             )
         return _Picture(fit, self, shown, sys.stdout if self.stream is None else self.stream)
 
@@ -118,7 +119,7 @@ class _Picture(FitObserver):
 
     def _draw(self) -> None:
         lines = self._lines(*self._size())
-        over_the_last = f"\x1b[{self._n_lines}A\x1b[J" if self.on_terminal and self._n_lines else ""
+        over_the_last = f"\x1b[{self._n_lines}A\x1b[J" if self._n_lines else ""
         self.stream.write(over_the_last + "".join(f"{line}\n" for line in lines))
         self.stream.flush()
         self._n_lines = len(lines)

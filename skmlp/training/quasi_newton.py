@@ -65,7 +65,11 @@ def run_lbfgs(
     ------
     NonFiniteError
         When the loss is infinite or NaN at the start.
+    ValueError
+        When there is nothing to stop early by.
     """
+    if early_stopping is not None and validation is None:
+        raise ValueError("early_stopping goes by the validation score: pass validation, or early_stopping=None.")
     buffers = Buffers(objective, params, data.n_samples)
     point = params.like()
     n_iter = n_evaluations = 0
@@ -139,6 +143,6 @@ def run_lbfgs(
         params.vector[...] = best.vector
     if found is None:
         return Result("interrupted", n_iter, best_epoch=best.epoch)
-    ended: StopReason = "callback" if found.reason == "stopped" else found.reason
-    reason = ended if own_reason is None else own_reason
+    # What ended by itself, at the start, did not run out of time.
+    reason: StopReason = (own_reason or "callback") if found.reason == "stopped" else found.reason
     return Result(reason, found.n_iter, found.message, best.epoch)

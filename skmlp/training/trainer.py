@@ -173,9 +173,12 @@ class Trainer:
         NonFiniteError
             When a loss or gradient is infinite or NaN before there were good parameters to keep.
         ValueError
-            When batch normalization meets batches of one row, or a setting leaves its range on its schedule.
+            When batch normalization meets batches of one row, a setting leaves its range on its schedule, or there is
+            nothing to stop early by.
         """
         network = self.objective.network
+        if early_stopping and validation is None:
+            raise ValueError("early_stopping goes by the validation score: pass validation, or early_stopping=False.")
         if network.couples_rows and min(batch_size, samples_per_epoch or data.n_samples) < 2:
             raise ValueError(
                 "Batch normalization needs at least 2 rows in a batch to have a variance, got one sample. "
@@ -238,7 +241,9 @@ class Trainer:
                     break
         if result.reason == "non_finite":
             state.solver_state = self.solver.init(state.params.trained, state.params.n_weights)
-        if best.vector is not None and (restore_best or result.reason == "non_finite"):
+        # A start that nothing was compared with is no better: after a single epoch without validation, say.
+        is_best = restore_best and best.value < math.inf
+        if best.vector is not None and (is_best or result.reason == "non_finite"):
             state.settle(best.vector)
         return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
 

@@ -51,6 +51,8 @@ RESUMED = [
     {"solver": "sgd", "learning_rate": "invscaling"},
     {"early_stopping": True, "tol": 0.0},
     {"batch_size": "full"},
+    {"dropout": 0.3, "normalization": "batch"},
+    {"validation_split": 0.2, "gradient_clip": 0.1},
 ]
 
 
@@ -68,7 +70,14 @@ def test_a_fit_goes_on_from_the_file_as_if_never_interrupted(
     assert resumed.t_ == whole.t_
 
 
-@pytest.mark.parametrize("params", [RESUMED[0], RESUMED[1], RESUMED[3]], ids=str)
+PARTIAL = [
+    *(RESUMED[i] for i in (0, 1, 3, 6)),
+    {"averaging": 0.9},
+    {"solver": "sgd", "learning_rate": "adaptive", "tol": 10.0, "n_iter_no_change": 1},
+]
+
+
+@pytest.mark.parametrize("params", PARTIAL, ids=str)
 def test_partial_fit_goes_on_from_the_file(params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
     whole = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "2.joblib")
@@ -130,6 +139,13 @@ def test_save_best_only_does_not_replace_the_best_of_an_earlier_fit(tmp_path: Pa
     estimator.set_params(learning_rate_init=100.0).fit(*data)  # throws it far off
     assert min(estimator.history_["loss"][6:]) > best
     assert names(tmp_path) == []
+
+
+def test_the_best_of_an_earlier_fit_is_a_number(tmp_path: Path, data: Any, small: Any) -> None:
+    estimator = small(warm_start=True).fit(*data)
+    estimator.history_["loss"][0] = math.nan  # as a score of the user's may be
+    estimator.set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib", save_best_only=True)).fit(*data)
+    assert "12.joblib" in names(tmp_path)
 
 
 def test_epochs_count_on_under_warm_start(tmp_path: Path, data: Any, small: Any) -> None:
@@ -202,6 +218,20 @@ def test_stored_without_callbacks_and_without_the_running_fit(tmp_path: Path, da
         "stop_message_",
         "best_n_iter_",
     }
+
+
+def test_other_callbacks_get_the_whole_estimator(tmp_path: Path, data: Any, small: Any) -> None:
+    """scikit-learn makes one copy for all callbacks; what is not stored stays on it."""
+    seen: list[Any] = []
+
+    class Looking(Checkpoint):
+        def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> bool:
+            seen.append(list(vars(fitted_estimator)))
+            return super().on_fit_task_end(estimator, context, fitted_estimator=fitted_estimator)
+
+    small(max_iter=1).set_callbacks(*(Looking(tmp_path / f"{i}.joblib") for i in range(2))).fit(*data)
+    assert seen[0] == seen[1]
+    assert "_skl_callbacks" in seen[0]
 
 
 def test_a_file_is_replaced_at_once(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:

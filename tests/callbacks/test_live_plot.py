@@ -1,11 +1,13 @@
 import io
 import math
+import multiprocessing
 import os
 import pickle
 from typing import Any
 
 import numpy as np
 import pytest
+from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -152,11 +154,24 @@ def test_of_a_search_the_refit(inside: bool, data: Any, small: Any) -> None:
     assert stream.getvalue().startswith("MLPClassifier: epoch 3\n")
 
 
-def test_nothing_in_worker_processes(data: Any, small: Any, capfd: Any) -> None:
-    cross_val_score(small().set_callbacks(LivePlot()), *data, cv=2, n_jobs=2)
-    assert "MLPClassifier" not in "".join(capfd.readouterr())
+def test_nothing_in_worker_processes(data: Any, small: Any, capsys: Any, monkeypatch: Any) -> None:
+    in_workers = Parallel(n_jobs=2)(delayed(multiprocessing.parent_process)() for _ in range(2))
+    assert None not in in_workers
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: in_workers[0])
+    small().set_callbacks(LivePlot()).fit(*data)
+    assert capsys.readouterr().out == ""
+
+
+def test_fits_that_know_nothing_of_each_other_are_drawn_one_by_one(data: Any, small: Any, capsys: Any) -> None:
     cross_val_score(small().set_callbacks(LivePlot()), *data, cv=2)
-    assert "".join(capfd.readouterr()).count("MLPClassifier") == 2
+    assert capsys.readouterr().out.count("MLPClassifier: epoch 6\n") == 2
+
+
+def test_epochs_that_the_history_forgot(data: Any, small: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("skmlp.training.history.HISTORY_LIMIT", 4)
+    lines = picture_of(small(), data)
+    assert lines[0] == "MLPClassifier: epoch 6"
+    assert lines[-2].split() == ["3", "6"]
 
 
 def test_a_stream_is_not_pickled_and_the_rest_is(data: Any, small: Any) -> None:

@@ -10,9 +10,12 @@ from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.losses import LOSSES
 from skmlp.nn.network import initialize, multilayer_perceptron
 from skmlp.nn.objective import Objective
+from skmlp.training import quasi_newton
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
 from skmlp.training.quasi_newton import run_lbfgs
+from skmlp.training.stopping import Plateau
+from skmlp.training.validation import Validation
 
 
 def _problem(hidden=(6,)):
@@ -137,3 +140,148 @@ def test_the_same_start_gives_the_same_bits():
     for objective, params, data in (first, second):
         run_lbfgs(objective, params, data, max_iter=20, max_fun=1000, tol=1e-6)
     np.testing.assert_array_equal(first[1].vector, second[1].vector)
+
+
+# ------------------------------------------------------------------ validation and time
+
+
+def _held_out(weighted=False):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((15, 3))
+    return Data(X, X[:, :1] - X[:, 1:2] * X[:, 2:], rng.uniform(0.5, 2.0, 15) if weighted else None)
+
+
+def _validation(scores=None, weighted=False):
+    """Judge by the loss, or by the given scores, one an iteration."""
+    remaining = None if scores is None else iter(scores)
+    score = None if remaining is None else lambda params, raw: next(remaining)
+    return Validation(_held_out(weighted), LOSSES["squared_error"], score)
+
+
+def _parameters_after(n_iter):
+    objective, params, data = _problem()
+    _run(objective, params, data, max_iter=n_iter)
+    return params.vector
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_validation_is_recorded_after_every_iteration_and_changes_nothing(weighted):
+    objective, params, data = _problem()
+    result, rows = _run(objective, params, data, max_iter=10, validation=_validation(weighted=weighted))
+    held_out = _held_out(weighted)
+    for n_iter, row in enumerate(rows, start=1):
+        raw = objective.network.predict(params.on(_parameters_after(n_iter)), held_out.X)
+        losses = 0.5 * ((raw - held_out.y) ** 2)[:, 0]
+        assert row["validation_loss"] == pytest.approx(np.average(losses, weights=held_out.sample_weight), rel=1e-12)
+        assert row["validation_score"] == -row["validation_loss"]
+    np.testing.assert_array_equal(params.vector, _parameters_after(10))
+    best = int(np.argmax([row["validation_score"] for row in rows])) + 1
+    assert (result.reason, result.n_epochs, result.best_epoch) == ("max_iter", 10, best)
+
+
+def test_scores_see_the_parameters_of_the_iteration():
+    objective, params, data = _problem()
+    seen = []
+
+    def score(at, raw):
+        seen.append((at.vector.copy(), raw.copy()))
+        return 0.0
+
+    validation = Validation(_held_out(), LOSSES["squared_error"], score)
+    _run(objective, params, data, max_iter=3, validation=validation)
+    for n_iter, (vector, raw) in enumerate(seen, start=1):
+        np.testing.assert_array_equal(vector, _parameters_after(n_iter))
+        np.testing.assert_array_equal(raw, objective.network.predict(params.on(vector), validation.data.X))
+    assert len(seen) == 3
+
+
+def test_without_early_stopping_a_standstill_of_the_score_is_only_recorded():
+    objective, params, data = _problem()
+    result, rows = _run(objective, params, data, max_iter=20, validation=_validation([0.5] * 20))
+    assert (result.reason, len(rows)) == ("max_iter", 20)
+
+
+@pytest.mark.parametrize("restore_best", [False, True])
+def test_early_stopping_ends_by_the_score(restore_best):
+    objective, params, data = _problem()
+    result, rows = _run(
+        objective,
+        params,
+        data,
+        validation=_validation([0.5, 0.6, 0.6, 0.605, 0.6, 0.6]),
+        early_stopping=Plateau(0.01, 2),
+        restore_best=restore_best,
+    )
+    assert (result.reason, result.n_epochs, result.best_epoch) == ("converged", 5, 4)
+    assert [row["is_last"] for row in rows] == [False] * 4 + [True]
+    np.testing.assert_array_equal(params.vector, _parameters_after(4 if restore_best else 5))
+
+
+@pytest.mark.parametrize("ending", ["max_iter", "callback", "interrupted"])
+def test_however_it_ends_the_best_iteration_is_left_on_request(ending):
+    objective, params, data = _problem()
+
+    def stop(n):
+        if n == 5 and ending == "interrupted":
+            raise KeyboardInterrupt
+        return n == 5 and ending == "callback"
+
+    scores = [0.1, 0.3, math.nan, 0.2, 0.2]
+    result, _ = _run(objective, params, data, stop=stop, max_iter=5, validation=_validation(scores), restore_best=True)
+    assert (result.reason, result.n_epochs, result.best_epoch) == (ending, 5, 2)
+    np.testing.assert_array_equal(params.vector, _parameters_after(2))
+
+
+def test_without_validation_the_last_iteration_is_the_best():
+    objective, params, data = _problem()
+    result, _ = _run(objective, params, data, max_iter=5, restore_best=True)
+    np.testing.assert_array_equal(params.vector, _parameters_after(5))
+    assert result.reason == "max_iter"
+
+
+def test_early_stopping_without_anything_to_go_by_is_refused():
+    objective, params, data = _problem()
+    before = params.vector.copy()
+    with pytest.raises(ValueError, match="early_stopping goes by the validation score"):
+        _run(objective, params, data, early_stopping=Plateau(0.01, 2))
+    np.testing.assert_array_equal(params.vector, before)
+
+
+@pytest.fixture(name="clock")
+def _clock(monkeypatch):
+    """A clock that only moves when an element of it is raised."""
+    now = [1000.0]
+    monkeypatch.setattr(quasi_newton, "perf_counter", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(("seconds", "n_iter"), [(0.5, 1), (3.0, 3), (3.5, 4), (1e9, 6)])
+def test_training_ends_after_the_iteration_in_which_the_time_is_over(clock, seconds, n_iter):
+    objective, params, data = _problem()
+
+    def score(at, raw):
+        clock[0] += 1.0  # an iteration takes a second
+        return 0.5
+
+    validation = Validation(_held_out(), LOSSES["squared_error"], score)
+    result, rows = _run(objective, params, data, max_iter=6, validation=validation, max_seconds=seconds)
+    assert (result.reason, result.n_epochs) == ("max_time" if n_iter < 6 else "max_iter", n_iter)
+    assert [row["is_last"] for row in rows] == [False] * (n_iter - 1) + [True]
+    assert [row["seconds"] for row in rows] == [1.0] * n_iter
+    np.testing.assert_array_equal(params.vector, _parameters_after(n_iter))
+
+
+def test_a_minimum_at_the_start_is_no_lack_of_time(clock):
+    objective, params, data = _problem(hidden=())
+    _run(objective, params, data, tol=1e-9)
+    validation = Validation(_held_out(), LOSSES["squared_error"], lambda at, raw: clock.__setitem__(0, 2000.0) or 0.5)
+    result, (row,) = _run(objective, params, data, tol=1e-3, validation=validation, max_seconds=1.0)
+    assert (result.reason, result.n_epochs, result.best_epoch) == ("converged", 0, 0)
+    assert row["validation_score"] == 0.5
+
+
+def test_dropout_is_refused():
+    _, _, data = _problem()
+    network = multilayer_perceptron([3, 6, 1], [ACTIVATIONS["tanh"]], dropout=[0.5])
+    with pytest.raises(ValueError, match="dropout needs a random stream"):
+        _run(Objective(network, LOSSES["squared_error"]), network.parameters(dtype=np.float64), data)

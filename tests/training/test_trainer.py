@@ -305,6 +305,13 @@ def test_early_stopping_ends_training_by_the_validation_score():
     assert rows[-1]["is_last"]
 
 
+def test_early_stopping_without_anything_to_go_by_is_refused():
+    trainer, state, before = _trainer(), _state(_trainer()), _state(_trainer())
+    with pytest.raises(ValueError, match="early_stopping goes by the validation score"):
+        _run(trainer, state, _data(), 3, early_stopping=True)
+    _assert_same(state, before)
+
+
 def test_without_early_stopping_the_training_loss_decides_and_the_score_is_only_recorded():
     trainer = _trainer()
     state, plain = (_state(trainer, 1e-3, 2) for _ in range(2))
@@ -348,6 +355,15 @@ def test_without_validation_the_lowest_training_loss_decides_what_is_best():
     _run(trainer, expected, _data(), best)
     np.testing.assert_array_equal(state.params.vector, expected.params.vector)
     assert result.best_epoch == best + 1
+
+
+def test_one_epoch_at_a_time_is_not_thrown_away_for_having_nothing_to_be_compared_with():
+    trainer = _trainer()
+    state, plain = _state(trainer), _state(trainer)
+    for _ in range(3):
+        _run(trainer, state, _data(), 1, restore_best=True, keep_start=True)
+        _run(trainer, plain, _data(), 1)
+    _assert_same(state, plain)
 
 
 class _Interrupted(SGD):

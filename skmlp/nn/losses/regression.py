@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+# The relative distance of neighbouring float32 numbers: targets that vary less are all the same.
+_RESOLUTION = 2.0**-23
+
+
 def _weighted_quantiles(y: AnyArray, levels: float | tuple[float, ...], sample_weight: FloatArray | None) -> FloatArray:
     """Return the lowest value of each column that a share of at least the level does not exceed, in float64.
 
@@ -153,7 +157,8 @@ class Quantile(Loss):
 
     The columns of `raw` and of the predictions are all levels of the first target, then of the second, and so on. The
     best constants are the targets' quantiles. Of several, none is started closer to the one below than a thousandth
-    of the target's standard deviation: where they coincide, only an infinite raw output would say so.
+    of the target's standard deviation (of 1, if all targets are the same): where they coincide, only an infinite raw
+    output would say so.
 
     Parameters
     ----------
@@ -222,8 +227,9 @@ class Quantile(Loss):
     def constant(self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None) -> FloatArray:
         quantiles = _weighted_quantiles(y, self._levels, sample_weight).T
         increments = np.diff(quantiles, axis=1)
-        spread = np.sqrt(weighted_mean((y - weighted_mean(y, sample_weight)) ** 2, sample_weight))
-        smallest = 1e-3 * np.where(spread > 0.0, spread, 1.0)
+        mean = weighted_mean(y, sample_weight)
+        spread = np.sqrt(weighted_mean((y - mean) ** 2, sample_weight))
+        smallest = 1e-3 * np.where(spread > _RESOLUTION * np.abs(mean), spread, 1.0)
         np.maximum(increments, smallest[:, np.newaxis], out=increments)
         # The inverse of the softplus, log(exp(d) - 1), without overflow.
         increments += np.log(-np.expm1(-increments))
@@ -411,6 +417,5 @@ class GaussianNLL(Loss):
     def constant(self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None) -> FloatArray:
         mean = weighted_mean(y, sample_weight)
         variance = weighted_mean((y - mean) ** 2, sample_weight)
-        resolution = float(np.finfo(np.float32).eps) * mean
-        np.maximum(variance, resolution**2, out=variance)
+        np.maximum(variance, (_RESOLUTION * mean) ** 2, out=variance)
         return np.concatenate([mean, np.log(np.where(variance > 0.0, variance, 1.0))])
