@@ -26,11 +26,12 @@ class Checkpoint(EpochCallback):
     file is there all at once or not at all, and takes the place of an older one.
 
     ``joblib.load`` (of files you trust, as any pickle) returns a fitted estimator. It holds weights, history, the
-    state of the optimizer and of the random streams, so that ``partial_fit`` on the same rows is to the bit the
-    training that was interrupted. So is a fit with ``warm_start=True`` and `max_iter` set to the epochs that are left,
-    except that it begins anew to count epochs without progress, and with its schedule of the learning rate
-    (``"invscaling"`` counts samples, and goes on), that with `averaging` it goes on from the average, and that L-BFGS
-    begins anew with its memory of curvature. Callbacks are not stored: set them again.
+    state of the optimizer and of the random streams. Training in mini-batches that goes on with ``partial_fit`` on the
+    same rows is to the bit the training that was interrupted; in full batches `fit` puts equal rows together, which
+    rounds differently. A fit with ``warm_start=True`` and `max_iter` set to the epochs that are left is the same to
+    the bit, too, except that it begins anew to count epochs without progress, and with its schedule of the learning
+    rate (``"invscaling"`` counts samples, and goes on); that with `averaging` it goes on from the average; and that
+    L-BFGS begins anew with its memory of curvature. Callbacks are not stored: set them again.
 
     Parameters
     ----------

@@ -218,7 +218,7 @@ class Trainer:
                     row = _lost_epoch(state, validation)
                     result = Result("non_finite", epoch, f"{event} in epoch {epoch}; the weights {best.what} are kept")
                 else:
-                    n_samples = n_seen if pace.is_over else n_samples
+                    n_samples = round(n_samples * n_seen / data.n_samples)
                     state.samples_seen += n_samples
                     if validation is not None:
                         loss, score = validation.evaluate(network, state.in_use)

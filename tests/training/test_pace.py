@@ -327,6 +327,15 @@ def test_training_ends_after_the_step_in_which_the_time_is_over(clock, seconds, 
     assert rows[-1]["samples_per_second"] * rows[-1]["seconds"] == pytest.approx(rows_of_the_last, rel=1e-6)
 
 
+def test_rows_that_stand_for_several_samples_count_as_those_to_the_end(clock):
+    trainer = _trainer(_recording(clock.tick))
+    state = _state(trainer)
+    _run(trainer, state, 9, max_seconds=10.0, samples_per_epoch=100)
+    assert state.samples_seen == 100 + 2 * 24
+    _run(trainer, state, 9, max_seconds=7.0, samples_per_epoch=100)
+    assert state.samples_seen == 148 + 100
+
+
 def test_an_epoch_that_is_cut_short_has_the_means_of_its_steps(clock):
     cut, whole = _trainer(_recording(clock.tick)), _trainer(_recording())
     state, same_steps = _state(cut), _state(whole)
