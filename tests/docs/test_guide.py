@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -58,6 +59,7 @@ def test_the_pages_are_there():
 
 def test_python_blocks_run_and_print_what_the_page_says(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # for what a page stores
+    get_reusable_executor().shutdown(wait=True)  # worker processes of another page are in its folder
     namespace: dict[str, Any] = {"__name__": f"docs_{page.stem}"}
     printed = ""
     for block in blocks(page):
