@@ -3,7 +3,7 @@
 from skmlp.callbacks.checkpoint import Checkpoint
 from skmlp.callbacks.history_writer import HistoryWriter
 from skmlp.callbacks.live_plot import LivePlot
-from skmlp.callbacks.rules import MaxSeconds, TargetLoss
+from skmlp.callbacks.rules import TargetLoss
 from skmlp.callbacks.stop_when import StopWhen
 
-__all__ = ["Checkpoint", "HistoryWriter", "LivePlot", "MaxSeconds", "StopWhen", "TargetLoss"]
+__all__ = ["Checkpoint", "HistoryWriter", "LivePlot", "StopWhen", "TargetLoss"]

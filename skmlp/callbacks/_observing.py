@@ -1,16 +1,12 @@
-"""What the callbacks share: scikit-learn's hooks, read as the epochs of a fit.
+"""What the callbacks share: scikit-learn's hooks, read as the epochs of a fit."""
 
-The only place of this room that knows scikit-learn's (experimental) tasks and contexts.
-"""
-
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
+from skmlp.callbacks.tasks import fit_name, is_epoch, is_fit
 from skmlp.estimators.base import BaseMLP
 
 __all__ = ["EpochCallback", "Fit", "FitObserver", "is_score"]
-
-# The tasks of a search that fit its estimator.
-_EVALUATION, _REFIT = "candidate-split-evaluation", "refit-with-best-params"
 
 
 class Fit:
@@ -32,7 +28,7 @@ class Fit:
 
     def __init__(self, estimator: Any, context: Any) -> None:
         self.estimator = estimator
-        self.name = _name_of(context)
+        self.name = fit_name(context)
         self.run: str = context.root_uuid.hex[:8]
         self.n_iter = 0
         self._epochs_before = len(estimator.history_["loss"])
@@ -53,34 +49,35 @@ class Fit:
         return self.n_iter > before
 
 
-class FitObserver:
+class FitObserver(ABC):
     """What a callback does in one fit, and remembers as long as it runs."""
 
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
 
+    @abstractmethod
     def epoch_ended(self, fitted_estimator: Any) -> bool:
         """Take in an epoch; True ends the training. `fitted_estimator` is for callbacks that ask for it."""
-        raise NotImplementedError
 
     def ended(self) -> None:
         """Take in the end of the fit, also when it failed."""
+        return
 
 
 # Apart from the callbacks, so that these are settings alone, which any process and thread may use.
 _running: dict[tuple[int, int], FitObserver] = {}
 
 
-class EpochCallback:
+class EpochCallback(ABC):
     """Base of the callbacks: an observer for each fit of an skmlp estimator, silence on all others."""
 
     def __init__(self) -> None:
         # By this attribute scikit-learn knows a callback to hand down to all estimators inside.
         self.max_propagation_depth: int | None = None
 
+    @abstractmethod
     def _observe(self, fit: Fit) -> FitObserver | None:
         """Return what observes a fit that begins; None to leave it alone."""
-        raise NotImplementedError
 
     def without_propagation(self) -> Self:
         """Return the same callback for an estimator inside a pipeline or search, where none may be handed down."""
@@ -93,13 +90,15 @@ class EpochCallback:
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Do nothing: what there is to do begins with a fit."""
+        return
 
     def teardown(self, estimator: Any, context: Any) -> None:
         """Do nothing: what there is to do ends with a fit."""
+        return
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """Begin to observe a fit."""
-        if isinstance(estimator, BaseMLP) and context.task_name == "fit":
+        if isinstance(estimator, BaseMLP) and is_fit(context):
             observer = self._observe(Fit(estimator, context))
             if observer is not None:
                 _running[id(self), id(estimator)] = observer
@@ -113,7 +112,7 @@ class EpochCallback:
         self._fit_ended(estimator)
 
     def _task_ended(self, estimator: Any, context: Any, fitted_estimator: Any) -> bool:
-        if context.task_name != "epoch":
+        if not is_epoch(context):
             self._fit_ended(estimator)
             return False
         observer = _running.get((id(self), id(estimator)))
@@ -128,16 +127,3 @@ class EpochCallback:
 def is_score(column: str) -> bool:
     """Tell whether high values of a column of the history are the good ones."""
     return column.endswith("score")
-
-
-def _name_of(context: Any) -> str:
-    parts: list[str] = []
-    while context is not None:
-        if context.source_task_name == _EVALUATION:
-            parts.insert(0, f"cv{context.task_id}")
-        elif context.source_task_name == _REFIT:
-            parts.insert(0, "refit")
-        elif context.task_name == "halving-iteration":
-            parts.insert(0, f"iteration{context.task_id}")
-        context = context.parent
-    return "-".join(parts) or "fit"

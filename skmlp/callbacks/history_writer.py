@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+from abc import abstractmethod
 from typing import Any
 
 from skmlp.callbacks._files import temporary_beside
@@ -78,9 +79,9 @@ class _Rows(FitObserver):
         super().__init__(fit)
         self.path = path
 
+    @abstractmethod
     def encode(self, row: dict[str, Any]) -> str:
         """Return the line."""
-        raise NotImplementedError
 
     def epoch_ended(self, fitted_estimator: Any) -> bool:
         fit = self.fit

@@ -1,11 +1,11 @@
-"""Ready rules for :class:`skmlp.callbacks.StopWhen`."""
+"""A ready rule for :class:`skmlp.callbacks.StopWhen`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skmlp._configurable import Configurable
 
-__all__ = ["MaxSeconds", "TargetLoss"]
+__all__ = ["TargetLoss"]
 
 
 @dataclass(frozen=True)
@@ -40,36 +40,3 @@ class TargetLoss(Configurable):
     def __call__(self, history: Mapping[str, Sequence[float]]) -> bool:
         """Tell whether the last epoch was good enough."""
         return bool(history[self.column][-1] <= self.loss)
-
-
-@dataclass(frozen=True)
-class MaxSeconds(Configurable):
-    """Enough when the epochs in ``history_`` took `seconds` together, those of earlier warm-started fits included.
-
-    The epoch in which the time is up is finished, so it may take a little longer.
-
-    Parameters
-    ----------
-    seconds : float
-        In (0, inf).
-
-    Raises
-    ------
-    ValueError
-        When `seconds` is out of its range.
-
-    Examples
-    --------
-    >>> from skmlp.callbacks import MaxSeconds
-    >>> MaxSeconds(60)({"seconds": [29.5, 31.0]})
-    True
-    """
-
-    seconds: float
-
-    def __post_init__(self) -> None:
-        self._check_range("seconds", 0.0, low_open=True)
-
-    def __call__(self, history: Mapping[str, Sequence[float]]) -> bool:
-        """Tell whether the time is up."""
-        return sum(history["seconds"]) >= self.seconds

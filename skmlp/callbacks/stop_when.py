@@ -34,7 +34,6 @@ class StopWhen(EpochCallback):
     See Also
     --------
     TargetLoss : A rule: a loss is low enough.
-    MaxSeconds : A rule: the time is up.
 
     Examples
     --------

@@ -1,6 +1,5 @@
 """What the classifier and the regressor share: fit and partial_fit, prediction, storing."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +30,11 @@ from skmlp.estimators.builders import (
 from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
 from skmlp.estimators.constraints import ActivationChoice, Registered
 from skmlp.estimators.fitted import FittedAttributes
-from skmlp.estimators.holdout import Parts, as_validation, divide, wants_split
+from skmlp.estimators.holdout import as_validation, divide
 from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, warn_about
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
+from skmlp.estimators.training import refit, train
 from skmlp.estimators.validation import validate_rows, validate_rows_and_targets, validate_weight
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.initializers import INITIALIZERS
@@ -42,13 +42,12 @@ from skmlp.nn.layers import NORMALIZATIONS, Normalization
 from skmlp.optim.clipping import CLIPS, Clip
 from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled, Time
 from skmlp.optim.solvers import SOLVERS, Solver
-from skmlp.training.batches import Data, join, merge_duplicates
-from skmlp.training.events import NonFiniteError, Result, Row
+from skmlp.training.batches import Data
+from skmlp.training.events import Result, Row
 from skmlp.training.history import append_row, empty_history
 from skmlp.training.monitor import Monitor, append_observation, empty_observations
-from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers, TrainingState, copy_state
+from skmlp.training.trainer import Buffers, copy_state
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]
 
@@ -220,19 +219,15 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             fitted = self._model if self.warm_start and hasattr(self, "_model") else None
             rows, targets = self._validate(X, y, sample_weight, compute_dtype(self, fitted), fitted=fitted)
             batch_size = batch_rows(self, rows.n_samples)
-            merge = batch_size >= rows.n_samples
-            distinct = merge_duplicates(rows) if merge else rows.in_one_type()
             if fitted is None:
-                model = new_model(self, distinct, targets)
+                model = new_model(self, rows, targets)
             else:
                 model = resumed_model(self, fitted, targets, rows.X.dtype)
-            parts = Parts(distinct, None, rows.n_samples)
+            own = None
             if X_val is not None:
                 own, _ = self._validate(X_val, y_val, sample_weight_val, rows.X.dtype, fitted=model, targets=targets)
-                parts = parts._replace(held_out=own.in_one_type())
-                distinct = join(distinct, own.in_one_type())
-            elif wants_split(self):
-                parts = divide(self, rows, distinct, targets, model.split_seed, groups, merge=merge)
+            merge = batch_size >= rows.n_samples
+            parts = divide(self, rows, own, targets, model.split_seed, groups, merge=merge)
             if fitted is None:
                 start_output_bias(self, model, parts.training)
             validation = None if parts.held_out is None else as_validation(self, parts.held_out, targets, model)
@@ -245,47 +240,30 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 self._record(row, monitor)
                 return tasks.end_epoch(is_last=is_last)
 
-            result = self._train(
+            result = train(
+                self,
                 model,
                 parts.training,
-                batch_size,
-                self.max_iter,
+                batch_size=batch_size,
+                max_epochs=self.max_iter,
+                length=self.max_iter,
+                max_seconds=self.max_time,
                 validation=validation,
                 early_stopping=self.early_stopping and validation is not None,
                 restore_best=self.early_stopping if self.restore_best is None else self.restore_best,
-                max_seconds=self.max_time,
                 keep_start=fitted is not None,
                 on_epoch_end=on_epoch_end,
                 samples_per_epoch=parts.n_samples,
                 monitor=monitor,
             )
-            self._conclude(result, validation=validation is not None)
             if start is not None and result.reason != "interrupted":
-                self._refit(model, start, distinct, batch_size, result)
+                result = refit(self, model, start, parts, result, batch_size=batch_size)
             model.state.settle()
+            self._conclude(result, validation=validation is not None)
             tasks.end()
         lbfgs = self.solver == "lbfgs"
         planned = not lbfgs and build_schedule(self).runs_to_the_end
         warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned)
-
-    def _refit(self, model: Model, start: TrainingState, data: Data, batch_size: int, found: Result) -> None:
-        """Train from `start` on all rows, for as many epochs as were best."""
-        progress = model.state.plateau
-        model.state = start
-        start.plateau = Plateau(0.0, math.inf)
-        if found.best_epoch > 0:
-            result = self._train(model, data, batch_size, found.best_epoch, early_stopping=False, keep_start=True)
-            if result.reason == "non_finite":
-                raise self._hopeless(NonFiniteError(f"in the refit on all rows: {result.detail}"))
-        model.state.plateau = progress
-
-    def _train(self, model: Model, data: Data, batch_size: int, max_epochs: int, **options: Any) -> Result:
-        """Train by the chosen solver; schedules are those of a training of `max_iter` epochs."""
-        if self.solver == "lbfgs":
-            return self._run_lbfgs(model, data, max_epochs, **options)
-        return self._run_trainer(
-            model, data, batch_size=batch_size, max_epochs=max_epochs, length=self.max_iter, **options
-        )
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets | None = None) -> None:
         """Train one epoch on the given data; `targets` starts a classifier."""
@@ -315,7 +293,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             self.n_iter_ = 0
             batch_size = batch_rows(self, data.n_samples)
             monitor = self._monitor(model)
-            result = self._run_trainer(
+            result = train(
+                self,
                 model,
                 data,
                 batch_size=batch_size,
@@ -332,39 +311,6 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     def _validate_changed_parameters(self) -> None:
         if not get_config()["skip_parameter_validation"]:
             self._validate_params()
-
-    def _run_trainer(self, model: Model, data: Data, **options: Any) -> Result:
-        assert model.trainer is not None
-        try:
-            return model.trainer.run(model.state, data, shuffle=self.shuffle, **options)
-        except NonFiniteError as event:
-            raise self._hopeless(event) from event
-
-    def _run_lbfgs(self, model: Model, data: Data, max_iter: int, **options: Any) -> Result:
-        for name in ("keep_start", "samples_per_epoch"):
-            options.pop(name, None)
-        stopping = options.pop("early_stopping")
-        try:
-            return run_lbfgs(
-                build_objective(self, model.network, model.loss),
-                model.params,
-                data,
-                max_iter=max_iter,
-                max_fun=self.max_fun,
-                tol=self.tol,
-                early_stopping=model.state.plateau if stopping else None,
-                **options,
-            )
-        except NonFiniteError as event:
-            raise self._hopeless(event) from event
-
-    def _hopeless(self, event: NonFiniteError) -> ValueError:
-        """Return scikit-learn's error for a training that diverged before there were weights worth keeping."""
-        return ValueError(
-            "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-            f"preprocessed. Precisely: {event}. Scale the data, for example with a StandardScaler, or lower "
-            f"learning_rate_init={self.learning_rate_init}."
-        )
 
     def _validate(
         self,
@@ -451,7 +397,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
 
     def _snapshot(self) -> dict[str, Any]:
         """Return the attributes that make a copy of this estimator predict as it would now."""
-        return {"_model": self._model.snapshot()}
+        return {"_model": self._model.snapshot(), "t_": self._model.state.samples_seen}
 
     @contextmanager
     def _unchanged_on_error(self) -> Iterator[None]:

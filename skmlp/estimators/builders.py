@@ -40,9 +40,6 @@ __all__ = [
     "training_settings",
 ]
 
-# Rows on which the gradient of a loss object is checked.
-CHECKED_ROWS = 20
-
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
 ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
 
@@ -71,6 +68,7 @@ _of_training = attrgetter(
     "power_t",
     "refit",
     "residual",
+    "restore_best",
     "scoring",
     "shuffle",
     "solver",
@@ -234,9 +232,7 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
     bias_init = "zeros" if _starts_at_constant(estimator) else estimator.bias_init
     initialize(network, params, streams.initial_weights, estimator.weight_init, bias_init)
     if not isinstance(targets.loss, str):
-        some = data.y[:CHECKED_ROWS]
-        raw = np.random.default_rng(0).standard_normal((len(some), network.n_out))
-        check_loss(loss_object(targets.loss), some, raw)
+        check_loss(loss_object(targets.loss), data.y, n_raw=network.n_out)
     state = TrainingState(
         params=params,
         solver_state={},

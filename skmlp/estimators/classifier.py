@@ -9,9 +9,10 @@ from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from skmlp._typing import AnyArray, FloatArray, IntArray
+from skmlp._typing import AnyArray, FloatArray
 from skmlp.estimators.availability import available_unless
 from skmlp.estimators.base import BaseMLP, why_no_partial_fit
+from skmlp.estimators.class_weights import weigh_classes
 from skmlp.estimators.constraints import LossChoice
 from skmlp.estimators.targets import Kind, LabelTargets, as_loss, choose_loss
 from skmlp.optim.schedules import Scheduled
@@ -66,15 +67,6 @@ def why_no_partial_fit_to_labels(estimator: Any) -> str | None:
             'Pass the weights as a dict, for example from compute_class_weight("balanced", classes=classes, y=y).'
         )
     return why_no_partial_fit(estimator)
-
-
-def _balanced(codes: IntArray, sample_weight: FloatArray | None, targets: LabelTargets) -> FloatArray:
-    """Return weights that make all classes weigh the same, by share of the weight; a class without any gets 1."""
-    total = np.bincount(codes, weights=sample_weight, minlength=len(targets.classes)).astype(np.float64)
-    present = total > 0.0
-    per_class = np.ones(len(total))
-    per_class[present] = total.sum() / (present.sum() * total[present])
-    return per_class
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -606,39 +598,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return LabelTargets.from_classes(known, self.loss)
 
     def _weigh(self, y: AnyArray, sample_weight: FloatArray | None, targets: LabelTargets) -> FloatArray | None:
-        """Return the sample weights times the weights of the classes."""
         if self.class_weight is None:
             return sample_weight
-        if targets.kind == "multilabel":
-            raise ValueError(
-                "class_weight is for targets with one class a row, and y is multilabel: a row has many. "
-                "Set class_weight=None, and weigh the rows with sample_weight."
-            )
-        codes = y if targets.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
-        balanced = isinstance(self.class_weight, str)
-        per_class = _balanced(codes, sample_weight, targets) if balanced else self._given_weights(targets)
-        weight: FloatArray = per_class[codes]
-        if sample_weight is not None:
-            weight = weight * sample_weight
-        if not weight.any():
-            raise ValueError(f"class_weight={self.class_weight!r} leaves no row in y with a weight above zero.")
-        return weight
-
-    def _given_weights(self, targets: LabelTargets) -> FloatArray:
-        """Return the weight of each class by `class_weight`, 1 where it is silent.
-
-        As in scikit-learn it may name more than y has, as a part of the data may lack a class, if it names all of y's.
-        """
-        classes = targets.classes.tolist()
-        unknown = [label for label in self.class_weight if label not in classes]
-        if unknown and not set(classes) <= self.class_weight.keys():
-            raise ValueError(f"class_weight names {unknown}, which y has not: the classes are {classes}.")
-        for label, weight in self.class_weight.items():
-            if not isinstance(weight, Real) or not 0.0 <= float(weight) < np.inf:
-                raise ValueError(
-                    f"The weights in class_weight must be non-negative, finite numbers; of {label!r} it is {weight!r}."
-                )
-        return np.array([self.class_weight.get(label, 1.0) for label in classes], dtype=np.float64)
+        return weigh_classes(self.class_weight, y, sample_weight, targets)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -12,8 +12,13 @@ from skmlp.optim.solvers import Solver
 __all__ = ["check_batch", "check_fit", "check_partial_fit"]
 
 # Parameters that act on the steps of a stochastic solver, with the value that asks for nothing.
-_PER_STEP = {"dropout": 0.0, "alpha_l1": 0.0, "weight_decay": None, "max_norm": None, "gradient_clip": None} | {
-    "averaging": None
+_PER_STEP = {
+    "dropout": 0.0,
+    "alpha_l1": 0.0,
+    "weight_decay": None,
+    "max_norm": None,
+    "gradient_clip": None,
+    "averaging": None,
 }
 
 
@@ -58,7 +63,8 @@ def check_partial_fit(estimator: Any) -> None:
             raise ValueError(
                 f"{name} follows the share of the training that is done, which partial_fit does not know: "
                 f'{value!r}. Give the schedule its length in steps (horizon=..., or for a Warmup unit="step"), or use '
-                'one that counts epochs or steps, for example Exponential(0.99, unit="step").'
+                'one that counts epochs or steps, for example Exponential(0.99, unit="step"), or, for a function of '
+                'your own, FunctionSchedule(function, of="step").'
             )
     for name in ("max_time", "validation_split", "scoring"):
         if getattr(estimator, name) is not None:
@@ -66,8 +72,9 @@ def check_partial_fit(estimator: Any) -> None:
                 f"partial_fit is a single pass and has no use for {name}={getattr(estimator, name)!r}. "
                 f"Set {name}=None, or use fit."
             )
-    if estimator.refit:
-        raise ValueError("partial_fit is a single pass: there is nothing to refit. Set refit=False, or use fit.")
+    for name in ("refit", "restore_best"):
+        if getattr(estimator, name):
+            raise ValueError(f"partial_fit is a single pass and has no use for {name}=True. Leave it out, or use fit.")
 
 
 def check_batch(estimator: Any, n_samples: int) -> None:

@@ -12,26 +12,32 @@ from skmlp._typing import FloatArray, IntArray
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
 from skmlp.nn.parameters import Parameters
-from skmlp.training.batches import Data, merge_duplicates
+from skmlp.training.batches import Data, join, merge_duplicates
 from skmlp.training.validation import Validation
 
 __all__ = ["Parts", "as_validation", "divide", "is_fraction", "wants_split"]
 
 
 class Parts(NamedTuple):
-    """The rows of a fit by their use.
+    """The rows of a fit by their use, of which equal ones may have been merged.
 
     Attributes
     ----------
     training : Data
     held_out : Data or None
     n_samples : int
-        How many samples the training rows stand for, some of which may have been merged.
+        How many samples the training rows stand for.
+    everything : Data
+        All of them, the user's own validation data too.
+    n_everything : int
+        How many samples those stand for.
     """
 
     training: Data
     held_out: Data | None
     n_samples: int
+    everything: Data
+    n_everything: int
 
 
 def wants_split(estimator: Any) -> bool:
@@ -40,30 +46,42 @@ def wants_split(estimator: Any) -> bool:
 
 
 def divide(
-    estimator: Any, rows: Data, distinct: Data, targets: Targets, seed: int, groups: Any, *, merge: bool
+    estimator: Any, rows: Data, own: Data | None, targets: Targets, seed: int, groups: Any, *, merge: bool
 ) -> Parts:
-    """Set rows aside as the parameters say.
+    """Set rows aside as the parameters say, unless the user has validation data of their own.
 
     Parameters
     ----------
     estimator : BaseMLP
     rows : Data
         As the user passed them, which is what a splitter knows.
-    distinct : Data
-        The same as `rows` or, with `merge`, with equal ones merged. A random split takes these, so that a row and its
-        duplicate do not end up on both sides.
+    own : Data or None
+        The user's validation data.
     targets : Targets
     seed : int
     groups : array-like or None
     merge : bool
+        Merge equal rows of what is trained on. A random split is one of merged rows, so that a row and its duplicate do
+        not end up on both sides.
     """
+    n_samples, distinct = rows.n_samples, _prepared(rows, merge)
+    if own is not None:
+        own = own.in_one_type()
+        return Parts(distinct, own, n_samples, join(distinct, own), n_samples + own.n_samples)
+    if not wants_split(estimator):
+        return Parts(distinct, None, n_samples, distinct, n_samples)
     if is_fraction(estimator.validation_split):
         training, held_out = take_parts(distinct, *random_split(estimator, distinct, targets, seed))
-        return Parts(training, held_out, round(rows.n_samples * training.n_samples / distinct.n_samples))
+        n_training = round(n_samples * training.n_samples / distinct.n_samples)
+        return Parts(training, held_out, n_training, distinct, n_samples)
     split = splitter_split(estimator.validation_split, rows.X, targets.original(rows.y), groups)
     training, held_out = take_parts(rows, *split)
-    prepared = merge_duplicates(training) if merge else training.in_one_type()
-    return Parts(prepared, held_out.in_one_type(), training.n_samples)
+    return Parts(_prepared(training, merge), held_out.in_one_type(), training.n_samples, distinct, n_samples)
+
+
+def _prepared(rows: Data, merge: bool) -> Data:
+    """Return rows as they are trained on."""
+    return merge_duplicates(rows) if merge else rows.in_one_type()
 
 
 def splitter_split(splitter: Any, X: Any, y: Any, groups: Any) -> tuple[IntArray, IntArray]:

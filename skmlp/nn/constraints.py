@@ -34,6 +34,7 @@ def limit_norms(weights: Sequence[FloatArray], max_norm: float) -> None:
     [[0.6, 0.3], [0.8, 0.4]]
     """
     for matrix in weights:
-        norms = np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
+        # In float64, where squares of float32 numbers do not overflow and leave a unit without weights.
+        norms = np.sqrt(np.einsum("ij,ij->j", matrix, matrix, dtype=np.float64))
         if norms.max(initial=0.0) > max_norm:
-            np.multiply(matrix, max_norm / np.maximum(norms, max_norm), out=matrix)
+            np.multiply(matrix, (max_norm / np.maximum(norms, max_norm)).astype(matrix.dtype), out=matrix)

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from skmlp.callbacks.tasks import Place
 from skmlp.estimators.base import BaseMLP
 from skmlp.tracking.describe import configuration, network_params, shape_params
 from skmlp.tracking.journal import Log, Record, TrainingFiles, now
 from skmlp.tracking.metrics import best_values, epoch_metrics, layer_metrics
-from skmlp.tracking.tasks import Place
 
 __all__ = ["TrackedFit", "outcome_of"]
 

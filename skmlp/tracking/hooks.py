@@ -10,6 +10,7 @@ from typing import Any
 
 from sklearn.model_selection._search import BaseSearchCV
 
+from skmlp.callbacks.tasks import Place, is_fit, is_fold, place_of
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.reporting import warn_caller
 from skmlp.tracking.describe import dataset, estimator_tags, flat_params, readable, shape_params, versions
@@ -28,7 +29,6 @@ from skmlp.tracking.sender import RemoteStore
 from skmlp.tracking.sessions import Fold, Outermost, Session, candidate, outermost_fits, tracked_fits, used_runs
 from skmlp.tracking.settings import ActiveRun, Settings, active_run
 from skmlp.tracking.spool import Spool, files_of
-from skmlp.tracking.tasks import Place, is_fit, is_fold, place_of
 
 __all__ = ["InnerHooks", "TrackingError", "TrackingHooks", "TrackingWarning"]
 

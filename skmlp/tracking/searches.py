@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection._search import BaseSearchCV
 
+from skmlp.callbacks.tasks import Place
 from skmlp.tracking.describe import flat_params, readable
 from skmlp.tracking.journal import Artifact, Log, LogChildren, now
 from skmlp.tracking.store import CHILD_TAG
-from skmlp.tracking.tasks import Place
 
 __all__ = ["fold_name_and_tags", "params_of", "search_results", "searched_names", "searches_in", "split_scores"]
 

@@ -59,7 +59,7 @@ class Pace:
         self._total_steps = None if length is None else steps_per_epoch * length
         self._followers = trainer.followers
         self._steps_at_epoch = state.step
-        self._seconds, self._started = max_seconds, perf_counter()
+        self._seconds, self._started = max_seconds, 0.0 if max_seconds is None else perf_counter()
         self.varies = trainer.schedule.per_step or bool(self._followers)
         self.objective: Objective = trainer.objective
         self.clip: Clip | None = trainer.clip

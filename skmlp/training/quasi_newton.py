@@ -52,8 +52,8 @@ def run_lbfgs(
     early_stopping : Plateau, optional
         Ends the training when the validation score makes no progress by it.
     restore_best : bool, default=False
-        Leave the parameters of the iteration with the best validation score. Without validation the last ones are
-        always the best.
+        Leave the parameters of the iteration with the best validation score, as an interruption does in any case.
+        Without validation the last ones are always the best.
     max_seconds : float, optional
         Ends the training after the iteration in which that time is over.
     on_epoch_end : callable, optional
@@ -139,7 +139,7 @@ def run_lbfgs(
         params.vector[...] = found.params
     if n_iter == 0 and found is not None:
         record(is_last=True)  # the start was a minimum already; say what the loss is there
-    if restore_best and best.vector is not None:
+    if best.vector is not None and (restore_best or found is None):
         params.vector[...] = best.vector
     if found is None:
         return Result("interrupted", n_iter, best_epoch=best.epoch)

@@ -151,7 +151,7 @@ class Trainer:
             Progress is that of the validation score, not of the training loss.
         restore_best : bool, default=False
             Leave the parameters of the epoch with the best validation score, without validation with the lowest
-            training loss.
+            training loss. With validation an interruption does so in any case.
         keep_start : bool, default=False
             Treat the parameters in `state` as good ones to fall back on: what an earlier training left.
         on_epoch_end : callable, optional
@@ -176,27 +176,14 @@ class Trainer:
             When batch normalization meets batches of one row, a setting leaves its range on its schedule, or there is
             nothing to stop early by.
         """
-        network = self.objective.network
-        if early_stopping and validation is None:
-            raise ValueError("early_stopping goes by the validation score: pass validation, or early_stopping=False.")
-        if network.couples_rows and min(batch_size, samples_per_epoch or data.n_samples) < 2:
-            raise ValueError(
-                "Batch normalization needs at least 2 rows in a batch to have a variance, got one sample. "
-                "Use more rows or larger batches, or layer normalization."
-            )
-        batches = Batches(
-            data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=2 if network.couples_rows else 1
-        )
+        self._check(batch_size, samples_per_epoch or data.n_samples, validation, early_stopping=early_stopping)
+        smallest = 2 if self.objective.network.couples_rows else 1
+        batches = Batches(data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=smallest)
         buffers = buffers or Buffers(self.objective, state.params, batches.largest)
         pace = Pace(self, state, batches.n_batches, length, max_seconds)
         best = Best()
         if keep_start:
-            value = math.inf
-            if validation is not None:
-                value = -validation.evaluate(network, state.in_use)[1]
-                if early_stopping:
-                    state.plateau.best = min(state.plateau.best, value)
-            best.offer(value, 0, "before this training", state.in_use.vector)
+            self._keep_start(state, best, validation, early_stopping=early_stopping)
         before_epoch = state.in_use.vector.copy() if validation is None and max_epochs > 1 else None
 
         result = Result("max_iter", max_epochs)
@@ -220,12 +207,7 @@ class Trainer:
                 else:
                     n_samples = round(n_samples * n_seen / data.n_samples)
                     state.samples_seen += n_samples
-                    if validation is not None:
-                        loss, score = validation.evaluate(network, state.in_use)
-                        row |= {"validation_loss": loss, "validation_score": score}
-                        best.offer(-score, epoch, f"of epoch {epoch}, the best one,", state.in_use.vector)
-                    elif before_epoch is not None:
-                        best.offer(row["loss"], epoch, f"from before epoch {epoch}, the best one,", before_epoch)
+                    self._judge(state, row, epoch, best, validation, before_epoch)
                     if not self._progresses(state, row, early_stopping=early_stopping):
                         result = Result("converged", epoch)
                     elif pace.is_over:
@@ -241,11 +223,47 @@ class Trainer:
                     break
         if result.reason == "non_finite":
             state.solver_state = self.solver.init(state.params.trained, state.params.n_weights)
-        # A start that nothing was compared with is no better: after a single epoch without validation, say.
-        is_best = restore_best and best.value < math.inf
-        if best.vector is not None and (is_best or result.reason == "non_finite"):
+        if _goes_back(result, best, validation, restore_best=restore_best):
             state.settle(best.vector)
         return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
+
+    def _check(self, batch_size: int, n_samples: int, validation: Validation | None, *, early_stopping: bool) -> None:
+        """Raise ValueError for what cannot be trained."""
+        if early_stopping and validation is None:
+            raise ValueError("early_stopping goes by the validation score: pass validation, or early_stopping=False.")
+        if self.objective.network.couples_rows and min(batch_size, n_samples) < 2:
+            raise ValueError(
+                "Batch normalization needs at least 2 rows in a batch to have a variance, got one sample. "
+                "Use more rows or larger batches, or layer normalization."
+            )
+
+    def _keep_start(
+        self, state: TrainingState, best: Best, validation: Validation | None, *, early_stopping: bool
+    ) -> None:
+        """Offer the parameters that training starts from as the best ones so far."""
+        value = math.inf
+        if validation is not None:
+            value = -validation.evaluate(self.objective.network, state.in_use)[1]
+            if early_stopping:
+                state.plateau.best = min(state.plateau.best, value)
+        best.offer(value, 0, "before this training", state.in_use.vector)
+
+    def _judge(
+        self,
+        state: TrainingState,
+        row: Row,
+        epoch: int,
+        best: Best,
+        validation: Validation | None,
+        before_epoch: FloatArray | None,
+    ) -> None:
+        """Add the validation after an epoch to its row, and offer the parameters that its value belongs to."""
+        if validation is not None:
+            loss, score = validation.evaluate(self.objective.network, state.in_use)
+            row |= {"validation_loss": loss, "validation_score": score}
+            best.offer(-score, epoch, f"of epoch {epoch}, the best one,", state.in_use.vector)
+        elif before_epoch is not None:
+            best.offer(row["loss"], epoch, f"from before epoch {epoch}, the best one,", before_epoch)
 
     def _progresses(self, state: TrainingState, row: Row, *, early_stopping: bool) -> bool:
         """Tell whether there is reason to go on; a schedule that reacts to the loss takes note of it.
@@ -322,6 +340,16 @@ class Trainer:
             "clipped_share": n_clipped / n_steps,
         }
         return row, n_rows
+
+
+def _goes_back(result: Result, best: Best, validation: Validation | None, *, restore_best: bool) -> bool:
+    """Tell whether training ends with the best parameters instead of the last ones."""
+    if best.vector is None:
+        return False
+    # A start that nothing was compared with is no better: after a single epoch without validation, say.
+    was_compared = best.value < math.inf
+    interrupted = result.reason == "interrupted" and validation is not None
+    return result.reason == "non_finite" or (was_compared and (restore_best or interrupted))
 
 
 def _move_average(state: TrainingState, decay: float, scratch: FloatArray) -> None:

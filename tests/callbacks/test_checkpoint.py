@@ -333,3 +333,10 @@ def test_the_file_is_not_that_of_the_epoch_before(tmp_path: Path, data: Any, sma
     estimator = small().set_callbacks(stop, Checkpoint(tmp_path / "at.joblib")).fit(*data)
     assert estimator.n_iter_ == 4
     assert_same_network(joblib.load(tmp_path / "at.joblib"), estimator)
+
+
+def test_a_checkpoint_knows_the_samples_seen(tmp_path: Path, data: Any, small: Any) -> None:
+    small(max_iter=3).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    assert [joblib.load(tmp_path / f"{epoch}.joblib").t_ for epoch in (1, 2, 3)] == [
+        len(data[0]) * i for i in (1, 2, 3)
+    ]

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.callbacks import MaxSeconds, StopWhen, TargetLoss
+from skmlp.callbacks import StopWhen, TargetLoss
 
 
 def after_two(history: dict[str, list[float]]) -> bool:
@@ -98,11 +98,3 @@ def test_target_loss(data: Any, small: Any) -> None:
 def test_target_loss_is_a_number(loss: Any) -> None:
     with pytest.raises(ValueError, match="'loss' parameter of TargetLoss must be a float"):
         TargetLoss(loss)
-
-
-def test_max_seconds() -> None:
-    rule = MaxSeconds(1.5)
-    assert not rule({"seconds": [0.5, 0.75]})
-    assert rule({"seconds": [0.5, 0.75, 0.25]})
-    with pytest.raises(ValueError, match="'seconds' parameter of MaxSeconds must be a float"):
-        MaxSeconds(0)

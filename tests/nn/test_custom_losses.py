@@ -264,3 +264,15 @@ def test_function_loss_can_be_cloned_and_pickled():
     loss = FunctionLoss(_fourth_power, _its_derivative, "exp")
     assert clone(loss) == loss == pickle.loads(pickle.dumps(loss))
     assert set(loss.get_params()) == {"function", "derivative", "link"}
+
+
+def test_codes_that_lack_the_highest_class_are_checked_with_all_columns():
+    weights = np.array([1.0, 2.0, 3.0, 4.0])
+
+    def loss(y, raw):
+        return 0.5 * (raw**2 * weights).sum(axis=1)
+
+    own = FunctionLoss(loss, lambda y, raw: raw * weights, "softmax")
+    assert check_loss(own, np.array([0, 1, 1]), n_raw=4) < 1e-6
+    with pytest.raises(ValueError, match="broadcast"):
+        check_loss(own, np.array([0, 1, 1]))

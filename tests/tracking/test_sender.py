@@ -154,3 +154,32 @@ def test_the_users_program_is_the_source(sqlite_uri: str, monkeypatch: pytest.Mo
     RemoteStore(sqlite_uri).send(_create())
     assert _runs(sqlite_uri)[0].data.tags["mlflow.source.name"] == "train.py"
     assert os.getpid() != sender_module._sender._process.pid  # type: ignore[union-attr]
+
+
+def test_a_fork_waits_until_a_process_has_been_started() -> None:
+    """Otherwise the child would inherit locks of the standard library that nobody releases in it."""
+    sender = sender_module._Sender()
+    with sender._starting:
+        fork = threading.Thread(target=sender.before_fork)
+        fork.start()
+        fork.join(0.05)
+        assert fork.is_alive()
+    fork.join()
+    assert not sender._starting.acquire(blocking=False)  # no start while the process is being copied
+    sender.after_fork()
+    assert sender._starting.acquire(blocking=False)
+
+
+def test_a_start_holds_up_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = sender_module._Sender()
+    held: list[bool] = []
+
+    def start() -> Any:
+        held.append(sender._starting.locked())
+        raise SendError("no process", transient=False)
+
+    monkeypatch.setattr(sender, "_start", start)
+    with pytest.raises(SendError, match="no process"):
+        sender.ask({})
+    assert held == [True]
+    assert not sender._starting.locked()

@@ -103,7 +103,14 @@ _STEP = 1e-6
 _EPS = 2.0**-52
 
 
-def check_loss(loss: Loss, y: AnyArray, raw: FloatArray | None = None, *, tolerance: float = 1e-6) -> float:
+def check_loss(
+    loss: Loss,
+    y: AnyArray,
+    raw: FloatArray | None = None,
+    *,
+    n_raw: int | None = None,
+    tolerance: float = 1e-6,
+) -> float:
     """Compare a loss's gradient with central differences of its values.
 
     Everything is computed in float64, on 20 rows spread over `y` (or all, if fewer). At a kink, where the slopes on
@@ -117,6 +124,8 @@ def check_loss(loss: Loss, y: AnyArray, raw: FloatArray | None = None, *, tolera
         Targets as the loss takes them: a matrix, or class codes.
     raw : ndarray of shape (n_samples, n_raw), optional
         Where to check; by default at random numbers between -2 and 2, always the same ones.
+    n_raw : int, optional
+        Columns of those random numbers. To be given for class codes, of which the highest may be missing in `y`.
     tolerance : float, default=1e-6
         The largest difference allowed, relative to ``1 + |gradient|``, beyond the rounding of the values.
 
@@ -134,11 +143,12 @@ def check_loss(loss: Loss, y: AnyArray, raw: FloatArray | None = None, *, tolera
     y = np.asarray(y)
     if not loss.in_domain(y):
         raise ValueError(f"The targets are not in the domain of {loss!r}, which is: {loss.domain}.")
+    if n_raw is None:
+        n_raw = loss.n_raw(y.shape[1] if y.ndim > 1 else max(2, int(y.max()) + 1))
     n_samples = len(y)
     rows = np.unique(np.linspace(0, n_samples - 1, min(n_samples, _ROWS)).astype(int))
     y = y[rows] if np.issubdtype(y.dtype, np.integer) and y.ndim == 1 else y[rows].astype(np.float64)
     if raw is None:
-        n_raw = loss.n_raw(y.shape[1] if y.ndim > 1 else max(2, int(y.max()) + 1))
         raw = np.random.default_rng(0).uniform(-2.0, 2.0, (len(rows), n_raw))
     elif len(raw) == n_samples:
         raw = np.array(raw, dtype=np.float64)[rows]

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Place", "is_fit", "is_fold", "place_of"]
+__all__ = ["Place", "fit_name", "is_epoch", "is_fit", "is_fold", "place_of"]
 
-# The tasks of a search that fit its estimator.
+# The tasks of a search that fit its estimator, and those of a halving search around them.
 _EVALUATION, _REFIT = "candidate-split-evaluation", "refit-with-best-params"
+_ITERATION = "halving-iteration"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def place_of(context: Any) -> Place:
             continue  # a search inside a search: what counts is the outer one
         if task.source_task_name == _EVALUATION:
             role, split, n_fits = "cv", task.task_id, task.parent.max_subtasks
-            iteration = task.parent.task_id if task.parent.task_name == "halving-iteration" else None
+            iteration = task.parent.task_id if task.parent.task_name == _ITERATION else None
         elif task.source_task_name == _REFIT:
             role = "refit"
     return Place(
@@ -87,6 +88,30 @@ def place_of(context: Any) -> Place:
         n_fits=n_fits,
         iteration=iteration,
     )
+
+
+def fit_name(context: Any) -> str:
+    """Return a short name of the fit, unlike that of any other in the same search.
+
+    ``"fit"`` outside any search; ``"cv7"`` for the fit ``candidate * n_splits + split`` of one, and ``"refit"``.
+    Halving iterations and searches in searches come before it: ``"iteration1-cv7"``.
+    """
+    parts: list[str] = []
+    task = context
+    while task is not None:
+        if task.source_task_name == _EVALUATION:
+            parts.insert(0, f"cv{task.task_id}")
+        elif task.source_task_name == _REFIT:
+            parts.insert(0, "refit")
+        elif task.task_name == _ITERATION:
+            parts.insert(0, f"iteration{task.task_id}")
+        task = task.parent
+    return "-".join(parts) or "fit"
+
+
+def is_epoch(context: Any) -> bool:
+    """Tell whether a task is an epoch of an estimator of ours."""
+    return bool(context.task_name == "epoch")
 
 
 def is_fit(context: Any) -> bool:
