@@ -67,6 +67,10 @@ def why_no_partial_fit(estimator: Any) -> str | None:
             "partial_fit does not support early_stopping=True: a single pass has nothing to stop. "
             "Set early_stopping=False, and validate between the calls."
         )
+    for name in ("max_time", "validation_split", "scoring", "refit", "restore_best"):
+        value = getattr(estimator, name)
+        if value is not None and value is not False:
+            return f"partial_fit is a single pass and has no use for {name}={value!r}. Leave it out, or use fit."
     return None
 
 

@@ -43,7 +43,7 @@ __all__ = [
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
 ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
 
-# All parameters that training, or whether it can begin, depends on, of both estimators.
+# All parameters that a pass of training depends on, of both estimators.
 _of_training = attrgetter(
     "activation",
     "alpha",
@@ -60,20 +60,15 @@ _of_training = attrgetter(
     "learning_rate_init",
     "loss",
     "max_norm",
-    "max_time",
     "momentum",
     "n_iter_no_change",
     "nesterovs_momentum",
     "normalization",
     "power_t",
-    "refit",
     "residual",
-    "restore_best",
-    "scoring",
     "shuffle",
     "solver",
     "tol",
-    "validation_split",
     "weight_decay",
 )
 _COMPARED_AS_THEY_ARE = {str, float, int, bool, tuple, type(None)}

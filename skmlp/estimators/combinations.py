@@ -66,15 +66,6 @@ def check_partial_fit(estimator: Any) -> None:
                 'one that counts epochs or steps, for example Exponential(0.99, unit="step"), or, for a function of '
                 'your own, FunctionSchedule(function, of="step").'
             )
-    for name in ("max_time", "validation_split", "scoring"):
-        if getattr(estimator, name) is not None:
-            raise ValueError(
-                f"partial_fit is a single pass and has no use for {name}={getattr(estimator, name)!r}. "
-                f"Set {name}=None, or use fit."
-            )
-    for name in ("refit", "restore_best"):
-        if getattr(estimator, name):
-            raise ValueError(f"partial_fit is a single pass and has no use for {name}=True. Leave it out, or use fit.")
 
 
 def check_batch(estimator: Any, n_samples: int) -> None:

@@ -209,10 +209,10 @@ def test_arguments_that_fit_refuses(
 # ---------------------------------------------------------------------- refused by partial_fit
 
 REFUSED_BY_PARTIAL_FIT: dict[str, tuple[dict[str, Any], str]] = {
-    "max_time": ({"max_time": 3.0}, "no use for max_time=3.0. Set max_time=None, or use fit"),
-    "validation_split": ({"validation_split": 0.2}, "no use for validation_split=0.2. Set validation_split=None"),
-    "splitter": ({"validation_split": Halves()}, r"no use for validation_split=Halves\(.*Set validation_split=None"),
-    "scoring": ({"scoring": "loss"}, "no use for scoring='loss'. Set scoring=None, or use fit"),
+    "max_time": ({"max_time": 3.0}, "no use for max_time=3.0. Leave it out, or use fit"),
+    "validation_split": ({"validation_split": 0.2}, "no use for validation_split=0.2. Leave it out, or use fit"),
+    "splitter": ({"validation_split": Halves()}, r"no use for validation_split=Halves\(.*Leave it out, or use fit"),
+    "scoring": ({"scoring": "loss"}, "no use for scoring='loss'. Leave it out, or use fit"),
     "refit": ({"refit": True}, "partial_fit is a single pass and has no use for refit=True. Leave it out, or use fit"),
     "restore_best": ({"restore_best": True}, "partial_fit is a single pass and has no use for restore_best=True"),
     "decay twice": ({"solver": AdamW(), "weight_decay": 0.2}, "weight decay is set twice: weight_decay=0.2"),
@@ -517,3 +517,15 @@ def test_unusual_pairs_that_work(cls: Any) -> None:
         est = cls(**{"hidden_layer_sizes": (4, 4), "max_iter": 5, "random_state": 0, **params}).fit(X, y)
         assert np.isfinite(est.predict(X)).all()
         assert np.isfinite(est.history_["loss"]).all()
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+@pytest.mark.parametrize(
+    "params",
+    [{"max_time": 3.0}, {"validation_split": 0.2}, {"scoring": "loss"}, {"refit": True}, {"restore_best": True}],
+    ids=str,
+)
+def test_where_partial_fit_makes_no_sense_it_is_not_there(cls: Any, params: dict[str, Any]) -> None:
+    assert hasattr(cls(), "partial_fit")
+    assert not hasattr(cls(**params), "partial_fit")
+    assert hasattr(cls(restore_best=False), "partial_fit")
