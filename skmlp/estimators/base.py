@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import nan
 from numbers import Integral, Real
 from typing import Any
 
@@ -44,8 +45,8 @@ from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled, Time
 from skmlp.optim.solvers import SOLVERS, Solver
 from skmlp.training.batches import Data
 from skmlp.training.events import Result, Row
-from skmlp.training.history import append_row, empty_history
-from skmlp.training.monitor import Monitor, append_observation, empty_observations
+from skmlp.training.history import Observations, append_row, empty_history
+from skmlp.training.monitor import EPOCH_STATISTICS, Monitor, no_observations
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Buffers, copy_state
 
@@ -292,7 +293,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                     self._model = model = model.fork()  # what is refused later leaves the old one as it was
                     adopt_settings(self, model, targets, new_fit=False)
                 if "validation_score" in self.history_:  # progress was measured on rows set aside; there are none now
-                    self.history_, self.monitor_ = empty_history(validation=False), empty_observations()
+                    self.history_ = empty_history(validation=False)
+                    self._observations = no_observations(len(model.params.weights))
                     model.state.plateau = Plateau(self.tol, self.n_iter_no_change)
             self.n_iter_ = 0
             batch_size = batch_rows(self, data.n_samples)
@@ -354,12 +356,12 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         self.out_activation_ = model.loss.link
         self.n_iter_ = 0
         self.t_ = model.state.samples_seen
-        history, observations = empty_history(validation=validation), empty_observations()
-        if keep_history and history.keys() == self.history_.keys():
+        history, observations = empty_history(validation=validation), no_observations(len(model.params.weights))
+        if keep_history and ("validation_score" in self.history_) == validation:
             history = {name: list(column) for name, column in self.history_.items()}
-            observations = {name: column.copy() for name, column in self.monitor_.items()}
+            observations = Observations(self.monitor_)
         self.history_ = history
-        self.monitor_ = observations
+        self._observations = observations
 
     def _monitor(self, model: Model) -> Monitor | None:
         """Return what observes the training, when the user or a callback asks for it."""
@@ -382,9 +384,12 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             and row["learning_rate"] < rates[-1]
         ):
             print(f"Setting learning rate to {row['learning_rate']:f}")
-        append_row(self.history_, row)
         if monitor is not None:
-            append_observation(self.monitor_, monitor)
+            observed = monitor.end_epoch()
+            if observed is not None:
+                self._observations.append(monitor.epoch, observed.layers)
+            row = {**row, **(dict.fromkeys(EPOCH_STATISTICS, nan) if observed is None else observed.overall)}
+        append_row(self.history_, row)
         if self.verbose:
             print_epoch(self.n_iter_, row, int(self.verbose))
         return False
@@ -482,6 +487,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         state = dict(super().__getstate__())
         if "_model" in state:
             state["_stored_model"] = state.pop("_model").to_plain()
+            state["_observations"] = self.monitor_
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -490,6 +496,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         super().__setstate__(state)
         if stored is not None:
             self._model = Model.from_plain(stored)
+            self._observations = Observations(vars(self)["_observations"])
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)

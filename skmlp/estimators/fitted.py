@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp._typing import FloatArray
+from skmlp._typing import AnyArray, FloatArray
 from skmlp.estimators.state import Model
-from skmlp.training.history import History
+from skmlp.nn.statistics import BANDS
+from skmlp.training.history import History, Observations
+from skmlp.training.monitor import QUANTILE_STATISTICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +22,7 @@ class FittedAttributes:
     """Attributes derived from ``_model`` and ``history_``; before fit they do not exist."""
 
     _model: Model
+    _observations: Observations
     history_: History
     n_iter_: int
     early_stopping: bool
@@ -41,6 +44,11 @@ class FittedAttributes:
     @intercepts_.setter
     def intercepts_(self, values: Any) -> None:
         _write_into(self.intercepts_, values, "intercepts_")
+
+    @property
+    def monitor_(self) -> dict[str, AnyArray]:
+        """What was observed inside the network: an array with one row an observed epoch for each statistic."""
+        return self._fitted("monitor_")._observations.columns
 
     @property
     def loss_curve_(self) -> list[float]:
@@ -97,6 +105,53 @@ class FittedAttributes:
         frame = pd.DataFrame(self.history_)
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="epoch")
         return frame
+
+    def monitor_frame(self) -> "pd.DataFrame":
+        """Return what was observed inside the network as a tidy pandas DataFrame, one row a number.
+
+        Returns
+        -------
+        frame : DataFrame
+            Columns ``epoch``, ``layer`` (from 1), ``statistic`` and ``value``. The nine quantiles of a layer are
+            statistics of their own, from ``gradient_quantile_0`` to ``gradient_quantile_1``. Numbers that do not
+            exist, such as the dead units of the output layer, are left out.
+
+        Raises
+        ------
+        NotFittedError
+            Before the first fit or partial_fit.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmlp import MLPClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> est = MLPClassifier((8,), max_iter=20, tol=0.1, monitor=True, random_state=0).fit(X, y)
+        >>> frame = est.monitor_frame()
+        >>> norms = frame[frame["statistic"] == "gradient_norm"].pivot(index="epoch", columns="layer", values="value")
+        >>> norms.shape == (len(est.monitor_["epoch"]), 2)
+        True
+        """
+        import pandas as pd
+
+        check_is_fitted(self)
+        observed = dict(self.monitor_)
+        for name in QUANTILE_STATISTICS:
+            bands = observed.pop(name)
+            one = name.removesuffix("s")
+            observed |= {f"{one}_{share:g}": bands[..., index] for index, share in enumerate(BANDS)}
+        epochs = observed.pop("epoch")
+        n_layers = len(self.coefs_)
+        cells = {name: values.reshape(-1) for name, values in observed.items()}
+        frame = pd.DataFrame(
+            {
+                "epoch": np.tile(np.repeat(epochs, n_layers), len(cells)),
+                "layer": np.tile(np.arange(1, n_layers + 1), len(cells) * len(epochs)),
+                "statistic": np.repeat(list(cells), len(epochs) * n_layers),
+                "value": np.concatenate(list(cells.values())),
+            }
+        )
+        return frame.dropna(ignore_index=True)
 
     def _fitted(self, attribute: str) -> "FittedAttributes":
         if "_model" not in vars(self):

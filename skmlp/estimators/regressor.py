@@ -127,9 +127,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         (the mean of y, the log-odds of a class, ...), so that training need not begin by finding it. Otherwise as for
         `weight_init`: the first row of the array is taken.
     monitor : bool or int, default=False
-        Look inside while training and record ``monitor_``. True observes the first, 101st, 201st, ... step of an
-        epoch (and beyond 256 epochs ever fewer of them), which costs next to nothing; a number n observes every n-th
-        step. Does not change what is trained.
+        Look inside while training: record ``monitor_``, and warn at the end when something went badly wrong
+        (see ``diagnose``). True measures steps 1, 2, 4, 8, ... and from the 128th on every 100th, which is 1 to 2 % of
+        all but the shortest trainings; a number n measures every n-th step. Does not change what is trained.
     normalization : {"batch", "layer"}, Normalization or None, default=None
         Normalize before each hidden layer's activation, over the batch or over the layer's units; an object of
         :mod:`skmlp.nn.layers` for control. ``"batch"`` takes running averages in prediction, and needs batches of at
@@ -186,14 +186,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         over the epoch's batches), ``learning_rate`` (mean over the steps; NaN for lbfgs), ``gradient_norm`` (mean over
         the steps of the norm of the whole gradient, before clipping), ``clipped_share`` (of the steps), ``seconds``,
         ``samples_per_second``; with validation data ``validation_loss`` (without penalty) and ``validation_score``.
+        With `monitor`, NaN where nothing was measured: ``effective_step`` (norm of the update over norm of the gradient),
+        ``gradient_ratio`` (norm of the first layer's gradient over the last one's) and ``noise_scale``.
         It grows under `warm_start` and ``partial_fit``, up to the last 10,000 epochs.
-    monitor_ : dict of lists
-        One entry an observed epoch, without `monitor` none: ``epoch`` (from 1), and means over the observed steps of
-        each epoch, a list with one number a layer from input to output: ``gradient_norm`` and ``weight_norm`` (of the
-        weights, without biases), ``update_ratio`` (norm of the update over norm of the weights), ``dead_fraction``
-        (share of units without gradient for every sample), ``saturated_fraction`` (share of outputs of a logistic or
-        tanh layer where it is nearly flat; NaN where these do not apply), and ``gradient_quantiles`` (for each layer
-        the nine quantiles :data:`skmlp.nn.statistics.BANDS`).
+    monitor_ : dict of ndarray
+        What `monitor` observed, in arrays with one row for each epoch in which a step was measured: ``epoch`` (from 1),
+        and of shape (n_observed, n_layers), from input to output: of the gradient of a layer's weights
+        ``gradient_norm``, ``gradient_norm_max``, ``gradient_mean``, ``gradient_std``, ``gradient_largest`` (magnitude),
+        ``gradient_zero_fraction``, ``gradient_nonfinite`` (entries), ``gradient_cosine`` and ``sign_flip_fraction`` (to
+        the step before), ``gradient_snr`` and ``noise_scale`` (see :mod:`skmlp.nn.statistics`); ``weight_norm``;
+        ``update_ratio`` and ``update_ratio_max`` (norm of the update over norm of the weights); ``activation_mean`` and
+        ``activation_std`` (of a layer's outputs), ``dead_fraction`` (share of units without gradient for every row
+        looked at), ``saturated_fraction`` (share of outputs where logistic or tanh are nearly flat). They are means over
+        the measured steps of an epoch; ``_max``, ``_largest`` and ``_nonfinite`` are the largest values. NaN where
+        something does not exist. ``gradient_quantiles`` and ``activation_quantiles``, of shape (n_observed, n_layers,
+        9), are the quantiles :data:`skmlp.nn.statistics.BANDS`. ``monitor_frame()`` gives a table of all.
     stop_reason_ : str
         Why training ended: ``"converged"``, ``"max_iter"``, ``"max_time"``, ``"max_fun"``, ``"callback"``,
         ``"interrupted"``, ``"non_finite"`` or ``"failed"``; ``stop_message_`` says more where there is more to say.

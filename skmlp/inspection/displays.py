@@ -287,7 +287,7 @@ class GradientFlowDisplay:
         ValueError
             If no epoch was observed.
         """
-        if not self.monitor.get("epoch"):
+        if len(self.monitor.get("epoch", ())) == 0:
             raise ValueError(
                 "There is no gradient to show: no epoch of the training was observed. Fit the estimator with "
                 "monitor=True, which measures every layer while it trains."

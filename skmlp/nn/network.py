@@ -12,7 +12,7 @@ Backward, from :math:`\delta_L = \partial L/\partial z_L` that the loss gives:
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -24,10 +24,28 @@ from skmlp.nn.initializers import INITIALIZERS, Initializer
 from skmlp.nn.layers import ActivationLayer, Dense, Dropout, Layer, Normalization, Residual, TrainingPass
 from skmlp.nn.parameters import Parameters
 
-__all__ = ["Network", "Workspace", "initialize", "multilayer_perceptron"]
+__all__ = ["Network", "Units", "Workspace", "initialize", "multilayer_perceptron"]
 
 # Rows that predict() pushes through at once: few enough for the activations to stay in the cache.
 PREDICT_ROWS = 1024
+
+
+class Units(NamedTuple):
+    r"""The units of a dense layer on the rows of a pass.
+
+    Attributes
+    ----------
+    outputs : ndarray of shape (n_samples, n_units)
+        :math:`\sigma(z)`, of the output layer `raw`.
+    activation : Activation or None
+        None for a layer without, as the output layer, whose link is the loss's.
+    slopes : ndarray of shape (n_samples, n_units) or None
+        :math:`\sigma'(z)`.
+    """
+
+    outputs: FloatArray
+    activation: Activation | None
+    slopes: FloatArray | None
 
 
 class Network:
@@ -103,6 +121,7 @@ class Network:
                 activations.append(layer.forward(views, x, memory))
             else:
                 activations.append(layer.forward_training(views, x, memory, batch))
+        workspace.outputs = activations[1:]
         return activations
 
     def backward(
@@ -145,17 +164,16 @@ class Network:
             if skipping and index in skipping:
                 delta += skipping[index]
 
-    def slopes(self, workspace: "Workspace", n_samples: int) -> list[tuple[Activation, FloatArray]]:
-        r"""Return each hidden layer's activation and :math:`\sigma'(z)` of shape (n_samples, n_units).
-
-        As the last backward pass, over `n_samples` rows, left them in `workspace`.
-        """
-        memories = workspace.rows(n_samples)
-        return [
-            (layer.activation, layer.slopes(memory))
-            for layer, memory in zip(self.layers, memories, strict=True)
-            if isinstance(layer, ActivationLayer)
-        ]
+    def units(self, workspace: "Workspace") -> list[Units]:
+        """Return what the last forward and backward pass in `workspace` left of each dense layer's units."""
+        outputs = workspace.outputs
+        units: list[Units] = []
+        for layer, output, memory in zip(self.layers, outputs, workspace.rows(len(outputs[-1])), strict=True):
+            if isinstance(layer, Dense):
+                units.append(Units(output, None, None))
+            elif isinstance(layer, ActivationLayer) and units:
+                units[-1] = Units(output, layer.activation, layer.slopes(memory))
+        return units
 
     def predict(self, params: Parameters, X: Any) -> FloatArray:
         """Return `raw` of shape (n_samples, n_out), a block of rows at a time so that memory stays bounded."""
@@ -175,9 +193,15 @@ class Workspace:
     """Every array that passes of at most `n_samples` rows write to.
 
     It belongs to one thread and holds the results of the last pass.
+
+    Attributes
+    ----------
+    outputs : list of ndarray
+        Of every layer in the last forward pass.
     """
 
     def __init__(self, network: Network, n_samples: int, dtype: DTypeLike) -> None:
+        self.outputs: list[FloatArray] = []
         self.n_samples = n_samples
         self.raw_delta = np.empty((n_samples, network.n_out), dtype)
         self._memories = [

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.activations import Activation
 from skmlp.nn.layers import TrainingPass
 from skmlp.nn.losses import Loss
 from skmlp.nn.network import Network, Workspace
@@ -147,11 +146,6 @@ class Objective:
             delta *= shares[:, np.newaxis]
         self.network.backward(params, activations, delta, workspace, grad)
         return loss
-
-    def slopes(self, n_samples: int, workspace: "ObjectiveWorkspace") -> list[tuple[Activation, FloatArray]]:
-        """Return :meth:`Network.slopes` after the evaluation of a batch of `n_samples` rows: of its last block."""
-        last = (n_samples - 1) % workspace.n_samples + 1
-        return self.network.slopes(workspace, last)
 
     def find_non_finite(
         self, params: Parameters, X: Any, grad: Parameters, workspace: "ObjectiveWorkspace", loss: float = 0.0

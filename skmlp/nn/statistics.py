@@ -1,4 +1,18 @@
-"""Measures of parameters, gradients and activations, per layer: pure functions on arrays.
+r"""Measures of parameters, gradients and activations: pure functions on arrays.
+
+What successive gradients tell of noise. Let :math:`g_1, g_2` be the gradients of two successive batches of
+:math:`B_1, B_2` samples, G the gradient over all data and :math:`\Sigma` the covariance of one sample's gradient. The
+parameters hardly change from one step to the next, so that
+
+.. math::
+    E[g_1 \cdot g_2] = \lVert G \rVert^2, \qquad
+    E \lVert g_i \rVert^2 = \lVert G \rVert^2 + \operatorname{tr} \Sigma / B_i .
+
+From sums over pairs :func:`signal_to_noise` is :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)` and
+:func:`noise_scale` :math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`, the batch size at which signal and noise are
+equal: smaller batches mostly average out noise by taking more steps, larger ones mostly repeat themselves.
+(McCandlish, Kaplan, Amodei et al. (2018), "An empirical model of large-batch training", arXiv 1812.06162, section 2.2,
+whose appendix A.1 has another estimate, from batches of two sizes.)
 
 To add a statistic to what ``monitor=True`` records, write its function here and its line in
 :class:`skmlp.training.monitor.Monitor`; histories, frames and MLflow take it up by its name.
@@ -16,14 +30,22 @@ from skmlp.nn.parameters import Parameters
 __all__ = [
     "BANDS",
     "band_quantiles",
+    "count_non_finite",
     "global_norm",
     "inactive_units",
+    "inner_product",
+    "largest_magnitude",
     "layer_norms",
+    "mean_and_deviation",
+    "noise_scale",
     "non_finite_output",
     "non_finite_parameters",
     "non_finite_place",
-    "ratios",
+    "ratio",
     "saturated_fraction",
+    "sign_flip_fraction",
+    "signal_to_noise",
+    "zero_fraction",
 ]
 
 # The quantiles that draw a distribution as nested bands: the extremes, the median, and what lies within half, one and
@@ -55,9 +77,95 @@ def layer_norms(params: Parameters) -> list[float]:
     return [global_norm(weights.reshape(-1)) for weights in params.weights]
 
 
-def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """Return the quotients; NaN where a denominator is zero."""
-    return [a / b if b > 0.0 else math.nan for a, b in zip(numerators, denominators, strict=True)]
+def ratio(numerator: float, denominator: float) -> float:
+    """Return the quotient; NaN where the denominator is not positive."""
+    return numerator / denominator if denominator > 0.0 else math.nan
+
+
+def mean_and_deviation(values: FloatArray, norm: float | None = None) -> tuple[float, float]:
+    r"""Return the mean m and the standard deviation :math:`\sqrt{\lVert v \rVert^2 / n - m^2}`.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+    norm : float, optional
+        Their Euclidean norm, when it is known.
+    """
+    mean = float(np.add.reduce(values)) / values.size
+    mean_square = (global_norm(values) if norm is None else norm) ** 2 / values.size
+    if mean_square < 100.0 * mean * mean:  # the difference would have lost digits
+        return mean, global_norm(values - values.dtype.type(mean)) / math.sqrt(values.size)
+    return mean, math.sqrt(mean_square - mean * mean)
+
+
+def largest_magnitude(values: FloatArray) -> float:
+    """Return the largest absolute value; NaN when there is a NaN."""
+    return max(float(np.maximum.reduce(values)), -float(np.minimum.reduce(values)))
+
+
+def zero_fraction(values: FloatArray) -> float:
+    """Return the share of entries that are exactly zero."""
+    return 1.0 - int(np.count_nonzero(values)) / values.size
+
+
+def count_non_finite(values: FloatArray) -> int:
+    """Return the number of entries that are infinite or NaN."""
+    return values.size - int(np.count_nonzero(np.isfinite(values)))
+
+
+def inner_product(a: FloatArray, b: FloatArray, size: float = 1.0) -> float:
+    """Return the inner product of two vectors, also when the product of their norms, `size`, is tiny or huge."""
+    if 1e-30 < size < 1e30:
+        return float(np.dot(a, b))
+    return float(np.dot(a.astype(np.float64), b.astype(np.float64)))
+
+
+def sign_flip_fraction(gradient: FloatArray, previous: FloatArray) -> float:
+    """Return the share of entries whose sign is the opposite of the previous one's; a zero has no sign."""
+    flips = np.signbit(gradient) != np.signbit(previous)
+    flips &= gradient != 0.0
+    flips &= previous != 0.0
+    return int(np.count_nonzero(flips)) / gradient.size
+
+
+def signal_to_noise(products: float, squares: float) -> float:
+    r"""Return :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)`, of batches of the size there were.
+
+    Parameters
+    ----------
+    products : float
+        Sum of :math:`g_1 \cdot g_2` over pairs of successive gradients.
+    squares : float
+        Sum of :math:`(\lVert g_1 \rVert^2 + \lVert g_2 \rVert^2) / 2` over them, never smaller.
+
+    Returns
+    -------
+    ratio : float
+        0 where noise hides the signal altogether, infinite where there is none.
+    """
+    signal, noise = max(products, 0.0), squares - products
+    return signal / noise if noise > 0.0 else (math.inf if signal > 0.0 else math.nan)
+
+
+def noise_scale(products: float, traces: float) -> float:
+    r"""Return the batch size at which signal and noise are equal, :math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`.
+
+    Parameters
+    ----------
+    products : float
+        As of :func:`signal_to_noise`.
+    traces : float
+        Sum over the pairs of :math:`(B_1 (\lVert g_1 \rVert^2 - g_1 \cdot g_2) + B_2 (\lVert g_2 \rVert^2 -
+        g_1 \cdot g_2)) / 2`.
+
+    Returns
+    -------
+    size : float
+        In samples; infinite where noise hides the signal altogether.
+    """
+    if products > 0.0:
+        return max(traces, 0.0) / products
+    return math.inf if traces > 0.0 else math.nan
 
 
 def inactive_units(slopes: FloatArray) -> BoolArray:
@@ -86,10 +194,10 @@ def saturated_fraction(slopes: FloatArray, steepest: float | None) -> float:
     return float(np.count_nonzero(slopes < SATURATED_BELOW * steepest)) / slopes.size
 
 
-def band_quantiles(values: FloatArray) -> list[float]:
+def band_quantiles(values: FloatArray) -> FloatArray:
     """Return the nine quantiles ``BANDS`` of `values`, each the entry of nearest rank."""
-    ordered = np.sort(values)
-    return [float(ordered[round(share * (ordered.size - 1))]) for share in BANDS]
+    ordered: FloatArray = np.sort(values)[[round(share * (values.size - 1)) for share in BANDS]]
+    return ordered
 
 
 def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Parameters, loss: float = 0.0) -> str:

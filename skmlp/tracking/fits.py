@@ -56,10 +56,11 @@ class TrackedFit:
 
     def _log(self, estimator: BaseMLP) -> None:
         metrics = epoch_metrics(estimator.history_)
-        observed = estimator.monitor_["epoch"]
-        if observed and observed[-1] != self._observed_epoch:
-            self._observed_epoch = observed[-1]
-            metrics |= layer_metrics(estimator.monitor_)
+        monitor = estimator.monitor_
+        observed = monitor["epoch"][-1:]
+        if observed.size and observed[0] != self._observed_epoch:
+            self._observed_epoch = observed[0]
+            metrics |= layer_metrics(monitor)
         self._logged_epoch = epoch = estimator.n_iter_
         time = now()
         self.put(Log(self.run, [[name, value, time, epoch] for name, value in metrics.items()]))
@@ -90,13 +91,14 @@ class TrackedFit:
 def _this_fits_record(estimator: BaseMLP) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     """Return history and monitor of the last fit alone, epochs counted from 1; a warm start has earlier rows too."""
     history: Mapping[str, list[Any]] = estimator.history_
-    monitor: Mapping[str, list[Any]] = estimator.monitor_
+    monitor: Mapping[str, Any] = estimator.monitor_
     n_epochs = max(1, estimator.n_iter_)
     before = max(0, len(history["loss"]) - n_epochs)
-    first = next((row for row, epoch in enumerate(monitor["epoch"]) if epoch > before), len(monitor["epoch"]))
-    observed = {name: column[first:] for name, column in monitor.items()}
-    observed["epoch"] = [epoch - before for epoch in observed["epoch"]]
-    return {name: column[-n_epochs:] for name, column in history.items()}, observed
+    recent = monitor["epoch"] > before
+    observed = {name: column[recent] for name, column in monitor.items()}
+    observed["epoch"] -= before
+    columns = {name: column[-n_epochs:] for name, column in history.items()}
+    return columns, {name: column.tolist() for name, column in observed.items()}
 
 
 def outcome_of(estimator: BaseMLP | None, error: BaseException | None) -> tuple[str, dict[str, str]]:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 __all__ = ["best_values", "epoch_metrics", "layer_metrics", "layer_name"]
 
 # Column of history_ -> metric.
@@ -22,13 +24,24 @@ HISTORY = {
     "gradient_norm": "grad_norm/global",
     "seconds": "time/epoch_seconds",
     "samples_per_second": "time/samples_per_second",
+    "effective_step": "optim/effective_step",
+    "gradient_ratio": "grad_norm/first_over_last",
+    "noise_scale": "noise_scale/global",
 }
 # The sum of two that are there.
 LEFT_OUT = {"loss"}
 # Statistic of monitor_ -> section, with a metric for each layer.
-MONITOR = {"gradient_norm": "grad_norm"}
-# What is not one number a layer.
-NOT_BY_LAYER = {"epoch", "gradient_quantiles"}
+MONITOR = {
+    "gradient_norm": "grad_norm",
+    "gradient_norm_max": "grad_norm_max",
+    "gradient_mean": "grad_mean",
+    "gradient_std": "grad_std",
+    "gradient_largest": "grad_absmax",
+    "gradient_zero_fraction": "grad_zero_fraction",
+    "gradient_nonfinite": "grad_nonfinite",
+    "gradient_cosine": "grad_cosine",
+    "gradient_snr": "grad_snr",
+}
 
 
 def layer_name(layer: int) -> str:
@@ -51,15 +64,15 @@ def epoch_metrics(history: Mapping[str, list[float]]) -> dict[str, float]:
     return metrics
 
 
-def layer_metrics(monitor: Mapping[str, list[Any]]) -> dict[str, float]:
+def layer_metrics(monitor: Mapping[str, Any]) -> dict[str, float]:
     """Return the per-layer metrics of the last observed epoch in `monitor`."""
     metrics = {}
     for statistic, values in monitor.items():
-        if statistic in NOT_BY_LAYER or not values:
+        if np.ndim(values) != 2:  # the numbers of the epochs; quantiles
             continue
         for layer, value in enumerate(values[-1]):
             if math.isfinite(value):
-                metrics[f"{MONITOR.get(statistic, statistic)}/{layer_name(layer)}"] = value
+                metrics[f"{MONITOR.get(statistic, statistic)}/{layer_name(layer)}"] = float(value)
     return metrics
 
 

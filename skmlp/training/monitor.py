@@ -1,42 +1,101 @@
-r"""What is measured inside the network during training, layer by layer, from a few steps of each epoch.
+r"""What is measured inside the network during training, layer by layer, in a few steps of each epoch.
 
-Of an observed step: the norm of each layer's weight gradient :math:`\lVert \partial L / \partial W_l \rVert`, the norm
-of its weights before the update, the ratio of the update's norm to it, the share of dead and of saturated units, and
-quantiles of the gradient's entries. Nothing here changes what is trained, not by a bit.
+A step is measured by the functions of :mod:`skmlp.nn.statistics`. This module chooses the steps and reduces what was
+measured in an epoch to one row. Nothing here changes what is trained, not by a bit.
 """
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from skmlp._typing import BoolArray, FloatArray, IntArray
-from skmlp.nn.activations import Activation
+from skmlp.nn.network import Network, Units, Workspace
 from skmlp.nn.parameters import Parameters
-from skmlp.nn.statistics import band_quantiles, inactive_units, layer_norms, ratios, saturated_fraction
-from skmlp.training.history import HISTORY_LIMIT
+from skmlp.nn.statistics import (
+    BANDS,
+    band_quantiles,
+    count_non_finite,
+    global_norm,
+    inactive_units,
+    inner_product,
+    largest_magnitude,
+    layer_norms,
+    mean_and_deviation,
+    noise_scale,
+    ratio,
+    saturated_fraction,
+    sign_flip_fraction,
+    signal_to_noise,
+    zero_fraction,
+)
+from skmlp.training.history import Observations
 
-__all__ = ["Monitor", "MonitorHistory", "append_observation", "empty_observations"]
+__all__ = [
+    "EPOCH_STATISTICS",
+    "LAYER_STATISTICS",
+    "QUANTILE_STATISTICS",
+    "Monitor",
+    "Observation",
+    "no_observations",
+]
 
-# Without a number of steps given: every 100th step of an epoch and at least one, so that it costs next to nothing.
-STEPS_BETWEEN = 100
-# All of the first 256 epochs, then every 2nd up to 512, every 4th up to 1024, ...: a curve of a long training has as
-# much detail as one can see, and costs no more than it.
-ALL_OF_THE_FIRST = 256
-# Entries of a layer's gradient whose quantiles stand for all of them, and rows whose units do.
-QUANTILE_ENTRIES, SLOPE_ROWS = 1024, 256
+# Without a number of steps given: steps 1, 2, 4, 8, ..., and from the 128th on every 100th. Measuring a step takes
+# about as long as one to two others, so that it is 1 to 2 % of all but the shortest trainings; the first epochs, where
+# most happens, are seen closely all the same.
+STEPS_APART = 100
+# Entries of a gradient whose quantiles stand for all of them, and rows of a batch whose units do.
+ENTRIES, ROWS = 1024, 256
 
-Observation = dict[str, list[float] | list[list[float]]]
-MonitorHistory = dict[str, list[int] | list[list[float]] | list[list[list[float]]]]
-
-_STATISTICS = (
+# What is measured in a step, one number a layer. An epoch has the mean over its measured steps, ...
+_MEAN = (
     "gradient_norm",
+    "gradient_mean",
+    "gradient_std",
+    "gradient_zero_fraction",
     "weight_norm",
     "update_ratio",
-    "dead_fraction",
+    "activation_mean",
+    "activation_std",
     "saturated_fraction",
-    "gradient_quantiles",
 )
+# ... or the largest value.
+_MAX = ("gradient_largest", "gradient_nonfinite")
+_BOTH = ("gradient_norm", "update_ratio")
+# What is measured of a step and the one before it.
+_PAIR = ("gradient_cosine", "sign_flip_fraction", "gradient_snr", "noise_scale")
+
+LAYER_STATISTICS = (*_MEAN, *_MAX, *(f"{name}_max" for name in _BOTH), *_PAIR, "dead_fraction")
+QUANTILE_STATISTICS = ("gradient_quantiles", "activation_quantiles")
+EPOCH_STATISTICS = ("effective_step", "gradient_ratio", "noise_scale")
+
+_STEP = (*_MEAN, *_MAX)
+_WEIGHT_NORM, _UPDATE_RATIO = _STEP.index("weight_norm"), _STEP.index("update_ratio")
+
+
+class Observation(NamedTuple):
+    """What was observed in an epoch.
+
+    Attributes
+    ----------
+    layers : dict
+        For each of ``LAYER_STATISTICS`` an array of shape (n_layers,), for each of ``QUANTILE_STATISTICS`` one of shape
+        (n_layers, 9).
+    overall : dict
+        A number for each of ``EPOCH_STATISTICS``.
+    """
+
+    layers: dict[str, FloatArray]
+    overall: dict[str, float]
+
+
+def no_observations(n_layers: int) -> Observations:
+    """Return a table for observations of a network with that many dense layers, without rows."""
+    cells = dict.fromkeys(LAYER_STATISTICS, (0, n_layers))
+    bands = {name: (0, n_layers, len(BANDS)) for name in QUANTILE_STATISTICS}
+    return Observations({"epoch": np.empty(0, int), **{name: np.empty(s) for name, s in (cells | bands).items()}})
 
 
 class Monitor:
@@ -47,114 +106,207 @@ class Monitor:
     params : Parameters
         Tells the shapes.
     every : int, optional
-        Observe every n-th step, counted over all epochs. By default every 100th step of an epoch, and with more than
-        256 epochs ever fewer of them.
+        Observe every n-th step, counted over all epochs. By default ever fewer of the first steps, then every
+        100th.
     first_epoch : int, default=1
         Number of the first epoch.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of the current epoch.
     """
 
     def __init__(self, params: Parameters, *, every: int | None = None, first_epoch: int = 1) -> None:
         self.every = every
         self.epoch = first_epoch - 1
         self._step = 0
-        self._observed: list[Observation] = []
-        self._inactive: list[BoolArray] = []
-        self._weights_before = params.on(params.vector.copy())
-        # The same entries each time, so that a quantile moves when the gradient does and not by chance.
-        rng = np.random.default_rng(0)
-        self._entries = [_some_of(weights.size, rng) for weights in params.weights]
+        self._next = every or 1
+        self._before = params.on(params.vector.copy())
+        self._kept = params.like()  # the gradient of step ...
+        self._kept_step, self._kept_rows = -1, 0
+        self._steps: list[FloatArray] = []
+        self._quantiles: list[FloatArray] = []
+        self._pairs: list[_Pair] = []
+        self._effective_steps: list[float] = []
+        self._inactive: list[BoolArray | None] = []
+        self._rows_seen = 0
+        self._batches_differ = True
 
-    def begin_epoch(self) -> None:
-        """Count an epoch."""
+    def begin_epoch(self, n_batches: int) -> None:
+        """Begin an epoch of that many batches."""
         self.epoch += 1
-        self._observed = []
-        self._inactive = []
-        if self.every is None:
-            self._step = 0
-
-    def begin_step(self) -> bool:
-        """Count a step; True when it is one to observe."""
-        self._step += 1
-        if self.every is not None:
-            return self._step % self.every == 0
-        return self._step % STEPS_BETWEEN == 1 and self.epoch % _stride(self.epoch) == 0
+        self._steps, self._quantiles, self._pairs, self._effective_steps = [], [], [], []
+        # With a single batch two gradients differ by the step between them, and not by noise.
+        self._batches_differ = n_batches > 1
+        if self._rows_seen >= ROWS:
+            self._inactive, self._rows_seen = [], 0
 
     def before_update(
-        self, params: Parameters, grad: Parameters, slopes: Sequence[tuple[Activation, FloatArray]]
-    ) -> None:
-        """Measure the gradient, the weights and the hidden units.
+        self,
+        params: Parameters,
+        grad: Parameters,
+        network: Network,
+        workspace: Workspace,
+        n_rows: int,
+        *,
+        is_lost: bool = False,
+    ) -> bool:
+        """Count a step, and measure it if it is one to observe.
 
         Parameters
         ----------
         params, grad : Parameters
-        slopes : list of (Activation, ndarray of shape (n_samples, n_units))
-            For each hidden layer its activation and the derivative at each of its elements.
-        """
-        self._weights_before.vector[...] = params.vector
-        some = [(activation, values[:SLOPE_ROWS]) for activation, values in slopes]
-        inactive = [inactive_units(values) for _, values in some]
-        self._inactive = [a & b for a, b in zip(self._inactive, inactive, strict=True)] if self._inactive else inactive
-        self._observed.append(
-            {
-                "gradient_norm": layer_norms(grad),
-                "weight_norm": layer_norms(params),
-                # The output layer has no activation: the loss owns its link.
-                "saturated_fraction": [*(saturated_fraction(v, a.steepest) for a, v in some), math.nan],
-                "gradient_quantiles": [
-                    band_quantiles(weights.reshape(-1)[entries])
-                    for weights, entries in zip(grad.weights, self._entries, strict=True)
-                ],
-            }
-        )
+            Before clipping and update.
+        network : Network
+        workspace : Workspace
+            Of the pass that gave the gradient, of its last block of rows.
+        n_rows : int
+            Samples in the batch.
+        is_lost : bool, default=False
+            Measure in any case, for there is something infinite or NaN.
 
-    def after_update(self, params: Parameters) -> None:
-        """Measure how far the weights went."""
-        observed = self._observed[-1]
-        moved = self._weights_before
+        Returns
+        -------
+        observed : bool
+            Whether :meth:`after_update` wants to see the parameters.
+        """
+        self._step += 1
+        observed = is_lost or self._step == self._next
+        if observed:
+            self._measure(params, grad, network.units(workspace))
+            if self._kept_step == self._step - 1:
+                self._pairs.append(_compare(grad, n_rows, self._kept, self._kept_rows))
+        if self._step >= self._next:
+            self._next = self._step + (self.every or min(self._step, STEPS_APART))
+        if self._step == self._next - 1:
+            self._kept.vector[...] = grad.vector
+            self._kept_step, self._kept_rows = self._step, n_rows
+        return observed
+
+    def _measure(self, params: Parameters, grad: Parameters, units: Sequence[Units]) -> None:
+        self._before.vector[...] = params.vector
+        layers = list(zip(grad.weights, params.weights, units, strict=True))
+        self._steps.append(np.array([_step_values(*layer) for layer in layers]))
+        self._quantiles.append(np.array([_step_quantiles(gradient, unit.outputs) for gradient, _, unit in layers]))
+        inactive = [None if unit.slopes is None else inactive_units(unit.slopes[:ROWS]) for unit in units]
+        before = self._inactive or inactive
+        self._inactive = [None if a is None or b is None else a & b for a, b in zip(inactive, before, strict=True)]
+        self._rows_seen += min(ROWS, len(units[0].outputs))
+
+    def after_update(self, params: Parameters, gradient_norm: float) -> None:
+        """Measure how far the parameters went.
+
+        Parameters
+        ----------
+        params : Parameters
+        gradient_norm : float
+            Of the whole gradient, before clipping.
+        """
+        moved, step = self._before, self._steps[-1]
         np.subtract(params.vector, moved.vector, out=moved.vector)
-        observed["update_ratio"] = ratios(layer_norms(moved), observed["weight_norm"])  # type: ignore[arg-type]
+        step[:, _UPDATE_RATIO] = list(map(ratio, layer_norms(moved), step[:, _WEIGHT_NORM]))
+        self._effective_steps.append(ratio(global_norm(moved.trained), gradient_norm))
 
     def end_epoch(self) -> Observation | None:
-        """Return the epoch's means over its observed steps; None without any.
-
-        A unit counts as dead when it was inactive for every sample of all of them.
-        """
-        if not self._observed:
+        """Return what was observed in the epoch; None without a measured step."""
+        if not self._steps:
             return None
-        dead = [float(units.mean()) for units in self._inactive]
-        first, *others = self._observed
-        mean = first
-        if others:
-            mean = {name: np.mean([step[name] for step in self._observed], axis=0).tolist() for name in others[-1]}
-        return {**mean, "dead_fraction": [*dead, math.nan]}
+        steps = np.array(self._steps)
+        mean, most = steps.mean(axis=0), steps.max(axis=0)
+        layers = {name: mean[:, _STEP.index(name)] for name in _MEAN}
+        layers |= {name: most[:, _STEP.index(name)] for name in _MAX}
+        layers |= {f"{name}_max": most[:, _STEP.index(name)] for name in _BOTH}
+        pairs, overall_noise = _reduce_pairs(self._pairs, len(mean), batches_differ=self._batches_differ)
+        layers |= pairs
+        dead = [math.nan if units is None else float(units.mean()) for units in self._inactive]
+        layers["dead_fraction"] = np.array(dead)
+        quantiles: FloatArray = np.array(self._quantiles, np.float64).mean(axis=0)
+        layers |= {name: quantiles[:, index] for index, name in enumerate(QUANTILE_STATISTICS)}
+        norms = layers["gradient_norm"]
+        steps_taken = self._effective_steps
+        overall = {
+            "effective_step": math.fsum(steps_taken) / len(steps_taken) if steps_taken else math.nan,
+            "gradient_ratio": ratio(float(norms[0]), float(norms[-1])),
+            "noise_scale": overall_noise,
+        }
+        return Observation(layers, overall)
 
 
-def empty_observations() -> MonitorHistory:
-    """Return a record without rows."""
-    return {"epoch": [], **{name: [] for name in _STATISTICS}}
+def _step_values(gradient: FloatArray, weights: FloatArray, units: Units) -> tuple[float, ...]:
+    """Return what is measured of a layer in a step, in the order of ``_STEP``; the update is yet to come."""
+    entries, outputs = gradient.reshape(-1), units.outputs[:ROWS].reshape(-1)
+    norm = global_norm(entries)
+    mean, deviation = mean_and_deviation(entries, norm)
+    steepest = None if units.activation is None else units.activation.steepest
+    return (
+        norm,
+        mean,
+        deviation,
+        zero_fraction(entries),
+        global_norm(weights.reshape(-1)),
+        math.nan,
+        *mean_and_deviation(outputs),
+        math.nan if units.slopes is None else saturated_fraction(units.slopes[:ROWS], steepest),
+        largest_magnitude(entries),
+        0 if math.isfinite(norm) else count_non_finite(entries),
+    )
 
 
-def append_observation(record: MonitorHistory, monitor: Monitor) -> None:
-    """Append what was observed in the epoch that ended, if anything, and forget the oldest beyond the limit."""
-    observation = monitor.end_epoch()
-    if observation is None:
-        return
-    row = {"epoch": monitor.epoch, **observation}
-    n_layers = len(observation["gradient_norm"])
-    for name, column in record.items():
-        # An epoch that was lost before its update has no ratio.
-        column.append(row.get(name, [math.nan] * n_layers))  # type: ignore[arg-type]
-        if len(column) > HISTORY_LIMIT:
-            del column[0]
+def _step_quantiles(gradient: FloatArray, outputs: FloatArray) -> tuple[FloatArray, FloatArray]:
+    gradient, outputs = gradient.reshape(-1), outputs[:ROWS].reshape(-1)
+    return band_quantiles(gradient[_some_of(gradient.size)]), band_quantiles(outputs[_some_of(outputs.size)])
 
 
-def _stride(epoch: int) -> int:
-    """Return how many epochs apart observations are around `epoch`: the smallest power of two of at least a 256th."""
-    return int(1 << ((epoch - 1) // ALL_OF_THE_FIRST).bit_length())
+@lru_cache(maxsize=1024)
+def _some_of(size: int) -> IntArray | slice:
+    """Return the numbers of at most ``ENTRIES`` of `size` entries, in ascending order.
+
+    The same each time, so that a quantile moves when the values do and not by chance.
+    """
+    if size <= ENTRIES:
+        return slice(None)
+    return np.sort(np.random.default_rng(0).choice(size, ENTRIES, replace=False))
 
 
-def _some_of(size: int, rng: np.random.Generator) -> IntArray:
-    """Return the numbers of at most ``QUANTILE_ENTRIES`` of `size` entries, in ascending order."""
-    if size <= QUANTILE_ENTRIES:
-        return np.arange(size)
-    return np.sort(rng.choice(size, QUANTILE_ENTRIES, replace=False))
+class _Pair(NamedTuple):
+    """What was measured of two successive gradients: for each layer's weights, and last for all other parameters."""
+
+    cosines: list[float]
+    sign_flips: list[float]
+    products: list[float]
+    squares: list[float]
+    traces: list[float]
+
+
+def _compare(grad: Parameters, n_rows: int, previous: Parameters, n_rows_before: int) -> _Pair:
+    pair = _Pair([], [], [], [], [])
+    offsets = slice(grad.n_weights, grad.n_trained)
+    arrays = zip([*grad.weights, grad.vector[offsets]], [*previous.weights, previous.vector[offsets]], strict=True)
+    for a, b in ((a.reshape(-1), b.reshape(-1)) for a, b in arrays):
+        norm, norm_before = global_norm(a), global_norm(b)
+        product = inner_product(a, b, norm * norm_before)
+        square, square_before = norm * norm, norm_before * norm_before
+        pair.cosines.append(ratio(product, norm * norm_before))
+        pair.sign_flips.append(sign_flip_fraction(a, b))
+        pair.products.append(product)
+        pair.squares.append(0.5 * (square + square_before))
+        pair.traces.append(0.5 * (n_rows * (square - product) + n_rows_before * (square_before - product)))
+    return pair
+
+
+def _reduce_pairs(
+    pairs: Sequence[_Pair], n_layers: int, *, batches_differ: bool
+) -> tuple[dict[str, FloatArray], float]:
+    """Return the statistics of an epoch's pairs for each layer, and the noise scale of all parameters."""
+    unknown = np.full(n_layers, math.nan)
+    layers, overall = dict.fromkeys(_PAIR, unknown), math.nan
+    if pairs:
+        cosines, flips = (np.mean([pair[index] for pair in pairs], axis=0) for index in (0, 1))
+        layers |= {"gradient_cosine": cosines[:-1], "sign_flip_fraction": flips[:-1]}
+    if pairs and batches_differ:
+        products, squares, traces = (np.sum([pair[index] for pair in pairs], axis=0) for index in (2, 3, 4))
+        layers["gradient_snr"] = np.array([signal_to_noise(*sums) for sums in zip(products, squares, strict=True)])[:-1]
+        layers["noise_scale"] = np.array([noise_scale(*sums) for sums in zip(products, traces, strict=True)])[:-1]
+        overall = noise_scale(products.sum(), traces.sum())
+    return layers, overall

@@ -112,15 +112,13 @@ def run_lbfgs(
         # The line search ends at the point it accepts, so the last evaluation is this iteration's.
         nonlocal n_iter
         n_iter += 1
-        observer = None
+        observed = False
         if monitor is not None:
-            monitor.begin_epoch()
-            observer = monitor if monitor.begin_step() else None
-        if observer is not None:
-            observer.before_update(params, buffers.grad, objective.slopes(data.n_samples, buffers.workspace))
+            monitor.begin_epoch(1)
+            observed = monitor.before_update(params, buffers.grad, objective.network, buffers.workspace, data.n_samples)
         params.vector[...] = vector
-        if observer is not None:
-            observer.after_update(params)
+        if observed:
+            monitor.after_update(params, last["gradient_norm"])  # type: ignore[union-attr]
         return record(is_last=n_iter == max_iter)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -291,7 +291,7 @@ class Trainer:
         loss_sum = penalty_sum = weight_sum = norm_sum = rate_sum = 0.0
         n_steps = n_clipped = n_rows = 0
         if monitor is not None:
-            monitor.begin_epoch()
+            monitor.begin_epoch(batches.n_batches)
         pace.begin_epoch()
         for X, y, weight in batches.epoch(state.rng):
             n_rows += X.shape[0]
@@ -303,19 +303,20 @@ class Trainer:
                 pace.begin_step()
             loss, penalty = pace.objective.value_and_gradient(params, X, y, weight, workspace, grad, state.dropout_rng)
             norm = global_norm(grad.trained)
-            if not math.isfinite(loss + norm):
+            is_finite = math.isfinite(loss + norm)
+            observed = monitor is not None and monitor.before_update(
+                params, grad, self.objective.network, workspace, X.shape[0], is_lost=not is_finite
+            )
+            if not is_finite:
                 place = self.objective.find_non_finite(params, X, grad, workspace, loss + penalty)
                 raise NonFiniteError(f"{place} became infinite or NaN at step {n_steps + 1}")
-            observer = monitor if monitor is not None and monitor.begin_step() else None
-            if observer is not None:
-                observer.before_update(params, grad, self.objective.slopes(X.shape[0], workspace))
             if pace.clip is not None:
                 n_clipped += pace.clip.clip(grad.trained, grad_arrays, arrays, norm)
             update(params.trained, grad.trained, state.solver_state, state.learning_rate, *pace.time)
             if self.max_norm is not None:
                 limit_norms(params.weights, self.max_norm)
-            if observer is not None:
-                observer.after_update(params)
+            if observed:
+                monitor.after_update(params, norm)  # type: ignore[union-attr]
             if self.averaging is not None:
                 _move_average(state, self.averaging, scratch=grad.vector)
             loss_sum += batch_weight * loss

@@ -1,5 +1,7 @@
 """`monitor` and `monitor_` of the estimators, and who may ask for them."""
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 from sklearn.datasets import make_classification
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.nn.statistics import BANDS
+from skmlp.training.monitor import EPOCH_STATISTICS, LAYER_STATISTICS, QUANTILE_STATISTICS
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 SOLVERS = pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -35,20 +39,66 @@ class Asking:
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None: ...
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        if context.task_name == "epoch":
-            self.seen.append(estimator.monitor_["epoch"][-1])
+        if context.task_name == "epoch" and estimator.n_iter_ in (1, 2, 4):
+            self.seen.append(int(estimator.monitor_["epoch"][-1]))
 
 
 @BOTH
 @SOLVERS
 def test_one_row_an_epoch_one_number_a_layer(cls: Any, solver: str) -> None:
-    est = _small(cls, solver=solver, monitor=True).fit(X, Y)
-    assert est.monitor_["epoch"] == list(range(1, est.n_iter_ + 1))
+    est = _small(cls, solver=solver, monitor=1).fit(X, Y)
+    assert est.monitor_["epoch"].tolist() == list(range(1, est.n_iter_ + 1))
+    assert est.monitor_.keys() == {"epoch", *LAYER_STATISTICS, *QUANTILE_STATISTICS}
     for name, column in est.monitor_.items():
-        shape = {"epoch": (5,), "gradient_quantiles": (5, 3, 9)}.get(name, (5, 3))
-        assert np.shape(column) == shape, name
-    assert np.all(np.array(est.monitor_["update_ratio"]) > 0.0)
+        shape = {"epoch": (5,), "gradient_quantiles": (5, 3, 9), "activation_quantiles": (5, 3, 9)}.get(name, (5, 3))
+        assert column.shape == shape, name
+    assert np.all(est.monitor_["update_ratio"] > 0.0)
     assert np.all(np.diff(est.monitor_["gradient_quantiles"], axis=2) >= 0.0)
+
+
+@BOTH
+def test_true_measures_few_steps(cls: Any) -> None:
+    est = _small(cls, monitor=True, max_iter=10).fit(X, Y)  # three steps an epoch
+    assert est.monitor_["epoch"].tolist() == [1, 2, 3, 6]
+
+
+@BOTH
+def test_the_history_has_what_there_is_one_of(cls: Any) -> None:
+    est = _small(cls, monitor=4).fit(X, Y)
+    assert est.monitor_["epoch"].tolist() == [2, 3, 4]
+    for name in EPOCH_STATISTICS:
+        assert np.isfinite(est.history_[name]).tolist() == [False, True, True, True, False], name
+        assert name not in _small(cls).fit(X, Y).history_
+    norms = est.monitor_["gradient_norm"]
+    np.testing.assert_allclose(est.history_["gradient_ratio"][1:4], norms[:, 0] / norms[:, -1])
+
+
+@BOTH
+def test_as_a_tidy_frame(cls: Any) -> None:
+    est = _small(cls, monitor=1).fit(X, Y)
+    frame = est.monitor_frame()
+    assert frame.columns.tolist() == ["epoch", "layer", "statistic", "value"]
+    assert frame["value"].notna().all()
+    names = {name for name in LAYER_STATISTICS if name != "saturated_fraction"}  # relu has none
+    bands = {f"{kind}_quantile_{share:g}" for kind in ("gradient", "activation") for share in BANDS}
+    assert set(frame["statistic"]) == names | bands
+    table = frame.set_index(["statistic", "epoch", "layer"])["value"]
+    assert table["gradient_norm", 3, 2] == est.monitor_["gradient_norm"][2, 1]
+    assert table["activation_quantile_0.5", 5, 3] == est.monitor_["activation_quantiles"][4, 2, 4]
+    assert ("dead_fraction", 1, 3) not in table.index
+    assert len(table) == len(table.index.unique())
+    assert _small(cls).fit(X, Y).monitor_frame().empty
+
+
+@BOTH
+def test_it_is_kept_with_the_estimator(cls: Any) -> None:
+    est = _small(cls, monitor=1).fit(X, Y)
+    for copied in (pickle.loads(pickle.dumps(est)), copy.deepcopy(est)):
+        for name, column in est.monitor_.items():
+            np.testing.assert_array_equal(copied.monitor_[name], column)
+        copied.partial_fit(X, Y)
+        assert copied.monitor_["epoch"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert len(est.monitor_["epoch"]) == 5
 
 
 @BOTH
@@ -59,25 +109,36 @@ def test_the_weights_are_the_same_bits(cls: Any, solver: str) -> None:
         watched = _small(cls, solver=solver, monitor=monitor).fit(X, Y)
         for a, b in zip(watched.coefs_ + watched.intercepts_, plain.coefs_ + plain.intercepts_, strict=True):
             np.testing.assert_array_equal(a, b)
-    assert all(column == [] for column in plain.monitor_.values())
+    assert all(len(column) == 0 for column in plain.monitor_.values())
 
 
 def test_a_callback_may_ask_for_it() -> None:
     callback = Asking()
-    est = _small(MLPClassifier).set_callbacks(callback).fit(X, Y)
-    assert callback.seen == est.monitor_["epoch"] == [1, 2, 3, 4, 5]
+    est = _small(MLPClassifier, batch_size=3).set_callbacks(callback).fit(X, Y)
+    assert callback.seen == est.monitor_["epoch"].tolist() == [1, 2, 4]
 
 
 def test_it_goes_on_with_warm_start_and_partial_fit() -> None:
-    est = _small(MLPClassifier, monitor=True, warm_start=True).fit(X, Y)
+    est = _small(MLPClassifier, monitor=1, warm_start=True).fit(X, Y)
     est.fit(X, Y)
-    assert est.monitor_["epoch"] == list(range(1, 11))
+    assert est.monitor_["epoch"].tolist() == list(range(1, 11))
     for _ in range(2):
         est.partial_fit(X, Y)
-    assert est.monitor_["epoch"] == list(range(1, 13))
+    assert est.monitor_["epoch"].tolist() == list(range(1, 13))
     assert len(est.history_["loss"]) == 12
-    est.set_params(warm_start=False).fit(X, Y)
-    assert est.monitor_["epoch"] == [1, 2, 3, 4, 5]
+    est.set_params(monitor=False).partial_fit(X, Y)
+    assert est.monitor_["epoch"].tolist() == list(range(1, 13))
+    assert np.isnan(est.history_["noise_scale"][-1])
+    est.set_params(warm_start=False, monitor=1).fit(X, Y)
+    assert est.monitor_["epoch"].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_refused_fit_leaves_what_was_observed() -> None:
+    est = _small(MLPClassifier, monitor=1).fit(X, Y)
+    before = est.monitor_
+    with pytest.raises(ValueError, match="NaN"):
+        est.fit(np.full_like(X, np.nan), Y)
+    assert est.monitor_["epoch"].tolist() == before["epoch"].tolist() == [1, 2, 3, 4, 5]
 
 
 def test_sparse_rows_and_large_batches() -> None:

@@ -1,4 +1,4 @@
-"""Norms, and the place where a pass became non-finite."""
+"""Measures of vectors, and the place where a pass became non-finite."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,20 @@ from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.losses import LOSSES
 from skmlp.nn.network import initialize, multilayer_perceptron
 from skmlp.nn.objective import Objective
-from skmlp.nn.statistics import global_norm, layer_norms, non_finite_place
+from skmlp.nn.statistics import (
+    count_non_finite,
+    global_norm,
+    inner_product,
+    largest_magnitude,
+    layer_norms,
+    mean_and_deviation,
+    noise_scale,
+    non_finite_place,
+    ratio,
+    sign_flip_fraction,
+    signal_to_noise,
+    zero_fraction,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -52,6 +65,59 @@ def test_layer_norms_do_not_round_tiny_gradients_to_zero():
     params.weights[1][:] = 3.0
     params.biases[0][:] = 100.0
     np.testing.assert_allclose(layer_norms(params), [2e-30, 3.0 * np.sqrt(2.0)], rtol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (1.0, 2.0), (-50.0, 1.0), (1000.0, 0.5), (1e-20, 1e-22)])
+def test_mean_and_deviation(dtype, mean, deviation):
+    values = (mean + deviation * np.random.default_rng(0).standard_normal(5000)).astype(dtype)
+    exact = values.astype(np.float64)
+    accuracy = 1e-5 if dtype == np.float32 else 1e-12
+    spread = exact.std()
+    assert mean_and_deviation(values)[0] == pytest.approx(exact.mean(), abs=accuracy * (spread + abs(mean)))
+    assert mean_and_deviation(values)[1] == pytest.approx(spread, rel=10 * accuracy)
+    assert mean_and_deviation(values, global_norm(values)) == mean_and_deviation(values)
+
+
+def test_deviation_of_equal_numbers_is_zero():
+    assert mean_and_deviation(np.full(7, 0.1, np.float32))[1] == pytest.approx(0.0, abs=1e-8)
+    assert mean_and_deviation(np.zeros(7, np.float32)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-25, 1e25])
+def test_inner_products_of_tiny_and_huge_vectors(size):
+    a, b = (size * np.array([[3.0, -1.0, 2.0], [1.0, 4.0, 0.5]])).astype(np.float32)
+    exact = float(a.astype(np.float64) @ b.astype(np.float64))
+    assert inner_product(a, b, global_norm(a) * global_norm(b)) == pytest.approx(exact, rel=1e-6, abs=0.0)
+
+
+def test_counts_and_shares():
+    values = np.array([0.0, -3.0, 2.0, 0.0], np.float32)
+    assert largest_magnitude(values) == 3.0
+    assert zero_fraction(values) == 0.5
+    assert count_non_finite(values) == 0
+    assert count_non_finite(np.array([np.inf, np.nan, 1.0, -np.inf])) == 3
+    assert np.isnan(largest_magnitude(np.array([1.0, np.nan])))
+    assert sign_flip_fraction(values, -values) == 0.5  # zeros have no sign
+    assert sign_flip_fraction(np.array([1e-30, -1e-30], np.float32), np.array([-1e-30, -1e-30], np.float32)) == 0.5
+    assert ratio(3.0, 2.0) == 1.5
+    assert np.isnan(ratio(3.0, 0.0))
+
+
+def test_signal_and_noise():
+    # Signal 4, noise 1 in batches of 10: |g|^2 = 5 on average, g1 . g2 = 4.
+    assert signal_to_noise(4.0, 5.0) == 4.0
+    assert noise_scale(4.0, 10.0) == 2.5
+    assert noise_scale(4.0, 10.0) == 10 / signal_to_noise(4.0, 5.0)
+
+
+def test_signal_and_noise_at_their_ends():
+    assert signal_to_noise(-1.0, 5.0) == 0.0  # hidden by noise
+    assert noise_scale(-1.0, 10.0) == np.inf
+    assert signal_to_noise(5.0, 5.0) == np.inf  # no noise
+    assert noise_scale(5.0, 0.0) == 0.0
+    assert np.isnan(signal_to_noise(0.0, 0.0))  # no gradient
+    assert np.isnan(noise_scale(0.0, 0.0))
 
 
 def _place(change_params=None, change_grad=None, change_data=None, loss="squared_error"):

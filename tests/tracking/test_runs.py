@@ -117,7 +117,7 @@ def test_a_fit_is_one_run(store: Runs) -> None:
     }.items():
         for layer in range(2):
             logged = [value for _, value in store.curve(run, f"{metric}/layer_{layer + 1:02d}")]
-            assert logged == [row[layer] for row in est.monitor_[statistic]]
+            assert logged == est.monitor_[statistic][:, layer].tolist()
     assert "dead_fraction/layer_03" not in run.data.metrics  # the output layer cannot die
     assert not any("saturated" in name for name in run.data.metrics)  # nor relu saturate
     tags = run.data.tags

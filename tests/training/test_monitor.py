@@ -1,109 +1,255 @@
 """What is recorded from inside the network, against slow and obvious computations."""
 
 import math
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.layers import NORMALIZATIONS
 from skmlp.nn.losses import LOSSES
 from skmlp.nn.network import initialize, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.nn.statistics import BANDS
+from skmlp.optim.clipping import ClipByGlobalNorm
 from skmlp.optim.schedules import SCHEDULES
 from skmlp.optim.solvers import SGD
 from skmlp.training.batches import Data
-from skmlp.training.monitor import Monitor, append_observation, empty_observations
+from skmlp.training.events import NonFiniteError
+from skmlp.training.monitor import EPOCH_STATISTICS, LAYER_STATISTICS, QUANTILE_STATISTICS, Monitor
+from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState
 
 SIZES = (4, 8, 6, 2)
 
 
-def _train(monitor_every=None, *, epochs=3, n_samples=50, batch_size=20, activation="relu", watch=None, rate=0.1):
-    """Train with a monitor that keeps what it was shown; return the record and what it saw."""
+class Step(NamedTuple):
+    """Copies of everything a step had, and whether it was measured."""
+
+    epoch: int
+    params: Any
+    grad: Any
+    units: list[Any]
+    n_rows: int
+    measured: bool
+    after: Any
+
+
+class Run(NamedTuple):
+    """A training: what the monitor told of its epochs, and all that it could have seen."""
+
+    epochs: list[int]
+    observed: list[Any]
+    steps: list[Step]
+    state: TrainingState
+
+    def of(self, name, layer):
+        """Return a layer's statistic over the epochs."""
+        return np.array([each.layers[name][layer] for each in self.observed])
+
+
+class Watching(Monitor):
+    """A monitor that keeps copies of every step."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.seen = []
+
+    def before_update(self, params, grad, network, workspace, n_rows, *, is_lost=False):
+        measured = super().before_update(params, grad, network, workspace, n_rows, is_lost=is_lost)
+        copies = [params.on(params.vector.copy()), grad.on(grad.vector.copy())]
+        units = [
+            unit._replace(outputs=unit.outputs.copy(), slopes=None if unit.slopes is None else unit.slopes.copy())
+            for unit in network.units(workspace)
+        ]
+        self.seen.append(Step(self.epoch, *copies, units, n_rows, measured, params))
+        return measured
+
+    def after_update(self, params, gradient_norm):
+        super().after_update(params, gradient_norm)
+        self.seen[-1] = self.seen[-1]._replace(after=params.on(params.vector.copy()))
+
+
+def _train(
+    every=None,
+    *,
+    epochs=3,
+    n_samples=50,
+    batch_size=20,
+    activation="relu",
+    rate=0.1,
+    clip=None,
+    sizes=SIZES,
+    data=None,
+    **options,
+):
     rng = np.random.default_rng(0)
-    network = multilayer_perceptron(SIZES, [ACTIVATIONS[activation]] * 2)
+    network = multilayer_perceptron(sizes, [ACTIVATIONS[activation]] * (len(sizes) - 2), **options)
     params = network.parameters(dtype=np.float64)
     initialize(network, params, rng)
-    data = Data(rng.standard_normal((n_samples, 4)), rng.standard_normal((n_samples, 2)))
+    data = data or Data(rng.standard_normal((n_samples, sizes[0])), rng.standard_normal((n_samples, sizes[-1])))
     solver = SGD()
     state = TrainingState(
-        params, solver.init(params.vector, params.n_weights), np.random.default_rng(1), rate, Plateau(0.0, np.inf)
+        params, solver.init(params.trained, params.n_weights), np.random.default_rng(1), rate, Plateau(0.0, np.inf)
     )
-    seen = []
-
-    class Watching(Monitor):
-        def before_update(self, params, grad, slopes):
-            copies = [(a, values.copy()) for a, values in slopes]
-            seen.append([params.on(params.vector.copy()), grad.on(grad.vector.copy()), copies, self.epoch])
-            super().before_update(params, grad, slopes)
-
-        def after_update(self, params):
-            seen[-1].append(params.on(params.vector.copy()))
-            super().after_update(params)
-
-    monitor = Watching(params, every=monitor_every)
-    record = empty_observations()
+    monitor = Watching(params, every=every)
+    numbers, observed = [], []
 
     def on_epoch_end(row, is_last):
-        append_observation(record, monitor)
+        told = monitor.end_epoch()
+        if told is not None:
+            numbers.append(monitor.epoch)
+            observed.append(told)
         return False
 
-    trainer = Trainer(Objective(network, LOSSES["squared_error"], 0.1), solver, SCHEDULES["constant"](), rate)
-    trainer.run(
-        state, data, batch_size=batch_size, max_epochs=epochs, shuffle=True, on_epoch_end=on_epoch_end, monitor=monitor
+    trainer = Trainer(
+        Objective(network, LOSSES["squared_error"], 0.1), solver, SCHEDULES["constant"](), rate, clip=clip
     )
-    return record, seen, state
+    trainer.run(state, data, batch_size=batch_size, max_epochs=epochs, on_epoch_end=on_epoch_end, monitor=monitor)
+    return Run(numbers, observed, monitor.seen, state)
 
 
-def test_every_statistic_is_the_obvious_one():
-    record, seen, _ = _train(monitor_every=1, epochs=2)
-    assert record["epoch"] == [1, 2]
-    for row, epoch in enumerate(record["epoch"]):
-        steps = [step for step in seen if step[3] == epoch]
+def _norm(values):
+    return np.sqrt((values**2).sum())
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_every_statistic_of_a_step_is_the_obvious_one(activation):
+    run = _train(1, epochs=2, activation=activation, clip=ClipByGlobalNorm(0.5))
+    assert run.epochs == [1, 2]
+    for row, epoch in enumerate(run.epochs):
+        steps = [step for step in run.steps if step.epoch == epoch]
         assert len(steps) == 3
         for layer in range(3):
-            norms = [np.sqrt((grad.weights[layer] ** 2).sum()) for _, grad, _, _, _ in steps]
-            assert record["gradient_norm"][row][layer] == pytest.approx(np.mean(norms), rel=1e-12)
-            before = [np.sqrt((params.weights[layer] ** 2).sum()) for params, *_ in steps]
-            assert record["weight_norm"][row][layer] == pytest.approx(np.mean(before), rel=1e-12)
-            moved = [np.sqrt(((after.weights[layer] - p.weights[layer]) ** 2).sum()) for p, _, _, _, after in steps]
-            ratio = np.mean(np.divide(moved, before))
-            assert record["update_ratio"][row][layer] == pytest.approx(ratio, rel=1e-12)
-            quantiles = [np.quantile(grad.weights[layer], BANDS, method="nearest") for _, grad, _, _, _ in steps]
-            np.testing.assert_allclose(
-                record["gradient_quantiles"][row][layer], np.mean(quantiles, axis=0), rtol=1e-12, atol=1e-15
+            gradients = [step.grad.weights[layer] for step in steps]
+            before = [_norm(step.params.weights[layer]) for step in steps]
+            moved = [_norm(step.after.weights[layer] - step.params.weights[layer]) for step in steps]
+            outputs = [step.units[layer].outputs for step in steps]
+            expected = {
+                "gradient_norm": np.mean([_norm(g) for g in gradients]),
+                "gradient_norm_max": np.max([_norm(g) for g in gradients]),
+                "gradient_mean": np.mean([g.mean() for g in gradients]),
+                "gradient_std": np.mean([g.std() for g in gradients]),
+                "gradient_largest": np.max(np.abs(gradients)),
+                "gradient_zero_fraction": np.mean(np.array(gradients) == 0.0),
+                "gradient_nonfinite": 0.0,
+                "weight_norm": np.mean(before),
+                "update_ratio": np.mean(np.divide(moved, before)),
+                "update_ratio_max": np.max(np.divide(moved, before)),
+                "activation_mean": np.mean([a.mean() for a in outputs]),
+                "activation_std": np.mean([a.std() for a in outputs]),
+            }
+            for name, value in expected.items():
+                assert run.of(name, layer)[row] == pytest.approx(value, rel=1e-10, abs=1e-15), name
+            for name, arrays in (("gradient_quantiles", gradients), ("activation_quantiles", outputs)):
+                quantiles = np.mean([np.quantile(a, BANDS, method="nearest") for a in arrays], axis=0)
+                np.testing.assert_allclose(run.of(name, layer)[row], quantiles, rtol=1e-12, atol=1e-15)
+        moved = [_norm(step.after.vector - step.params.vector) for step in steps]
+        effective = np.mean([far / _norm(step.grad.vector) for far, step in zip(moved, steps, strict=True)])
+        overall = run.observed[row].overall
+        assert overall["effective_step"] == pytest.approx(effective, rel=1e-10)
+        norms = [run.of("gradient_norm", layer)[row] for layer in range(3)]
+        assert overall["gradient_ratio"] == pytest.approx(norms[0] / norms[2], rel=1e-12)
+        assert overall.keys() == set(EPOCH_STATISTICS)
+        assert run.observed[row].layers.keys() == {*LAYER_STATISTICS, *QUANTILE_STATISTICS}
+
+
+def test_every_statistic_of_two_successive_steps_is_the_obvious_one():
+    run = _train(1, epochs=2)
+    for row, epoch in enumerate(run.epochs):
+        pairs = [(a, b) for a, b in pairwise(run.steps) if b.epoch == epoch]
+        assert len(pairs) == (2 if epoch == 1 else 3)
+        dots, squares, traces = [], [], []
+        for layer in range(4):  # the last time over all parameters
+            flat = [
+                [(step.grad.weights[layer] if layer < 3 else step.grad.vector).ravel() for step in pair]
+                for pair in pairs
+            ]
+            cosines = [a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in flat]
+            flips = [np.mean(a * b < 0.0) for a, b in flat]
+            dots = sum(a @ b for a, b in flat)
+            squares = sum((a @ a + b @ b) / 2 for a, b in flat)
+            traces = sum(
+                (p.n_rows * (a @ a - a @ b) + q.n_rows * (b @ b - a @ b)) / 2
+                for (a, b), (p, q) in zip(flat, pairs, strict=True)
             )
+            noise = traces / dots if dots > 0.0 else math.inf
+            if layer == 3:
+                assert run.observed[row].overall["noise_scale"] == pytest.approx(noise, rel=1e-10)
+                continue
+            assert run.of("gradient_cosine", layer)[row] == pytest.approx(np.mean(cosines), rel=1e-10)
+            assert run.of("sign_flip_fraction", layer)[row] == pytest.approx(np.mean(flips), rel=1e-12)
+            assert run.of("gradient_snr", layer)[row] == pytest.approx(max(dots, 0.0) / (squares - dots), rel=1e-9)
+            assert run.of("noise_scale", layer)[row] == pytest.approx(noise, rel=1e-10)
+
+
+def test_the_noise_scale_is_that_of_single_samples():
+    """Against its definition: the covariance of the gradients of single samples over the squared mean gradient."""
+    rng = np.random.default_rng(3)
+    n, batch_size = 4000, 50
+    X = rng.standard_normal((n, 3))
+    y = X @ [[1.0], [-2.0], [0.5]] + rng.standard_normal((n, 1))
+    run = _train(1, epochs=1, batch_size=batch_size, rate=1e-9, sizes=(3, 1), data=Data(X, y))
+    params = run.steps[0].params
+    errors = X @ params.weights[0] + params.biases[0] - y
+    penalty = 0.1 / batch_size * params.weights[0].ravel()
+    each = np.hstack([errors * X + penalty, errors])
+    expected = each.var(axis=0).sum() / (each.mean(axis=0) ** 2).sum()
+    assert run.observed[0].overall["noise_scale"] == pytest.approx(expected, rel=0.1)
+    assert run.of("gradient_snr", 0)[0] == pytest.approx(
+        batch_size * (each[:, :3].mean(axis=0) ** 2).sum() / each[:, :3].var(axis=0).sum(), rel=0.15
+    )
+
+
+def test_one_batch_for_all_rows_has_no_noise():
+    run = _train(1, epochs=3, batch_size=50, rate=1e-3)
+    assert np.isnan(run.of("noise_scale", 0)).all()
+    assert np.isnan(run.of("gradient_snr", 0)).all()
+    cosines = run.of("gradient_cosine", 0)
+    assert np.isnan(cosines[0])  # nothing came before
+    assert (cosines[1:] > 0.9).all()
+
+
+def test_the_output_layer_has_no_activation():
+    run = _train(1, epochs=1, activation="tanh")
+    assert math.isnan(run.of("dead_fraction", 2)[0])
+    assert math.isnan(run.of("saturated_fraction", 2)[0])
+    assert run.of("activation_std", 2)[0] > 0.0
+
+
+def test_a_dead_unit_is_one_without_gradient_for_every_row_of_the_epoch():
+    rng = np.random.default_rng(4)
+    data = Data(1.0 + np.abs(rng.standard_normal((400, 4))), rng.standard_normal((400, 2)))
+    run = _train(1, epochs=2, batch_size=80, data=data, sizes=(4, 40, 6, 2))
+    for row, epoch in enumerate(run.epochs):
         for layer in range(2):
-            rows = np.vstack([slopes[layer][1] for _, _, slopes, _, _ in steps])
-            assert record["dead_fraction"][row][layer] == np.mean((rows == 0.0).all(axis=0))
-        assert math.isnan(record["dead_fraction"][row][2])
-        assert np.isnan(record["saturated_fraction"][row]).all()
+            slopes = np.vstack([step.units[layer].slopes for step in run.steps if step.epoch == epoch])
+            assert len(slopes) == 400
+            assert run.of("dead_fraction", layer)[row] == np.mean((slopes == 0.0).all(axis=0))
+    assert run.of("dead_fraction", 0)[-1] > 0.0  # so that there was something to see
 
 
-def test_dead_units_are_found():
-    record, seen, state = _train(epochs=1)
-    state.params.biases[0][:3] = -100.0
-    monitor = Monitor(state.params, every=1)
-    network = multilayer_perceptron(SIZES, [ACTIVATIONS["relu"]] * 2)
-    objective = Objective(network, LOSSES["squared_error"])
-    workspace, grad = objective.workspace(30, np.float64), state.params.like()
-    X = np.random.default_rng(2).standard_normal((30, 4))
-    objective.value_and_gradient(state.params, X, np.zeros((30, 2)), None, workspace, grad)
-    monitor.begin_epoch()
-    monitor.begin_step()
-    monitor.before_update(state.params, grad, objective.slopes(30, workspace))
-    monitor.after_update(state.params)
-    assert monitor.end_epoch()["dead_fraction"][0] >= 3 / 8
+def test_a_unit_is_not_dead_because_few_rows_were_looked_at():
+    """Epochs are put together until 256 rows have been seen."""
+    rng = np.random.default_rng(5)
+    data = Data(rng.standard_normal((40, 4)), rng.standard_normal((40, 2)))
+    run = _train(1, epochs=14, batch_size=20, data=data, rate=0.01)
+    fractions = run.of("dead_fraction", 0)
+    for row in range(14):
+        first = 7 * (row // 7)  # 7 epochs of 40 rows are 280
+        slopes = np.vstack([step.units[0].slopes for step in run.steps if first < step.epoch <= row + 1])
+        assert fractions[row] == np.mean((slopes == 0.0).all(axis=0))
 
 
 @pytest.mark.parametrize(("name", "limit"), [("tanh", math.sqrt(1.0 - 0.05)), ("logistic", 0.0126)])
 def test_saturation_means_flat(name, limit):
-    record, seen, _ = _train(monitor_every=1, epochs=1, activation=name)
+    run = _train(1, epochs=1, activation=name)
     activation = ACTIVATIONS[name]
-    shares = [np.mean(slopes[0][1] < 0.05 * activation.steepest) for _, _, slopes, _, _ in seen]
-    assert record["saturated_fraction"][0][0] == pytest.approx(np.mean(shares))
+    shares = [np.mean(step.units[0].slopes < 0.05 * activation.steepest) for step in run.steps]
+    assert run.of("saturated_fraction", 0)[0] == pytest.approx(np.mean(shares))
     z = np.array([-30.0, 0.0, 30.0])
     assert (activation.gradient(z) < 0.05 * activation.steepest).tolist() == [True, False, True]
     assert activation.gradient(z).max() == activation.steepest
@@ -111,44 +257,124 @@ def test_saturation_means_flat(name, limit):
     assert activation.gradient(np.array([edge]))[0] == pytest.approx(0.05 * activation.steepest, rel=0.01)
 
 
-def test_by_default_one_step_in_a_hundred_and_at_least_one_an_epoch():
-    record, seen, _ = _train(epochs=2, n_samples=250, batch_size=1)
-    assert [step[3] for step in seen] == [1, 1, 1, 2, 2, 2]
-    assert record["epoch"] == [1, 2]
+def test_units_are_what_comes_after_normalization_and_before_dropout_and_residual_connections():
+    run = _train(1, epochs=1, activation="tanh", normalization=NORMALIZATIONS["batch"](), dropout=(0.5, 0.5))
+    outputs = run.steps[0].units[0].outputs
+    assert np.abs(np.arctanh(outputs).mean(axis=0)).max() < 1e-6  # normalized ones
+    assert (outputs != 0.0).all()  # dropout makes zeros
+    residual = _train(1, epochs=1, sizes=(4, 6, 6, 2), activation="tanh", residual=True)
+    assert (np.abs(residual.steps[0].units[1].outputs) < 1.0).all()  # sums are larger
+
+
+def _measured(run):
+    return [number for number, step in enumerate(run.steps, start=1) if step.measured]
+
+
+def test_by_default_twice_as_late_each_time_up_to_a_hundred_steps_apart():
+    run = _train(epochs=2, n_samples=250, batch_size=1)
+    assert _measured(run) == [1, 2, 4, 8, 16, 32, 64, 128, 228, 328, 428]
+    assert run.epochs == [1, 2]
+    # With every measured step the one before it: except for the first there is always something to compare.
+    assert np.isfinite(run.of("gradient_cosine", 0)).all()
+
+
+def test_epochs_without_a_measured_step_have_no_row():
+    run = _train(epochs=20, batch_size=25)  # two steps an epoch
+    assert run.epochs == [1, 2, 4, 8, 16]
 
 
 def test_every_n_steps_counts_over_epochs():
-    record, seen, _ = _train(monitor_every=4, epochs=4)  # 3 steps an epoch
-    assert [step[3] for step in seen] == [2, 3, 4]
-    assert record["epoch"] == [2, 3, 4]
+    run = _train(4, epochs=4)  # 3 steps an epoch
+    assert _measured(run) == [4, 8, 12]
+    assert run.epochs == [2, 3, 4]
 
 
-def test_long_trainings_are_observed_ever_more_rarely():
-    record, _, _ = _train(epochs=1100, n_samples=4, batch_size=4, rate=1e-4)
-    epochs = np.array(record["epoch"])
-    assert epochs[:256].tolist() == list(range(1, 257))
-    assert np.diff(epochs[(epochs > 256) & (epochs <= 512)]).tolist() == [2] * 127
-    assert np.diff(epochs[(epochs > 512) & (epochs <= 1024)]).tolist() == [4] * 127
-    assert len(epochs) < 256 + 128 + 128 + 20
+def test_few_steps_tell_of_all():
+    """What a sample of the steps says agrees with what all of them say."""
+    sizes = (4, 30, 20, 2)
+    every = _train(1, epochs=90, n_samples=2000, rate=0.01, sizes=sizes)
+    some = _train(epochs=90, n_samples=2000, rate=0.01, sizes=sizes)
+    assert some.epochs == every.epochs == list(range(1, 91))
+    for name in (
+        "gradient_norm",
+        "gradient_std",
+        "update_ratio",
+        "activation_std",
+        "sign_flip_fraction",
+    ):
+        for layer in range(3):
+            # Without the first epoch, whose first steps are measured more closely and are unlike the others.
+            full, sample = every.of(name, layer)[1:], some.of(name, layer)[1:]
+            difference = sample - full
+            error = 4.0 * difference.std() / np.sqrt(len(difference))
+            assert abs(difference.mean()) < error < 0.15 * full.mean(), name
+            weights, weights_of_some = every.of("weight_norm", layer)[1:], some.of("weight_norm", layer)[1:]
+            np.testing.assert_allclose(weights_of_some, weights, rtol=0.1)
+
+
+def test_quantiles_of_large_layers_are_those_of_some_entries():
+    run = _train(1, epochs=1, sizes=(4, 300, 40, 2), activation="tanh")
+    for name, arrays in {
+        "gradient_quantiles": [step.grad.weights[1] for step in run.steps],
+        "activation_quantiles": [step.units[0].outputs for step in run.steps],
+    }.items():
+        quantiles = np.mean([np.quantile(values, BANDS) for values in arrays], axis=0)
+        spread = quantiles[-2] - quantiles[1]
+        np.testing.assert_allclose(
+            run.of(name, 1 if name.startswith("gradient") else 0)[0][1:-1], quantiles[1:-1], atol=0.1 * spread
+        )
 
 
 def test_observing_changes_nothing():
-    _, _, watched = _train(monitor_every=1)
-    _, _, unwatched = _train(monitor_every=10**6)
-    np.testing.assert_array_equal(watched.params.vector, unwatched.params.vector)
+    watched = _train(1)
+    unwatched = _train(10**6)
+    np.testing.assert_array_equal(watched.state.params.vector, unwatched.state.params.vector)
 
 
-def test_a_lost_epoch_keeps_what_was_seen_of_it():
-    params = multilayer_perceptron(SIZES, [ACTIVATIONS["relu"]] * 2).parameters()
-    monitor, record = Monitor(params, every=1), empty_observations()
-    monitor.begin_epoch()
-    append_observation(record, monitor)
-    assert record["epoch"] == []
-    monitor.begin_epoch()
-    assert monitor.begin_step()
-    slopes = [(ACTIVATIONS["relu"], np.ones((5, 8))), (ACTIVATIONS["relu"], np.ones((5, 6)))]
-    monitor.before_update(params, params, slopes)
-    append_observation(record, monitor)
-    assert record["epoch"] == [2]
-    assert np.isnan(record["update_ratio"][0]).all()
-    assert {len(column) for column in record.values()} == {1}
+def test_the_step_that_is_lost_is_measured_whenever_it_comes():
+    X = np.ones((40, 4))
+    y = np.ones((40, 2))
+    with pytest.raises(NonFiniteError, match="step 1"):
+        _train(100, epochs=1, data=Data(X, y * np.inf))
+    network = multilayer_perceptron(SIZES, [ACTIVATIONS["relu"]] * 2)
+    params = network.parameters(dtype=np.float64)
+    initialize(network, params, np.random.default_rng(0))
+    objective = Objective(network, LOSSES["squared_error"])
+    workspace, grad = objective.workspace(40, np.float64), params.like()
+    objective.value_and_gradient(params, X, y, None, workspace, grad)
+    grad.weights[1][2, :3] = np.nan
+    grad.weights[0][0, 0] = np.inf
+    monitor = Monitor(params, every=100)
+    monitor.begin_epoch(2)
+    with np.errstate(invalid="ignore"):
+        assert monitor.before_update(params, grad, network, workspace, 40, is_lost=True)
+        told = monitor.end_epoch()
+    assert told.layers["gradient_nonfinite"].tolist() == [1.0, 3.0, 0.0]
+    assert np.isnan(told.layers["update_ratio"]).all()
+    assert math.isnan(told.overall["effective_step"])
+
+
+def test_lbfgs_is_observed_by_iterations():
+    rng = np.random.default_rng(0)
+    network = multilayer_perceptron(SIZES, [ACTIVATIONS["tanh"]] * 2)
+    params = network.parameters(dtype=np.float64)
+    initialize(network, params, rng)
+    start = params.on(params.vector.copy())
+    data = Data(rng.standard_normal((50, 4)), rng.standard_normal((50, 2)))
+    monitor, rows, vectors = Watching(params, every=1), [], []
+
+    def on_epoch_end(row, is_last):
+        rows.append(monitor.end_epoch())
+        vectors.append(params.vector.copy())
+        return False
+
+    objective = Objective(network, LOSSES["squared_error"])
+    run_lbfgs(objective, params, data, max_iter=5, max_fun=100, tol=0.0, on_epoch_end=on_epoch_end, monitor=monitor)
+    before = start.vector
+    for row, after in zip(rows, vectors, strict=True):
+        ratios = [
+            _norm(b - a) / _norm(a)
+            for a, b in zip(start.on(before.copy()).weights, start.on(after.copy()).weights, strict=True)
+        ]
+        np.testing.assert_allclose(row.layers["update_ratio"], ratios, rtol=1e-10)
+        before = after

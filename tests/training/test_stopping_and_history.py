@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from skmlp.training import history as history_module
-from skmlp.training.history import append_row, empty_history
+from skmlp.training.history import Observations, append_row, empty_history
 from skmlp.training.stopping import Plateau
 
 
@@ -78,11 +79,49 @@ def test_history_appends_to_every_column_and_forgets_the_oldest(monkeypatch):
     monkeypatch.setattr(history_module, "HISTORY_LIMIT", 3)
     history = empty_history(validation=False)
     for epoch in range(5):
-        append_row(history, {name: float(epoch) for name in history} | {"something else": 0.0})
+        append_row(history, {name: float(epoch) for name in history})
     assert all(column == [2.0, 3.0, 4.0] for column in history.values())
-    assert "something else" not in history
 
 
-def test_a_row_must_fill_every_column():
-    with pytest.raises(KeyError, match="loss"):
-        append_row(empty_history(validation=False), {"penalty": 0.0})
+def test_columns_that_come_and_go_are_not_a_number_elsewhere():
+    history = empty_history(validation=False)
+    row = dict.fromkeys(history, 0.0)
+    for more in ({}, {"noise_scale": 7.0}, {}):
+        append_row(history, row | more)
+    assert history["loss"] == [0.0, 0.0, 0.0]
+    np.testing.assert_array_equal(history["noise_scale"], [np.nan, 7.0, np.nan])
+
+
+def _observe(n_rows):
+    table = Observations({"epoch": np.empty(0, int), "norm": np.empty((0, 2)), "bands": np.empty((0, 2, 9))})
+    for epoch in range(1, n_rows + 1):
+        table.append(epoch, {"norm": np.full(2, float(epoch)), "bands": np.full((2, 9), -float(epoch))})
+    return table
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 8, 9, 100])
+def test_observations_have_an_array_a_column(n_rows):
+    columns = _observe(n_rows).columns
+    np.testing.assert_array_equal(columns["epoch"], np.arange(1, n_rows + 1))
+    assert columns["epoch"].dtype.kind == "i"
+    np.testing.assert_array_equal(columns["norm"], np.arange(1.0, n_rows + 1)[:, None] * [1.0, 1.0])
+    assert columns["bands"].shape == (n_rows, 2, 9)
+
+
+@pytest.mark.parametrize("n_rows", [5, 11, 14, 40])
+def test_observations_forget_the_oldest(monkeypatch, n_rows):
+    monkeypatch.setattr(history_module, "HISTORY_LIMIT", 4)
+    columns = _observe(n_rows).columns
+    assert columns["epoch"].tolist() == list(range(n_rows - 3, n_rows + 1))
+    assert columns["bands"][:, 1, 8].tolist() == [-epoch for epoch in columns["epoch"]]
+
+
+def test_later_rows_do_not_change_what_was_read_nor_the_record_it_began_with():
+    first = _observe(3)
+    read = first.columns
+    second = Observations(read)
+    second.append(9, {"norm": np.zeros(2), "bands": np.zeros((2, 9))})
+    first.append(4, {"norm": np.ones(2), "bands": np.ones((2, 9))})
+    assert read["epoch"].tolist() == [1, 2, 3]
+    assert second.columns["epoch"].tolist() == [1, 2, 3, 9]
+    assert first.columns["epoch"].tolist() == [1, 2, 3, 4]
