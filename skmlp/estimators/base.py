@@ -31,8 +31,11 @@ from skmlp.estimators.builders import (
 from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
 from skmlp.estimators.constraints import ActivationChoice, Registered
 from skmlp.estimators.fitted import FittedAttributes
+from skmlp.estimators.health import SelfDiagnosis, warn_about_health
 from skmlp.estimators.holdout import as_validation, divide
+from skmlp.estimators.probing import probe
 from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, warn_about
+from skmlp.estimators.sensitivity import InputGradient
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
 from skmlp.estimators.training import refit, train
@@ -75,7 +78,7 @@ def why_no_partial_fit(estimator: Any) -> str | None:
     return None
 
 
-class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMixin, BaseEstimator, ABC):
     """Base of the two estimators; not for direct use."""
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -265,10 +268,14 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
                 result = refit(self, model, start, parts, result, batch_size=batch_size)
             model.state.settle()
             self._conclude(result, validation=validation is not None)
+            if monitor is not None:
+                self._facts = probe(model, parts.training)
             tasks.end()
         lbfgs = self.solver == "lbfgs"
         planned = not lbfgs and build_schedule(self).runs_to_the_end
         warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned)
+        if self.monitor is not False:
+            warn_about_health(self)
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets | None = None) -> None:
         """Train one epoch on the given data; `targets` starts a classifier."""
@@ -362,6 +369,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             observations = Observations(self.monitor_)
         self.history_ = history
         self._observations = observations
+        self._epochs_before = len(history["loss"])
+        self._facts: dict[str, Any] = {}
 
     def _monitor(self, model: Model) -> Monitor | None:
         """Return what observes the training, when the user or a callback asks for it."""

@@ -186,8 +186,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         over the epoch's batches), ``learning_rate`` (mean over the steps; NaN for lbfgs), ``gradient_norm`` (mean over
         the steps of the norm of the whole gradient, before clipping), ``clipped_share`` (of the steps), ``seconds``,
         ``samples_per_second``; with validation data ``validation_loss`` (without penalty) and ``validation_score``.
-        With `monitor`, NaN where nothing was measured: ``effective_step`` (norm of the update over norm of the gradient),
-        ``gradient_ratio`` (norm of the first layer's gradient over the last one's) and ``noise_scale``.
+        With `monitor`, NaN where nothing was measured: ``effective_step`` (norm of the update over norm of the
+        gradient), ``gradient_ratio`` (norm of the first layer's gradient over the last one's) and ``noise_scale``.
         It grows under `warm_start` and ``partial_fit``, up to the last 10,000 epochs.
     monitor_ : dict of ndarray
         What `monitor` observed, in arrays with one row for each epoch in which a step was measured: ``epoch`` (from 1),
@@ -197,8 +197,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         the step before), ``gradient_snr`` and ``noise_scale`` (see :mod:`skmlp.nn.statistics`); ``weight_norm``;
         ``update_ratio`` and ``update_ratio_max`` (norm of the update over norm of the weights); ``activation_mean`` and
         ``activation_std`` (of a layer's outputs), ``dead_fraction`` (share of units without gradient for every row
-        looked at), ``saturated_fraction`` (share of outputs where logistic or tanh are nearly flat). They are means over
-        the measured steps of an epoch; ``_max``, ``_largest`` and ``_nonfinite`` are the largest values. NaN where
+        looked at), ``saturated_fraction`` (share of outputs where logistic or tanh are nearly flat). Means over the
+        measured steps of an epoch; ``_max``, ``_largest`` and ``_nonfinite`` are the largest values. NaN where
         something does not exist. ``gradient_quantiles`` and ``activation_quantiles``, of shape (n_observed, n_layers,
         9), are the quantiles :data:`skmlp.nn.statistics.BANDS`. ``monitor_frame()`` gives a table of all.
     stop_reason_ : str

@@ -1,18 +1,20 @@
 r"""Measures of parameters, gradients and activations: pure functions on arrays.
 
 What successive gradients tell of noise. Let :math:`g_1, g_2` be the gradients of two successive batches of
-:math:`B_1, B_2` samples, G the gradient over all data and :math:`\Sigma` the covariance of one sample's gradient. The
-parameters hardly change from one step to the next, so that
+:math:`B_1, B_2` of all N samples, G the gradient over all, and :math:`\Sigma` the covariance of the gradients of single
+samples. Batches of one epoch have no sample in common and the parameters hardly change from one step to the next, so
+that
 
 .. math::
-    E[g_1 \cdot g_2] = \lVert G \rVert^2, \qquad
-    E \lVert g_i \rVert^2 = \lVert G \rVert^2 + \operatorname{tr} \Sigma / B_i .
+    E[g_1 \cdot g_2] = \lVert G \rVert^2 - \frac{\operatorname{tr} \Sigma}{N - 1}, \qquad
+    E \lVert g_i \rVert^2 - E[g_1 \cdot g_2] = \frac{N}{N - 1} \frac{\operatorname{tr} \Sigma}{B_i} .
 
-From sums over pairs :func:`signal_to_noise` is :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)` and
-:func:`noise_scale` :math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`, the batch size at which signal and noise are
-equal: smaller batches mostly average out noise by taking more steps, larger ones mostly repeat themselves.
-(McCandlish, Kaplan, Amodei et al. (2018), "An empirical model of large-batch training", arXiv 1812.06162, section 2.2,
-whose appendix A.1 has another estimate, from batches of two sizes.)
+(Batches of two epochs are independent, as with an infinite N.) From sums over pairs, :math:`N / (N - 1)` taken for 1,
+:func:`signal_to_noise` is :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)` and :func:`noise_scale`
+:math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`, the batch size at which signal and noise are equal: smaller ones
+mostly average out noise by taking more steps, larger ones mostly repeat themselves. (McCandlish, Kaplan, Amodei et al.
+(2018), "An empirical model of large-batch training", arXiv 1812.06162, section 2.2; its appendix A.1 estimates the same
+from batches of two sizes.)
 
 To add a statistic to what ``monitor=True`` records, write its function here and its line in
 :class:`skmlp.training.monitor.Monitor`; histories, frames and MLflow take it up by its name.
@@ -128,44 +130,42 @@ def sign_flip_fraction(gradient: FloatArray, previous: FloatArray) -> float:
     return int(np.count_nonzero(flips)) / gradient.size
 
 
-def signal_to_noise(products: float, squares: float) -> float:
-    r"""Return :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)`, of batches of the size there were.
+def signal_to_noise(signal: float, noise: float) -> float:
+    r"""Return :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)`, in batches of the size there were.
 
     Parameters
     ----------
-    products : float
-        Sum of :math:`g_1 \cdot g_2` over pairs of successive gradients.
-    squares : float
-        Sum of :math:`(\lVert g_1 \rVert^2 + \lVert g_2 \rVert^2) / 2` over them, never smaller.
+    signal : float
+        Estimate of :math:`\lVert G \rVert^2`, or a multiple of it; by chance it may be negative.
+    noise : float
+        Estimate of :math:`\operatorname{tr} \Sigma / B`, non-negative, or the same multiple.
 
     Returns
     -------
     ratio : float
-        0 where noise hides the signal altogether, infinite where there is none.
+        About 0, and by chance below, where noise hides the signal altogether; infinite where there is none.
     """
-    signal, noise = max(products, 0.0), squares - products
     return signal / noise if noise > 0.0 else (math.inf if signal > 0.0 else math.nan)
 
 
-def noise_scale(products: float, traces: float) -> float:
+def noise_scale(signal: float, trace: float) -> float:
     r"""Return the batch size at which signal and noise are equal, :math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`.
 
     Parameters
     ----------
-    products : float
+    signal : float
         As of :func:`signal_to_noise`.
-    traces : float
-        Sum over the pairs of :math:`(B_1 (\lVert g_1 \rVert^2 - g_1 \cdot g_2) + B_2 (\lVert g_2 \rVert^2 -
-        g_1 \cdot g_2)) / 2`.
+    trace : float
+        Estimate of :math:`\operatorname{tr} \Sigma`, or the same multiple of it.
 
     Returns
     -------
     size : float
         In samples; infinite where noise hides the signal altogether.
     """
-    if products > 0.0:
-        return max(traces, 0.0) / products
-    return math.inf if traces > 0.0 else math.nan
+    if signal > 0.0:
+        return max(trace, 0.0) / signal
+    return math.inf if trace > 0.0 else math.nan
 
 
 def inactive_units(slopes: FloatArray) -> BoolArray:

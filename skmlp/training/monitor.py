@@ -131,14 +131,15 @@ class Monitor:
         self._effective_steps: list[float] = []
         self._inactive: list[BoolArray | None] = []
         self._rows_seen = 0
-        self._batches_differ = True
+        self._batches_differ, self._n_samples, self._first_step = True, 0, 1
 
-    def begin_epoch(self, n_batches: int) -> None:
-        """Begin an epoch of that many batches."""
+    def begin_epoch(self, n_batches: int, n_samples: int) -> None:
+        """Begin an epoch of that many batches of all the samples there are."""
         self.epoch += 1
         self._steps, self._quantiles, self._pairs, self._effective_steps = [], [], [], []
         # With a single batch two gradients differ by the step between them, and not by noise.
-        self._batches_differ = n_batches > 1
+        self._batches_differ, self._n_samples = n_batches > 1, n_samples
+        self._first_step = self._step + 1
         if self._rows_seen >= ROWS:
             self._inactive, self._rows_seen = [], 0
 
@@ -176,7 +177,9 @@ class Monitor:
         if observed:
             self._measure(params, grad, network.units(workspace))
             if self._kept_step == self._step - 1:
-                self._pairs.append(_compare(grad, n_rows, self._kept, self._kept_rows))
+                # Batches of one epoch exclude each other; those of two epochs are independent.
+                n_others = self._n_samples - 1 if self._kept_step >= self._first_step else math.inf
+                self._pairs.append(_compare(grad, n_rows, self._kept, self._kept_rows, n_others))
         if self._step >= self._next:
             self._next = self._step + (self.every or min(self._step, STEPS_APART))
         if self._step == self._next - 1:
@@ -274,24 +277,25 @@ class _Pair(NamedTuple):
 
     cosines: list[float]
     sign_flips: list[float]
-    products: list[float]
-    squares: list[float]
+    signals: list[float]
+    noises: list[float]
     traces: list[float]
 
 
-def _compare(grad: Parameters, n_rows: int, previous: Parameters, n_rows_before: int) -> _Pair:
+def _compare(grad: Parameters, n_rows: int, previous: Parameters, n_rows_before: int, n_others: float) -> _Pair:
     pair = _Pair([], [], [], [], [])
     offsets = slice(grad.n_weights, grad.n_trained)
     arrays = zip([*grad.weights, grad.vector[offsets]], [*previous.weights, previous.vector[offsets]], strict=True)
     for a, b in ((a.reshape(-1), b.reshape(-1)) for a, b in arrays):
         norm, norm_before = global_norm(a), global_norm(b)
         product = inner_product(a, b, norm * norm_before)
-        square, square_before = norm * norm, norm_before * norm_before
+        excess, excess_before = norm * norm - product, norm_before * norm_before - product
+        trace = 0.5 * (n_rows * excess + n_rows_before * excess_before)
         pair.cosines.append(ratio(product, norm * norm_before))
         pair.sign_flips.append(sign_flip_fraction(a, b))
-        pair.products.append(product)
-        pair.squares.append(0.5 * (square + square_before))
-        pair.traces.append(0.5 * (n_rows * (square - product) + n_rows_before * (square_before - product)))
+        pair.signals.append(product + trace / n_others)
+        pair.noises.append(0.5 * (excess + excess_before))
+        pair.traces.append(trace)
     return pair
 
 
@@ -305,8 +309,8 @@ def _reduce_pairs(
         cosines, flips = (np.mean([pair[index] for pair in pairs], axis=0) for index in (0, 1))
         layers |= {"gradient_cosine": cosines[:-1], "sign_flip_fraction": flips[:-1]}
     if pairs and batches_differ:
-        products, squares, traces = (np.sum([pair[index] for pair in pairs], axis=0) for index in (2, 3, 4))
-        layers["gradient_snr"] = np.array([signal_to_noise(*sums) for sums in zip(products, squares, strict=True)])[:-1]
-        layers["noise_scale"] = np.array([noise_scale(*sums) for sums in zip(products, traces, strict=True)])[:-1]
-        overall = noise_scale(products.sum(), traces.sum())
+        signals, noises, traces = (np.sum([pair[index] for pair in pairs], axis=0) for index in (2, 3, 4))
+        layers["gradient_snr"] = np.array([signal_to_noise(*both) for both in zip(signals, noises, strict=True)])[:-1]
+        layers["noise_scale"] = np.array([noise_scale(*both) for both in zip(signals, traces, strict=True)])[:-1]
+        overall = noise_scale(signals.sum(), traces.sum())
     return layers, overall

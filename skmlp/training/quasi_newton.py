@@ -114,7 +114,7 @@ def run_lbfgs(
         n_iter += 1
         observed = False
         if monitor is not None:
-            monitor.begin_epoch(1)
+            monitor.begin_epoch(1, data.n_samples)
             observed = monitor.before_update(params, buffers.grad, objective.network, buffers.workspace, data.n_samples)
         params.vector[...] = vector
         if observed:

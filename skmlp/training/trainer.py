@@ -291,7 +291,7 @@ class Trainer:
         loss_sum = penalty_sum = weight_sum = norm_sum = rate_sum = 0.0
         n_steps = n_clipped = n_rows = 0
         if monitor is not None:
-            monitor.begin_epoch(batches.n_batches)
+            monitor.begin_epoch(batches.n_batches, batches.data.n_samples)
         pace.begin_epoch()
         for X, y, weight in batches.epoch(state.rng):
             n_rows += X.shape[0]

@@ -105,16 +105,15 @@ def test_counts_and_shares():
 
 
 def test_signal_and_noise():
-    # Signal 4, noise 1 in batches of 10: |g|^2 = 5 on average, g1 . g2 = 4.
-    assert signal_to_noise(4.0, 5.0) == 4.0
-    assert noise_scale(4.0, 10.0) == 2.5
-    assert noise_scale(4.0, 10.0) == 10 / signal_to_noise(4.0, 5.0)
+    # Noise 1 in batches of 10.
+    assert signal_to_noise(4.0, 1.0) == 4.0
+    assert noise_scale(4.0, 10.0) == 2.5 == 10 / signal_to_noise(4.0, 1.0)
 
 
 def test_signal_and_noise_at_their_ends():
-    assert signal_to_noise(-1.0, 5.0) == 0.0  # hidden by noise
+    assert signal_to_noise(-1.0, 5.0) == -0.2  # hidden by noise
     assert noise_scale(-1.0, 10.0) == np.inf
-    assert signal_to_noise(5.0, 5.0) == np.inf  # no noise
+    assert signal_to_noise(5.0, 0.0) == np.inf  # no noise
     assert noise_scale(5.0, 0.0) == 0.0
     assert np.isnan(signal_to_noise(0.0, 0.0))  # no gradient
     assert np.isnan(noise_scale(0.0, 0.0))

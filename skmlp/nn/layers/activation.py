@@ -54,6 +54,19 @@ class ActivationLayer(Layer):
         delta *= derivative
         return delta
 
+    def backward_prediction(
+        self,
+        params: Mapping[str, FloatArray],
+        x: Any,
+        output: FloatArray,
+        delta: FloatArray,
+        memory: tuple[FloatArray, ...],
+    ) -> FloatArray:
+        derivative = memory[0]
+        self.activation.derivative(x, output, derivative)  # once for all signals: it may overwrite x
+        delta *= derivative
+        return delta
+
     def slopes(self, memory: tuple[FloatArray, ...]) -> FloatArray:
         """Return the derivative of every element that the last backward pass computed."""
         return memory[0]

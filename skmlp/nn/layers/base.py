@@ -99,3 +99,22 @@ class Layer(ABC):
         `delta` is ``dL/d output`` and may be overwritten. For the first layer the return value is not used. Layers
         with two modes go back through what they did in training.
         """
+
+    def backward_prediction(
+        self,
+        params: Mapping[str, FloatArray],
+        x: Any,
+        output: FloatArray,
+        delta: FloatArray,
+        memory: tuple[FloatArray, ...],
+    ) -> FloatArray:
+        """Return the error signals of the input, after a pass in prediction: :meth:`backward` without gradients.
+
+        Of shape (n_signals, n_samples, n_in) for the signals `delta` of shape (n_signals, n_samples, n_out), which may
+        be overwritten. This one is right for layers with one mode whose :meth:`backward` can be called again after
+        the same forward pass, and that do not leave the signal out when they are first.
+        """
+        unused = {name: np.empty_like(values) for name, values in params.items()}
+        return np.stack(
+            [self.backward(params, unused, x, output, each, memory, is_first=False).copy() for each in delta]
+        )

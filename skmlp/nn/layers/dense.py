@@ -72,3 +72,14 @@ class Dense(Layer):
         if is_first:
             return delta
         return np.matmul(delta, params["weights"].T, out=input_delta)
+
+    def backward_prediction(
+        self,
+        params: Mapping[str, FloatArray],
+        x: Any,
+        output: FloatArray,
+        delta: FloatArray,
+        memory: tuple[FloatArray, ...],
+    ) -> FloatArray:
+        signals: FloatArray = delta @ params["weights"].T
+        return signals

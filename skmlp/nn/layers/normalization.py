@@ -138,6 +138,17 @@ class BatchNormalization(Layer):
         delta *= params["scale"] / deviation[0]
         return delta
 
+    def backward_prediction(
+        self,
+        params: Mapping[str, FloatArray],
+        x: Any,
+        output: FloatArray,
+        delta: FloatArray,
+        memory: tuple[FloatArray, ...],
+    ) -> FloatArray:
+        delta *= params["scale"] / np.sqrt(params["running_variance"] + self.epsilon)
+        return delta
+
 
 @dataclass(frozen=True)
 class LayerNormalization(Layer):

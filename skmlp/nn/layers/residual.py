@@ -63,6 +63,16 @@ class Residual(Layer):
         memory[1][...] = delta  # what the block's input gets besides; the layers in between overwrite delta
         return delta
 
+    def backward_prediction(
+        self,
+        params: Mapping[str, FloatArray],
+        x: Any,
+        output: FloatArray,
+        delta: FloatArray,
+        memory: tuple[FloatArray, ...],
+    ) -> FloatArray:
+        return delta  # whoever calls it brings the same to the block's input
+
     def skipped(self, memory: tuple[FloatArray, ...]) -> FloatArray:
         """Return the error signal that goes past the block, as the last backward pass left it."""
         return memory[1]

@@ -11,7 +11,18 @@ from skmlp._configurable import Configurable
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.activations import Logistic, Softplus
 
-__all__ = ["LINKS", "LOGISTIC", "SOFTPLUS", "Loss", "log_logistic", "log_softmax", "softmax", "weighted_mean"]
+__all__ = [
+    "LINKS",
+    "LINK_JACOBIANS",
+    "LOGISTIC",
+    "SOFTPLUS",
+    "Loss",
+    "diagonal",
+    "log_logistic",
+    "log_softmax",
+    "softmax",
+    "weighted_mean",
+]
 
 LOGISTIC = Logistic()
 SOFTPLUS = Softplus()
@@ -40,6 +51,34 @@ def log_logistic(raw: FloatArray) -> tuple[FloatArray, FloatArray]:
 # The output activations: raw outputs to predictions, of the same shape.
 LINKS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
     {"identity": lambda raw: raw, "exp": np.exp, "logistic": LOGISTIC, "softmax": softmax}
+)
+
+
+def diagonal(slopes: FloatArray) -> FloatArray:
+    """Return a diagonal matrix for each row of `slopes`: the derivative of an elementwise function."""
+    jacobian = np.zeros((*slopes.shape, slopes.shape[1]), slopes.dtype)
+    np.einsum("ikk->ik", jacobian)[...] = slopes
+    return jacobian
+
+
+def _softmax_jacobian(raw: FloatArray) -> FloatArray:
+    """Return ``p_k ([k = j] - p_j)`` for each row."""
+    p = softmax(raw)
+    jacobian: FloatArray = -p[:, :, np.newaxis] * p[:, np.newaxis, :]
+    own = np.einsum("ikk->ik", jacobian)
+    own[...] = 0.0
+    own -= jacobian.sum(axis=2)  # p (1 - p) as p times the other probabilities: exact where p rounds to 1
+    return jacobian
+
+
+# Their derivatives: raw outputs to d prediction / d raw, of shape (n_samples, n_predictions, n_raw).
+LINK_JACOBIANS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
+    {
+        "identity": lambda raw: diagonal(np.ones_like(raw)),
+        "exp": lambda raw: diagonal(np.exp(raw)),
+        "logistic": lambda raw: diagonal(LOGISTIC(raw) * LOGISTIC(-raw)),  # p (1 - p), exact where p rounds to 1
+        "softmax": _softmax_jacobian,
+    }
 )
 
 
@@ -99,6 +138,30 @@ class Loss(Configurable, ABC):
     def predict(self, raw: FloatArray) -> FloatArray:
         """Apply the link: the prediction for each row of `raw`, of the same shape unless the loss says otherwise."""
         return LINKS[self.link](raw)
+
+    def predict_jacobian(self, raw: FloatArray) -> FloatArray:
+        """Return the derivative of :meth:`predict`, ``d prediction / d raw``, for each row of `raw`.
+
+        Parameters
+        ----------
+        raw : ndarray of shape (n_samples, n_raw)
+            Kept.
+
+        Returns
+        -------
+        jacobian : ndarray of shape (n_samples, n_predictions, n_raw)
+
+        Raises
+        ------
+        NotImplementedError
+            When a subclass has a :meth:`predict` of its own and not its derivative.
+        """
+        if type(self).predict is not Loss.predict:
+            raise NotImplementedError(
+                f"{type(self).__name__} overrides predict, so that its derivative is not that of the link "
+                f"{self.link!r}: override predict_jacobian, too."
+            )
+        return LINK_JACOBIANS[self.link](raw)
 
     def loss(self, y: AnyArray, raw: FloatArray) -> FloatArray:
         """Return each sample's loss, of shape (n_samples,)."""

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import special
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.losses.base import LOGISTIC, SOFTPLUS, Loss, weighted_mean
+from skmlp.nn.losses.base import LOGISTIC, SOFTPLUS, Loss, diagonal, weighted_mean
 
 __all__ = [
     "AbsoluteError",
@@ -224,6 +224,15 @@ class Quantile(Loss):
         np.cumsum(by_level, axis=2, out=by_level)
         return quantiles
 
+    def predict_jacobian(self, raw: FloatArray) -> FloatArray:
+        """Return the derivatives of the quantiles: of target by target, ``q_k`` moves with every ``raw_j``, j <= k."""
+        slopes = np.ones_like(raw)
+        self._by_level(slopes)[..., 1:] = LOGISTIC(self._by_level(raw)[..., 1:])
+        n_targets = raw.shape[1] // self.n_levels
+        at_or_below = np.kron(np.eye(n_targets), np.tri(self.n_levels)).astype(raw.dtype)
+        jacobian: FloatArray = at_or_below * slopes[:, np.newaxis, :]
+        return jacobian
+
     def constant(self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None) -> FloatArray:
         quantiles = _weighted_quantiles(y, self._levels, sample_weight).T
         increments = np.diff(quantiles, axis=1)
@@ -407,6 +416,10 @@ class GaussianNLL(Loss):
     def predict(self, raw: FloatArray) -> FloatArray:
         """Return the means, of shape (n_samples, n_outputs)."""
         return raw[:, : raw.shape[1] // 2]
+
+    def predict_jacobian(self, raw: FloatArray) -> FloatArray:
+        """Return the derivatives of the means: they do not move with the log variances."""
+        return diagonal(np.ones_like(raw))[:, : raw.shape[1] // 2]
 
     def predict_std(self, raw: FloatArray) -> FloatArray:
         """Return the standard deviations, of shape (n_samples, n_outputs)."""

@@ -1,0 +1,222 @@
+"""What a diagnosis says: findings, each with its evidence and with what to do about it."""
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["Diagnosis", "Finding", "Remedy", "Severity", "TrainingHealthWarning"]
+
+Severity = Literal["info", "warning", "severe"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "severe")
+
+# Told apart with every kind of colour vision, and by word and shape as well.
+_COLOURS = {"info": "#56b4e9", "warning": "#e69f00", "severe": "#d55e00"}
+_MARKS = {"info": "i", "warning": "!", "severe": "!!"}
+
+
+class TrainingHealthWarning(UserWarning):
+    """Something went badly wrong in a training that was monitored."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Something to do about a finding.
+
+    Attributes
+    ----------
+    text : str
+        In words.
+    params : dict
+        What to set on the estimator, for ``set_params``; empty for what is not done by its parameters.
+    scale_inputs : bool
+        Put a ``StandardScaler`` in front of the estimator.
+    """
+
+    text: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    scale_inputs: bool = False
+
+    def apply(self, estimator: Any) -> Any:
+        """Return an unfitted copy of the estimator that follows the remedy.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier or MLPRegressor
+            It is not changed.
+
+        Returns
+        -------
+        estimator : MLPClassifier, MLPRegressor or Pipeline
+
+        Raises
+        ------
+        ValueError
+            When this is not done by parameters of the estimator, nor by scaling.
+        """
+        from sklearn.base import clone
+
+        if not self.params and not self.scale_inputs:
+            raise ValueError(f"This remedy is not a matter of parameters: {self.text}")
+        changed = clone(estimator).set_params(**self.params)
+        if not self.scale_inputs:
+            return changed
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        return make_pipeline(StandardScaler(), changed)
+
+    def __str__(self) -> str:
+        if not self.params:
+            return self.text
+        return f"{self.text}: {', '.join(f'{name}={value!r}' for name, value in self.params.items())}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a training suffers from.
+
+    Attributes
+    ----------
+    code : str
+        What it is, as ``"vanishing_gradients"``.
+    severity : {"info", "warning", "severe"}
+    message : str
+        What was found, in a sentence.
+    evidence : dict of str to float
+        The numbers that prove it.
+    layer : int or None
+        The dense layer it is about, from 1; None for the whole network.
+    epoch : int or None
+        The epoch in which it began, from 1; None for what has no beginning.
+    remedies : tuple of Remedy
+        The first is the one to try first.
+    symptom_of : str or None
+        The code of another finding that explains this one.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    layer: int | None = None
+    epoch: int | None = None
+    remedies: tuple[Remedy, ...] = ()
+    symptom_of: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The code in words."""
+        return self.code.replace("_", " ").capitalize()
+
+    def __str__(self) -> str:
+        lines = [f"[{self.severity}] {self.title}: {self.message}"]
+        if self.evidence:
+            lines.append("    evidence: " + self._numbers())
+        if self.symptom_of:
+            lines.append(f"    explained by: {self.symptom_of.replace('_', ' ')}")
+        lines += [f"    {'try' if i == 0 else 'or'}: {remedy}" for i, remedy in enumerate(self.remedies)]
+        return "\n".join(lines)
+
+    def _numbers(self) -> str:
+        where = [] if self.layer is None else [f"layer {self.layer}"]
+        when = [] if self.epoch is None else [f"since epoch {self.epoch}"]
+        return ", ".join([*where, *when, *(f"{name} {value:.3g}" for name, value in self.evidence.items())])
+
+
+class Diagnosis(Sequence[Finding]):
+    """The findings about a training, the gravest first; a sequence.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+    not_examined : tuple of str
+        What could not be looked at, and what it would need.
+    """
+
+    def __init__(self, findings: Sequence[Finding], not_examined: Sequence[str] = ()) -> None:
+        self.findings = tuple(sorted(findings, key=lambda each: -SEVERITIES.index(each.severity)))
+        self.not_examined = tuple(not_examined)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.findings[index]
+
+    @property
+    def codes(self) -> list[str]:
+        """The codes of the findings."""
+        return [finding.code for finding in self.findings]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether nothing was found that is worse than an info."""
+        return all(finding.severity == "info" for finding in self.findings)
+
+    def find(self, code: str) -> Finding | None:
+        """Return the finding with this code; None when there is none."""
+        return next((finding for finding in self.findings if finding.code == code), None)
+
+    def at_least(self, severity: Severity) -> list[Finding]:
+        """Return the findings of at least this severity."""
+        least = SEVERITIES.index(severity)
+        return [finding for finding in self.findings if SEVERITIES.index(finding.severity) >= least]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """Return the findings as dicts of text and numbers, for JSON."""
+        return [
+            {
+                "code": each.code,
+                "severity": each.severity,
+                "message": each.message,
+                "layer": each.layer,
+                "epoch": each.epoch,
+                "evidence": dict(each.evidence),
+                "symptom_of": each.symptom_of,
+                "remedies": [str(remedy) for remedy in each.remedies],
+            }
+            for each in self.findings
+        ]
+
+    def __str__(self) -> str:
+        n_grave = len(self.at_least("warning"))
+        if n_grave:
+            verdict = f"{n_grave} finding{'s' if n_grave > 1 else ''} to act on"
+        else:
+            verdict = "nothing to worry about"
+        lines = [f"Diagnosis of the training: {verdict}.", *(str(finding) for finding in self.findings)]
+        lines += [f"Not examined: {what}" for what in self.not_examined]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(_row(finding) for finding in self.findings)
+        left_out = "".join(f"<p><small>Not examined: {html.escape(what)}</small></p>" for what in self.not_examined)
+        head = html.escape(str(self).split("\n", 1)[0])
+        table = f'<table style="border-collapse:collapse;text-align:left">{rows}</table>' if rows else ""
+        return f'<div style="max-width:60em"><p><b>{head}</b></p>{table}{left_out}</div>'
+
+
+def _row(finding: Finding) -> str:
+    """Return a finding as a row of an HTML table, legible on light and on dark."""
+    cell = "padding:.4em .6em;vertical-align:top;text-align:left;border-top:1px solid #8888"
+    mark = f"<b>{_MARKS[finding.severity]}</b>&nbsp;{finding.severity}"
+    numbers = f"<br><small>{html.escape(finding._numbers())}</small>" if finding.evidence else ""
+    cause = finding.symptom_of
+    because = f"<br><small>explained by: {html.escape(cause.replace('_', ' '))}</small>" if cause else ""
+    remedies = "<br>".join(
+        f"{'try' if index == 0 else 'or'}: <code>{html.escape(str(remedy))}</code>"
+        if remedy.params
+        else f"{'try' if index == 0 else 'or'}: {html.escape(str(remedy))}"
+        for index, remedy in enumerate(finding.remedies)
+    )
+    return (
+        f'<tr><td style="{cell};border-left:.4em solid {_COLOURS[finding.severity]};white-space:nowrap">{mark}</td>'
+        f'<td style="{cell}"><b>{html.escape(finding.title)}</b>: {html.escape(finding.message)}{numbers}{because}'
+        f"{f'<br>{remedies}' if remedies else ''}</td></tr>"
+    )

@@ -1,0 +1,82 @@
+"""All rules, and what explains what."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from skmlp.diagnosis.data import class_imbalance, constant_inputs, unscaled_inputs, unscaled_target
+from skmlp.diagnosis.evidence import Evidence
+from skmlp.diagnosis.findings import Diagnosis, Finding
+from skmlp.diagnosis.fit import overfitting, underfitting
+from skmlp.diagnosis.gradients import exploding_gradients, small_batch, vanishing_gradients
+from skmlp.diagnosis.pace import diverged, learning_rate_too_high, learning_rate_too_low, not_converged, plateau
+from skmlp.diagnosis.units import dead_units, saturated_units, symmetric_units, unused_capacity
+
+__all__ = ["CAUSES", "RULES", "judge"]
+
+# A rule takes the evidence and yields what it finds. To add one, write it beside its like and name it here.
+RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
+    diverged,
+    unscaled_inputs,
+    unscaled_target,
+    learning_rate_too_high,
+    symmetric_units,
+    vanishing_gradients,
+    exploding_gradients,
+    dead_units,
+    saturated_units,
+    learning_rate_too_low,
+    underfitting,
+    overfitting,
+    not_converged,
+    plateau,
+    small_batch,
+    class_imbalance,
+    unused_capacity,
+    constant_inputs,
+)
+
+# What a finding may be the symptom of: where one of these is found, too, it is explained and steps back.
+CAUSES: Mapping[str, tuple[str, ...]] = {
+    "exploding_gradients": ("unscaled_inputs", "unscaled_target", "learning_rate_too_high", "diverged", "underfitting"),
+    "dead_units": ("unscaled_inputs", "learning_rate_too_high", "diverged", "underfitting"),
+    "saturated_units": ("unscaled_inputs", "learning_rate_too_high", "diverged"),
+    "learning_rate_too_high": ("unscaled_inputs", "unscaled_target"),
+    "learning_rate_too_low": ("unscaled_target",),
+    "vanishing_gradients": ("diverged",),
+    "symmetric_units": ("diverged", "learning_rate_too_high", "underfitting", "unscaled_inputs"),
+    "underfitting": ("diverged", "learning_rate_too_high"),
+    "plateau": ("dead_units", "underfitting", "learning_rate_too_low", "learning_rate_too_high", "symmetric_units"),
+    "not_converged": (
+        "unscaled_inputs",
+        "unscaled_target",
+        "learning_rate_too_low",
+        "learning_rate_too_high",
+        "exploding_gradients",
+        "saturated_units",
+        "dead_units",
+        "symmetric_units",
+        "small_batch",
+    ),
+    "class_imbalance": ("vanishing_gradients", "dead_units", "underfitting", "plateau", "learning_rate_too_low"),
+    "unused_capacity": ("dead_units", "learning_rate_too_high", "diverged", "underfitting", "symmetric_units"),
+}
+
+
+def judge(evidence: Evidence) -> Diagnosis:
+    """Return what the rules find in the evidence; a finding that another one explains is an info."""
+    findings = [finding for rule in RULES for finding in rule(evidence)]
+    codes = {finding.code for finding in findings}
+    explained = []
+    for finding in findings:
+        cause = next((code for code in CAUSES.get(finding.code, ()) if code in codes), None)
+        explained.append(finding if cause is None else replace(finding, severity="info", symptom_of=cause))
+    return Diagnosis(explained, list(_not_examined(evidence)))
+
+
+def _not_examined(evidence: Evidence) -> Iterator[str]:
+    if not evidence.observed:
+        yield "gradients, updates and units; fit with monitor=True."
+    if not evidence.facts:
+        yield "scales, classes, and the loss of a constant prediction; fit with monitor=True, or pass X and y."
+    if not evidence.column("validation_loss").size:
+        yield "overfitting; fit with validation data: X_val and y_val, validation_split or early_stopping=True."
