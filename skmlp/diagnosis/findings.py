@@ -1,6 +1,7 @@
 """What a diagnosis says: findings, each with its evidence and with what to do about it."""
 
 import html
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -167,7 +168,7 @@ class Diagnosis(Sequence[Finding]):
         return [finding for finding in self.findings if SEVERITIES.index(finding.severity) >= least]
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """Return the findings as dicts of text and numbers, for JSON."""
+        """Return the findings as dicts of text and numbers, for JSON, which has None in place of infinity and NaN."""
         return [
             {
                 "code": each.code,
@@ -175,7 +176,7 @@ class Diagnosis(Sequence[Finding]):
                 "message": each.message,
                 "layer": each.layer,
                 "epoch": each.epoch,
-                "evidence": dict(each.evidence),
+                "evidence": {name: value if math.isfinite(value) else None for name, value in each.evidence.items()},
                 "symptom_of": each.symptom_of,
                 "remedies": [str(remedy) for remedy in each.remedies],
             }

@@ -116,9 +116,10 @@ def copies(weights: FloatArray, biases: FloatArray) -> float:
         return 1.0
     at_work = squares > 1e-12 * squares.max()
     incoming, squares = incoming[:, at_work], squares[at_work]
-    distances = squares[:, np.newaxis] + squares - 2.0 * (incoming.T @ incoming)
+    distances: FloatArray = squares[:, np.newaxis] + squares - 2.0 * (incoming.T @ incoming)
     np.fill_diagonal(distances, np.inf)
-    return float(np.mean(distances.min(axis=0) <= COPY**2 * squares)) * len(squares) / weights.shape[1]
+    n_copies = int((distances.min(axis=0) <= COPY**2 * squares).sum())
+    return n_copies / int(weights.shape[1])
 
 
 def unused_capacity(evidence: Evidence) -> Iterator[Finding]:

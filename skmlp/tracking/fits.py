@@ -80,12 +80,26 @@ class TrackedFit:
             tags["skmlp.stop_message"] = estimator.stop_message_
         if estimator.stop_reason_ == "non_finite":
             tags["skmlp.diverged_epoch"] = str(estimator.n_iter_)
+        diagnosis = estimator.diagnose()
+        to_act_on = diagnosis.at_least("warning")
+        tags["skmlp.diagnosis"] = ", ".join(finding.code for finding in to_act_on) or "healthy"
+        metrics["health/findings"] = float(len(to_act_on))
         time, epoch = now(), estimator.n_iter_
         self.put(Log(self.run, [[name, value, time, epoch] for name, value in metrics.items()], tags=tags))
         if self.artifacts:
             title = f"{type(estimator).__name__}: {self.place.path}"
             config = configuration(estimator, self._facts)
-            self.put(TrainingFiles(self.run, title, history, monitor, config, self._facts))
+            files = TrainingFiles(
+                self.run,
+                title,
+                history,
+                monitor,
+                configuration=config,
+                facts=self._facts,
+                diagnosis=diagnosis.to_dict(),
+                diagnosis_html=diagnosis._repr_html_(),
+            )
+            self.put(files)
 
 
 def _this_fits_record(estimator: BaseMLP) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:

@@ -136,6 +136,10 @@ class TrainingFiles:
         As the estimator's ``history_`` and ``monitor_``.
     configuration, facts : dict
         For ``config.json``, and to stand beside the pictures.
+    diagnosis : list of dict
+        As :meth:`skmlp.diagnosis.Diagnosis.to_dict` gives it.
+    diagnosis_html : str
+        The same to be read.
     """
 
     run: str
@@ -144,6 +148,8 @@ class TrainingFiles:
     monitor: dict[str, list[Any]]
     configuration: dict[str, Any]
     facts: dict[str, str]
+    diagnosis: list[dict[str, Any]]
+    diagnosis_html: str
 
 
 @dataclass(frozen=True)

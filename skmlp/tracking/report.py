@@ -33,7 +33,12 @@ NO_QUANTILES = "The distribution of the gradients appears here once their quanti
 
 
 def html_report(
-    history: Mapping[str, Sequence[float]], monitor: Mapping[str, Any], *, title: str, facts: Mapping[str, str]
+    history: Mapping[str, Sequence[float]],
+    monitor: Mapping[str, Any],
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    diagnosis_html: str = "",
 ) -> str:
     """Return a page that shows a training.
 
@@ -48,6 +53,8 @@ def html_report(
         Plain text.
     facts : dict of str to str
         Plain text for the small table at the top, for example the number of parameters.
+    diagnosis_html : str, optional
+        What a diagnosis says, as a piece of HTML.
 
     Returns
     -------
@@ -58,6 +65,7 @@ def html_report(
     parts = {
         "title": html.escape(title),
         "facts": "".join(f"<div><dt>{html.escape(k)}</dt><dd>{html.escape(v)}</dd></div>" for k, v in facts.items()),
+        "diagnosis": diagnosis_html,
         "notes": "".join(f"<p>{html.escape(note)}</p>" for note in _notes(data)),
         "data": _script_safe(json.dumps(data, allow_nan=False, separators=(",", ":"))),
     }

@@ -137,6 +137,20 @@ def test_saturation_is_logged_where_there_is_any(store: Runs) -> None:
     assert {"saturated_fraction/layer_01", "saturated_fraction/layer_02"} <= store.top().data.metrics.keys()
 
 
+def test_the_diagnosis_is_told(store: Runs) -> None:
+    healthy = network().set_callbacks(MLflowCallback("healthy")).fit(X, Y)
+    ill = network().set_callbacks(MLflowCallback("ill")).fit(1e6 * X, Y)
+    assert healthy.diagnose().is_healthy
+    run = store.top("healthy")
+    assert run.data.tags["skmlp.diagnosis"] == "healthy"
+    assert run.data.metrics["health/findings"] == 0.0
+    run = store.top("ill")
+    assert run.data.tags["skmlp.diagnosis"] == ", ".join(each.code for each in ill.diagnose().at_least("warning"))
+    assert "unscaled_inputs" in run.data.tags["skmlp.diagnosis"]
+    assert run.data.metrics["health/findings"] == len(ill.diagnose().at_least("warning"))
+    assert "Unscaled inputs" in store.text(run, "figures/training.html")
+
+
 def test_parameters_say_everything(store: Runs) -> None:
     def start(rng: Any, n_in: int, n_out: int, dtype: Any) -> Any:
         return rng.standard_normal((n_in, n_out)).astype(dtype) * 0.1
@@ -159,7 +173,14 @@ def test_parameters_say_everything(store: Runs) -> None:
 def test_files_of_a_run(store: Runs) -> None:
     est = network(early_stopping=True).set_callbacks(MLflowCallback("test")).fit(X, Y)
     run = store.top()
-    assert store.files(run) == ["config.json", "figures", "history.csv", "history.json", "monitor.json.gz"]
+    assert store.files(run) == [
+        "config.json",
+        "diagnosis.json",
+        "figures",
+        "history.csv",
+        "history.json",
+        "monitor.json.gz",
+    ]
     assert store.files(run, "figures") == [
         "figures/gradient_flow.png",
         "figures/learning_curve.png",
@@ -175,6 +196,7 @@ def test_files_of_a_run(store: Runs) -> None:
         ).handle.read()
     )
     np.testing.assert_allclose(kept["gradient_quantiles"], est.monitor_["gradient_quantiles"], rtol=1e-3)
+    assert json.loads(store.text(run, "diagnosis.json")) == est.diagnose().to_dict()
     config = json.loads(store.text(run, "config.json"))
     assert config["params"]["hidden_layer_sizes"] == "(6, 4)"
     assert config["network"]["layer_sizes"] == "5-6-4-1"
