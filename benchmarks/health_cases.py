@@ -234,7 +234,7 @@ def healthy(seed: int) -> Case:
     return case(name, seed, **params)
 
 
-def cases(fault: Callable[[int], Case], n: int) -> Iterator[Case]:
-    """Yield the first `n` cases."""
-    for seed in range(n):
+def cases(fault: Callable[[int], Case], n: int, first: int = 0) -> Iterator[Case]:
+    """Yield `n` cases, with seeds from `first` on."""
+    for seed in range(first, first + n):
         yield fault(seed)

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import nan
 from numbers import Integral, Real
 from typing import Any
 
@@ -49,7 +48,7 @@ from skmlp.optim.solvers import SOLVERS, Solver
 from skmlp.training.batches import Data
 from skmlp.training.events import Result, Row
 from skmlp.training.history import Observations, append_row, empty_history
-from skmlp.training.monitor import EPOCH_STATISTICS, Monitor, no_observations
+from skmlp.training.monitor import Monitor, no_observations
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Buffers, copy_state
 
@@ -397,7 +396,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
             observed = monitor.end_epoch()
             if observed is not None:
                 self._observations.append(monitor.epoch, observed.layers)
-            row = {**row, **(dict.fromkeys(EPOCH_STATISTICS, nan) if observed is None else observed.overall)}
+                row = {**row, **observed.overall}
         append_row(self.history_, row)
         if self.verbose:
             print_epoch(self.n_iter_, row, int(self.verbose))

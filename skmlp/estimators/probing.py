@@ -14,7 +14,7 @@ from skmlp.training.batches import Data
 __all__ = ["probe"]
 
 # Rows looked at, at most; fewer where they are so wide that a dense copy would not be small.
-ROWS, ELEMENTS = 1000, 2_000_000
+ROWS, ELEMENTS = 500, 1_000_000
 
 
 def probe(model: Model, data: Data) -> dict[str, Any]:

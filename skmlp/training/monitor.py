@@ -46,7 +46,7 @@ __all__ = [
 # about as long as one to two others, so that it is 1 to 2 % of all but the shortest trainings; the first epochs, where
 # most happens, are seen closely all the same.
 STEPS_APART = 100
-# Entries of a gradient whose quantiles stand for all of them, and rows of a batch whose units do.
+# Entries of a gradient whose quantiles and signs stand for all of them, and rows of a batch whose units do.
 ENTRIES, ROWS = 1024, 256
 
 # What is measured in a step, one number a layer. An epoch has the mean over its measured steps, ...
@@ -292,7 +292,8 @@ def _compare(grad: Parameters, n_rows: int, previous: Parameters, n_rows_before:
         excess, excess_before = norm * norm - product, norm_before * norm_before - product
         trace = 0.5 * (n_rows * excess + n_rows_before * excess_before)
         pair.cosines.append(ratio(product, norm * norm_before))
-        pair.sign_flips.append(sign_flip_fraction(a, b))
+        some = _some_of(a.size)
+        pair.sign_flips.append(sign_flip_fraction(a[some], b[some]) if a.size else math.nan)
         pair.signals.append(product + trace / n_others)
         pair.noises.append(0.5 * (excess + excess_before))
         pair.traces.append(trace)
