@@ -17,7 +17,7 @@ from skmlp._typing import FloatArray
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_output_bias
 from skmlp.estimators.combinations import check_fit
-from skmlp.inspection.displays import BLUE, VERMILLION, clean, label_log_scale, new_axes
+from skmlp.inspection.displays._drawing import BLUE, VERMILLION, clean, label_log_scale, new_axes
 from skmlp.nn.objective import Objective, Value
 from skmlp.optim.schedules import FunctionSchedule
 from skmlp.training.events import NonFiniteError

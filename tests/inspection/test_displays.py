@@ -1,4 +1,4 @@
-"""What the displays draw: every epoch and layer in its place, gaps where there is no number, nothing of pyplot."""
+"""What all displays have in common: where they draw, what they refuse, and that everything in them can be read."""
 
 import sys
 from typing import Any
@@ -7,277 +7,117 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier
-from skmlp.inspection import GradientFlowDisplay, HistoryDisplay
+from skmlp.inspection import (
+    ActivationDisplay,
+    DecisionBoundaryDisplay,
+    GradientFlowDisplay,
+    HiddenUnitsDisplay,
+    HistoryDisplay,
+    LossSurfaceDisplay,
+    UpdateRatioDisplay,
+)
 
 pytest.importorskip("matplotlib")
 
-from matplotlib.colors import LogNorm, to_hex
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 NAN, INF = float("nan"), float("inf")
-HISTORY = {
-    "train_loss": [2.0, 1.0, 0.5, 0.25],
-    "validation_loss": [2.5, 1.2, 0.9, 1.1],
-    "validation_score": [0.2, 0.6, 0.8, 0.7],
+SHARES = np.array([-3.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 3.0])
+
+
+def observations(n_layers: int, n_epochs: int = 30, last: int = 30) -> dict[str, Any]:
+    """Return what a network whose gradients vanish would leave, of epochs up to the given one."""
+    rng = np.random.default_rng(0)
+    sizes = 0.6 ** np.arange(n_layers, 0, -1) * np.exp(0.3 * rng.normal(size=(n_epochs, n_layers)))
+    return {
+        "epoch": np.linspace(last if n_epochs == 1 else 1, last, n_epochs).astype(int),
+        "gradient_norm": sizes,
+        "update_ratio": 0.01 * sizes,
+        "gradient_quantiles": sizes[..., np.newaxis] * SHARES,
+        "activation_quantiles": np.tanh(rng.uniform(0.3, 2.0, size=(n_epochs, n_layers, 1)) * SHARES),
+    }
+
+
+def record(n_epochs: int = 30, last: int = 30) -> dict[str, Any]:
+    epochs = np.arange(1.0, last + 1.0)[-n_epochs:]
+    return {
+        "train_loss": 3.0 / epochs,
+        "validation_loss": 3.5 / epochs,
+        "validation_score": 1.0 - 0.9 / epochs,
+        "learning_rate": 0.01 * 0.5 ** (epochs // 7),
+    }
+
+
+HISTORY = record(4)
+STEPS = np.linspace(-1.0, 1.0, 5)
+BOWL = 0.1 + np.add.outer(STEPS**2, STEPS**2)
+# Each display with data that are ready to be drawn.
+READY = {
+    "history": lambda: HistoryDisplay(HISTORY),
+    "flow": lambda: GradientFlowDisplay(observations(3)),
+    "ratio": lambda: UpdateRatioDisplay(observations(3)),
+    "many ratios": lambda: UpdateRatioDisplay(observations(9)),
+    "activation": lambda: ActivationDisplay(observations(3)),
+    "boundary": lambda: DecisionBoundaryDisplay(
+        STEPS, STEPS, (BOWL > 1.0).astype(int), probability=np.full((5, 5), 0.8), classes=["in", "out"]
+    ),
+    "surface": lambda: LossSurfaceDisplay(STEPS, BOWL, 0.1),
+    "units": lambda: HiddenUnitsDisplay(np.linspace(-1.0, 1.0, 12).reshape(4, 3), (2, 2), [2, 0, 1]),
 }
-# Three epochs of two layers; the second layer's norms are the larger ones.
-MONITOR = {"epoch": [1, 2, 3], "gradient_norm": [[1e-4, 0.1], [2e-4, 0.2], [5e-4, 0.5]]}
+MONITORED = (GradientFlowDisplay, UpdateRatioDisplay, ActivationDisplay)
 
 
-def axes() -> Any:
-    return Figure().subplots()
-
-
-def history(**columns: list[float]) -> HistoryDisplay:
-    """Draw, and render too: some mistakes only show then."""
-    display = HistoryDisplay.from_history(columns, ax=axes())
-    display.figure_.canvas.draw()
-    return display
-
-
-def flow(norms: list[list[float]], epochs: list[int] | None = None) -> GradientFlowDisplay:
-    monitor = {"epoch": epochs or list(range(1, len(norms) + 1)), "gradient_norm": norms}
-    display = GradientFlowDisplay.from_history(monitor, ax=axes())
-    display.figure_.canvas.draw()
-    return display
-
-
-def cells(display: GradientFlowDisplay) -> Any:
-    """Return the colour of each cell: layers, epochs."""
-    values = display.im_.get_array()
-    colors = display.im_.to_rgba(values).reshape(-1, 4)
-    return np.array([to_hex(color) for color in colors]).reshape(values.shape)
-
-
-def legend(display: GradientFlowDisplay) -> dict[str, str]:
-    found = display.ax_.get_legend()
-    if found is None:
-        return {}
-    texts = [text.get_text() for text in found.get_texts()]
-    return dict(zip(texts, [to_hex(patch.get_facecolor()) for patch in found.get_patches()], strict=True))
+@pytest.fixture(params=READY, ids=str)
+def display(request: pytest.FixtureRequest) -> Any:
+    return READY[request.param]()
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Any:
+def watched() -> Any:
     X, y = load_iris(return_X_y=True)
-    return MLPClassifier((4,), solver="lbfgs", max_iter=200, random_state=0).fit(X, y)
+    model = make_pipeline(StandardScaler(), MLPClassifier((4, 4), tol=10.0, n_iter_no_change=3, monitor=1))
+    return model.fit(X, y)
 
 
-@pytest.fixture(params=[(HistoryDisplay, HISTORY), (GradientFlowDisplay, MONITOR)], ids=["history", "flow"])
-def case(request: pytest.FixtureRequest) -> Any:
-    return request.param
+def axes(*, constrained: bool = False) -> Any:
+    figure = Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained" if constrained else None)
+    return FigureCanvasAgg(figure).figure.subplots()
 
 
-class TestHistory:
-    def test_epochs_count_from_one_and_losses_are_drawn_as_they_are(self):
-        display = history(**HISTORY)
-        training, validation, score = display.lines_
-        for line, name in ((training, "train_loss"), (validation, "validation_loss"), (score, "validation_score")):
-            assert line.get_xdata().tolist() == [1, 2, 3, 4]
-            assert line.get_ydata().tolist() == HISTORY[name]
-        assert training.axes is validation.axes is display.ax_
-        assert score.axes is display.score_ax_
-
-    def test_without_validation_there_is_one_line_and_one_pair_of_axes(self):
-        display = history(train_loss=[2.0, 1.0])
-        assert len(display.lines_) == 1
-        assert display.score_ax_ is None
-        assert display.figure_.axes == [display.ax_]
-        assert display.ax_.get_xlabel() == "Epoch"
-
-    @pytest.mark.parametrize("bad", [NAN, INF, -INF])
-    def test_an_epoch_that_diverged_is_a_gap(self, bad):
-        values = history(train_loss=[2.0, bad, 1.0, 0.5]).lines_[0].get_ydata()
-        np.testing.assert_array_equal(values, [2.0, NAN, 1.0, 0.5])
-
-    def test_an_epoch_between_gaps_gets_a_dot(self):
-        line = history(train_loss=[2.0, NAN, 1.0, NAN, 0.5, 0.4]).lines_[0]
-        assert line.get_marker() == "o"
-        assert line.get_markevery() == [0, 2]
-
-    def test_a_line_without_lonely_epochs_has_no_dots(self):
-        assert history(train_loss=[2.0, 1.0, NAN, 0.5, 0.4]).lines_[0].get_marker() == "None"
-
-    @pytest.mark.parametrize("losses", [[NAN, NAN], [NAN], [3.0], [0.0, 0.0], [1.0, 1.0]])
-    def test_short_and_constant_histories_are_drawn(self, losses):
-        np.testing.assert_array_equal(history(train_loss=losses, validation_loss=losses).lines_[1].get_ydata(), losses)
-
-    @pytest.mark.parametrize(
-        ("training", "validation", "scale"),
-        [
-            ([1.0, 1e-3], [2.0, 1.0], "log"),
-            ([1.0, NAN], [INF, 1.0], "log"),
-            ([1.0, 0.0], [2.0, 1.0], "linear"),
-            ([1.0, 0.5], [2.0, -0.1], "linear"),
-            ([NAN, NAN], [NAN, NAN], "linear"),
-        ],
-    )
-    def test_the_axis_is_logarithmic_where_every_loss_is_positive(self, training, validation, scale):
-        assert history(train_loss=training, validation_loss=validation).ax_.get_yscale() == scale
-
-    @pytest.mark.parametrize("losses", [[0.52, 0.5], [1.0, 0.3], [20.0, 1.0], [100.0, 1e-6]])
-    def test_at_least_two_values_can_be_read_off_a_log_axis(self, losses):
-        ax = history(train_loss=losses).ax_
-        low, high = ax.get_ylim()
-        ticks = [tick for tick in ax.get_yticks() if low <= tick <= high]
-        assert len(ticks) >= 2
-        assert all(ax.yaxis.get_major_formatter().format_ticks(ticks))
-
-    def test_the_lowest_validation_loss_is_ringed_and_named(self):
-        display = history(train_loss=[3.0, 2.0, 1.0, 1.0], validation_loss=[NAN, 0.9, 0.4, 0.6])
-        ring = display.ax_.lines[-1]
-        assert ring not in display.lines_
-        assert (ring.get_xdata().tolist(), ring.get_ydata().tolist()) == ([3], [0.4])
-        names = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-        assert names == ["training", "validation, lowest in epoch 3"]
-
-    def test_without_a_finite_validation_loss_nothing_is_ringed(self):
-        display = history(train_loss=[3.0, 2.0], validation_loss=[NAN, INF])
-        assert display.ax_.lines[:] == display.lines_
-        assert display.lines_[1].get_label() == "validation"
-
-    @pytest.mark.parametrize("in_a_grid", [True, False])
-    def test_the_score_lies_below_the_losses_and_within_the_room_given(self, in_a_grid):
-        ax = axes() if in_a_grid else Figure().add_axes((0.2, 0.2, 0.6, 0.6))
-        room = ax.get_position()
-        display = HistoryDisplay.from_history(HISTORY, ax=ax)
-        above, below = display.ax_.get_position(), display.score_ax_.get_position()
-        assert below.y1 < above.y0
-        assert above.height > 1.5 * below.height
-        np.testing.assert_allclose([below.x0, below.y0, above.x1, above.y1], room.extents)
-        assert display.score_ax_.get_xlim() == display.ax_.get_xlim()
-        assert (display.ax_.get_xlabel(), display.score_ax_.get_xlabel()) == ("", "Epoch")
-
-    @pytest.mark.parametrize("n_epochs", [1, 2, 7, 300])
-    def test_ticks_are_at_whole_epochs(self, n_epochs):
-        ticks = history(train_loss=[1.0] * n_epochs).ax_.get_xticks()
-        np.testing.assert_array_equal(ticks, np.round(ticks))
-        assert 1 <= len(ticks) <= 11
-
-    def test_the_given_history_is_left_alone(self):
-        columns = {"train_loss": np.array([1.0, INF]), "validation_loss": np.array([INF, 1.0])}
-        HistoryDisplay.from_history(columns, ax=axes())
-        assert columns["train_loss"].tolist() == [1.0, INF]
-
-    def test_from_estimator_draws_its_history(self, fitted):
-        ax = axes()
-        display = HistoryDisplay.from_estimator(fitted, ax=ax)
-        assert display.ax_ is ax
-        assert display.lines_[0].get_ydata().tolist() == list(fitted.history_["train_loss"])
+# ---------------------------------------------------------------------- where they draw
 
 
-class TestGradientFlow:
-    def test_layers_go_up_from_the_input_and_epochs_to_the_right(self):
-        display = GradientFlowDisplay.from_history(MONITOR, ax=axes())
-        np.testing.assert_allclose(display.im_.get_array(), [[1e-4, 2e-4, 5e-4], [0.1, 0.2, 0.5]])
-        low, high = display.ax_.get_ylim()
-        assert (low, high) == (0.5, 2.5)
-        assert display.ax_.get_xlim() == (0.5, 3.5)
-        assert display.ax_.get_ylabel() == "Layer, input to output"
-
-    def test_colours_have_a_log_scale_from_the_lowest_norm_to_the_highest(self):
-        display = flow(MONITOR["gradient_norm"])
-        assert isinstance(display.im_.norm, LogNorm)
-        assert (display.im_.norm.vmin, display.im_.norm.vmax) == (1e-4, 0.5)
-        assert display.colorbar_.extend == "neither"
-        assert display.colorbar_.ax.get_ylabel() == "Gradient norm"
-
-    def test_norms_that_hardly_differ_do_not_span_all_colours(self):
-        norm = flow([[1.0, 1.01]]).im_.norm
-        assert norm.vmax / norm.vmin == pytest.approx(10.0)
-        assert norm.vmin < 1.0 < 1.01 < norm.vmax
-
-    def test_a_norm_of_zero_has_a_colour_of_its_own(self):
-        display = flow([[0.0, 0.1], [1e-3, 0.1]])
-        colors = cells(display)
-        assert legend(display) == {"zero": colors[0, 0]}
-        assert colors[0, 0] not in (colors[0, 1], colors[1, 0])
-        assert colors[0, 1] == to_hex(display.im_.cmap(0.0))
-        assert display.im_.norm.vmin == 1e-3
-        assert display.colorbar_.extend == "min"
-
-    @pytest.mark.parametrize("bad", [NAN, INF])
-    def test_what_is_not_finite_has_another(self, bad):
-        display = flow([[bad, 0.1], [1e-3, 0.1], [0.0, 0.1]])
-        colors = cells(display)
-        assert legend(display) == {"zero": colors[0, 2], "not finite": colors[0, 0]}
-        assert len({colors[0, 0], colors[0, 1], colors[0, 2], colors[1, 0]}) == 4
-
-    def test_only_colours_in_the_picture_are_explained(self):
-        assert legend(flow([[1e-3, 0.1]])) == {}
-        assert list(legend(flow([[NAN, 0.1]]))) == ["not finite"]
-
-    @pytest.mark.parametrize("norms", [[[0.0, 0.0]], [[NAN, NAN]], [[5e-324, 1.0]], [[1e-3]], [[1e-310, 0.0]]])
-    def test_nothing_but_zeros_gaps_and_tiny_norms_is_drawn_too(self, norms):
-        colors, names = cells(flow(norms)), legend(flow(norms))
-        for (layer,), color in np.ndenumerate(colors[:, 0]):
-            assert (color == names.get("zero")) == (norms[0][layer] == 0.0)
-            assert (color == names.get("not finite")) == np.isnan(norms[0][layer])
-
-    def test_an_epoch_not_observed_goes_to_the_nearest_that_was(self):
-        edges = flow([[1.0, 1.0]] * 3, epochs=[1, 5, 20]).im_.get_coordinates()[0, :, 0]
-        assert edges.tolist() == [0.5, 3.0, 12.5, 20.5]
-
-    @pytest.mark.parametrize("n_layers", [1, 2, 3, 10, 11, 27, 50, 101, 700])
-    def test_first_and_last_layer_are_labelled_and_never_too_many(self, n_layers):
-        ax = flow([[0.1] * n_layers]).ax_
-        ticks = ax.get_yticks().tolist()
-        assert (ticks[0], ticks[-1]) == (1, n_layers)
-        assert len(ticks) <= 12
-        assert ax.get_ylim() == (0.5, n_layers + 0.5)
-
-    @pytest.mark.parametrize("monitor", [{}, {"epoch": [], "gradient_norm": []}])
-    def test_without_an_observed_epoch_there_is_nothing_to_show(self, monitor):
-        ax = axes()
-        with pytest.raises(ValueError, match="monitor=True"):
-            GradientFlowDisplay.from_history(monitor, ax=ax)
-        assert not ax.has_data()
-
-    def test_an_estimator_that_did_not_watch_is_told_how(self, fitted):
-        with pytest.raises(ValueError, match="monitor=True"):
-            GradientFlowDisplay.from_estimator(fitted, ax=axes())
-
-    def test_from_estimator_draws_what_was_observed(self):
-        X, y = load_iris(return_X_y=True)
-        est = MLPClassifier((5, 4), solver="adam", monitor=True, random_state=0)
-        for _ in range(3):
-            est.partial_fit(X, y, classes=np.unique(y))
-        display = GradientFlowDisplay.from_estimator(est, ax=axes())
-        np.testing.assert_allclose(display.im_.get_array(), np.transpose(est.monitor_["gradient_norm"]))
-        assert display.im_.get_array().shape == (3, len(est.monitor_["epoch"]))
-
-
-def test_an_estimator_that_is_not_fitted_is_refused(case):
-    with pytest.raises(NotFittedError):
-        case[0].from_estimator(MLPClassifier(), ax=axes())
-
-
-def test_given_axes_are_drawn_on_without_pyplot(case, monkeypatch):
-    display_class, data = case
+def test_given_axes_are_drawn_on_without_pyplot(display, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # an import of it fails
     ax = axes()
-    display = display_class.from_history(data, ax=ax)
+    assert display.plot(ax) is display
     display.figure_.canvas.draw()
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
 
 
-def test_given_axes_leave_the_figures_of_pyplot_alone(case):
+def test_given_axes_leave_the_figures_of_pyplot_alone(display):
     import matplotlib.pyplot as plt
 
     before = plt.get_fignums()
-    case[0].from_history(case[1], ax=axes())
+    display.plot(axes())
     assert plt.get_fignums() == before
 
 
-def test_without_axes_one_figure_of_pyplot_opens(case, monkeypatch):
+def test_without_axes_one_figure_of_pyplot_opens(display):
     import matplotlib.pyplot as plt
 
     plt.switch_backend("agg")
     before = plt.get_fignums()
-    display = case[0].from_history(case[1])
+    display.plot()
     try:
         assert len(plt.get_fignums()) == len(before) + 1
         assert plt.gcf() is display.figure_
@@ -286,33 +126,215 @@ def test_without_axes_one_figure_of_pyplot_opens(case, monkeypatch):
         plt.close(display.figure_)
 
 
-def test_a_display_without_data_opens_no_figure():
-    import matplotlib.pyplot as plt
-
-    before = plt.get_fignums()
-    with pytest.raises(ValueError, match="no epoch"):
-        GradientFlowDisplay.from_history({"epoch": []})
-    assert plt.get_fignums() == before
-
-
-def test_without_matplotlib_the_error_says_what_to_install(case, monkeypatch):
+def test_without_matplotlib_the_error_says_what_to_install(display, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"skmlp\[plot\]"):
-        case[0].from_history(case[1])
+        display.plot()
 
 
-def test_a_display_draws_again_on_other_axes(case):
-    display = case[0].from_history(case[1], ax=axes())
+def test_a_display_draws_again_on_other_axes(display):
+    display.plot(axes())
     other = axes()
     assert display.plot(other) is display
     assert display.ax_ is other
     assert display.figure_ is other.figure
 
 
-def test_part_of_a_figure_is_enough(case):
-    figure = Figure(layout="constrained")
+def test_part_of_a_figure_is_enough(display):
+    figure = FigureCanvasAgg(Figure(layout="constrained")).figure
     left, right = figure.subfigures(1, 2)
-    display = case[0].from_history(case[1], ax=right.subplots())
+    display.plot(right.subplots())
     figure.canvas.draw()
     assert display.figure_ is right
     assert not left.axes
+
+
+@pytest.mark.parametrize("in_a_grid", [True, False])
+def test_what_is_drawn_stays_in_the_room_of_the_axes(display, in_a_grid):
+    figure = FigureCanvasAgg(Figure()).figure
+    ax = figure.subplots(2, 2)[1, 0] if in_a_grid else figure.add_axes((0.2, 0.3, 0.5, 0.5))
+    beside = [other for other in figure.axes if other is not ax]
+    room = ax.get_position()
+    display.plot(ax)
+    figure.canvas.draw()
+    for panel in figure.axes:
+        if panel not in beside:
+            box = panel.get_position()
+            assert box.x0 >= room.x0 - 1e-6
+            assert box.x1 <= room.x1 + 1e-6
+            assert box.y0 >= room.y0 - 1e-6
+            assert box.y1 <= room.y1 + 1e-6
+
+
+# ---------------------------------------------------------------------- what they refuse
+
+
+@pytest.mark.parametrize("display_class", [HistoryDisplay, *MONITORED, HiddenUnitsDisplay])
+def test_an_estimator_that_is_not_fitted_is_refused(display_class):
+    for estimator in (MLPClassifier(), make_pipeline(StandardScaler(), MLPClassifier())):
+        with pytest.raises(NotFittedError):
+            display_class.from_estimator(estimator, ax=axes())
+
+
+@pytest.mark.parametrize("display_class", [LossSurfaceDisplay, DecisionBoundaryDisplay])
+def test_an_estimator_with_data_that_is_not_fitted_is_refused(display_class):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(NotFittedError):
+        display_class.from_estimator(MLPClassifier(), X, y, ax=axes())
+
+
+@pytest.mark.parametrize("display_class", MONITORED)
+@pytest.mark.parametrize("monitor", [{}, {"epoch": []}, {"epoch": np.array([], dtype=int)}])
+def test_without_an_observed_epoch_there_is_nothing_to_show(display_class, monitor):
+    import matplotlib.pyplot as plt
+
+    before, ax = plt.get_fignums(), axes()
+    for target in (ax, None):
+        with pytest.raises(ValueError, match=r"no epoch of the training was observed.*monitor=True"):
+            display_class.from_history(monitor, ax=target)
+    assert not ax.has_data()
+    assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize("display_class", MONITORED)
+def test_observations_without_the_statistic_are_named(display_class):
+    with pytest.raises(ValueError, match="hold epoch, weight_norm only"):
+        display_class.from_history({"epoch": [1], "weight_norm": [[1.0]]}, ax=axes())
+
+
+@pytest.mark.parametrize("display_class", MONITORED)
+def test_an_estimator_that_did_not_watch_is_told_how(display_class):
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="monitor=True"):
+        display_class.from_estimator(MLPClassifier((4,), tol=10.0, n_iter_no_change=1).fit(X, y), ax=axes())
+
+
+def test_an_estimator_of_another_library_is_refused_where_the_objective_is_needed():
+    X, y = load_iris(return_X_y=True)
+    other = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
+    with pytest.raises(TypeError, match=r"Got LogisticRegression\(\) as the last step of the Pipeline"):
+        LossSurfaceDisplay.from_estimator(other, X, y, ax=axes())
+    search = GridSearchCV(MLPClassifier((2,), tol=10.0, n_iter_no_change=1), {"alpha": [0.1]}, cv=2).fit(X, y)
+    with pytest.raises(TypeError, match="best_estimator_"):
+        LossSurfaceDisplay.from_estimator(search, X, y, ax=axes())
+
+
+# ---------------------------------------------------------------------- what they take from an estimator
+
+
+def test_the_last_step_of_a_pipeline_is_drawn(watched):
+    monitor, history = watched[-1].monitor_, watched[-1].history_
+    assert HistoryDisplay.from_estimator(watched, ax=axes()).history is history
+    for display_class in MONITORED:
+        drawn = display_class.from_estimator(watched, ax=axes()).monitor
+        assert drawn.keys() == monitor.keys()
+        np.testing.assert_array_equal(drawn["gradient_norm"], monitor["gradient_norm"])
+
+
+def test_a_real_training_is_drawn_by_every_display(watched):
+    X, y = load_iris(return_X_y=True)
+    drawn = [
+        *(display_class.from_estimator(watched, ax=axes()) for display_class in (HistoryDisplay, *MONITORED)),
+        ActivationDisplay.from_estimator(watched, statistic="gradient", ax=axes()),
+        DecisionBoundaryDisplay.from_estimator(watched, X, y, grid_resolution=10, ax=axes()),
+        LossSurfaceDisplay.from_estimator(watched, X, y, resolution=3, ax=axes()),
+        HiddenUnitsDisplay.from_estimator(watched, ax=axes()),
+    ]
+    for display in drawn:
+        display.figure_.canvas.draw()
+    assert len(drawn[2].lines_) == len(drawn[3].axes_) == len(watched[-1].coefs_) == 3
+
+
+# ---------------------------------------------------------------------- that everything can be read
+
+
+def written(display: Any, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Return every text that is drawn, with its box in pixels."""
+    found, draw = [], Text.draw
+
+    def noting(self: Text, renderer: Any, *args: Any, **kwargs: Any) -> None:
+        if self.get_visible() and self.get_text().strip():
+            found.append((self.get_text(), self.get_window_extent(renderer)))
+        draw(self, renderer, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Text, "draw", noting)
+        display.figure_.canvas.draw()
+    return found
+
+
+def assert_legible(display: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = written(display, monkeypatch)
+    width, height = display.figure_.canvas.get_width_height()
+    assert texts
+    for index, (name, box) in enumerate(texts):
+        assert box.height > 5.0, f"{name!r} is too small"
+        inside = box.x0 >= -1.0 and box.y0 >= -1.0 and box.x1 <= width + 1.0 and box.y1 <= height + 1.0
+        assert inside, f"{name!r} is cut off"
+        for other, other_box in texts[:index]:
+            across = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
+            down = min(box.y1, other_box.y1) - max(box.y0, other_box.y0)
+            assert min(across, down) < 1.0, f"{name!r} overlaps {other!r}"
+
+
+DRAWERS = {
+    "flow": lambda monitor, ax: GradientFlowDisplay.from_history(monitor, ax=ax),
+    "ratio": lambda monitor, ax: UpdateRatioDisplay.from_history(monitor, ax=ax),
+    "activation": lambda monitor, ax: ActivationDisplay.from_history(monitor, ax=ax),
+    "gradient": lambda monitor, ax: ActivationDisplay.from_history(monitor, statistic="gradient", ax=ax),
+}
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 6, 7, 10, 50])
+@pytest.mark.parametrize("draw", DRAWERS.values(), ids=DRAWERS)
+def test_layers_can_be_read_however_many_they_are(draw, n_layers, constrained, monkeypatch):
+    assert_legible(draw(observations(n_layers), axes(constrained=constrained)), monkeypatch)
+
+
+@pytest.mark.parametrize("last", [1, 2, 100, 20_000])
+@pytest.mark.parametrize("draw", DRAWERS.values(), ids=DRAWERS)
+def test_epochs_can_be_read_however_many_they_are(draw, last, monkeypatch):
+    assert_legible(draw(observations(12, n_epochs=min(last, 20), last=last), axes(constrained=True)), monkeypatch)
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("last", [1, 2, 30, 2000])
+def test_a_history_can_be_read(last, constrained, monkeypatch):
+    assert_legible(HistoryDisplay.from_history(record(last, last), ax=axes(constrained=constrained)), monkeypatch)
+
+
+LONG = "a class with a name far longer than anyone would expect "
+
+
+# Many long names take more room than the margin above axes that stay where they are.
+@pytest.mark.parametrize(
+    ("n_classes", "prefix", "constrained"),
+    [
+        *((n_classes, "", constrained) for n_classes in (2, 3, 10, 26) for constrained in (True, False)),
+        *((n_classes, LONG, True) for n_classes in (2, 3, 10, 26)),
+        (3, LONG, False),
+    ],
+)
+def test_classes_can_be_read_however_many_they_are(n_classes, prefix, constrained, monkeypatch):
+    classes = [f"{prefix}{index}" for index in range(n_classes)]
+    regions = np.arange(36).reshape(6, 6) % n_classes
+    ticks = np.linspace(0.0, 1.0, 6)
+    display = DecisionBoundaryDisplay(ticks, ticks, regions, probability=np.full((6, 6), 0.9), classes=classes)
+    assert_legible(display.plot(axes(constrained=constrained)), monkeypatch)
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("high", [1.1, 5.0, 1e3, 1e12])
+def test_a_loss_surface_can_be_read(high, constrained, monkeypatch):
+    display = LossSurfaceDisplay(STEPS, np.geomspace(1.0, high, 25).reshape(5, 5), 1.0)
+    assert_legible(display.plot(axes(constrained=constrained)), monkeypatch)
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("image_shape", [(8, 8), (28, 28), (1, 12), (12, 1)])
+@pytest.mark.parametrize("n_units", [1, 16, 50])
+def test_units_can_be_read_however_many_they_are(n_units, image_shape, constrained, monkeypatch):
+    weights = np.random.default_rng(0).normal(size=(image_shape[0] * image_shape[1], n_units))
+    display = HiddenUnitsDisplay(weights, image_shape, list(range(n_units)))
+    assert_legible(display.plot(axes(constrained=constrained)), monkeypatch)

@@ -1,0 +1,177 @@
+"""Which features a network's predictions depend on."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import gen_batches
+from sklearn.utils.sparsefuncs import mean_variance_axis
+from sklearn.utils.validation import check_is_fitted
+
+from skmlp._typing import FloatArray
+from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.validation import validate_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+__all__ = ["feature_importance"]
+
+# Rows whose gradients are in memory at a time.
+BLOCK_ROWS = 1024
+
+
+def feature_importance(
+    estimator: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    method: Literal["gradient", "permutation"] = "gradient",
+    n_repeats: int = 5,
+    scoring: Any = None,
+    random_state: Any = None,
+) -> "pd.DataFrame":
+    r"""Return how much each feature matters for the predictions on `X`, the most important one first.
+
+    ``"gradient"`` asks how the predictions move: for feature j the mean over samples and outputs of
+
+    .. math:: s_j \, \left| \frac{\partial f_k(x_i)}{\partial x_{ij}} \right|
+
+    with the standard deviation :math:`s_j` of the feature in `X`, so that its unit does not matter: the change of
+    the prediction f, to first order, when the feature moves by one standard deviation. It takes one backward pass
+    for each output and no targets, and says nothing about whether the predictions are right.
+
+    ``"permutation"`` asks how the score falls when the column is shuffled: scikit-learn's
+    :func:`~sklearn.inspection.permutation_importance`. It takes `n_repeats` predictions for each feature.
+
+    Both look at one feature at a time: of two features that say the same, either may seem unimportant.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted MLPClassifier or MLPRegressor, or a Pipeline that ends in one. For ``"permutation"`` any fitted
+        estimator.
+    X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        Rows to judge by, representative of those the network is for. ``"permutation"`` takes no sparse matrix.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+        The targets; needed for ``"permutation"``, best of rows that were not trained on.
+    method : {"gradient", "permutation"}, default="gradient"
+        For a Pipeline the gradient is with respect to the columns *that reach the network*, for example each column of
+        a one-hot encoding, and a permutation is of the columns *of X*.
+    n_repeats : int, default=5
+        How often each column is shuffled. Only for ``"permutation"``, as are the next two.
+    scoring : str or callable, optional
+        A scorer; by default the estimator's ``score``.
+    random_state : int, RandomState or None, optional
+        Seed of the permutations.
+
+    Returns
+    -------
+    frame : DataFrame
+        A row for each feature, by falling importance, indexed by the features' names: those of the data frame or of the
+        Pipeline's steps, else ``x0``, ``x1``, ... Columns: ``importance``, in units of the prediction (``"gradient"``)
+        or of the score; ``std``, its standard deviation over the samples or over the repeats.
+
+    Raises
+    ------
+    NotFittedError
+        Before fit.
+    TypeError
+        For ``"gradient"`` of another estimator.
+    ValueError
+        For another `method`, for ``"permutation"`` without `y` or with several scorers, and when X is invalid.
+
+    See Also
+    --------
+    skmlp.MLPClassifier.input_gradient : The gradients for every sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp import MLPRegressor
+    >>> from skmlp.inspection import feature_importance
+    >>> X = np.random.default_rng(0).standard_normal((100, 3))
+    >>> est = MLPRegressor(hidden_layer_sizes=(8,), solver="lbfgs", random_state=0).fit(X, 3 * X[:, 2] + X[:, 0])
+    >>> feature_importance(est, X).index.to_list()
+    ['x2', 'x0', 'x1']
+    """
+    import pandas as pd
+
+    if method == "gradient":
+        names, importances, std = _by_gradient(estimator, X)
+    elif method == "permutation":
+        names, importances, std = _by_permutation(estimator, X, y, n_repeats, scoring, random_state)
+    else:
+        raise ValueError(
+            "The 'method' parameter of feature_importance must be a str among {'gradient', 'permutation'}. "
+            f"Got {method!r} instead."
+        )
+    frame = pd.DataFrame({"importance": importances, "std": std}, index=pd.Index(names, name="feature"))
+    return frame.sort_values("importance", ascending=False, kind="stable")
+
+
+def _by_gradient(estimator: Any, X: Any) -> tuple[list[str], FloatArray, FloatArray]:
+    from sklearn.pipeline import Pipeline
+
+    network, names = estimator, None
+    while isinstance(network, Pipeline):
+        check_is_fitted(network)
+        before, network = network[:-1], network[-1]
+        if len(before):
+            X = before.transform(X)
+            names = _names_out(before)
+    if not isinstance(network, BaseMLP):
+        raise TypeError(
+            'method="gradient" is for an MLPClassifier, an MLPRegressor or a Pipeline that ends in one, got '
+            f"{estimator!r}. Pass that, for example the best_estimator_ of a search, or use "
+            'method="permutation".'
+        )
+    check_is_fitted(network)
+    rows = validate_rows(network, X, np.float64)
+    n_samples, n_features = rows.shape
+    moves = np.empty((n_samples, n_features))
+    for block in gen_batches(n_samples, BLOCK_ROWS):
+        gradient = np.abs(network._input_gradient(rows[block], "prediction"))
+        moves[block] = gradient if gradient.ndim == 2 else gradient.mean(axis=1)
+    moves *= _spread(rows)
+    names = getattr(network, "feature_names_in_", names)
+    return _names(names, n_features), moves.mean(axis=0), moves.std(axis=0)
+
+
+def _by_permutation(
+    estimator: Any, X: Any, y: Any, n_repeats: int, scoring: Any, random_state: Any
+) -> tuple[list[str], FloatArray, FloatArray]:
+    from sklearn.inspection import permutation_importance  # imports half of scikit-learn
+
+    if y is None:
+        raise ValueError(
+            'method="permutation" compares scores and needs the targets y. Pass them, or use method="gradient".'
+        )
+    if isinstance(scoring, (list, tuple, set, dict)):
+        raise ValueError(f"scoring must be one scorer, a str or a callable, got {scoring!r}. Call once for each.")
+    found = permutation_importance(estimator, X, y, n_repeats=n_repeats, scoring=scoring, random_state=random_state)
+    names = getattr(X, "columns", getattr(estimator, "feature_names_in_", None))
+    return _names(names, len(found.importances_mean)), found.importances_mean, found.importances_std
+
+
+def _spread(rows: Any) -> FloatArray:
+    """Return the standard deviation of each column."""
+    variances = mean_variance_axis(rows, axis=0)[1] if sparse.issparse(rows) else rows.var(axis=0)
+    spread: FloatArray = np.sqrt(variances)
+    return spread
+
+
+def _names_out(steps: "Pipeline") -> Any:
+    """Return the names of the columns that leave the steps, or None where they do not say."""
+    try:
+        return steps.get_feature_names_out()
+    except (AttributeError, ValueError):  # a step has no names, or has seen none
+        return None
+
+
+def _names(names: Any, n_features: int) -> list[str]:
+    """Return `names` if there is one for each feature, else scikit-learn's."""
+    if names is None or len(names) != n_features:
+        return [f"x{index}" for index in range(n_features)]
+    return [str(name) for name in names]

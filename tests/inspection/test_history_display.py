@@ -1,0 +1,194 @@
+"""What the display of a history draws: every epoch in its place, gaps where there is no number."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_iris
+
+from skmlp import MLPClassifier
+from skmlp.inspection import HistoryDisplay
+
+pytest.importorskip("matplotlib")
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+NAN, INF = float("nan"), float("inf")
+HISTORY = {
+    "train_loss": [2.0, 1.0, 0.5, 0.25],
+    "validation_loss": [2.5, 1.2, 0.9, 1.1],
+    "validation_score": [0.2, 0.6, 0.8, 0.7],
+}
+
+
+def axes() -> Any:
+    return FigureCanvasAgg(Figure()).figure.subplots()
+
+
+def history(**columns: list[float]) -> HistoryDisplay:
+    """Draw, and render too: some mistakes only show then."""
+    display = HistoryDisplay.from_history(columns, ax=axes())
+    display.figure_.canvas.draw()
+    return display
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Any:
+    X, y = load_iris(return_X_y=True)
+    return MLPClassifier((4,), solver="lbfgs", max_iter=200, random_state=0).fit(X, y)
+
+
+def test_epochs_count_from_one_and_losses_are_drawn_as_they_are():
+    display = history(**HISTORY)
+    training, validation, score = display.lines_
+    for line, name in ((training, "train_loss"), (validation, "validation_loss"), (score, "validation_score")):
+        assert line.get_xdata().tolist() == [1, 2, 3, 4]
+        assert line.get_ydata().tolist() == HISTORY[name]
+    assert training.axes is validation.axes is display.ax_
+    assert score.axes is display.score_ax_
+
+
+def test_without_validation_there_is_one_line_and_one_pair_of_axes():
+    display = history(train_loss=[2.0, 1.0])
+    assert len(display.lines_) == 1
+    assert display.score_ax_ is None
+    assert display.figure_.axes == [display.ax_]
+    assert display.ax_.get_xlabel() == "Epoch"
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+def test_an_epoch_that_diverged_is_a_gap(bad):
+    values = history(train_loss=[2.0, bad, 1.0, 0.5]).lines_[0].get_ydata()
+    np.testing.assert_array_equal(values, [2.0, NAN, 1.0, 0.5])
+
+
+def test_an_epoch_between_gaps_gets_a_dot():
+    line = history(train_loss=[2.0, NAN, 1.0, NAN, 0.5, 0.4]).lines_[0]
+    assert line.get_marker() == "o"
+    assert line.get_markevery() == [0, 2]
+
+
+def test_a_line_without_lonely_epochs_has_no_dots():
+    assert history(train_loss=[2.0, 1.0, NAN, 0.5, 0.4]).lines_[0].get_marker() == "None"
+
+
+@pytest.mark.parametrize("losses", [[NAN, NAN], [NAN], [3.0], [0.0, 0.0], [1.0, 1.0]])
+def test_short_and_constant_histories_are_drawn(losses):
+    np.testing.assert_array_equal(history(train_loss=losses, validation_loss=losses).lines_[1].get_ydata(), losses)
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "scale"),
+    [
+        ([1.0, 1e-3], [2.0, 1.0], "log"),
+        ([1.0, NAN], [INF, 1.0], "log"),
+        ([1.0, 0.0], [2.0, 1.0], "linear"),
+        ([1.0, 0.5], [2.0, -0.1], "linear"),
+        ([NAN, NAN], [NAN, NAN], "linear"),
+    ],
+)
+def test_the_axis_is_logarithmic_where_every_loss_is_positive(training, validation, scale):
+    assert history(train_loss=training, validation_loss=validation).ax_.get_yscale() == scale
+
+
+@pytest.mark.parametrize("losses", [[0.52, 0.5], [1.0, 0.3], [20.0, 1.0], [100.0, 1e-6]])
+def test_at_least_two_values_can_be_read_off_a_log_axis(losses):
+    ax = history(train_loss=losses).ax_
+    low, high = ax.get_ylim()
+    ticks = [tick for tick in ax.get_yticks() if low <= tick <= high]
+    assert len(ticks) >= 2
+    assert all(ax.yaxis.get_major_formatter().format_ticks(ticks))
+
+
+def test_the_lowest_validation_loss_is_ringed_and_named():
+    display = history(train_loss=[3.0, 2.0, 1.0, 1.0], validation_loss=[NAN, 0.9, 0.4, 0.6])
+    ring = display.ax_.lines[-1]
+    assert ring not in display.lines_
+    assert (ring.get_xdata().tolist(), ring.get_ydata().tolist()) == ([3], [0.4])
+    names = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert names == ["training", "validation, lowest in epoch 3"]
+
+
+def test_without_a_finite_validation_loss_nothing_is_ringed():
+    display = history(train_loss=[3.0, 2.0], validation_loss=[NAN, INF])
+    assert display.ax_.lines[:] == display.lines_
+    assert display.lines_[1].get_label() == "validation"
+
+
+@pytest.mark.parametrize("in_a_grid", [True, False])
+def test_the_score_lies_below_the_losses_and_within_the_room_given(in_a_grid):
+    ax = axes() if in_a_grid else Figure().add_axes((0.2, 0.2, 0.6, 0.6))
+    room = ax.get_position()
+    display = HistoryDisplay.from_history(HISTORY, ax=ax)
+    above, below = display.ax_.get_position(), display.score_ax_.get_position()
+    assert below.y1 < above.y0
+    assert above.height > 1.5 * below.height
+    np.testing.assert_allclose([below.x0, below.y0, above.x1, above.y1], room.extents)
+    assert display.score_ax_.get_xlim() == display.ax_.get_xlim()
+    assert (display.ax_.get_xlabel(), display.score_ax_.get_xlabel()) == ("", "Epoch")
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2, 7, 300])
+def test_ticks_are_at_whole_epochs(n_epochs):
+    ticks = history(train_loss=[1.0] * n_epochs).ax_.get_xticks()
+    np.testing.assert_array_equal(ticks, np.round(ticks))
+    assert 1 <= len(ticks) <= 11
+
+
+def test_the_given_history_is_left_alone():
+    columns = {"train_loss": np.array([1.0, INF]), "validation_loss": np.array([INF, 1.0])}
+    HistoryDisplay.from_history(columns, ax=axes())
+    assert columns["train_loss"].tolist() == [1.0, INF]
+
+
+def test_from_estimator_draws_its_history(fitted):
+    ax = axes()
+    display = HistoryDisplay.from_estimator(fitted, ax=ax)
+    assert display.ax_ is ax
+    assert display.lines_[0].get_ydata().tolist() == list(fitted.history_["train_loss"])
+
+
+# ---------------------------------------------------------------------- learning rate
+
+
+def test_a_learning_rate_that_changes_is_drawn_below_everything_else():
+    rates = [0.1, 0.1, 0.01, 0.001]
+    display = history(**HISTORY, learning_rate=rates)
+    assert display.lines_[-1].axes is display.learning_rate_ax_
+    assert display.lines_[-1].get_ydata().tolist() == rates
+    losses, score, rate = display.figure_.axes
+    assert (losses, score, rate) == (display.ax_, display.score_ax_, display.learning_rate_ax_)
+    assert losses.get_position().y0 > score.get_position().y1
+    assert score.get_position().y0 > rate.get_position().y1
+    assert rate.get_position().height < losses.get_position().height / 2.0
+    assert [ax.get_xlabel() for ax in display.figure_.axes] == ["", "", "Epoch"]
+    assert rate.get_yscale() == "log"
+
+
+def test_without_validation_the_learning_rate_is_right_below_the_losses():
+    display = history(train_loss=[2.0, 1.0], learning_rate=[0.1, 0.05])
+    assert display.score_ax_ is None
+    assert display.figure_.axes == [display.ax_, display.learning_rate_ax_]
+    assert len(display.lines_) == 2
+
+
+@pytest.mark.parametrize("rates", [[0.1, 0.1, 0.1], [0.1, 0.1 * (1.0 + 1e-15), 0.1], [NAN, NAN], [], [0.1, NAN]])
+def test_a_learning_rate_that_stays_the_same_is_not_drawn(rates):
+    display = history(train_loss=[2.0, 1.0, 0.5], learning_rate=rates)
+    assert display.learning_rate_ax_ is None
+    assert display.figure_.axes == [display.ax_]
+    assert len(display.lines_) == 1
+
+
+def test_a_learning_rate_that_reaches_zero_has_a_linear_axis():
+    display = history(train_loss=[2.0, 1.0, 0.5], learning_rate=[0.1, 0.05, 0.0])
+    assert display.learning_rate_ax_.get_yscale() == "linear"
+
+
+def test_the_schedule_of_a_training_is_drawn():
+    X, y = load_iris(return_X_y=True)
+    est = MLPClassifier((4,), learning_rate="cosine", tol=10.0, n_iter_no_change=5, random_state=0).fit(X, y)
+    display = HistoryDisplay.from_estimator(est, ax=axes())
+    assert display.lines_[-1].get_ydata().tolist() == est.history_["learning_rate"]
+    assert display.learning_rate_ax_ is not None
