@@ -1,4 +1,4 @@
-"""A page that shows a training: losses, gradient flow and the distribution of each layer's gradient.
+"""A page that shows a training: diagnosis, losses, gradient flow, distributions of each layer's gradients and outputs.
 
 One file without any request to elsewhere, so that it opens from a disk, from a mail and inside MLflow.
 """
@@ -29,7 +29,7 @@ NO_MONITOR = (
     "Gradient flow and the distribution of the gradients appear here for an estimator with monitor=True, which "
     "measures every layer while it trains."
 )
-NO_QUANTILES = "The distribution of the gradients appears here once their quantiles are recorded."
+NO_QUANTILES = "Distributions of gradients and of the units' outputs appear here once their quantiles are recorded."
 
 
 def html_report(
@@ -47,8 +47,8 @@ def html_report(
     history : dict of str to list of float
         One value an epoch, as in an estimator's ``history_``.
     monitor : dict of str to list
-        One value an observed epoch, as in an estimator's ``monitor_``: ``"epoch"``, ``"gradient_quantiles"`` and any
-        number of statistics with one value for each layer. Empty when nothing was observed.
+        One value an observed epoch, as in an estimator's ``monitor_``: ``"epoch"``, and any number of statistics with
+        one value, or with nine quantiles, for each layer. Empty when nothing was observed.
     title : str
         Plain text.
     facts : dict of str to str
@@ -106,12 +106,12 @@ def _monitor(monitor: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     rows = _evenly(len(epochs))
     drawn = {name: [column[row] for row in rows] for name, column in monitor.items() if len(column) == len(epochs)}
-    quantiles = drawn.pop("gradient_quantiles", None)
+    quantiles = {name: _rounded(values) for name, values in drawn.items() if np.ndim(values[0]) == 2}
     return {
         "n_epochs": len(epochs),
         "epoch": [epochs[row] for row in rows],
         "statistics": {name: _rounded(values) for name, values in drawn.items() if np.ndim(values[0]) == 1},
-        "quantiles": None if quantiles is None else _rounded(quantiles),
+        "quantiles": quantiles or None,
     }
 
 

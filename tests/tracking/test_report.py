@@ -34,6 +34,7 @@ MONITOR = {
     "dead_fraction": [[0.5, NAN], [0.25, NAN]],
     "saturated_fraction": [[NAN, NAN], [NAN, NAN]],
     "gradient_quantiles": [[QUANTILES, QUANTILES], [[NAN] * 9, QUANTILES]],
+    "activation_quantiles": [[QUANTILES, [0.5] * 9], [QUANTILES, QUANTILES]],
 }
 EMPTY = {name: [] for name in MONITOR}
 
@@ -109,8 +110,9 @@ class TestData:
         monitor = embedded()["monitor"]
         assert monitor["epoch"] == [1, 3]
         assert monitor["n_epochs"] == 2
-        assert monitor["quantiles"] == as_json(MONITOR["gradient_quantiles"])
-        expected = without(MONITOR, "epoch", "gradient_quantiles")
+        kinds = ("gradient_quantiles", "activation_quantiles")
+        assert monitor["quantiles"] == {kind: as_json(MONITOR[kind]) for kind in kinds}
+        expected = without(MONITOR, "epoch", *kinds)
         assert monitor["statistics"] == {name: as_json(rows) for name, rows in expected.items()}
 
     def test_arrays_and_numpy_numbers_are_taken_like_lists(self):
@@ -151,9 +153,14 @@ class TestMissing:
         assert embedded(history)["history"]["lowest"] is None
 
     def test_missing_quantiles_are_named(self):
-        monitor = without(MONITOR, "gradient_quantiles")
+        monitor = without(MONITOR, "gradient_quantiles", "activation_quantiles")
         assert notes(monitor=monitor)[-1] == NO_QUANTILES
         assert embedded(monitor=monitor)["monitor"]["quantiles"] is None
+
+    def test_a_diagnosis_stands_on_the_page(self):
+        page = html_report(HISTORY, MONITOR, title="", facts={}, diagnosis_html="<b>Nothing to worry about</b>")
+        assert "<b>Nothing to worry about</b>" in page
+        assert "<!--diagnosis-->" not in html_report(HISTORY, MONITOR, title="", facts={})
 
     def test_nothing_is_missing_from_a_full_page(self):
         assert not {NO_HISTORY, NO_VALIDATION, NO_MONITOR, NO_QUANTILES} & set(notes())
@@ -187,7 +194,7 @@ class TestThinning:
         assert data["history"]["columns"]["train_loss"] == kept
         assert data["monitor"]["epoch"] == kept
         assert data["monitor"]["statistics"]["weight_norm"] == [[e] for e in kept]
-        assert data["monitor"]["quantiles"] == [[[e] * 9] for e in kept]
+        assert data["monitor"]["quantiles"] == {"gradient_quantiles": [[[e] * 9] for e in kept]}
 
     def test_the_lowest_loss_is_known_though_its_epoch_is_not_drawn(self):
         losses = np.ones(5_000)
