@@ -373,12 +373,12 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
 
     def _monitor(self, model: Model) -> Monitor | None:
         """Return what observes the training, when the user or a callback asks for it."""
-        if self.monitor is False and not any(
-            getattr(callback, "requests_monitor", False) for callback in getattr(self, "_skl_callbacks", ())
-        ):
+        callbacks = getattr(self, "_skl_callbacks", ())
+        requested = any(getattr(callback, "requests_monitor", False) for callback in callbacks)
+        if self.monitor is False and not requested:
             return None
         every = None if isinstance(self.monitor, bool | np.bool_) else int(self.monitor)
-        return model.monitor_for(every, first_epoch=len(self.history_["loss"]) + 1)
+        return model.monitor_for(every, first_epoch=len(self.history_["loss"]) + 1, closely=requested)
 
     def _record(self, row: Row, monitor: Monitor | None) -> bool:
         """Take in an epoch."""

@@ -147,10 +147,10 @@ class Model:
             self._buffers = Buffers(Objective(self.network, self.loss), self.params, n_samples)
         return self._buffers
 
-    def monitor_for(self, every: int | None, first_epoch: int) -> Monitor:
+    def monitor_for(self, every: int | None, first_epoch: int, *, closely: bool) -> Monitor:
         """Return what observes the training: the last call's, so that it goes on counting."""
         if self._monitor is None or self._monitor.every != every:
-            self._monitor = Monitor(self.params, every=every, first_epoch=first_epoch)
+            self._monitor = Monitor(self.params, every=every, first_epoch=first_epoch, closely=closely)
         return self._monitor
 
     def fork(self) -> "Model":

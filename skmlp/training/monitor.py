@@ -46,6 +46,9 @@ __all__ = [
 # about as long as one to two others, so that it is 1 to 2 % of all but the shortest trainings; the first epochs, where
 # most happens, are seen closely all the same.
 STEPS_APART = 100
+# For curves over epochs, a step of each of the first 256 epochs as well, then of every 2nd up to 512, of every 4th up to
+# 1024, ...: as much detail as one can see.
+ALL_OF_THE_FIRST = 256
 # Entries of a gradient whose quantiles and signs stand for all of them, and rows of a batch whose units do.
 ENTRIES, ROWS = 1024, 256
 
@@ -110,6 +113,8 @@ class Monitor:
         100th.
     first_epoch : int, default=1
         Number of the first epoch.
+    closely : bool, default=False
+        Without `every`, observe a step of each epoch besides, and with more than 256 epochs of ever fewer of them.
 
     Attributes
     ----------
@@ -117,8 +122,11 @@ class Monitor:
         Number of the current epoch.
     """
 
-    def __init__(self, params: Parameters, *, every: int | None = None, first_epoch: int = 1) -> None:
+    def __init__(
+        self, params: Parameters, *, every: int | None = None, first_epoch: int = 1, closely: bool = False
+    ) -> None:
         self.every = every
+        self.closely = closely and every is None
         self.epoch = first_epoch - 1
         self._step = 0
         self._next = every or 1
@@ -140,6 +148,9 @@ class Monitor:
         # With a single batch two gradients differ by the step between them, and not by noise.
         self._batches_differ, self._n_samples = n_batches > 1, n_samples
         self._first_step = self._step + 1
+        if self.closely and self.epoch % _stride(self.epoch) == 0:
+            # The second step, where there is one: the first is what it is compared with.
+            self._next = min(self._next, self._step + min(2, n_batches))
         if self._rows_seen >= ROWS:
             self._inactive, self._rows_seen = [], 0
 
@@ -182,7 +193,7 @@ class Monitor:
                 self._pairs.append(_compare(grad, n_rows, self._kept, self._kept_rows, n_others))
         if self._step >= self._next:
             self._next = self._step + (self.every or min(self._step, STEPS_APART))
-        if self._step == self._next - 1:
+        if self._step == self._next - 1 or (self.closely and not self._batches_differ):
             self._kept.vector[...] = grad.vector
             self._kept_step, self._kept_rows = self._step, n_rows
         return observed
@@ -270,6 +281,11 @@ def _some_of(size: int) -> IntArray | slice:
     if size <= ENTRIES:
         return slice(None)
     return np.sort(np.random.default_rng(0).choice(size, ENTRIES, replace=False))
+
+
+def _stride(epoch: int) -> int:
+    """Return how many epochs apart observations are around `epoch`: the smallest power of two of at least a 256th."""
+    return int(1 << ((epoch - 1) // ALL_OF_THE_FIRST).bit_length())
 
 
 class _Pair(NamedTuple):

@@ -76,6 +76,7 @@ class Watching(Monitor):
 def _train(
     every=None,
     *,
+    closely=False,
     epochs=3,
     n_samples=50,
     batch_size=20,
@@ -95,7 +96,7 @@ def _train(
     state = TrainingState(
         params, solver.init(params.trained, params.n_weights), np.random.default_rng(1), rate, Plateau(0.0, np.inf)
     )
-    monitor = Watching(params, every=every)
+    monitor = Watching(params, every=every, closely=closely)
     numbers, observed = [], []
 
     def on_epoch_end(row, is_last):
@@ -282,6 +283,25 @@ def test_by_default_twice_as_late_each_time_up_to_a_hundred_steps_apart():
 def test_epochs_without_a_measured_step_have_no_row():
     run = _train(epochs=20, batch_size=25)  # two steps an epoch
     assert run.epochs == [1, 2, 4, 8, 16]
+
+
+def test_closely_means_a_step_of_each_epoch():
+    run = _train(closely=True, epochs=5, batch_size=10)  # five steps an epoch
+    assert _measured(run) == [1, 2, 4, 7, 12, 17, 22]  # the second one, after 1, 2, 4
+    assert run.epochs == [1, 2, 3, 4, 5]
+    assert np.isfinite(run.of("gradient_cosine", 0)).all()
+    full = _train(closely=True, epochs=5, batch_size=50, rate=1e-3)
+    assert _measured(full) == [1, 2, 3, 4, 5]
+    assert np.isfinite(full.of("gradient_cosine", 0)).tolist() == [False, True, True, True, True]
+    assert _measured(_train(7, closely=True, epochs=5, batch_size=10)) == [7, 14, 21]  # as the user says
+
+
+def test_long_trainings_are_observed_ever_more_rarely():
+    epochs = np.array(_train(closely=True, epochs=1100, n_samples=4, batch_size=4, rate=1e-4).epochs)
+    assert epochs[:256].tolist() == list(range(1, 257))
+    assert set(range(258, 513, 2)) <= set(epochs)
+    assert set(range(516, 1025, 4)) <= set(epochs)
+    assert len(epochs) < 256 + 128 + 128 + 20 + 11  # and every hundredth step
 
 
 def test_every_n_steps_counts_over_epochs():
