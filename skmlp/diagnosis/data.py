@@ -1,11 +1,14 @@
 """What is wrong with the data: inputs or targets far from unit size, constant features, a rare class."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
+from skmlp._typing import BoolArray
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Finding, Remedy
+from skmlp.nn.losses import LOSSES, Loss
 
 __all__ = ["class_imbalance", "constant_inputs", "unscaled_inputs", "unscaled_target"]
 
@@ -13,8 +16,10 @@ __all__ = ["class_imbalance", "constant_inputs", "unscaled_inputs", "unscaled_ta
 LARGE, SMALL, HUGE = 10.0, 0.1, 1000.0
 # Standard deviation of the target.
 LARGE_TARGET, SMALL_TARGET = 30.0, 1.0 / 30.0
-# Share of the smallest class, and of its rows that are recognised.
-RARE, RECOGNISED = 0.1, 0.7
+# Standard deviation of a constant over its mean, which rounding keeps from being zero.
+ROUNDING = 1e-12
+# Rows of the smallest class as a share of what each would have if all were equal, and the share of them recognised.
+RARE, RECOGNISED = 0.3, 0.7
 
 
 def unscaled_inputs(evidence: Evidence) -> Iterator[Finding]:
@@ -22,8 +27,8 @@ def unscaled_inputs(evidence: Evidence) -> Iterator[Finding]:
     if "feature_std" not in evidence.facts:
         return
     mean, deviation = (np.asarray(evidence.facts[name]) for name in ("feature_mean", "feature_std"))
-    sizes = np.sqrt(mean**2 + deviation**2)
-    varying = sizes[deviation > 0.0]
+    sizes = np.hypot(mean, deviation)
+    varying = sizes[~_is_constant(evidence)]
     if not varying.size or SMALL <= sizes.max() <= LARGE:
         return
     largest, name = float(sizes.max()), evidence.feature(int(sizes.argmax()))
@@ -38,19 +43,26 @@ def unscaled_inputs(evidence: Evidence) -> Iterator[Finding]:
 
 def constant_inputs(evidence: Evidence) -> Iterator[Finding]:
     """Find features with one value only."""
-    deviation = np.asarray(evidence.facts.get("feature_std", ()))
-    constant = np.flatnonzero(deviation == 0.0)
+    is_constant = _is_constant(evidence)
+    constant = np.flatnonzero(is_constant)
     if not constant.size:
         return
     shown = ", ".join(map(evidence.feature, constant[:5])) + (", ..." if constant.size > 5 else "")
     yield Finding(
         "constant_inputs",
-        "info" if constant.size < deviation.size else "severe",
-        f"{constant.size} of {deviation.size} features have the same value in all rows looked at ({shown}): "
+        "info" if constant.size < is_constant.size else "severe",
+        f"{constant.size} of {is_constant.size} features have the same value in all rows looked at ({shown}): "
         "they add nothing but weights.",
-        {"n_constant": float(constant.size), "n_features": float(deviation.size)},
+        {"n_constant": float(constant.size), "n_features": float(is_constant.size)},
         remedies=(Remedy("Leave them out: make_pipeline(VarianceThreshold(), ...)"),),
     )
+
+
+def _is_constant(evidence: Evidence) -> BoolArray:
+    """Tell which features have one value only."""
+    mean, deviation = (np.asarray(evidence.facts.get(name, ())) for name in ("feature_mean", "feature_std"))
+    is_constant: BoolArray = deviation <= ROUNDING * np.abs(mean)
+    return is_constant
 
 
 def unscaled_target(evidence: Evidence) -> Iterator[Finding]:
@@ -65,20 +77,30 @@ def unscaled_target(evidence: Evidence) -> Iterator[Finding]:
         "warning",
         f"The target has a standard deviation of {size:.2g}: penalty, tolerance and steps are made for about 1.",
         {"target_std": size},
-        remedies=(Remedy("Train on a standardised target", {"standardize_target": True}),),
+        remedies=(_for_unscaled_target(evidence.params.get("loss")),),
     )
+
+
+def _for_unscaled_target(loss: Any) -> Remedy:
+    """Return the remedy that the loss allows: of deviances, zero has to stay where it is."""
+    chosen = LOSSES.get(loss) if isinstance(loss, str) else loss
+    if isinstance(chosen, Loss) and not chosen.shift_and_scale:
+        return Remedy("Divide the target by a number of its size")
+    return Remedy("Train on a standardised target", {"standardize_target": True})
 
 
 def class_imbalance(evidence: Evidence) -> Iterator[Finding]:
     """Find a class of few rows that are not recognised."""
     share = np.asarray(evidence.facts.get("class_share", ()))
     recall = np.asarray(evidence.facts.get("class_recall", ()))
-    if share.size < 2 or evidence.params.get("class_weight") is not None:
+    if np.count_nonzero(share > 0.0) < 2 or evidence.params.get("class_weight") is not None:
         return
     present = np.where(share > 0.0, share, np.inf)
     rare = int(present.argmin())
-    if present[rare] >= RARE or not recall[rare] < RECOGNISED:
+    if present[rare] * np.count_nonzero(share) >= RARE or not recall[rare] < RECOGNISED:
         return
+    # Smoothing labels is for the log loss only.
+    smoothing = {"label_smoothing": 0.0} if evidence.params.get("label_smoothing", 0.0) != 0.0 else {}
     name = evidence.class_names[rare] if len(evidence.class_names) > rare else rare
     yield Finding(
         "class_imbalance",
@@ -88,6 +110,6 @@ def class_imbalance(evidence: Evidence) -> Iterator[Finding]:
         {"share": float(share[rare]), "recall": float(recall[rare])},
         remedies=(
             Remedy("Let all classes count the same", {"class_weight": "balanced"}),
-            Remedy("Let hard rows count more", {"loss": "focal"}),
+            Remedy("Let hard rows count more", {"loss": "focal", **smoothing}),
         ),
     )

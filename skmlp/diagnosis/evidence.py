@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from skmlp._typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["Evidence", "first_epoch", "one_digit"]
+__all__ = ["Evidence", "allows_residual", "first_epoch", "one_digit"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Evidence:
 
     def layers(self, name: str) -> FloatArray:
         """Return a per-layer statistic of the last training, of shape (n_observed, n_layers, ...)."""
-        if name not in self.monitor:
+        if name not in self.monitor or not self.observed:
             return np.empty((0, 0))
         recent: FloatArray = np.asarray(self.monitor[name], dtype=np.float64)[self._recent]
         return recent
@@ -101,6 +102,17 @@ class Evidence:
         return float(self.params.get("learning_rate_init", known or 1e-3))
 
     @property
+    def is_lbfgs(self) -> bool:
+        """Whether all rows are taken at once, which dropout, clipping and batch normalization do not go with."""
+        solver = self.params.get("solver")
+        return isinstance(solver, str) and solver == "lbfgs"
+
+    @property
+    def normalization(self) -> str:
+        """The normalization to recommend: over batches, where these have a variance."""
+        return "layer" if self.is_lbfgs or self.params.get("batch_size") == 1 else "batch"
+
+    @property
     def is_stochastic(self) -> bool:
         """Whether there was a learning rate."""
         return bool(np.isfinite(self.column("learning_rate")).any())
@@ -120,6 +132,11 @@ def first_epoch(epochs: AnyArray, holds: AnyArray) -> int | None:
     """Return the first of `epochs` in which something holds; None if it never does."""
     where = np.flatnonzero(holds)
     return int(epochs[where[0]]) if where.size else None
+
+
+def allows_residual(sizes: Sequence[int]) -> bool:
+    """Tell whether hidden layers of these sizes have neighbours of one size, which residual connections need."""
+    return any(one == other for one, other in pairwise(sizes))
 
 
 def one_digit(value: float) -> float:

@@ -164,6 +164,8 @@ class Diagnosis(Sequence[Finding]):
 
     def at_least(self, severity: Severity) -> list[Finding]:
         """Return the findings of at least this severity."""
+        if severity not in SEVERITIES:
+            raise ValueError(f"severity must be one of {SEVERITIES}. Got {severity!r} instead.")
         least = SEVERITIES.index(severity)
         return [finding for finding in self.findings if SEVERITIES.index(finding.severity) >= least]
 

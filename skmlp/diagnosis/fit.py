@@ -25,7 +25,7 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
     """Find a validation loss that ended far above its lowest value, while the training loss went on falling."""
     validation, training = evidence.column("validation_loss"), evidence.loss
     finite = np.isfinite(validation)
-    if not finite.any() or not np.isfinite(training[-1]):
+    if not finite.any() or len(training) != len(validation) or not np.isfinite(training[-1]):
         return
     best = int(np.nanargmin(np.where(finite, validation, np.nan)))
     lowest, last = float(validation[best]), float(validation[-1])
@@ -44,7 +44,7 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
         remedies=(
             *(() if cured else (Remedy("Stop in time, and keep the best weights", {"early_stopping": True}),)),
             Remedy("A stronger penalty", {"alpha": one_digit(max(100.0 * alpha, 1e-2))}),
-            Remedy("Leave units out at random", {"dropout": 0.3}),
+            *(() if evidence.is_lbfgs else (Remedy("Leave units out at random", {"dropout": 0.3}),)),
         ),
     )
 
@@ -82,8 +82,11 @@ def _held_down(evidence: Evidence) -> bool:
 
 
 def _largest_penalty(evidence: Evidence) -> float:
+    penalty, objective = evidence.column("penalty"), evidence.column("loss")
+    if len(penalty) != len(objective):
+        return 0.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = evidence.column("penalty") / evidence.column("loss")
+        shares = penalty / objective
     return float(np.max(shares, where=np.isfinite(shares), initial=0.0))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from skmlp.diagnosis.evidence import Evidence, first_epoch
+from skmlp.diagnosis.evidence import Evidence, allows_residual, first_epoch
 from skmlp.diagnosis.findings import Finding, Remedy
 
 __all__ = ["exploding_gradients", "small_batch", "vanishing_gradients"]
@@ -33,6 +33,12 @@ def vanishing_gradients(evidence: Evidence) -> Iterator[Finding]:
     ratio = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else math.nan
     if not 0.0 < ratio < VANISHING:  # a gradient of exactly zero is that of dead units
         return
+    remedies = [
+        Remedy("Units that do not saturate, with weights to match", {"activation": "relu", "weight_init": "auto"}),
+        Remedy("Normalize each layer", {"normalization": evidence.normalization}),
+    ]
+    if not evidence.weights or allows_residual([weights.shape[1] for weights in evidence.weights[:-1]]):
+        remedies.append(Remedy("Let the error signal pass by the layers", {"residual": True}))
     yield Finding(
         "vanishing_gradients",
         "severe" if ratio < VANISHED else "warning",
@@ -40,11 +46,7 @@ def vanishing_gradients(evidence: Evidence) -> Iterator[Finding]:
         {"first_over_last": ratio, "first_layer_norm": float(np.median(norms[:, 0])), "n_layers": norms.shape[1]},
         layer=1,
         epoch=first_epoch(evidence.epochs, ratios < VANISHING),
-        remedies=(
-            Remedy("Units that do not saturate, with weights to match", {"activation": "relu", "weight_init": "auto"}),
-            Remedy("Normalize each layer", {"normalization": "batch"}),
-            Remedy("Let the error signal pass by the layers", {"residual": True}),
-        ),
+        remedies=tuple(remedies),
     )
 
 
@@ -59,10 +61,9 @@ def exploding_gradients(evidence: Evidence) -> Iterator[Finding]:
     began = first_epoch(np.arange(1, len(sizes) + 1), sizes >= EXPLODING)
     by_layer = evidence.layers("gradient_norm_max")
     layer = int(np.argmax(np.nan_to_num(by_layer.max(axis=0), nan=math.inf))) + 1 if by_layer.size else None
-    remedies = [
-        Remedy("Bound the gradient", {"gradient_clip": 1.0}),
-        Remedy("Normalize each layer", {"normalization": "batch"}),
-    ]
+    remedies = [Remedy("Normalize each layer", {"normalization": evidence.normalization})]
+    if not evidence.is_lbfgs:
+        remedies.insert(0, Remedy("Bound the gradient", {"gradient_clip": 1.0}))
     if began == 1 and not evidence.starts_as_usual:
         remedies.insert(0, Remedy("Begin with weights of the right size", {"weight_init": "auto"}))
     if "feature_std" not in evidence.facts:
@@ -86,11 +87,13 @@ def small_batch(evidence: Evidence) -> Iterator[Finding]:
         return
     known = signal[np.isfinite(signal).all(axis=1)].mean(axis=1)
     early = float(np.median(known[: max(1, len(known) // 2)]))
-    settled = float(norms[-1] / np.max(norms, where=np.isfinite(norms), initial=0.0))
+    largest = float(np.max(norms, where=np.isfinite(norms), initial=0.0))
+    settled = float(norms[-1]) / largest if largest > 0.0 else math.nan
     if not (early < HIDDEN and settled > NOT_SETTLING):
         return
     noise_scale = batch_size / early if early > 0.0 else math.inf
     better = int(2 ** round(math.log2(min(max(noise_scale, LEAST), MOST))))
+    better = min(better, evidence.facts.get("n_samples", MOST))
     yield Finding(
         "small_batch",
         "warning",

@@ -1,11 +1,13 @@
 """All rules, and what explains what."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from skmlp.diagnosis.data import class_imbalance, constant_inputs, unscaled_inputs, unscaled_target
 from skmlp.diagnosis.evidence import Evidence
-from skmlp.diagnosis.findings import Diagnosis, Finding
+from skmlp.diagnosis.findings import SEVERITIES, Diagnosis, Finding, Severity
 from skmlp.diagnosis.fit import overfitting, underfitting
 from skmlp.diagnosis.gradients import exploding_gradients, small_batch, vanishing_gradients
 from skmlp.diagnosis.pace import diverged, learning_rate_too_high, learning_rate_too_low, not_converged, plateau
@@ -63,14 +65,31 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
 
 
 def judge(evidence: Evidence) -> Diagnosis:
-    """Return what the rules find in the evidence; a finding that another one explains is an info."""
-    findings = [finding for rule in RULES for finding in rule(evidence)]
+    """Return what the rules find in the evidence.
+
+    A finding that another one explains is an info, and its cause as grave as the gravest of what it explains.
+    """
+    with np.errstate(all="ignore"):  # the records of what went wrong may be near the largest numbers, or beyond
+        findings = [finding for rule in RULES for finding in rule(evidence)]
+    return Diagnosis(_explained(findings), list(_not_examined(evidence)))
+
+
+def _explained(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings with symptoms set behind their causes."""
     codes = {finding.code for finding in findings}
-    explained = []
+    cause_of = {code: next((cause for cause in CAUSES.get(code, ()) if cause in codes), None) for code in codes}
+    gravest: dict[str, Severity] = {}
     for finding in findings:
-        cause = next((code for code in CAUSES.get(finding.code, ()) if code in codes), None)
-        explained.append(finding if cause is None else replace(finding, severity="info", symptom_of=cause))
-    return Diagnosis(explained, list(_not_examined(evidence)))
+        root = finding.code
+        while (cause := cause_of[root]) is not None:
+            root = cause
+        gravest[root] = max(gravest.get(root, "info"), finding.severity, key=SEVERITIES.index)
+    return [
+        replace(finding, severity=gravest[finding.code])
+        if cause_of[finding.code] is None
+        else replace(finding, severity="info", symptom_of=cause_of[finding.code])
+        for finding in findings
+    ]
 
 
 def _not_examined(evidence: Evidence) -> Iterator[str]:

@@ -51,7 +51,7 @@ def learning_rate_too_high(evidence: Evidence) -> Iterator[Finding]:
         return
     loss = evidence.loss
     finite = loss[np.isfinite(loss)]
-    rose = float(finite.max() / _reference(evidence, finite)) if finite.size else math.inf
+    rose = float(finite.max()) / _reference(evidence, finite) if finite.size else math.inf
     rose = math.inf if finite.size < len(loss) else rose
     ratios = _update_ratios(evidence)
     if ratios.size:
@@ -59,13 +59,13 @@ def learning_rate_too_high(evidence: Evidence) -> Iterator[Finding]:
         found, numbers = largest > TOO_LARGE and rose > ROSE, {"largest_update_ratio": largest, "loss_rose_to": rose}
         epoch = first_epoch(evidence.epochs, ratios > TOO_LARGE)
     else:
-        jumps = np.diff(finite) > JUMP * finite[:1]
+        jumps = np.diff(finite) > JUMP * np.abs(finite[:1])
         share = float(jumps.mean()) if jumps.size else 0.0
         found, numbers = share > JUMPS, {"share_of_rising_epochs": share, "loss_rose_to": rose}
         epoch = first_epoch(np.arange(2, len(finite) + 1), jumps)
     if not found:
         return
-    worse = not finite.size or finite[-1] > 0.9 * _reference(evidence, finite)
+    worse = not math.isfinite(loss[-1]) or loss[-1] > 0.9 * _reference(evidence, finite)
     yield Finding(
         "learning_rate_too_high",
         "severe" if worse else "warning",
@@ -77,9 +77,14 @@ def learning_rate_too_high(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _reference(evidence: Evidence, finite: FloatArray) -> float:
-    """Return the loss to compare with: that of a constant prediction, or the lowest there was."""
-    known = math.isfinite(evidence.baseline) and evidence.baseline > 0.0
-    return evidence.baseline if known else max(float(finite.min()), 1e-300)
+    """Return the loss to compare with: that of a constant prediction, or the lowest there was.
+
+    NaN for losses that may be negative, of which one is no multiple of another.
+    """
+    if math.isfinite(evidence.baseline) and evidence.baseline > 0.0:
+        return evidence.baseline
+    lowest = float(finite.min())
+    return max(lowest, 1e-300) if lowest >= 0.0 else math.nan
 
 
 def _update_ratios(evidence: Evidence) -> FloatArray:
@@ -104,10 +109,11 @@ def learning_rate_too_low(evidence: Evidence) -> Iterator[Finding]:
     ratios = _update_ratios(evidence)
     ratios = ratios[np.isfinite(ratios)]
     norms = evidence.column("gradient_norm")
-    if not evidence.is_stochastic or not ratios.size or not ratios.max() < TOO_SMALL:
+    if not evidence.is_stochastic or not ratios.size or not norms.size or not ratios.max() < TOO_SMALL:
         return
-    falling = float(norms[-1] / norms[0]) if norms[0] > 0.0 else 0.0
-    if falling < 0.5:  # there is no more to learn: small gradients give small steps
+    first, last = float(norms[0]), float(norms[-1])
+    falling = last / first if first > 0.0 else 0.0
+    if not falling >= 0.5:  # there is no more to learn: small gradients give small steps
         return
     largest = float(ratios.max())
     factor = min(1000.0, max(10.0, GOOD_SMALL / largest)) if largest > 0.0 else 1000.0
@@ -162,7 +168,8 @@ def plateau(evidence: Evidence) -> Iterator[Finding]:
     if share < MOSTLY or not flat[len(loss) // 2 :].mean() >= MOSTLY:
         return
     began = first_epoch(np.arange(1, len(loss) + 1), flat)
-    saturating = {"logistic", "tanh"} & set(np.atleast_1d(np.array(evidence.params.get("activation"), object)))
+    activations = np.atleast_1d(np.array(evidence.params.get("activation"), object))
+    saturating = any(isinstance(each, str) and each in ("logistic", "tanh") for each in activations)
     first = {"activation": "relu", "weight_init": "auto"} if saturating else {"solver": "adam"}
     yield Finding(
         "plateau",

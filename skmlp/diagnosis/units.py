@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.diagnosis.evidence import Evidence, first_epoch
+from skmlp.diagnosis.evidence import Evidence, allows_residual, first_epoch
 from skmlp.diagnosis.findings import Finding, Remedy
 
 __all__ = ["dead_units", "saturated_units", "symmetric_units", "unused_capacity"]
@@ -44,7 +44,7 @@ def dead_units(evidence: Evidence) -> Iterator[Finding]:
 
 def _for_dead_units(evidence: Evidence, *, from_the_start: bool) -> tuple[Remedy, ...]:
     leaky = Remedy("Units with a slope everywhere", {"activation": "leaky_relu"})
-    normalize = Remedy("Normalize each layer", {"normalization": "batch"})
+    normalize = Remedy("Normalize each layer", {"normalization": evidence.normalization})
     if from_the_start:
         params = evidence.params
         usual = {"bias_init": "auto"} if params.get("bias_init") not in ("auto", "zeros") else {"weight_init": "auto"}
@@ -64,7 +64,7 @@ def saturated_units(evidence: Evidence) -> Iterator[Finding]:
     if share[layer] < SATURATED:
         return
     remedies = [
-        Remedy("Normalize each layer", {"normalization": "batch"}),
+        Remedy("Normalize each layer", {"normalization": evidence.normalization}),
         Remedy("Units that do not saturate", {"activation": "relu"}),
     ]
     if saturated[0, layer] >= SATURATED and not evidence.starts_as_usual:
@@ -114,7 +114,7 @@ def copies(weights: FloatArray, biases: FloatArray) -> float:
         return 0.0
     if not weights.any():
         return 1.0
-    at_work = squares > 1e-12 * squares.max()
+    at_work = squares >= 1e-12 * squares.max()
     incoming, squares = incoming[:, at_work], squares[at_work]
     distances: FloatArray = squares[:, np.newaxis] + squares - 2.0 * (incoming.T @ incoming)
     np.fill_diagonal(distances, np.inf)
@@ -126,12 +126,14 @@ def unused_capacity(evidence: Evidence) -> Iterator[Finding]:
     """Find layers half of whose units, or more, add next to nothing to the next layer."""
     spreads = evidence.facts.get("unit_spread", ())
     for number, (spread, outgoing) in enumerate(zip(spreads, evidence.weights[1:], strict=False), start=1):
-        contributions = spread * np.linalg.norm(outgoing.astype(np.float64), axis=1)
+        with np.errstate(invalid="ignore"):  # infinite times nothing
+            contributions = spread * np.linalg.norm(outgoing.astype(np.float64), axis=1)
         largest = float(contributions.max())
         used = int(np.count_nonzero(contributions >= CONTRIBUTION * largest)) if math.isfinite(largest) else len(spread)
         if largest > 0.0 and used <= (1.0 - UNUSED) * len(spread):
             sizes = [len(each) for each in spreads]
             sizes[number - 1] = max(1, used)
+            possible = allows_residual(sizes) or not evidence.params.get("residual")
             yield Finding(
                 "unused_capacity",
                 "info",
@@ -139,5 +141,7 @@ def unused_capacity(evidence: Evidence) -> Iterator[Finding]:
                 "what the strongest does.",
                 {"n_units": len(spread), "n_used": used},
                 layer=number,
-                remedies=(Remedy("A smaller network does as well", {"hidden_layer_sizes": tuple(sizes)}),),
+                remedies=(
+                    Remedy("A smaller network does as well", {"hidden_layer_sizes": tuple(sizes)} if possible else {}),
+                ),
             )

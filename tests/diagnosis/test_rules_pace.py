@@ -1,0 +1,395 @@
+"""Steps too large or too small, trainings that end too early or in infinite numbers, by constructed records."""
+
+import math
+
+import numpy as np
+import pytest
+
+from skmlp.diagnosis import Evidence
+from skmlp.diagnosis.pace import diverged, learning_rate_too_high, learning_rate_too_low, not_converged, plateau
+from skmlp.nn.activations import LeakyReLU
+
+RULES = pytest.mark.parametrize(
+    "rule", [diverged, learning_rate_too_high, learning_rate_too_low, not_converged, plateau]
+)
+BELOW, ABOVE = 0.999, 1.001
+
+
+@RULES
+def test_nothing_is_found_in_a_healthy_training(rule, records):
+    assert list(rule(records())) == []
+    assert list(rule(records(stop_reason="max_iter"))) == []
+    assert list(rule(records(monitor=dict.fromkeys(records().monitor), facts={}))) == []
+
+
+@RULES
+@pytest.mark.parametrize("stop_reason", ["", "converged", "max_iter", "max_time", "callback", "failed"])
+@pytest.mark.parametrize(
+    "history",
+    [
+        {},
+        {"train_loss": [], "learning_rate": [], "gradient_norm": [], "validation_loss": []},
+        {"train_loss": [1.0], "learning_rate": [0.1], "gradient_norm": [1.0]},
+        {"train_loss": [1.0, math.nan, math.inf], "learning_rate": [math.nan] * 3},
+        {"train_loss": [math.nan] * 20, "validation_loss": [math.nan] * 20},
+        {"train_loss": [0.0] * 20, "learning_rate": [0.1] * 20},
+    ],
+    ids=["nothing", "no epoch", "one epoch", "L-BFGS to NaN", "NaN", "perfect from the start"],
+)
+def test_what_is_not_known_is_not_judged(rule, history, stop_reason):
+    assert list(rule(Evidence(history, stop_reason=stop_reason))) == []
+    monitor = {"epoch": [1], "update_ratio_max": [[math.nan, math.nan]]}
+    assert list(rule(Evidence(history, monitor, facts={"baseline_loss": math.nan}, stop_reason=stop_reason))) == []
+
+
+# ---------------------------------------------------------------------- diverged
+
+
+def test_a_training_that_ended_in_nan_has_its_place_numbers_layer_and_epoch(records, only):
+    bad = np.zeros((5, 3))
+    bad[-1] = [3.0, 7.0, 0.0]
+    message = "the gradient of layer 2 became infinite or NaN at step 40 in epoch 12; the weights of epoch 3 are kept"
+    finding = only(diverged(records((), {"gradient_nonfinite": bad}, stop_reason="non_finite", stop_message=message)))
+    assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("diverged", "severe", 2, 12)
+    assert finding.message == "The gradient of layer 2 became infinite or NaN at step 40 in epoch 12."
+    assert finding.evidence == {"n_epochs": 12.0, "bad_gradients": 10.0}
+    # An update ratio of 0.01 is right already, and yet: a third.
+    assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(3e-4)}
+    assert finding.remedies[1].params == {"gradient_clip": 1.0}
+    assert "lr_find" in finding.remedies[2].text
+
+
+def test_the_layer_is_the_last_one_that_was_hit_as_errors_go_backwards(records, only):
+    finding = only(diverged(records(monitor={"gradient_nonfinite": [5.0, 5.0, 5.0]}, stop_reason="non_finite")))
+    assert finding.layer == 3
+    finding = only(diverged(records(monitor={"gradient_nonfinite": 0.0}, stop_reason="non_finite")))
+    assert finding.layer is None
+    finding = only(diverged(records(monitor={"gradient_nonfinite": None}, stop_reason="non_finite")))
+    assert (finding.layer, "bad_gradients" in finding.evidence) == (None, False)
+
+
+def test_diverging_is_that_of_the_last_training(records, only):
+    finding = only(diverged(records(stop_reason="non_finite", n_iter=4)))
+    assert (finding.epoch, finding.evidence["n_epochs"]) == (4, 4.0)
+
+
+# ---------------------------------------------------------------------- too high
+
+
+def _jumping(records, *, ratio=0.5, peak=2.0, last=2.0, **others):
+    """Return evidence of a loss that rises to `peak` and ends at `last`, where a constant prediction has 1."""
+    loss = [1.0, 0.9, peak, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, last]
+    facts = {**records().facts, "baseline_loss": 1.0}
+    return records({"train_loss": loss}, {"update_ratio_max": ratio}, **{"facts": facts, **others})
+
+
+@pytest.mark.parametrize(
+    ("change", "severity"),
+    [
+        ({}, "severe"),
+        ({"ratio": 0.2 * BELOW}, None),
+        ({"ratio": 0.2}, None),
+        ({"ratio": 0.2 * ABOVE}, "severe"),
+        ({"peak": 1.3 * BELOW, "last": 0.5}, None),
+        ({"peak": 1.3 * ABOVE, "last": 0.5}, "warning"),
+        ({"last": 0.9 * BELOW}, "warning"),
+        ({"last": 0.9 * ABOVE}, "severe"),
+        ({"last": math.inf}, "severe"),
+        ({"last": math.nan, "peak": 0.9}, "severe"),
+        ({"ratio": math.nan}, None),
+        ({"ratio": 0.0}, None),
+    ],
+)
+def test_too_high_is_a_rate_whose_steps_are_large_and_whose_loss_rises(change, severity, records):
+    found = list(learning_rate_too_high(_jumping(records, **change)))
+    assert [finding.severity for finding in found] == ([severity] if severity else [])
+
+
+def test_too_high_a_rate_has_its_numbers_epoch_and_remedies(records, only):
+    ratios = np.full((5, 3), 0.05)
+    ratios[2] = [0.1, 0.8, 0.4]  # observed in epoch 3; their median is 0.4
+    ratios[3] = [9.0, 0.1, 0.1]  # that of one layer alone does not tell
+    finding = only(learning_rate_too_high(_jumping(records, ratio=ratios)))
+    expected = ("learning_rate_too_high", "severe", None, 3)
+    assert (finding.code, finding.severity, finding.layer, finding.epoch) == expected
+    assert finding.evidence == pytest.approx({"largest_update_ratio": 0.4, "loss_rose_to": 2.0})
+    # The first ratio of 0.05 is to become 0.01.
+    assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(2e-4)}
+    assert finding.remedies[1].params == {"gradient_clip": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "rate", "better"), [(0.25, 0.3, 0.01), (4e3, 0.3, 3e-4), (0.0101, 0.1, 0.03), (math.nan, 0.1, 0.01)]
+)
+def test_the_smaller_rate_brings_the_first_steps_to_a_hundredth_of_the_weights(ratio, rate, better, records, only):
+    ratios = np.full((5, 3), 0.5)
+    ratios[:, :] = [[ratio], [0.5], [0.5], [0.5], [0.5]]
+    if math.isnan(ratio):
+        ratios[:] = math.nan
+    evidence = records(
+        monitor={"update_ratio_max": ratios}, params={"learning_rate_init": rate}, stop_reason="non_finite"
+    )
+    assert only(diverged(evidence)).remedies[0].params == {"learning_rate_init": pytest.approx(better)}
+
+
+def test_without_a_parameter_the_rate_is_the_largest_of_the_training(records, only):
+    rates = [0.01, 0.02, *[0.005] * 10]
+    evidence = records({"learning_rate": rates}, {"update_ratio_max": None}, params={}, stop_reason="non_finite")
+    assert only(diverged(evidence)).remedies[0].params == {"learning_rate_init": pytest.approx(2e-3)}
+    evidence = records({"learning_rate": None}, {"update_ratio_max": None}, params={}, stop_reason="non_finite")
+    assert only(diverged(evidence)).remedies[0].params == {"learning_rate_init": pytest.approx(1e-4)}
+
+
+def test_infinite_steps_count_as_large_ones(records, only):
+    ratios = np.full((5, 3), 0.3)
+    ratios[1] = math.inf
+    finding = only(learning_rate_too_high(_jumping(records, ratio=ratios)))
+    assert finding.evidence["largest_update_ratio"] == pytest.approx(0.3)
+    assert finding.epoch == 1
+
+
+def test_without_a_finite_loss_the_rate_is_too_high(records, only):
+    finding = only(learning_rate_too_high(records({"train_loss": math.nan}, {"update_ratio_max": 0.5})))
+    assert (finding.severity, finding.evidence["loss_rose_to"]) == ("severe", math.inf)
+
+
+def _by_losses(loss, baseline=None):
+    facts = {} if baseline is None else {"baseline_loss": baseline}
+    return Evidence({"train_loss": loss, "learning_rate": [0.1] * len(loss)}, facts=facts)
+
+
+@pytest.mark.parametrize(
+    ("n_jumps", "height", "found"), [(2, 0.21, False), (3, 0.21, True), (3, 0.19, False), (5, 0.21, True)]
+)
+def test_without_statistics_more_than_a_fifth_of_the_epochs_rise(n_jumps, height, found):
+    """Ten steps from epoch to epoch; a rise is one of more than a fifth of the first loss, which is 2."""
+    loss = [2.0]
+    for step in range(10):
+        rises = step % 2 == 1 and step < 2 * n_jumps
+        loss.append(loss[-1] + 2.0 * height if rises else loss[-1] - 0.1)
+    assert len(list(learning_rate_too_high(_by_losses(loss)))) == found
+
+
+def test_without_statistics_it_has_other_numbers(only):
+    finding = only(learning_rate_too_high(_by_losses([1.0, 0.5, 4.0, 0.8, 3.0], baseline=2.0)))
+    assert finding.evidence == {"share_of_rising_epochs": 0.5, "loss_rose_to": 2.0}
+    assert (finding.severity, finding.epoch) == ("severe", 3)
+    assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(0.01)}
+    assert finding.message == "The loss jumps instead of falling."
+    assert only(learning_rate_too_high(_by_losses([1.0, 0.5, 4.0, 0.8], baseline=2.0))).severity == "warning"
+
+
+@pytest.mark.parametrize("loss", [[0.0, 1e10, 0.0, 1e10], [1.0, 0.0, 3e38, 0.5]])
+def test_a_loss_of_zero_is_no_number_to_compare_with(loss, only):
+    assert only(learning_rate_too_high(_by_losses(loss))).code == "learning_rate_too_high"
+
+
+def test_losses_below_zero_have_no_proportions(records):
+    """As a likelihood of narrow densities has: neither -3 over -4 nor 1 over -4 says how far it rose."""
+    falling = [2.0, 0.5, -1.0, -2.0, -2.5, -3.0, -3.2, -3.3, -3.35, -3.4, -3.42, -3.43]
+    evidence = records({"train_loss": falling}, {"update_ratio_max": 0.5}, facts={"baseline_loss": -2.9})
+    assert list(learning_rate_too_high(evidence)) == []
+    assert list(learning_rate_too_high(_by_losses([-1.0 - 0.1 * epoch for epoch in range(10)]))) == []
+    (jumping,) = learning_rate_too_high(_by_losses([-1.0, -2.0, 3.0, -2.0, 3.0]))
+    assert math.isnan(jumping.evidence["loss_rose_to"])
+
+
+def test_without_a_rate_there_is_none_to_blame(records):
+    for rates in (math.nan, None):
+        evidence = _jumping(records)
+        history = {**evidence.history, "learning_rate": [] if rates is None else [rates] * 12}
+        assert list(learning_rate_too_high(Evidence(history, evidence.monitor, facts=evidence.facts))) == []
+        slow = records({"learning_rate": rates, "gradient_norm": 1.0}, {"update_ratio_max": 1e-6})
+        assert list(learning_rate_too_low(slow)) == []
+
+
+# ---------------------------------------------------------------------- too low
+
+
+def _slow(records, *, ratio=1e-5, last=1.0, first=1.0, **others):
+    norms = [first, *[1.0] * 10, last]
+    return records({"gradient_norm": norms}, {"update_ratio_max": ratio}, **others)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"ratio": 1e-4 * BELOW}, True),
+        ({"ratio": 1e-4}, False),
+        ({"ratio": 0.0}, True),
+        ({"ratio": math.nan}, False),
+        ({"last": 0.5}, True),
+        ({"last": 0.5 * BELOW}, False),
+        ({"last": math.nan}, False),
+        ({"first": math.nan}, False),
+        ({"first": 0.0}, False),
+        ({"first": math.inf, "last": math.inf}, False),
+    ],
+)
+def test_too_low_is_a_rate_whose_steps_are_small_though_the_gradient_is_not(change, found, records):
+    assert len(list(learning_rate_too_low(_slow(records, **change)))) == found
+
+
+def test_too_low_a_rate_has_its_numbers_and_remedies(records, only):
+    ratios = np.full((5, 3), 1e-6)
+    ratios[1] = [7e-3, 3e-5, 2e-5]  # their median is 3e-5
+    ratios[4] = math.nan
+    finding = only(learning_rate_too_low(_slow(records, ratio=ratios, last=0.8)))
+    expected = ("learning_rate_too_low", "warning", None, 1)
+    assert (finding.code, finding.severity, finding.layer, finding.epoch) == expected
+    assert finding.evidence == pytest.approx({"largest_update_ratio": 3e-5, "gradient_last_over_first": 0.8})
+    # 3e-5 is to become 3e-3.
+    assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(0.1)}
+    assert "lr_find" in finding.remedies[1].text
+
+
+@pytest.mark.parametrize(("ratio", "better"), [(9.9e-5, 0.03), (1e-5, 0.3), (1e-7, 1.0), (0.0, 1.0)])
+def test_the_larger_rate_is_ten_to_a_thousand_times_as_large(ratio, better, records, only):
+    finding = only(learning_rate_too_low(_slow(records, ratio=ratio)))
+    assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(better)}
+
+
+def test_without_statistics_or_norms_a_low_rate_is_not_seen(records):
+    assert list(learning_rate_too_low(_slow(records, ratio=None))) == []
+    assert list(learning_rate_too_low(records({"gradient_norm": None}, {"update_ratio_max": 1e-6}))) == []
+
+
+# ---------------------------------------------------------------------- not converged
+
+
+def _falling(records, *, last=0.9, name="train_loss", history=(), **others):
+    """Return evidence of a loss of 1 that is `last` in the last quarter."""
+    columns = {"validation_loss": None, name: [1.0] * 9 + [last] * 3, **dict(history)}
+    return records(columns, **{"stop_reason": "max_iter", "params": {"max_iter": 12}, **others})
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({}, True),
+        ({"last": 0.9749}, True),  # a fall of 0.0251 in a quarter of the time is one of 0.1004 in all of it
+        ({"last": 0.9751}, False),
+        ({"last": 1.5}, False),
+        ({"last": math.nan}, False),
+        ({"last": math.inf}, False),
+        ({"stop_reason": "max_time"}, True),
+        ({"stop_reason": "max_fun"}, True),
+        ({"stop_reason": "converged"}, False),
+        ({"stop_reason": "callback"}, False),
+        ({"stop_reason": "interrupted"}, False),
+        ({"facts": {"baseline_loss": 0.9 / 0.02 * BELOW}}, True),
+        ({"facts": {"baseline_loss": 0.9 / 0.02 * ABOVE}}, False),  # good enough
+        ({"facts": {"baseline_loss": math.inf}}, True),
+    ],
+)
+def test_not_converged_is_a_loss_that_was_falling_when_the_time_was_over(change, found, records):
+    assert len(list(not_converged(_falling(records, **change)))) == found
+
+
+def test_a_training_that_has_not_converged_has_its_numbers_and_remedies(records, only):
+    finding = only(not_converged(_falling(records)))
+    assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("not_converged", "warning", None, 12)
+    assert finding.evidence == pytest.approx({"to_gain": 0.4, "n_epochs": 12.0, "last_loss": 0.9})
+    assert "ended by max_iter" in finding.message
+    assert "about 40%" in finding.message
+    assert [dict(remedy.params) for remedy in finding.remedies] == [
+        {"max_iter": 60},
+        {"max_iter": 60, "early_stopping": True},
+    ]
+    assert "about 100%" in only(not_converged(_falling(records, last=0.1))).message
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "params", "longer"),
+    [
+        ("max_time", {"max_time": 2.5, "max_iter": 9}, {"max_time": 12.5}),
+        ("max_fun", {"max_fun": 15_000}, {"max_fun": 75_000}),
+        ("max_iter", {}, {}),
+    ],
+)
+def test_more_of_what_ended_the_training(stop_reason, params, longer, records, only):
+    finding = only(not_converged(_falling(records, stop_reason=stop_reason, params=params)))
+    assert finding.remedies[0].params == longer
+    assert finding.remedies[1].params == {**longer, "early_stopping": True}
+
+
+def test_with_validation_data_its_loss_is_the_one_that_counts(records):
+    falls, stands = [1.0] * 9 + [0.9] * 3, 1.0
+    assert list(not_converged(_falling(records, history={"validation_loss": stands}))) == []
+    (finding,) = not_converged(_falling(records, last=1.0, history={"validation_loss": falls}))
+    assert finding.evidence["last_loss"] == 0.9
+
+
+def test_a_loss_that_was_lowest_earlier_has_not_been_falling(records):
+    loss = [1.0, 0.5, *[1.0] * 7, *[0.9] * 3]
+    assert list(not_converged(_falling(records, history={"train_loss": loss}))) == []
+
+
+def test_two_epochs_are_enough_and_one_is_not(only):
+    history = {"train_loss": [1.0, 0.9]}
+    assert only(not_converged(Evidence(history, stop_reason="max_iter"))).evidence["to_gain"] == pytest.approx(0.2)
+    assert list(not_converged(Evidence({"train_loss": [0.9]}, stop_reason="max_iter"))) == []
+    assert list(not_converged(Evidence(history, stop_reason="max_iter", n_iter=1))) == []
+
+
+# ---------------------------------------------------------------------- plateau
+
+
+def _flat(n_flat, n_epochs=12, *, value=1.0, baseline=1.0, start=(), **others):
+    """Return evidence of a loss of `value` at first, or after `start`, and of 0.5 afterwards."""
+    loss = [*start, *[value] * n_flat]
+    loss += [0.5] * (n_epochs - len(loss))
+    return Evidence({"train_loss": loss}, facts={"baseline_loss": baseline}, **others)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "found"),
+    [
+        (_flat(12), True),
+        (_flat(9), True),  # three of the last six
+        (_flat(8), False),
+        (_flat(6, start=[0.5] * 6), True),
+        (_flat(5, start=[0.5] * 7), False),
+        (_flat(10, 10), True),
+        (_flat(9, 9), False),
+        (_flat(12, value=1.0199), True),
+        (_flat(12, value=1.0201), False),
+        (_flat(12, value=0.9801), True),
+        (_flat(12, value=0.9799), False),
+        (_flat(12, baseline=0.0, value=0.0), False),
+        (_flat(12, baseline=math.nan), False),
+        (_flat(12, baseline=math.inf), False),
+        (_flat(12, baseline=-1.0, value=-1.0), False),
+        (_flat(12, value=math.nan), False),
+        (_flat(12, value=math.inf), False),
+    ],
+)
+def test_a_plateau_is_a_loss_of_a_constant_prediction_for_most_of_the_training(evidence, found):
+    assert len(list(plateau(evidence))) == found
+
+
+def test_a_plateau_has_its_numbers_epoch_and_remedies(only):
+    params = {"activation": "relu", "learning_rate_init": 0.002}
+    finding = only(plateau(_flat(7, value=2.02, baseline=2.0, start=[9.0, 4.0, 2.5, 0.5, 0.5], params=params)))
+    assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("plateau", "warning", None, 6)
+    assert finding.evidence == pytest.approx({"share_of_epochs": 7 / 12, "loss": 2.02, "constant": 2.0})
+    assert finding.remedies[0].params == {"solver": "adam"}
+    assert finding.remedies[1].params == {"learning_rate_init": pytest.approx(0.02)}
+    assert finding.remedies[2].params == {}
+
+
+@pytest.mark.parametrize(
+    ("activation", "saturates"),
+    [
+        ("logistic", True),
+        ("tanh", True),
+        (["relu", "tanh"], True),
+        (("relu", "gelu"), False),
+        (None, False),
+        (LeakyReLU(0.2), False),
+        ([LeakyReLU(0.2), "logistic"], True),
+    ],
+)
+def test_units_that_saturate_are_replaced(activation, saturates, only):
+    remedy = only(plateau(_flat(12, params={"activation": activation}))).remedies[0]
+    assert remedy.params == ({"activation": "relu", "weight_init": "auto"} if saturates else {"solver": "adam"})

@@ -1,0 +1,223 @@
+"""What a look at data and network tells, against NumPy computations on the fitted attributes."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators.probing import ELEMENTS, ROWS, probe
+from skmlp.training.batches import Data
+
+BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+SPARSE = pytest.mark.parametrize(
+    "form", [np.asarray, sparse.csr_matrix, sparse.csr_array], ids=["dense", "csr", "array"]
+)
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((90, 4)) * [1.0, 5.0, 0.2, 1.0] + [0.0, 2.0, 0.0, 3.0]
+X[:, 0] = np.where(X[:, 0] > 0.0, X[:, 0], 0.0)
+WEIGHTS = RNG.uniform(0.0, 2.0, 90)
+
+
+def _fit(cls, y, rows=X, **params):
+    settings = {
+        "hidden_layer_sizes": (6, 5),
+        "max_iter": 60,
+        "learning_rate_init": 0.02,
+        "tol": 0.05,
+        "random_state": 0,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return cls(**{**settings, "dtype": "float64", **params}).fit(rows, y)
+
+
+def _hidden(est, rows=X):
+    """Return the outputs of the relu units of each hidden layer."""
+    outputs = [rows]
+    for weights, biases in zip(est.coefs_[:-1], est.intercepts_[:-1], strict=True):
+        outputs.append(np.maximum(outputs[-1] @ weights + biases, 0.0))
+    return outputs[1:]
+
+
+def _raw(est, rows=X):
+    return _hidden(est, rows)[-1] @ est.coefs_[-1] + est.intercepts_[-1]
+
+
+def _assert_rows_and_units(facts, est, rows=X):
+    assert facts["n_samples"] == len(rows)
+    np.testing.assert_allclose(facts["feature_mean"], rows.mean(axis=0))
+    np.testing.assert_allclose(facts["feature_std"], rows.std(axis=0))
+    hidden = _hidden(est, rows)
+    assert len(facts["unit_spread"]) == len(hidden)
+    for spread, outputs in zip(facts["unit_spread"], hidden, strict=True):
+        np.testing.assert_allclose(spread, outputs.std(axis=0), rtol=1e-10, atol=1e-13)
+
+
+@SPARSE
+@pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["equal", "weighted"])
+def test_of_a_choice_between_two(form, weight):
+    y = (X[:, 3] > 3.5).astype(float)
+    est = _fit(MLPClassifier, y)
+    facts = probe(est._model, Data(form(X), y.reshape(-1, 1), weight))
+    _assert_rows_and_units(facts, est)
+    p = est.predict_proba(X)[np.arange(90), y.astype(int)]
+    assert facts["loss"] == pytest.approx(np.average(-np.log(p), weights=weight))
+    share = np.average(y, weights=weight)
+    assert facts["baseline_loss"] == pytest.approx(-share * np.log(share) - (1.0 - share) * np.log(1.0 - share))
+    np.testing.assert_allclose(facts["class_share"], [1.0 - y.mean(), y.mean()])
+    predicted = est.predict(X)
+    np.testing.assert_allclose(facts["class_recall"], [np.mean(predicted[y == k] == k) for k in (0, 1)])
+    assert not {"target_mean", "target_std"} & set(facts)
+
+
+@SPARSE
+@pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["equal", "weighted"])
+def test_of_one_of_several_classes(form, weight):
+    y = np.digitize(X[:, 1], [-2.0, 5.0])
+    est = _fit(MLPClassifier, y)
+    facts = probe(est._model, Data(form(X), y, weight))
+    _assert_rows_and_units(facts, est)
+    p = est.predict_proba(X)[np.arange(90), y]
+    assert facts["loss"] == pytest.approx(np.average(-np.log(p), weights=weight))
+    shares = np.array([np.average(y == k, weights=weight) for k in range(3)])
+    assert facts["baseline_loss"] == pytest.approx(-np.sum(shares * np.log(shares)))
+    np.testing.assert_allclose(facts["class_share"], np.bincount(y) / 90)
+    predicted = est.predict(X)
+    np.testing.assert_allclose(facts["class_recall"], [np.mean(predicted[y == k] == k) for k in range(3)])
+
+
+def test_of_a_class_that_no_row_has():
+    y = np.digitize(X[:, 1], [-2.0, 5.0])
+    est = _fit(MLPClassifier, y)
+    some = y < 2
+    facts = probe(est._model, Data(X[some], y[some]))
+    assert facts["class_share"][2] == 0.0
+    assert np.isnan(facts["class_recall"][2])
+    assert np.isfinite(facts["class_recall"][:2]).all()
+    assert np.isfinite(facts["baseline_loss"])
+
+
+def test_of_several_labels():
+    y = np.column_stack([X[:, 1] > 2.0, X[:, 3] > 3.0]).astype(float)
+    est = _fit(MLPClassifier, y)
+    facts = probe(est._model, Data(X, y))
+    p = est.predict_proba(X)
+    likelihoods = np.where(y > 0.5, p, 1.0 - p)
+    assert facts["loss"] == pytest.approx(-np.log(likelihoods).sum(axis=1).mean())
+    share = y.mean(axis=0)
+    assert facts["baseline_loss"] == pytest.approx(-np.sum(share * np.log(share) + (1 - share) * np.log(1 - share)))
+    assert not {"class_share", "class_recall", "target_std"} & set(facts)
+
+
+@SPARSE
+@pytest.mark.parametrize("weight", [None, WEIGHTS], ids=["equal", "weighted"])
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_of_numbers(form, weight, n_targets):
+    y = X[:, :1] * X[:, 1:2] + np.arange(1.0, n_targets + 1) * X[:, 2:3] + 7.0
+    est = _fit(MLPRegressor, y.ravel() if n_targets == 1 else y)
+    facts = probe(est._model, Data(form(X), y, weight))
+    _assert_rows_and_units(facts, est)
+    errors = np.square(y - _raw(est)).sum(axis=1) / 2.0
+    assert facts["loss"] == pytest.approx(np.average(errors, weights=weight))
+    spread = np.square(y - np.average(y, axis=0, weights=weight)).sum(axis=1) / 2.0
+    assert facts["baseline_loss"] == pytest.approx(np.average(spread, weights=weight))
+    np.testing.assert_allclose(facts["target_mean"], y.mean(axis=0))
+    np.testing.assert_allclose(facts["target_std"], y.std(axis=0))
+    assert not {"class_share", "class_recall"} & set(facts)
+
+
+def test_a_fit_with_monitor_has_looked_at_the_rows_it_was_trained_on():
+    y = X[:, 1]
+    est = _fit(MLPRegressor, y, monitor=True, early_stopping=True, validation_fraction=0.2, standardize_target=True)
+    facts = est._facts
+    assert facts["n_samples"] == 72
+    np.testing.assert_allclose(facts["target_std"], 1.0, atol=0.2)  # in the unit of training
+    assert _fit(MLPRegressor, y)._facts == {}
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_rows", [ROWS, ROWS + 1, 3217])
+def test_of_many_rows_some_are_looked_at_evenly_spread(form, n_rows):
+    rows = np.random.default_rng(1).standard_normal((n_rows, 4))
+    rows[:, 3] = np.arange(n_rows)
+    y = np.where(np.arange(n_rows) < n_rows // 5, 1, 0).astype(float)
+    est = _fit(MLPClassifier, y, rows / [1.0, 1.0, 1.0, n_rows], max_iter=2, tol=10.0, n_iter_no_change=1)
+    facts = probe(est._model, Data(form(rows), y.reshape(-1, 1)))
+    assert ROWS <= 1000
+    seen = rows[np.unique(np.round(np.linspace(0, n_rows - 1, ROWS)).astype(int))]
+    assert (len(seen), seen[0, 3], seen[-1, 3]) == (ROWS, 0.0, n_rows - 1.0)
+    np.testing.assert_allclose(facts["feature_mean"], seen.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(facts["feature_std"], seen.std(axis=0))
+    np.testing.assert_allclose(facts["unit_spread"][0], _hidden(est, seen)[0].std(axis=0))
+    # The rows and the classes are counted in full.
+    assert facts["n_samples"] == n_rows
+    np.testing.assert_allclose(facts["class_share"], [1.0 - y.mean(), y.mean()])
+
+
+@pytest.mark.parametrize("n_features", [ELEMENTS // 10, ELEMENTS // 10 + 1, ELEMENTS + 1])
+def test_of_wide_rows_fewer_are_looked_at(n_features):
+    n_rows = 13
+    entries = np.arange(n_rows, dtype=float)
+    rows = sparse.csr_matrix((entries + 1.0, (np.arange(n_rows), np.zeros(n_rows, int))), (n_rows, n_features))
+    est = MLPRegressor(hidden_layer_sizes=(1,), max_iter=1, tol=0.0, dtype="float32", random_state=0)
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        est.fit(rows, entries)
+    facts = probe(est._model, Data(rows.astype(np.float32), entries.reshape(-1, 1)))
+    n_seen = min(n_rows, max(1, ELEMENTS // n_features))
+    assert n_seen == {ELEMENTS // 10: 10, ELEMENTS // 10 + 1: 9, ELEMENTS + 1: 1}[n_features]
+    seen = np.round(np.linspace(0, n_rows - 1, n_seen))
+    assert facts["feature_mean"][0] == pytest.approx(np.mean(seen + 1.0))
+    assert facts["feature_std"][0] == pytest.approx(np.std(seen + 1.0))
+    assert facts["n_samples"] == n_rows
+    assert facts["feature_mean"].shape == (n_features,)
+
+
+@BOTH
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+def test_looking_changes_nothing(cls, normalization):
+    y = X[:, 1] if cls is MLPRegressor else (X[:, 3] > 3.0).astype(float)
+    est = _fit(cls, y, normalization=normalization, dropout=0.3)
+    data = Data(X.copy(), y.reshape(-1, 1).copy(), WEIGHTS.copy())
+    before = est._model.params.vector.copy()  # with the statistics of batch normalization
+    first = probe(est._model, data)
+    np.testing.assert_array_equal(est._model.params.vector, before)
+    for array, original in zip(data, (X, y.reshape(-1, 1), WEIGHTS), strict=True):
+        np.testing.assert_array_equal(array, original)
+    np.testing.assert_equal(probe(est._model, data), first)
+
+
+@BOTH
+def test_a_prediction_and_not_a_pass_in_training_is_looked_at(cls):
+    """Dropout leaves no unit out, and batches are normalized by their running statistics."""
+    y = X[:, 1] if cls is MLPRegressor else (X[:, 3] > 3.0).astype(float)
+    est = _fit(cls, y, normalization="batch", dropout=0.5)
+    facts = probe(est._model, Data(X, y.reshape(-1, 1)))
+    if cls is MLPRegressor:
+        expected = np.mean(np.square(y - est.predict(X))) / 2.0
+    else:
+        expected = np.mean(-np.log(est.predict_proba(X)[np.arange(90), y.astype(int)]))
+    assert facts["loss"] == pytest.approx(expected)
+    assert probe(est._model, Data(X[:1], y[:1].reshape(-1, 1)))["loss"] >= 0.0
+
+
+def test_numbers_that_overflow_are_told_without_a_warning():
+    est = _fit(MLPRegressor, X[:, 1])
+    est.coefs_[0][...] = 1e200
+    est.coefs_[1][...] = 1e200
+    facts = probe(est._model, Data(X, X[:, 1:2]))
+    assert not np.isfinite(facts["loss"])
+    assert np.isfinite(facts["baseline_loss"])
+
+
+@BOTH
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_everything_is_told_in_float64(cls, dtype):
+    y = X[:, 1] if cls is MLPRegressor else (X[:, 3] > 3.0).astype(int)
+    facts = _fit(cls, y, dtype=dtype, monitor=True)._facts
+    assert {array.dtype for array in facts["unit_spread"]} == {np.dtype(np.float64)}
+    assert facts["feature_mean"].dtype == facts["feature_std"].dtype == np.float64
+    assert isinstance(facts["loss"], float)
+    assert isinstance(facts["n_samples"], int)
