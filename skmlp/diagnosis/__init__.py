@@ -6,7 +6,7 @@ Rules are small functions from :class:`Evidence` to :class:`Finding`, by what th
 
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Diagnosis, Finding, Remedy, Severity, TrainingHealthWarning
-from skmlp.diagnosis.judge import CAUSES, RULES, judge
+from skmlp.diagnosis.judgement import CAUSES, RULES, judge
 
 __all__ = [
     "CAUSES",

@@ -15,9 +15,7 @@ __all__ = ["class_imbalance", "constant_inputs", "unscaled_inputs", "unscaled_ta
 # Root mean square of the largest feature; beyond the second pair it is severe.
 LARGE, SMALL, HUGE = 10.0, 0.1, 1000.0
 # Standard deviation of the target.
-LARGE_TARGET, SMALL_TARGET = 30.0, 1.0 / 30.0
-# Standard deviation of a constant over its mean, which rounding keeps from being zero.
-ROUNDING = 1e-12
+LARGE_TARGET, SMALL_TARGET = 30.0, 0.1
 # Rows of the smallest class as a share of what each would have if all were equal, and the share of them recognised.
 RARE, RECOGNISED = 0.3, 0.7
 
@@ -45,23 +43,23 @@ def constant_inputs(evidence: Evidence) -> Iterator[Finding]:
     """Find features with one value only."""
     is_constant = _is_constant(evidence)
     constant = np.flatnonzero(is_constant)
-    if not constant.size:
+    if not constant.size or evidence.facts.get("n_samples", 2) < 2:
         return
     shown = ", ".join(map(evidence.feature, constant[:5])) + (", ..." if constant.size > 5 else "")
     yield Finding(
         "constant_inputs",
         "info" if constant.size < is_constant.size else "severe",
-        f"{constant.size} of {is_constant.size} features have the same value in all rows looked at ({shown}): "
-        "they add nothing but weights.",
+        f"{constant.size} of {is_constant.size} features have the same value in all rows ({shown}): they "
+        "add nothing but weights.",
         {"n_constant": float(constant.size), "n_features": float(is_constant.size)},
         remedies=(Remedy("Leave them out: make_pipeline(VarianceThreshold(), ...)"),),
     )
 
 
 def _is_constant(evidence: Evidence) -> BoolArray:
-    """Tell which features have one value only."""
-    mean, deviation = (np.asarray(evidence.facts.get(name, ())) for name in ("feature_mean", "feature_std"))
-    is_constant: BoolArray = deviation <= ROUNDING * np.abs(mean)
+    """Tell which features have one value only; without a look at all rows, which have no deviation."""
+    without_deviation = np.asarray(evidence.facts.get("feature_std", ())) == 0.0
+    is_constant: BoolArray = np.asarray(evidence.facts.get("constant", without_deviation), dtype=bool)
     return is_constant
 
 

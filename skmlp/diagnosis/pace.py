@@ -1,6 +1,7 @@
 """What keeps a training from getting anywhere: steps too large or too small, too early an end, no way out."""
 
 import math
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -32,14 +33,14 @@ def diverged(evidence: Evidence) -> Iterator[Finding]:
     if evidence.stop_reason != "non_finite":
         return
     bad = evidence.layers("gradient_nonfinite")
-    hit = np.flatnonzero(bad[-1]) if bad.size else np.empty(0, int)
     place = evidence.stop_message.split(";")[0]
+    layer = re.search(r"layer (\d+)", place)
     yield Finding(
         "diverged",
         "severe",
         f"{place[:1].upper()}{place[1:]}.",
         {"n_epochs": float(len(evidence.loss)), **({"bad_gradients": float(bad[-1].sum())} if bad.size else {})},
-        layer=int(hit[-1]) + 1 if hit.size else None,
+        layer=int(layer[1]) if layer else None,
         epoch=len(evidence.loss),
         remedies=_slower(evidence),
     )
@@ -65,7 +66,8 @@ def learning_rate_too_high(evidence: Evidence) -> Iterator[Finding]:
         epoch = first_epoch(np.arange(2, len(finite) + 1), jumps)
     if not found:
         return
-    worse = not math.isfinite(loss[-1]) or loss[-1] > 0.9 * _reference(evidence, finite)
+    start = evidence.baseline if math.isfinite(evidence.baseline) else loss[0]
+    worse = not loss[-1] <= 0.9 * start
     yield Finding(
         "learning_rate_too_high",
         "severe" if worse else "warning",

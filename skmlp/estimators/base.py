@@ -268,7 +268,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
             model.state.settle()
             self._conclude(result, validation=validation is not None)
             if monitor is not None:
-                self._facts = probe(model, parts.training)
+                self._facts = probe(model, parts.training, parts.n_samples)
             tasks.end()
         lbfgs = self.solver == "lbfgs"
         planned = not lbfgs and build_schedule(self).runs_to_the_end
@@ -299,7 +299,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
                     self._model = model = model.fork()  # what is refused later leaves the old one as it was
                     adopt_settings(self, model, targets, new_fit=False)
                 if "validation_score" in self.history_:  # progress was measured on rows set aside; there are none now
-                    self.history_ = empty_history(validation=False)
+                    self.history_, self._epochs_before = empty_history(validation=False), 0
                     self._observations = no_observations(len(model.params.weights))
                     model.state.plateau = Plateau(self.tol, self.n_iter_no_change)
             self.n_iter_ = 0

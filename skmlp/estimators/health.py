@@ -82,6 +82,8 @@ def warn_about_health(estimator: Any) -> None:
 
 
 def _evidence(estimator: Any, facts: Mapping[str, Any]) -> Evidence:
+    n_epochs = max(1, len(estimator.history_["loss"]) - estimator._epochs_before)
+    is_stream = n_epochs > max(1, estimator.n_iter_)  # partial fits, none of which ended for a reason
     keeps_best = estimator.early_stopping if estimator.restore_best is None else estimator.restore_best
     return Evidence(
         history=estimator.history_,
@@ -90,9 +92,9 @@ def _evidence(estimator: Any, facts: Mapping[str, Any]) -> Evidence:
         facts=facts,
         weights=estimator.coefs_,
         biases=estimator.intercepts_,
-        stop_reason=estimator.stop_reason_,
+        stop_reason="" if is_stream and estimator.stop_reason_ == "max_iter" else estimator.stop_reason_,
         stop_message=estimator.stop_message_,
-        n_iter=max(1, len(estimator.history_["loss"]) - estimator._epochs_before),
+        n_iter=n_epochs,
         restored=bool(keeps_best) and estimator.best_n_iter_ is not None,
         feature_names=getattr(estimator, "feature_names_in_", ()),
         class_names=np.asarray(getattr(estimator, "classes_", ())).tolist(),

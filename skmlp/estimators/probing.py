@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from skmlp._typing import AnyArray, FloatArray, IntArray
+from skmlp._typing import AnyArray, BoolArray, FloatArray, IntArray
 from skmlp.estimators.state import Model
 from skmlp.training.batches import Data
 
@@ -17,61 +17,88 @@ __all__ = ["probe"]
 ROWS, ELEMENTS = 500, 1_000_000
 
 
-def probe(model: Model, data: Data) -> dict[str, Any]:
+def probe(model: Model, data: Data, n_samples: int | None = None) -> dict[str, Any]:
     """Return numbers and arrays that describe rows, targets and what the network makes of them.
 
     Parameters
     ----------
     model : Model
     data : Data
-        Rows and targets as the network is trained on.
+        Rows and targets as the network is trained on. A row counts by its weight.
+    n_samples : int, optional
+        How many samples they stand for, when equal ones were merged.
 
     Returns
     -------
     facts : dict
-        ``n_samples``, and from a sample of the rows ``feature_mean``, ``feature_std``, ``loss`` (mean, without
-        penalty) and ``baseline_loss`` (of the best constant prediction); ``unit_spread``, a list with the standard
-        deviation of each unit's output for each hidden layer; for numbers ``target_mean`` and ``target_std``; for
-        classes ``class_share``, and from the sample ``class_recall``, the share of each class that is recognised.
+        ``n_samples``; ``constant``, of bool, which features have one value only; and from a sample of the rows
+        ``feature_mean``, ``feature_std``, ``loss`` (mean, without penalty) and ``baseline_loss`` (of the best constant
+        prediction); ``unit_spread``, a list with the standard deviation of each unit's output for each hidden layer;
+        for numbers ``target_mean`` and ``target_std``; for classes ``class_share``, of all rows, and from the sample
+        ``class_recall``, the share of each class that is recognised.
     """
-    n_samples, n_features = data.X.shape
-    sample = data.take(_spread(n_samples, min(ROWS, max(1, ELEMENTS // n_features)))).in_one_type()
-    X, y, weight = sample
-    features = np.asarray(X if isinstance(X, np.ndarray) else X.toarray(), np.float64)
+    X, y, weight = _some_of(data)
     workspace = model.network.workspace(len(y), model.dtype)
     with np.errstate(all="ignore"):
+        features = X if isinstance(X, np.ndarray) else X.toarray()
+        mean, deviation = _mean_and_deviation(features, weight)
         raw = model.network.forward(model.params, X, workspace)[-1]
-        units = [unit.outputs.std(axis=0, dtype=np.float64) for unit in model.network.units(workspace)[:-1]]
+        units = [_mean_and_deviation(unit.outputs, weight)[1] for unit in model.network.units(workspace)[:-1]]
         constant = np.broadcast_to(model.loss.constant(y, weight, raw.shape[1]).astype(raw.dtype), raw.shape)
         facts: dict[str, Any] = {
-            "n_samples": n_samples,
-            "feature_mean": features.mean(axis=0),
-            "feature_std": features.std(axis=0),
+            "n_samples": data.n_samples if n_samples is None else n_samples,
+            "feature_mean": mean,
+            "feature_std": deviation,
+            "constant": _constant(data.X, np.ptp(features, axis=0) == 0.0),
             "loss": float(np.average(model.loss.loss(y, raw), weights=weight)),
             "baseline_loss": float(np.average(model.loss.loss(y, constant.copy()), weights=weight)),
             "unit_spread": units,
         }
         if not model.loss.is_classification:
-            return facts | {"target_mean": y.mean(axis=0), "target_std": y.std(axis=0)}
-        return facts | _classes(model, data.y, y, raw)
+            mean, deviation = _mean_and_deviation(y, weight)
+            return facts | {"target_mean": mean, "target_std": deviation}
+        return facts | _classes(data, y, weight, raw)
 
 
-def _spread(n_samples: int, n_rows: int) -> IntArray:
-    """Return the numbers of at most `n_rows` rows, evenly spread from the first to the last."""
-    rows: IntArray = np.linspace(0, n_samples - 1, min(n_samples, n_rows)).round().astype(int)
-    return rows
+def _some_of(data: Data) -> Data:
+    """Return at most as many rows as are to be looked at, evenly spread from the first to the last."""
+    n_samples, n_features = data.X.shape
+    counting = np.arange(n_samples) if data.sample_weight is None else np.flatnonzero(data.sample_weight)
+    n_rows = min(len(counting), ROWS, max(1, ELEMENTS // n_features))
+    spread: IntArray = counting[np.linspace(0, len(counting) - 1, n_rows).round().astype(int)]
+    return data.take(spread).in_one_type()
 
 
-def _classes(model: Model, every_y: AnyArray, y: AnyArray, raw: FloatArray) -> dict[str, Any]:
+def _mean_and_deviation(values: FloatArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+    """Return the weighted mean and standard deviation of each column, in float64."""
+    values = np.asarray(values, np.float64)
+    mean = np.average(values, axis=0, weights=weight)
+    return mean, np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
+
+
+def _constant(X: Any, candidates: BoolArray) -> BoolArray:
+    """Return which features have one value in all rows, given those that have one in some of them."""
+    if not isinstance(X, np.ndarray):
+        empty: BoolArray = candidates & (np.bincount(X.indices, minlength=X.shape[1]) == 0)
+        return empty
+    constant = candidates.copy()
+    for column in np.flatnonzero(candidates):
+        constant[column] = bool((X[:, column] == X[0, column]).all())
+    return constant
+
+
+def _classes(data: Data, y: AnyArray, weight: FloatArray | None, raw: FloatArray) -> dict[str, Any]:
     """Return the shares of the classes and of each the part that is recognised; nothing for several labels."""
-    if every_y.ndim > 1 and every_y.shape[1] > 1:
+    if data.y.ndim > 1 and data.y.shape[1] > 1:
         return {}
+    codes = y.reshape(-1).astype(int)
     if raw.shape[1] == 1:  # yes or no
-        codes, predicted, n_classes = y.reshape(-1).astype(int), (raw[:, 0] > 0.0).astype(int), 2
+        predicted, n_classes = (raw[:, 0] > 0.0).astype(int), 2
     else:
-        codes, predicted, n_classes = y.reshape(-1).astype(int), raw.argmax(axis=1), raw.shape[1]
-    counts = np.bincount(every_y.reshape(-1).astype(int), minlength=n_classes)
-    seen = np.bincount(codes, minlength=n_classes)
-    found = np.bincount(codes[codes == predicted], minlength=n_classes)
+        predicted, n_classes = raw.argmax(axis=1), raw.shape[1]
+    hit = codes == predicted
+    seen = np.bincount(codes, weight, n_classes)
+    found = np.bincount(codes[hit], None if weight is None else weight[hit], n_classes)
+    shares = np.bincount(data.y.reshape(-1).astype(int), data.sample_weight, n_classes)
     recall = np.divide(found, seen, out=np.full(n_classes, np.nan), where=seen > 0)
-    return {"class_share": counts / counts.sum(), "class_recall": recall}
+    return {"class_share": shares / shares.sum(), "class_recall": recall}

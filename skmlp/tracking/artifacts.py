@@ -35,9 +35,7 @@ def files_of_training(record: TrainingFiles) -> Iterator[Artifact | Log]:
     if monitor["epoch"]:
         yield Artifact(run, "monitor.json.gz", _compact(monitor), binary=True)
     yield Artifact(run, "diagnosis.json", json.dumps(record.diagnosis, indent=2))
-    report = html_report(
-        history, monitor, title=record.title, facts=record.facts, diagnosis_html=record.diagnosis_html
-    )
+    report = html_report(history, monitor, title=record.title, facts=record.facts, diagnosis_html=record.diagnosis_html)
     yield Artifact(run, "figures/training.html", report)
     if find_spec("matplotlib") is not None:
         for name, content in _figures(history, monitor):

@@ -46,7 +46,7 @@ __all__ = [
 # about as long as one to two others, so that it is 1 to 2 % of all but the shortest trainings; the first epochs, where
 # most happens, are seen closely all the same.
 STEPS_APART = 100
-# For curves over epochs, a step of each of the first 256 epochs as well, then of every 2nd up to 512, of every 4th up to
+# For curves over epochs, a step of each of the first 256 epochs as well, then of every 2nd up to 512, every 4th up to
 # 1024, ...: as much detail as one can see.
 ALL_OF_THE_FIRST = 256
 # Entries of a gradient whose quantiles and signs stand for all of them, and rows of a batch whose units do.

@@ -115,9 +115,10 @@ EXPLAINED_BY = {
     "vanishing_gradients": "diverged",
     "symmetric_units": "diverged learning_rate_too_high underfitting unscaled_inputs",
     "underfitting": "diverged learning_rate_too_high",
-    "plateau": "dead_units underfitting learning_rate_too_low learning_rate_too_high symmetric_units",
-    "not_converged": "unscaled_inputs unscaled_target learning_rate_too_low learning_rate_too_high exploding_gradients "
-    "saturated_units dead_units symmetric_units small_batch",
+    "plateau": "vanishing_gradients saturated_units dead_units underfitting unscaled_target learning_rate_too_low "
+    "learning_rate_too_high symmetric_units",
+    "not_converged": "unscaled_inputs unscaled_target learning_rate_too_low learning_rate_too_high vanishing_gradients "
+    "exploding_gradients saturated_units dead_units symmetric_units small_batch",
     "class_imbalance": "vanishing_gradients dead_units underfitting plateau learning_rate_too_low",
     "unused_capacity": "dead_units learning_rate_too_high diverged underfitting symmetric_units",
 }
@@ -174,7 +175,7 @@ def test_a_cause_is_as_grave_as_its_gravest_symptom(monkeypatch):
         Finding("unused_capacity", "info", "."),  # a symptom of a symptom
         Finding("overfitting", "warning", "."),
     ]
-    monkeypatch.setattr(import_module("skmlp.diagnosis.judge"), "RULES", (lambda evidence: iter(found),))
+    monkeypatch.setattr(import_module("skmlp.diagnosis.judgement"), "RULES", (lambda evidence: iter(found),))
     diagnosis = judge(Evidence({"train_loss": [1.0]}))
     severities = {each.code: each.severity for each in diagnosis}
     assert severities == {
@@ -209,17 +210,21 @@ def test_of_the_findings_of_one_severity_the_order_is_that_of_the_rules(records)
 
 def test_what_was_not_examined_is_said_with_what_it_takes(records):
     base = records()
-    told = judge(Evidence(base.history, facts=base.facts)).not_examined
+    params = base.params
+    told = judge(Evidence(base.history, facts=base.facts, params=params)).not_examined
     assert len(told) == 1
     assert "monitor=True" in told[0]
-    told = judge(Evidence(base.history, base.monitor)).not_examined
+    told = judge(Evidence(base.history, base.monitor, params)).not_examined
     assert len(told) == 1
     assert "pass X and y" in told[0]
     history = {**base.history, "validation_loss": []}
-    told = judge(Evidence(history, base.monitor, facts=base.facts)).not_examined
+    told = judge(Evidence(history, base.monitor, params, base.facts)).not_examined
     assert len(told) == 1
     assert "validation_split" in told[0]
-    assert len(judge(Evidence({"train_loss": [1.0]})).not_examined) == 3
+    told = judge(Evidence(base.history, base.monitor, facts=base.facts)).not_examined
+    assert len(told) == 1
+    assert "pass the estimator" in told[0]
+    assert len(judge(Evidence({"train_loss": [1.0]})).not_examined) == 4
 
 
 # ---------------------------------------------------------------------- any evidence at all
@@ -395,3 +400,25 @@ def test_a_remedy_for_the_focal_loss_goes_with_smoothed_labels(records):
     for remedy in judge(_evidence_for(est, "class_imbalance", records)).find("class_imbalance").remedies:
         with pytest.warns(ConvergenceWarning):
             remedy.apply(est).fit(X, y)
+
+
+# ---------------------------------------------------------------------- remedies that would change something
+
+
+def test_what_is_done_already_is_no_remedy(records):
+    fault = {"gradient_norm": [1e-7, 1e-3, 1.0]}
+    plain = judge(records(monitor=fault)).find("vanishing_gradients")
+    assert [dict(remedy.params) for remedy in plain.remedies][:2] == [
+        {"activation": "relu", "weight_init": "auto"},
+        {"normalization": "batch"},
+    ]
+    params = {**records().params, "normalization": "batch"}
+    normalized = judge(records(monitor=fault, params=params)).find("vanishing_gradients")
+    assert {"normalization": "batch"} not in [dict(remedy.params) for remedy in normalized.remedies]
+    assert normalized.remedies[0].params == {"activation": "relu", "weight_init": "auto"}  # one of them is new
+
+
+def test_lbfgs_has_no_learning_rate_to_change(records):
+    dead = {"dead_fraction": [0.95, 0.95, np.nan]}
+    found = judge(records(monitor=dead, params={**records().params, "solver": "lbfgs"})).find("dead_units")
+    assert all("learning_rate_init" not in remedy.params for remedy in found.remedies)

@@ -59,11 +59,13 @@ def test_a_training_that_ended_in_nan_has_its_place_numbers_layer_and_epoch(reco
     assert "lr_find" in finding.remedies[2].text
 
 
-def test_the_layer_is_the_last_one_that_was_hit_as_errors_go_backwards(records, only):
-    finding = only(diverged(records(monitor={"gradient_nonfinite": [5.0, 5.0, 5.0]}, stop_reason="non_finite")))
-    assert finding.layer == 3
-    finding = only(diverged(records(monitor={"gradient_nonfinite": 0.0}, stop_reason="non_finite")))
-    assert finding.layer is None
+def test_the_layer_is_the_one_that_is_named(records, only):
+    told = "the output of layer 2 of 3 became infinite or NaN at step 5 in epoch 3; the weights of epoch 2 are kept"
+    bad = {"gradient_nonfinite": [5.0, 5.0, 5.0]}
+    finding = only(diverged(records(monitor=bad, stop_reason="non_finite", stop_message=told)))
+    assert finding.layer == 2
+    assert finding.message == "The output of layer 2 of 3 became infinite or NaN at step 5 in epoch 3."
+    assert finding.evidence["bad_gradients"] == 15.0
     finding = only(diverged(records(monitor={"gradient_nonfinite": None}, stop_reason="non_finite")))
     assert (finding.layer, "bad_gradients" in finding.evidence) == (None, False)
 

@@ -498,3 +498,22 @@ def test_a_fit_that_fails_leaves_the_diagnosis_as_it_was(cls):
     assert pickle.dumps(est) == state
     assert est.diagnose().to_dict() == told
     assert set(vars(est)) == set(vars(_fit(clone(est), X, y)))
+
+
+def test_passes_after_early_stopping_are_all_judged():
+    est = _small(MLPClassifier, warm_start=True, early_stopping=True, monitor=1)
+    est = _fit(_fit(est, WINE, CULTIVAR), WINE, CULTIVAR).set_params(early_stopping=False, learning_rate_init=1e-7)
+    for _ in range(4):
+        est.partial_fit(WINE, CULTIVAR)
+    norms = est.history_["gradient_norm"]
+    assert len(norms) == 4
+    assert est.diagnose().find("learning_rate_too_low").evidence["gradient_last_over_first"] == norms[-1] / norms[0]
+
+
+def test_a_stream_is_not_told_to_train_longer():
+    est = _small(MLPClassifier, learning_rate_init=0.01)
+    for _ in range(8):
+        est.partial_fit(WINE, CULTIVAR, classes=[0, 1, 2])
+    losses = est.history_["train_loss"]
+    assert losses[-1] < 0.9 * losses[-3]  # though it falls
+    assert "not_converged" not in est.diagnose(WINE, CULTIVAR).codes

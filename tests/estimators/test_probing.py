@@ -46,14 +46,25 @@ def _raw(est, rows=X):
     return _hidden(est, rows)[-1] @ est.coefs_[-1] + est.intercepts_[-1]
 
 
-def _assert_rows_and_units(facts, est, rows=X):
+def _deviation(values, weight=None):
+    """Return the standard deviation, in which a row of weight 2 counts twice."""
+    return np.sqrt(np.average((values - np.average(values, axis=0, weights=weight)) ** 2, axis=0, weights=weight))
+
+
+def _assert_rows_and_units(facts, est, weight=None, rows=X):
     assert facts["n_samples"] == len(rows)
-    np.testing.assert_allclose(facts["feature_mean"], rows.mean(axis=0))
-    np.testing.assert_allclose(facts["feature_std"], rows.std(axis=0))
+    np.testing.assert_allclose(facts["feature_mean"], np.average(rows, axis=0, weights=weight))
+    np.testing.assert_allclose(facts["feature_std"], _deviation(rows, weight))
+    assert not facts["constant"].any()
     hidden = _hidden(est, rows)
     assert len(facts["unit_spread"]) == len(hidden)
     for spread, outputs in zip(facts["unit_spread"], hidden, strict=True):
-        np.testing.assert_allclose(spread, outputs.std(axis=0), rtol=1e-10, atol=1e-13)
+        np.testing.assert_allclose(spread, _deviation(outputs, weight), rtol=1e-10, atol=1e-13)
+
+
+def _recall(predicted, y, weight):
+    weight = np.ones(len(y)) if weight is None else weight
+    return [np.average(predicted[y == k] == k, weights=weight[y == k]) for k in np.unique(y)]
 
 
 @SPARSE
@@ -62,14 +73,13 @@ def test_of_a_choice_between_two(form, weight):
     y = (X[:, 3] > 3.5).astype(float)
     est = _fit(MLPClassifier, y)
     facts = probe(est._model, Data(form(X), y.reshape(-1, 1), weight))
-    _assert_rows_and_units(facts, est)
+    _assert_rows_and_units(facts, est, weight)
     p = est.predict_proba(X)[np.arange(90), y.astype(int)]
     assert facts["loss"] == pytest.approx(np.average(-np.log(p), weights=weight))
     share = np.average(y, weights=weight)
     assert facts["baseline_loss"] == pytest.approx(-share * np.log(share) - (1.0 - share) * np.log(1.0 - share))
-    np.testing.assert_allclose(facts["class_share"], [1.0 - y.mean(), y.mean()])
-    predicted = est.predict(X)
-    np.testing.assert_allclose(facts["class_recall"], [np.mean(predicted[y == k] == k) for k in (0, 1)])
+    np.testing.assert_allclose(facts["class_share"], [1.0 - share, share])
+    np.testing.assert_allclose(facts["class_recall"], _recall(est.predict(X), y, weight))
     assert not {"target_mean", "target_std"} & set(facts)
 
 
@@ -79,14 +89,13 @@ def test_of_one_of_several_classes(form, weight):
     y = np.digitize(X[:, 1], [-2.0, 5.0])
     est = _fit(MLPClassifier, y)
     facts = probe(est._model, Data(form(X), y, weight))
-    _assert_rows_and_units(facts, est)
+    _assert_rows_and_units(facts, est, weight)
     p = est.predict_proba(X)[np.arange(90), y]
     assert facts["loss"] == pytest.approx(np.average(-np.log(p), weights=weight))
     shares = np.array([np.average(y == k, weights=weight) for k in range(3)])
     assert facts["baseline_loss"] == pytest.approx(-np.sum(shares * np.log(shares)))
-    np.testing.assert_allclose(facts["class_share"], np.bincount(y) / 90)
-    predicted = est.predict(X)
-    np.testing.assert_allclose(facts["class_recall"], [np.mean(predicted[y == k] == k) for k in range(3)])
+    np.testing.assert_allclose(facts["class_share"], shares)
+    np.testing.assert_allclose(facts["class_recall"], _recall(est.predict(X), y, weight))
 
 
 def test_of_a_class_that_no_row_has():
@@ -119,13 +128,13 @@ def test_of_numbers(form, weight, n_targets):
     y = X[:, :1] * X[:, 1:2] + np.arange(1.0, n_targets + 1) * X[:, 2:3] + 7.0
     est = _fit(MLPRegressor, y.ravel() if n_targets == 1 else y)
     facts = probe(est._model, Data(form(X), y, weight))
-    _assert_rows_and_units(facts, est)
+    _assert_rows_and_units(facts, est, weight)
     errors = np.square(y - _raw(est)).sum(axis=1) / 2.0
     assert facts["loss"] == pytest.approx(np.average(errors, weights=weight))
     spread = np.square(y - np.average(y, axis=0, weights=weight)).sum(axis=1) / 2.0
     assert facts["baseline_loss"] == pytest.approx(np.average(spread, weights=weight))
-    np.testing.assert_allclose(facts["target_mean"], y.mean(axis=0))
-    np.testing.assert_allclose(facts["target_std"], y.std(axis=0))
+    np.testing.assert_allclose(facts["target_mean"], np.average(y, axis=0, weights=weight))
+    np.testing.assert_allclose(facts["target_std"], _deviation(y, weight))
     assert not {"class_share", "class_recall"} & set(facts)
 
 
@@ -221,3 +230,43 @@ def test_everything_is_told_in_float64(cls, dtype):
     assert facts["feature_mean"].dtype == facts["feature_std"].dtype == np.float64
     assert isinstance(facts["loss"], float)
     assert isinstance(facts["n_samples"], int)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, -1e3 / 3])
+def test_a_constant_is_one_although_its_deviation_is_rounded(value):
+    rows = np.column_stack([np.full(178, value), np.linspace(-1.7, 1.7, 178)])
+    est = _fit(MLPRegressor, rows[:, 1], rows, monitor=True)
+    assert est._facts["constant"].tolist() == [True, False]
+
+
+@SPARSE
+def test_what_is_constant_in_some_rows_only_is_not(form):
+    rows = np.zeros((3 * ROWS, 3))
+    rows[:, 0] = np.arange(len(rows))
+    rows[1, 1] = 7.0  # not among the rows that are looked at
+    est = _fit(MLPRegressor, rows[:90, 0], rows[:90])
+    facts = probe(est._model, Data(form(rows), rows[:, :1]))
+    assert facts["feature_std"][1] == 0.0
+    assert facts["constant"].tolist() == [False, False, True]
+
+
+def test_rows_without_weight_do_not_cost_the_fit():
+    """The rows that count may be few."""
+    rows = np.random.default_rng(0).standard_normal((3 * ROWS, 2))
+    weight = np.zeros(len(rows))
+    weight[1:4] = [1.0, 2.0, 1.0]
+    est = MLPRegressor(hidden_layer_sizes=(4,), max_iter=5, tol=1.0, monitor=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        est.fit(rows, rows[:, 0], sample_weight=weight)
+    np.testing.assert_allclose(est._facts["feature_mean"], np.average(rows[1:4], axis=0, weights=[1, 2, 1]), rtol=1e-6)
+    assert np.isfinite(est._facts["baseline_loss"])
+
+
+def test_merged_rows_count_as_what_they_stand_for():
+    rows = np.repeat([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [96, 2, 2], axis=0)
+    y = np.repeat([0, 1, 1], [96, 2, 2])
+    est = MLPClassifier((4,), solver="lbfgs", monitor=True, random_state=0).fit(rows, y)
+    assert est._facts["n_samples"] == 100
+    np.testing.assert_allclose(est._facts["class_share"], [0.96, 0.04])
+    np.testing.assert_allclose(est._facts["feature_std"], rows.std(axis=0))

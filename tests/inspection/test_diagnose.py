@@ -85,7 +85,8 @@ def test_of_a_history_alone():
     rising = {"train_loss": [1.0, 4.0, 0.9, 3.0, 1.2, 5.0], "learning_rate": [0.1] * 6}
     diagnosis = diagnose(rising)
     assert diagnosis.codes == ["learning_rate_too_high"]
-    assert len(diagnosis.not_examined) == 3
+    assert len(diagnosis.not_examined) == 4
+    assert any("why the training ended" in what for what in diagnosis.not_examined)
     assert diagnose({name: np.array(column) for name, column in rising.items()}).codes == diagnosis.codes
     kept = json.loads(json.dumps(est.history_))
     assert diagnose(kept).codes == diagnose(est.history_).codes

@@ -47,12 +47,22 @@ CAUSES: Mapping[str, tuple[str, ...]] = {
     "vanishing_gradients": ("diverged",),
     "symmetric_units": ("diverged", "learning_rate_too_high", "underfitting", "unscaled_inputs"),
     "underfitting": ("diverged", "learning_rate_too_high"),
-    "plateau": ("dead_units", "underfitting", "learning_rate_too_low", "learning_rate_too_high", "symmetric_units"),
+    "plateau": (
+        "vanishing_gradients",
+        "saturated_units",
+        "dead_units",
+        "underfitting",
+        "unscaled_target",
+        "learning_rate_too_low",
+        "learning_rate_too_high",
+        "symmetric_units",
+    ),
     "not_converged": (
         "unscaled_inputs",
         "unscaled_target",
         "learning_rate_too_low",
         "learning_rate_too_high",
+        "vanishing_gradients",
         "exploding_gradients",
         "saturated_units",
         "dead_units",
@@ -70,8 +80,24 @@ def judge(evidence: Evidence) -> Diagnosis:
     A finding that another one explains is an info, and its cause as grave as the gravest of what it explains.
     """
     with np.errstate(all="ignore"):  # the records of what went wrong may be near the largest numbers, or beyond
-        findings = [finding for rule in RULES for finding in rule(evidence)]
+        findings = [_possible(finding, evidence) for rule in RULES for finding in rule(evidence)]
     return Diagnosis(_explained(findings), list(_not_examined(evidence)))
+
+
+def _possible(finding: Finding, evidence: Evidence) -> Finding:
+    """Return the finding without remedies that change nothing, unless no other is left."""
+    idle = {"learning_rate_init", "learning_rate"} if evidence.is_lbfgs else set()
+
+    def changes(name: str, value: object) -> bool:
+        now = evidence.params.get(name)
+        return name not in idle and not (type(now) is type(value) and now == value)
+
+    remedies = [
+        each
+        for each in finding.remedies
+        if not each.params or any(changes(name, value) for name, value in each.params.items())
+    ]
+    return replace(finding, remedies=tuple(remedies) or finding.remedies)
 
 
 def _explained(findings: Sequence[Finding]) -> list[Finding]:
@@ -97,5 +123,7 @@ def _not_examined(evidence: Evidence) -> Iterator[str]:
         yield "gradients, updates and units; fit with monitor=True."
     if not evidence.facts:
         yield "scales, classes, and the loss of a constant prediction; fit with monitor=True, or pass X and y."
+    if not evidence.params:
+        yield "why the training ended, and whether the best weights were kept; pass the estimator."
     if not evidence.column("validation_loss").size:
         yield "overfitting; fit with validation data: X_val and y_val, validation_split or early_stopping=True."
