@@ -484,7 +484,7 @@ def test_a_monitored_search_with_many_options_records_every_epoch_of_every_fold(
         averaging=0.8,
         validation_split=0.2,
         scoring="loss",
-        monitor=True,
+        monitor=1,
     ).set_callbacks(monitor)
     grid = {"averaging": [0.5, None], "dropout__value": [0.1, 0.4]}
     search = GridSearchCV(est, grid, cv=3, n_jobs=2, scoring=scoring).fit(X, y)

@@ -53,6 +53,11 @@ LABELS = {
 KINDS = pytest.mark.parametrize("kind", LABELS)
 
 
+def _in_words(value: object) -> str:
+    """Return the name of a case, without the addresses of functions, which no two processes have in common."""
+    return re.sub(r" at 0x\w+", "", str(value))
+
+
 def squared(y: Any, raw: Any) -> Any:
     return 0.5 * ((raw - y) ** 2).sum(axis=1)
 
@@ -317,7 +322,7 @@ def test_a_fitted_network_keeps_its_loss() -> None:
         (MLPClassifier, "log_loss", {"loss": "hinge"}),
         (MLPClassifier, FocalLoss(), {"loss__gamma": 1.0}),
     ],
-    ids=str,
+    ids=_in_words,
 )
 def test_another_loss_is_another_network(cls: Any, loss: Any, change: Any, everything_of: Any) -> None:
     y = _y(cls)
@@ -343,7 +348,7 @@ def test_the_same_loss_in_other_words_is_the_same() -> None:
         (MLPClassifier, FocalLoss(2.0 * Linear(end=0.5))),
         (MLPClassifier, BinaryLogLoss(0.1 * Cosine())),
     ],
-    ids=str,
+    ids=_in_words,
 )
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_settings_follow_no_schedule(cls: Any, loss: Any, solver: str, everything_of: Any) -> None:
@@ -410,7 +415,7 @@ def test_layers_in_the_place_of_the_loss_get_a_hint() -> None:
         (FunctionLoss(log_loss, log_loss_gradient, "softmax"), ("binary", "multilabel")),
         (FunctionLoss(log_loss, log_loss_gradient, "logistic"), ("multiclass",)),
     ],
-    ids=str,
+    ids=_in_words,
 )
 def test_losses_for_other_labels(loss: Any, kinds: tuple[str, ...], everything_of: Any) -> None:
     for kind, y in LABELS.items():
@@ -432,7 +437,7 @@ def test_losses_for_other_labels(loss: Any, kinds: tuple[str, ...], everything_o
         ("tweedie", "y >= 0", -0.5),
         (TweedieDeviance(2.5), "y > 0", 0.0),
     ],
-    ids=str,
+    ids=_in_words,
 )
 def test_targets_outside_the_domain(loss: Any, domain: str, bad: float, everything_of: Any) -> None:
     wrong = Y.copy()
@@ -740,7 +745,7 @@ def test_smoothing_is_left_out_of_validation(params: Any) -> None:
     assert est.history_["validation_loss"][-1] == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("smoothing", [0.1, 0.1 * Cosine()], ids=str)
+@pytest.mark.parametrize("smoothing", [0.1, 0.1 * Cosine()], ids=_in_words)
 @pytest.mark.parametrize(
     "loss", ["hinge", "focal", FocalLoss(), BinaryLogLoss(), (log_loss, log_loss_gradient)], ids=_name
 )
@@ -760,7 +765,7 @@ def test_smoothing_is_for_the_log_loss(loss: Any, smoothing: Any, everything_of:
         (2.0 * Cosine(), r"'label_smoothing' parameter .*must be a float in the range \[0.0, 1.0\). Got 2.0", "adam"),
         (0.1 * Cosine(), 'solver="lbfgs" minimises a fixed function: label_smoothing=', "lbfgs"),
     ],
-    ids=str,
+    ids=_in_words,
 )
 def test_smoothing_out_of_place(smoothing: Any, words: str, solver: str, everything_of: Any) -> None:
     est = _classifier("log_loss", label_smoothing=smoothing, solver=solver)

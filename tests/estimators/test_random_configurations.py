@@ -196,6 +196,7 @@ def _check_gradient(estimator: Any, y: Any) -> None:
 @hypothesis.settings(max_examples=400, print_blob=False)
 @hypothesis.given(data=st.data())
 @pytest.mark.filterwarnings("ignore:Got `batch_size` less than 1 or larger than sample size:UserWarning")
+@pytest.mark.filterwarnings("ignore::skmlp.diagnosis.TrainingHealthWarning")
 def test_random_configurations(cls: Any, data: Any) -> None:
     params = data.draw(CONFIGURATIONS[cls])
     y = Y[data.draw(st.sampled_from(KINDS[cls]))]
