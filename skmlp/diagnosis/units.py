@@ -16,6 +16,8 @@ DEAD, ALL_DEAD = 0.5, 0.9
 SATURATED, ALL_SATURATED = 0.5, 0.95
 # Units count as copies when their incoming weights, bias included, differ by no more than this share of their norm.
 COPY, COPIES = 1e-3, 0.5
+# Units compared with each other, at most: enough to tell, and no large matrix of distances.
+COMPARED = 1000
 # A unit counts as unused when what it adds to the next layer is less than this share of the layer's largest; a layer,
 # when half of its units do.
 CONTRIBUTION, UNUSED = 0.01, 0.5
@@ -101,13 +103,14 @@ def symmetric_units(evidence: Evidence) -> Iterator[Finding]:
 def copies(weights: FloatArray, biases: FloatArray) -> float:
     """Return the share of units whose incoming weights and bias are those of another unit.
 
-    Units without any weight to speak of are no copies, unless all are.
+    Units without any weight to speak of are no copies, unless all are. Of many units the first 1000 are compared.
 
     Parameters
     ----------
     weights : ndarray of shape (n_in, n_units)
     biases : ndarray of shape (n_units,)
     """
+    weights, biases = weights[:, :COMPARED], biases[:COMPARED]
     incoming = np.vstack([weights, biases]).astype(np.float64)
     squares = np.einsum("ij,ij->j", incoming, incoming)
     if weights.shape[1] < 2 or not np.isfinite(squares).all():

@@ -283,3 +283,10 @@ def test_a_smaller_network_keeps_neighbours_of_one_size_for_residual_connections
     spreads = [np.ones(8), np.array([1.0, 1.0, *[0.0] * 6])]
     evidence = records(weights=weights, facts={"unit_spread": spreads}, params={"residual": residual})
     assert only(unused_capacity(evidence)).remedies[0].params == params
+
+
+def test_of_many_units_some_are_compared():
+    weights = np.random.default_rng(0).standard_normal((3, 2500))
+    weights[:, 1:900] = weights[:, :1]
+    assert copies(weights, np.zeros(2500)) == 0.9
+    assert copies(weights[:, 900:], np.zeros(1600)) == 0.0
