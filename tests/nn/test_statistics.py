@@ -100,6 +100,8 @@ def test_counts_and_shares():
     assert np.isnan(largest_magnitude(np.array([1.0, np.nan])))
     assert sign_flip_fraction(values, -values) == 0.5  # zeros have no sign
     assert sign_flip_fraction(np.array([1e-30, -1e-30], np.float32), np.array([-1e-30, -1e-30], np.float32)) == 0.5
+    assert sign_flip_fraction(np.array([-1.0]), np.array([0.0])) == 0.0
+    assert sign_flip_fraction(np.array([0.0]), np.array([-1.0])) == 0.0
     assert ratio(3.0, 2.0) == 1.5
     assert np.isnan(ratio(3.0, 0.0))
 

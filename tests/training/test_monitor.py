@@ -375,6 +375,24 @@ def test_the_step_that_is_lost_is_measured_whenever_it_comes():
     assert math.isnan(told.overall["effective_step"])
 
 
+def test_a_lost_step_is_compared_with_the_one_before_it_only():
+    network = multilayer_perceptron(SIZES, [ACTIVATIONS["relu"]] * 2)
+    params = network.parameters(dtype=np.float64)
+    initialize(network, params, np.random.default_rng(0))
+    objective = Objective(network, LOSSES["squared_error"])
+    workspace, grad = objective.workspace(40, np.float64), params.like()
+    objective.value_and_gradient(params, np.ones((40, 4)), np.ones((40, 2)), None, workspace, grad)
+    monitor = Monitor(params)
+    monitor.begin_epoch(9, 400)
+    for _ in range(5):  # the gradient of step 3 is kept, for step 4
+        if monitor.before_update(params, grad, network, workspace, 40):
+            monitor.after_update(params, 1.0)
+    monitor.end_epoch()
+    monitor.begin_epoch(9, 400)
+    assert monitor.before_update(params, grad, network, workspace, 40, is_lost=True)
+    assert np.isnan(monitor.end_epoch().layers["gradient_cosine"]).all()
+
+
 def test_lbfgs_is_observed_by_iterations():
     rng = np.random.default_rng(0)
     network = multilayer_perceptron(SIZES, [ACTIVATIONS["tanh"]] * 2)
