@@ -6,7 +6,7 @@ Each row is a fault that was built into trainings on real data (``benchmarks/hea
 many cases the diagnosis finds under the fault's code, how many have another finding of at least a warning beside it,
 and in how many of those found the first remedy lowers the validation loss: log loss (with classes weighted equally for
 the fault that is about them), or mean squared error. The last row is the number of healthy trainings with a finding of
-at least a warning. The rules' thresholds were chosen on seeds below 6 (healthy ones: 25); ``--first 100`` runs others.
+at least a warning. The rules' thresholds were chosen on seeds below 20 (healthy ones: 30); ``--first 100`` runs others.
 """
 
 import argparse

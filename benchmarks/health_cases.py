@@ -136,13 +136,13 @@ def underfitting(seed: int) -> Case:
 
 
 def unscaled_inputs(seed: int) -> Case:
-    """The data as they come: features of sizes from a hundredth to a thousand."""
+    """The data as they come: features of sizes from a thousandth to a thousand."""
     name = _name(seed, ("cancer", "wine"))
     return case(name, seed, rows(name, seed, scale=False), max_iter=100)
 
 
 def unscaled_target(seed: int) -> Case:
-    """A target in other units: a thousandth or a thousand times as large."""
+    """A target in other units: a hundred times as large, or a ten-thousandth."""
     X, y, X_val, y_val = rows("diabetes", seed)
     factor = 100.0 if seed % 2 else 1e-4
     return case("diabetes", seed, (X, factor * y, X_val, factor * y_val), standardize_target=False, max_iter=200)

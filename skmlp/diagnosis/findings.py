@@ -116,8 +116,10 @@ class Finding:
             lines.append("    evidence: " + self._numbers())
         if self.symptom_of:
             lines.append(f"    explained by: {self.symptom_of.replace('_', ' ')}")
-        lines += [f"    {'try' if i == 0 else 'or'}: {remedy}" for i, remedy in enumerate(self.remedies)]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"    {word}: {remedy}" for word, remedy in self._advice())])
+
+    def _advice(self) -> Iterator[tuple[str, Remedy]]:
+        return zip(("try", *["or"] * len(self.remedies)), self.remedies, strict=False)
 
     def _numbers(self) -> str:
         where = [] if self.layer is None else [f"layer {self.layer}"]
@@ -169,7 +171,7 @@ class Diagnosis(Sequence[Finding]):
         least = SEVERITIES.index(severity)
         return [finding for finding in self.findings if SEVERITIES.index(finding.severity) >= least]
 
-    def to_dict(self) -> list[dict[str, Any]]:
+    def to_dicts(self) -> list[dict[str, Any]]:
         """Return the findings as dicts of text and numbers, for JSON, which has None in place of infinity and NaN."""
         return [
             {
@@ -213,10 +215,8 @@ def _row(finding: Finding) -> str:
     cause = finding.symptom_of
     because = f"<br><small>explained by: {html.escape(cause.replace('_', ' '))}</small>" if cause else ""
     remedies = "<br>".join(
-        f"{'try' if index == 0 else 'or'}: <code>{html.escape(str(remedy))}</code>"
-        if remedy.params
-        else f"{'try' if index == 0 else 'or'}: {html.escape(str(remedy))}"
-        for index, remedy in enumerate(finding.remedies)
+        f"{word}: <code>{html.escape(str(remedy))}</code>" if remedy.params else f"{word}: {html.escape(str(remedy))}"
+        for word, remedy in finding._advice()
     )
     return (
         f'<tr><td style="{cell};border-left:.4em solid {_COLOURS[finding.severity]};white-space:nowrap">{mark}</td>'

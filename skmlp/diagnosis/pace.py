@@ -34,12 +34,15 @@ def diverged(evidence: Evidence) -> Iterator[Finding]:
         return
     bad = evidence.layers("gradient_nonfinite")
     place = evidence.stop_message.split(";")[0]
-    layer = re.search(r"layer (\d+)", place)
+    layer, step = (re.search(rf"{what} (\d+)", place) for what in ("layer", "step"))
+    numbers = {"step": float(step[1])} if step else {}
+    if bad.size:
+        numbers["bad_gradients"] = float(bad[-1].sum())
     yield Finding(
         "diverged",
         "severe",
         f"{place[:1].upper()}{place[1:]}.",
-        {"n_epochs": float(len(evidence.loss)), **({"bad_gradients": float(bad[-1].sum())} if bad.size else {})},
+        {"n_epochs": float(len(evidence.loss)), **numbers},
         layer=int(layer[1]) if layer else None,
         epoch=len(evidence.loss),
         remedies=_slower(evidence),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.diagnosis.evidence import Evidence, allows_residual, first_epoch
+from skmlp.diagnosis.evidence import Evidence, allows_residual, first_epoch, one_digit
 from skmlp.diagnosis.findings import Finding, Remedy
 
 __all__ = ["dead_units", "saturated_units", "symmetric_units", "unused_capacity"]
@@ -16,8 +16,6 @@ DEAD, ALL_DEAD = 0.5, 0.9
 SATURATED, ALL_SATURATED = 0.5, 0.95
 # Units count as copies when their incoming weights, bias included, differ by no more than this share of their norm.
 COPY, COPIES = 1e-3, 0.5
-# Units compared with each other, at most: enough to tell, and no large matrix of distances.
-COMPARED = 1000
 # A unit counts as unused when what it adds to the next layer is less than this share of the layer's largest; a layer,
 # when half of its units do.
 CONTRIBUTION, UNUSED = 0.01, 0.5
@@ -51,8 +49,8 @@ def _for_dead_units(evidence: Evidence, *, from_the_start: bool) -> tuple[Remedy
         params = evidence.params
         usual = {"bias_init": "auto"} if params.get("bias_init") not in ("auto", "zeros") else {"weight_init": "auto"}
         return Remedy("Begin with usual values", usual), leaky, normalize
-    rate = evidence.params.get("learning_rate_init", 1e-3)
-    return Remedy("Smaller steps", {"learning_rate_init": rate / 10}), leaky, normalize
+    slower = {"learning_rate_init": one_digit(0.1 * evidence.learning_rate)}
+    return Remedy("Smaller steps", slower), leaky, normalize
 
 
 def saturated_units(evidence: Evidence) -> Iterator[Finding]:
@@ -103,26 +101,27 @@ def symmetric_units(evidence: Evidence) -> Iterator[Finding]:
 def copies(weights: FloatArray, biases: FloatArray) -> float:
     """Return the share of units whose incoming weights and bias are those of another unit.
 
-    Units without any weight to speak of are no copies, unless all are. Of many units the first 1000 are compared.
+    Units without any weight to speak of are no copies, unless all are. Copies lie next to each other in the order of
+    any one number that depends on the weights, so that each unit is compared with its neighbours only.
 
     Parameters
     ----------
     weights : ndarray of shape (n_in, n_units)
     biases : ndarray of shape (n_units,)
     """
-    weights, biases = weights[:, :COMPARED], biases[:COMPARED]
     incoming = np.vstack([weights, biases]).astype(np.float64)
-    squares = np.einsum("ij,ij->j", incoming, incoming)
-    if weights.shape[1] < 2 or not np.isfinite(squares).all():
+    norms = np.linalg.norm(incoming, axis=0)
+    if weights.shape[1] < 2 or not np.isfinite(norms).all():
         return 0.0
     if not weights.any():
         return 1.0
-    at_work = squares >= 1e-12 * squares.max()
-    incoming, squares = incoming[:, at_work], squares[at_work]
-    distances: FloatArray = squares[:, np.newaxis] + squares - 2.0 * (incoming.T @ incoming)
-    np.fill_diagonal(distances, np.inf)
-    n_copies = int((distances.min(axis=0) <= COPY**2 * squares).sum())
-    return n_copies / int(weights.shape[1])
+    at_work = norms >= 1e-6 * norms.max()
+    projection = np.random.default_rng(0).standard_normal(len(incoming)) @ incoming[:, at_work]
+    order = np.flatnonzero(at_work)[np.argsort(projection)]
+    distances = np.linalg.norm(np.diff(incoming[:, order], axis=1), axis=0)
+    alike = distances <= COPY * norms[order[1:]]
+    is_copy = np.append(alike, False) | np.append(False, alike)
+    return int(np.count_nonzero(is_copy)) / int(weights.shape[1])
 
 
 def unused_capacity(evidence: Evidence) -> Iterator[Finding]:

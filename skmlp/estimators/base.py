@@ -18,10 +18,10 @@ from skmlp._typing import AnyArray, FloatArray
 from skmlp.estimators.builders import (
     adopt_settings,
     batch_rows,
-    build_objective,
     build_schedule,
     check_architecture,
     compute_dtype,
+    current_objective,
     new_model,
     resumed_model,
     start_output_bias,
@@ -43,7 +43,7 @@ from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.initializers import INITIALIZERS
 from skmlp.nn.layers import NORMALIZATIONS, Normalization
 from skmlp.optim.clipping import CLIPS, Clip
-from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled, Time
+from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled
 from skmlp.optim.solvers import SOLVERS, Solver
 from skmlp.training.batches import Data
 from skmlp.training.events import Result, Row
@@ -369,7 +369,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
         self.history_ = history
         self._observations = observations
         self._epochs_before = len(history["loss"])
-        self._facts: dict[str, Any] = {}
+        self._facts = {}
 
     def _monitor(self, model: Model) -> Monitor | None:
         """Return what observes the training, when the user or a callback asks for it."""
@@ -477,13 +477,9 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
         """
         check_is_fitted(self)
         model = self._model
-        X, y = validate_rows_and_targets(self, X, y, model.dtype, y_numeric=self._y_numeric, reset=False)
-        weight = validate_weight(sample_weight, X)
-        targets = self._fitted_targets()
-        encoded = targets.encode(y, X.dtype)
-        X, encoded, weight = Data(X, encoded, self._weigh(encoded, weight, targets)).in_one_type()
-        now = Time(model.state.step, model.state.epoch, 1.0, model.state.samples_seen)
-        objective = build_objective(self, model.network.without_dropout(), model.loss).at(now)
+        data, _ = self._validate(X, y, sample_weight, model.dtype, fitted=model, partial=True)
+        X, encoded, weight = data.in_one_type()
+        objective = current_objective(self, model, dropout=False)
         params = model.params.on(model.params.vector.copy())  # batch normalization updates its statistics
         buffers = Buffers(objective, params, X.shape[0])
         value = objective.value_and_gradient(params, X, encoded, weight, buffers.workspace, buffers.grad)

@@ -118,6 +118,13 @@ def build_objective(estimator: Any, network: Network, loss: Loss) -> Objective:
     return Objective(network, loss, float(estimator.alpha), float(estimator.alpha_l1))
 
 
+def current_objective(estimator: Any, model: Model, *, dropout: bool = True) -> Objective:
+    """Return what training minimises as it stands at the end of the last training: for settings on a schedule."""
+    network = model.network if dropout else model.network.without_dropout()
+    now = Time(model.state.step, model.state.epoch, 1.0, model.state.samples_seen)
+    return build_objective(estimator, network, model.loss).at(now)
+
+
 def build_trainer(estimator: Any, network: Network, loss: Loss) -> Trainer:
     """Return the trainer for a stochastic solver."""
     return Trainer(

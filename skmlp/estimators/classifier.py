@@ -163,8 +163,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         `weight_init`: the first row of the array is taken.
     monitor : bool or int, default=False
         Look inside while training: record ``monitor_``, and warn at the end when something went badly wrong
-        (see ``diagnose``). True measures steps 1, 2, 4, 8, ... and from the 128th on every 100th, which is 1 to 2 % of
-        all but the shortest trainings; a number n measures every n-th step. Does not change what is trained.
+        (see ``diagnose``). True measures steps 1, 3, 9, 27, 81, 243 and from there on every 200th, which costs
+        little in all but the shortest trainings; a number n measures every n-th. Does not change what is trained.
     normalization : {"batch", "layer"}, Normalization or None, default=None
         Normalize before each hidden layer's activation, over the batch or over the layer's units; an object of
         :mod:`skmlp.nn.layers` for control. ``"batch"`` takes running averages in prediction, and needs batches of at

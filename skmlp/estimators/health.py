@@ -18,7 +18,7 @@ class SelfDiagnosis:
 
     _facts: dict[str, Any]
 
-    def diagnose(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> Diagnosis:
+    def diagnose(self: Any, X: Any = None, y: Any = None, sample_weight: Any = None) -> Diagnosis:
         """Say what went wrong in the training, with the numbers that prove it and what to do.
 
         Judged are the records of the last fit, or of all partial fits. With ``monitor=True`` they tell what happened
@@ -62,14 +62,9 @@ class SelfDiagnosis:
             raise ValueError("diagnose needs X and y together, or neither of them.")
         if X is None:
             return judge(_evidence(self, self._facts))
-        return judge(_evidence(self, look_at(self, X, y, sample_weight)))
-
-
-def look_at(estimator: Any, X: Any, y: Any, sample_weight: Any) -> dict[str, Any]:
-    """Return what a look at the user's rows tells."""
-    model = estimator._model
-    data, _ = estimator._validate(X, y, sample_weight, model.dtype, fitted=model, partial=True)
-    return probe(model, data)
+        model = self._model
+        data, _ = self._validate(X, y, sample_weight, model.dtype, fitted=model, partial=True)
+        return judge(_evidence(self, probe(model, data)))
 
 
 def warn_about_health(estimator: Any) -> None:

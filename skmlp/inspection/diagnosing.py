@@ -5,6 +5,7 @@ from typing import Any
 
 from skmlp.diagnosis import Diagnosis, Evidence, judge
 from skmlp.estimators.base import BaseMLP
+from skmlp.inspection._estimators import before_last, last_step
 
 __all__ = ["diagnose"]
 
@@ -69,13 +70,13 @@ def diagnose(
         return _of_history(estimator_or_history, X, y, monitor)
     if monitor is not None:
         raise ValueError("monitor belongs to a history: an estimator has its own.")
-    estimator, rows = _last_step(estimator_or_history, X)
+    estimator = last_step(estimator_or_history)
     if not isinstance(estimator, BaseMLP):
         raise TypeError(
             "diagnose takes an MLPClassifier or MLPRegressor of skmlp, a Pipeline that ends with one, or a history. "
             f"Got {estimator_or_history!r}. Of a search, pass the best_estimator_."
         )
-    return estimator.diagnose(rows, y, sample_weight)
+    return estimator.diagnose(None if X is None else before_last(estimator_or_history, X), y, sample_weight)
 
 
 def _of_history(history: Mapping[str, Any], X: Any, y: Any, monitor: Mapping[str, Any] | None) -> Diagnosis:
@@ -86,14 +87,3 @@ def _of_history(history: Mapping[str, Any], X: Any, y: Any, monitor: Mapping[str
             f"A history needs the losses of at least one epoch as 'train_loss'. Got a dict with {sorted(history)}."
         )
     return judge(Evidence(history, monitor or {}))
-
-
-def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return the last step of a Pipeline, and the rows as they reach it."""
-    from sklearn.pipeline import Pipeline  # here, for `import skmlp` does without
-
-    while isinstance(estimator, Pipeline):
-        if X is not None and len(estimator) > 1:
-            X = estimator[:-1].transform(X)
-        estimator = estimator.steps[-1][1]
-    return estimator, X

@@ -11,9 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import AnyArray
 from skmlp.estimators.base import BaseMLP
-from skmlp.estimators.builders import build_objective
+from skmlp.estimators.builders import current_objective
 from skmlp.inspection._recording import Step, record
-from skmlp.optim.schedules import Time
 
 __all__ = ["Step", "Trace", "trace"]
 
@@ -141,9 +140,7 @@ def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
             f"trace keeps every number of a training step, of at most {MOST_ROWS} rows. Got {data.n_samples} rows; "
             "pass a few of them. For the gradients alone there is loss_and_gradients."
         )
-    state = model.state
-    now = Time(state.step, state.epoch, 1.0, state.samples_seen)
-    objective = build_objective(estimator, model.network.without_dropout(), model.loss).at(now)
+    objective = current_objective(estimator, model, dropout=False)
     return Trace(record(objective, model.params, *data.in_one_type()))
 
 

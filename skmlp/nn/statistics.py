@@ -22,11 +22,12 @@ To add a statistic to what ``monitor=True`` records, write its function here and
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from skmlp._typing import BoolArray, FloatArray
+from skmlp._typing import BoolArray, FloatArray, IntArray
 from skmlp.nn.parameters import Parameters
 
 __all__ = [
@@ -130,42 +131,45 @@ def sign_flip_fraction(gradient: FloatArray, previous: FloatArray) -> float:
     return int(np.count_nonzero(flips)) / gradient.size
 
 
-def signal_to_noise(signal: float, noise: float) -> float:
+def signal_to_noise(signal: FloatArray, noise: FloatArray) -> FloatArray:
     r"""Return :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)`, in batches of the size there were.
 
     Parameters
     ----------
-    signal : float
-        Estimate of :math:`\lVert G \rVert^2`, or a multiple of it; by chance it may be negative.
-    noise : float
-        Estimate of :math:`\operatorname{tr} \Sigma / B`, non-negative, or the same multiple.
+    signal : ndarray
+        Estimates of :math:`\lVert G \rVert^2`, or multiples of them; by chance they may be negative.
+    noise : ndarray
+        Estimates of :math:`\operatorname{tr} \Sigma / B`, non-negative, or the same multiples.
 
     Returns
     -------
-    ratio : float
-        About 0, and by chance below, where noise hides the signal altogether; infinite where there is none.
+    ratio : ndarray
+        About 0, and by chance below, where noise hides the signal altogether; infinite where there is none; NaN where
+        there is neither.
     """
-    return signal / noise if noise > 0.0 else (math.inf if signal > 0.0 else math.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: FloatArray = np.divide(signal, noise)
+    return found
 
 
-def noise_scale(signal: float, trace: float) -> float:
+def noise_scale(signal: FloatArray, trace: FloatArray) -> FloatArray:
     r"""Return the batch size at which signal and noise are equal, :math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`.
 
     Parameters
     ----------
-    signal : float
+    signal : ndarray
         As of :func:`signal_to_noise`.
-    trace : float
-        Estimate of :math:`\operatorname{tr} \Sigma`, or the same multiple of it.
+    trace : ndarray
+        Estimates of :math:`\operatorname{tr} \Sigma`, or the same multiples of them.
 
     Returns
     -------
-    size : float
-        In samples; infinite where noise hides the signal altogether.
+    size : ndarray
+        In samples; infinite where noise hides the signal altogether; NaN where there is neither.
     """
-    if signal > 0.0:
-        return max(trace, 0.0) / signal
-    return math.inf if trace > 0.0 else math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: FloatArray = np.divide(trace, np.maximum(signal, 0.0))
+    return found
 
 
 def inactive_units(slopes: FloatArray) -> BoolArray:
@@ -196,8 +200,14 @@ def saturated_fraction(slopes: FloatArray, steepest: float | None) -> float:
 
 def band_quantiles(values: FloatArray) -> FloatArray:
     """Return the nine quantiles ``BANDS`` of `values`, each the entry of nearest rank."""
-    ordered: FloatArray = np.sort(values)[[round(share * (values.size - 1)) for share in BANDS]]
+    ordered: FloatArray = np.sort(values)[_ranks(values.size)]
     return ordered
+
+
+@lru_cache(maxsize=1024)
+def _ranks(size: int) -> IntArray:
+    """Return the places of the quantiles ``BANDS`` in so many ordered values."""
+    return np.array([round(share * (size - 1)) for share in BANDS])
 
 
 def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Parameters, loss: float = 0.0) -> str:

@@ -96,7 +96,7 @@ class TrackedFit:
                 monitor,
                 configuration=config,
                 facts=self._facts,
-                diagnosis=diagnosis.to_dict(),
+                diagnosis=diagnosis.to_dicts(),
                 diagnosis_html=diagnosis._repr_html_(),
             )
             self.put(files)

@@ -137,7 +137,7 @@ class TrainingFiles:
     configuration, facts : dict
         For ``config.json``, and to stand beside the pictures.
     diagnosis : list of dict
-        As :meth:`skmlp.diagnosis.Diagnosis.to_dict` gives it.
+        As :meth:`skmlp.diagnosis.Diagnosis.to_dicts` gives it.
     diagnosis_html : str
         The same to be read.
     """

@@ -42,10 +42,9 @@ __all__ = [
     "no_observations",
 ]
 
-# Without a number of steps given: steps 1, 2, 4, 8, ..., and from the 128th on every 100th. Measuring a step takes
-# about as long as one to two others, so that it is 1 to 2 % of all but the shortest trainings; the first epochs, where
-# most happens, are seen closely all the same.
-STEPS_APART = 100
+# Without a number of steps given: steps 1, 3, 9, 27, 81, 243, and from there on every 200th. So a short training is
+# seen from its start, where most happens, and a long one costs little more (benchmarks/monitoring.py).
+TIMES_AS_LATE, STEPS_APART = 3, 200
 # For curves over epochs, a step of each of the first 256 epochs as well, then of every 2nd up to 512, every 4th up to
 # 1024, ...: as much detail as one can see.
 ALL_OF_THE_FIRST = 256
@@ -110,7 +109,7 @@ class Monitor:
         Tells the shapes.
     every : int, optional
         Observe every n-th step, counted over all epochs. By default ever fewer of the first steps, then every
-        100th.
+        200th.
     first_epoch : int, default=1
         Number of the first epoch.
     closely : bool, default=False
@@ -135,7 +134,7 @@ class Monitor:
         self._kept_step, self._kept_rows = -1, 0
         self._steps: list[FloatArray] = []
         self._quantiles: list[FloatArray] = []
-        self._pairs: list[_Pair] = []
+        self._pairs: list[list[tuple[float, ...]]] = []
         self._effective_steps: list[float] = []
         self._inactive: list[BoolArray | None] = []
         self._rows_seen = 0
@@ -192,7 +191,7 @@ class Monitor:
                 n_others = self._n_samples - 1 if self._kept_step >= self._first_step else math.inf
                 self._pairs.append(_compare(grad, n_rows, self._kept, self._kept_rows, n_others))
         if self._step >= self._next:
-            self._next = self._step + (self.every or min(self._step, STEPS_APART))
+            self._next = self._step + (self.every or min((TIMES_AS_LATE - 1) * self._step, STEPS_APART))
         if self._step == self._next - 1 or (self.closely and not self._batches_differ):
             self._kept.vector[...] = grad.vector
             self._kept_step, self._kept_rows = self._step, n_rows
@@ -226,25 +225,38 @@ class Monitor:
         """Return what was observed in the epoch; None without a measured step."""
         if not self._steps:
             return None
-        steps = np.array(self._steps)
-        mean, most = steps.mean(axis=0), steps.max(axis=0)
-        layers = {name: mean[:, _STEP.index(name)] for name in _MEAN}
-        layers |= {name: most[:, _STEP.index(name)] for name in _MAX}
-        layers |= {f"{name}_max": most[:, _STEP.index(name)] for name in _BOTH}
-        pairs, overall_noise = _reduce_pairs(self._pairs, len(mean), batches_differ=self._batches_differ)
-        layers |= pairs
-        dead = [math.nan if units is None else float(units.mean()) for units in self._inactive]
-        layers["dead_fraction"] = np.array(dead)
-        quantiles: FloatArray = np.array(self._quantiles, np.float64).mean(axis=0)
-        layers |= {name: quantiles[:, index] for index, name in enumerate(QUANTILE_STATISTICS)}
-        norms = layers["gradient_norm"]
-        steps_taken = self._effective_steps
+        steps, quantiles = np.array(self._steps), np.array(self._quantiles, np.float64)
+        mean, most, bands = steps.mean(axis=0).T, steps.max(axis=0).T, quantiles.mean(axis=0)
+        layers = dict(zip(_STEP, mean, strict=True))
+        layers |= {name: most[_STEP.index(name)] for name in _MAX}
+        layers |= {f"{name}_max": most[_STEP.index(name)] for name in _BOTH}
+        layers |= {name: bands[:, index] for index, name in enumerate(QUANTILE_STATISTICS)}
+        pairs, overall_noise = self._reduce_pairs(mean.shape[1])
+        layers |= zip(_PAIR, pairs, strict=True)
+        layers["dead_fraction"] = np.array(
+            [math.nan if units is None else np.count_nonzero(units) / units.size for units in self._inactive]
+        )
+        norms, taken = layers["gradient_norm"], self._effective_steps
         overall = {
-            "effective_step": math.fsum(steps_taken) / len(steps_taken) if steps_taken else math.nan,
+            "effective_step": math.fsum(taken) / len(taken) if taken else math.nan,
             "gradient_ratio": ratio(float(norms[0]), float(norms[-1])),
             "noise_scale": overall_noise,
         }
         return Observation(layers, overall)
+
+    def _reduce_pairs(self, n_layers: int) -> tuple[FloatArray, float]:
+        """Return the statistics of the epoch's pairs, of shape (4, n_layers), and the noise scale of all parameters."""
+        found = np.full((len(_PAIR), n_layers), math.nan)
+        if not self._pairs:
+            return found, math.nan
+        pairs = np.array(self._pairs)  # of shape (n_pairs, n_layers + 1, 5)
+        found[:2] = pairs[:, :-1, :2].mean(axis=0).T
+        if not self._batches_differ:
+            return found, math.nan
+        signal, noise, trace = pairs[:, :, 2:].sum(axis=0).T
+        found[2] = signal_to_noise(signal[:-1], noise[:-1])
+        found[3] = noise_scale(signal[:-1], trace[:-1])
+        return found, float(noise_scale(signal.sum(), trace.sum()))
 
 
 def _step_values(gradient: FloatArray, weights: FloatArray, units: Units) -> tuple[float, ...]:
@@ -288,46 +300,22 @@ def _stride(epoch: int) -> int:
     return int(1 << ((epoch - 1) // ALL_OF_THE_FIRST).bit_length())
 
 
-class _Pair(NamedTuple):
-    """What was measured of two successive gradients: for each layer's weights, and last for all other parameters."""
+def _compare(
+    grad: Parameters, n_rows: int, previous: Parameters, n_rows_before: int, n_others: float
+) -> list[tuple[float, ...]]:
+    """Return what is measured of two successive gradients: of each layer's weights, and last of all other parameters.
 
-    cosines: list[float]
-    sign_flips: list[float]
-    signals: list[float]
-    noises: list[float]
-    traces: list[float]
-
-
-def _compare(grad: Parameters, n_rows: int, previous: Parameters, n_rows_before: int, n_others: float) -> _Pair:
-    pair = _Pair([], [], [], [], [])
+    These are the cosine, the share of flipped signs, and estimates of signal, noise, and trace of the covariance.
+    """
     offsets = slice(grad.n_weights, grad.n_trained)
     arrays = zip([*grad.weights, grad.vector[offsets]], [*previous.weights, previous.vector[offsets]], strict=True)
+    rows: list[tuple[float, ...]] = []
     for a, b in ((a.reshape(-1), b.reshape(-1)) for a, b in arrays):
-        norm, norm_before = global_norm(a), global_norm(b)
+        norm, norm_before, some = global_norm(a), global_norm(b), _some_of(a.size)
         product = inner_product(a, b, norm * norm_before)
         excess, excess_before = norm * norm - product, norm_before * norm_before - product
         trace = 0.5 * (n_rows * excess + n_rows_before * excess_before)
-        pair.cosines.append(ratio(product, norm * norm_before))
-        some = _some_of(a.size)
-        pair.sign_flips.append(sign_flip_fraction(a[some], b[some]) if a.size else math.nan)
-        pair.signals.append(product + trace / n_others)
-        pair.noises.append(0.5 * (excess + excess_before))
-        pair.traces.append(trace)
-    return pair
-
-
-def _reduce_pairs(
-    pairs: Sequence[_Pair], n_layers: int, *, batches_differ: bool
-) -> tuple[dict[str, FloatArray], float]:
-    """Return the statistics of an epoch's pairs for each layer, and the noise scale of all parameters."""
-    unknown = np.full(n_layers, math.nan)
-    layers, overall = dict.fromkeys(_PAIR, unknown), math.nan
-    if pairs:
-        cosines, flips = (np.mean([pair[index] for pair in pairs], axis=0) for index in (0, 1))
-        layers |= {"gradient_cosine": cosines[:-1], "sign_flip_fraction": flips[:-1]}
-    if pairs and batches_differ:
-        signals, noises, traces = (np.sum([pair[index] for pair in pairs], axis=0) for index in (2, 3, 4))
-        layers["gradient_snr"] = np.array([signal_to_noise(*both) for both in zip(signals, noises, strict=True)])[:-1]
-        layers["noise_scale"] = np.array([noise_scale(*both) for both in zip(signals, traces, strict=True)])[:-1]
-        overall = noise_scale(signals.sum(), traces.sum())
-    return layers, overall
+        cosine = ratio(product, norm * norm_before)
+        flips = sign_flip_fraction(a[some], b[some]) if a.size else math.nan
+        rows.append((cosine, flips, product + trace / n_others, 0.5 * (excess + excess_before), trace))
+    return rows

@@ -117,8 +117,8 @@ def run_lbfgs(
             monitor.begin_epoch(1, data.n_samples)
             observed = monitor.before_update(params, buffers.grad, objective.network, buffers.workspace, data.n_samples)
         params.vector[...] = vector
-        if observed:
-            monitor.after_update(params, last["gradient_norm"])  # type: ignore[union-attr]
+        if monitor is not None and observed:
+            monitor.after_update(params, last["gradient_norm"])
         return record(is_last=n_iter == max_iter)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

@@ -315,8 +315,8 @@ class Trainer:
             update(params.trained, grad.trained, state.solver_state, state.learning_rate, *pace.time)
             if self.max_norm is not None:
                 limit_norms(params.weights, self.max_norm)
-            if observed:
-                monitor.after_update(params, norm)  # type: ignore[union-attr]
+            if monitor is not None and observed:
+                monitor.after_update(params, norm)
             if self.averaging is not None:
                 _move_average(state, self.averaging, scratch=grad.vector)
             loss_sum += batch_weight * loss

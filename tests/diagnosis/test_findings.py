@@ -151,7 +151,7 @@ def test_html_needs_nothing_from_elsewhere():
 
 
 def test_as_dicts_for_json():
-    dicts = Diagnosis([WARNING, SEVERE, SYMPTOM]).to_dict()
+    dicts = Diagnosis([WARNING, SEVERE, SYMPTOM]).to_dicts()
     assert json.loads(json.dumps(dicts, allow_nan=False)) == dicts
     assert dicts[0] == {
         "code": "bad_thing",
@@ -167,8 +167,8 @@ def test_as_dicts_for_json():
     assert (dicts[1]["layer"], dicts[1]["epoch"]) == (2, 7)
     assert dicts[1]["remedies"] == ["Do this: alpha=0.1, solver='adam'", "Or think"]
     assert dicts[2]["symptom_of"] == "bad_thing"
-    assert Diagnosis([Finding("a", "info", "", {"x": math.nan})]).to_dict()[0]["evidence"] == {"x": None}
-    assert Diagnosis([]).to_dict() == []
+    assert Diagnosis([Finding("a", "info", "", {"x": math.nan})]).to_dicts()[0]["evidence"] == {"x": None}
+    assert Diagnosis([]).to_dicts() == []
 
 
 def test_findings_and_remedies_cannot_be_changed():

@@ -325,7 +325,7 @@ def test_no_evidence_breaks_the_judge(evidence):
         assert finding.symptom_of is None or finding.symptom_of in diagnosis.codes
         assert finding.layer is None or finding.layer >= 1
         assert all(isinstance(number, int | float) for number in finding.evidence.values())
-    reloaded = json.loads(json.dumps(diagnosis.to_dict(), allow_nan=False))
+    reloaded = json.loads(json.dumps(diagnosis.to_dicts(), allow_nan=False))
     assert [each["code"] for each in reloaded] == diagnosis.codes
     assert str(diagnosis)
     assert diagnosis._repr_html_()

@@ -52,7 +52,7 @@ def test_a_training_that_ended_in_nan_has_its_place_numbers_layer_and_epoch(reco
     finding = only(diverged(records((), {"gradient_nonfinite": bad}, stop_reason="non_finite", stop_message=message)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("diverged", "severe", 2, 12)
     assert finding.message == "The gradient of layer 2 became infinite or NaN at step 40 in epoch 12."
-    assert finding.evidence == {"n_epochs": 12.0, "bad_gradients": 10.0}
+    assert finding.evidence == {"n_epochs": 12.0, "step": 40.0, "bad_gradients": 10.0}
     # An update ratio of 0.01 is right already, and yet: a third.
     assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(3e-4)}
     assert finding.remedies[1].params == {"gradient_clip": 1.0}

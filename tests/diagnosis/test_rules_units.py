@@ -285,8 +285,11 @@ def test_a_smaller_network_keeps_neighbours_of_one_size_for_residual_connections
     assert only(unused_capacity(evidence)).remedies[0].params == params
 
 
-def test_of_many_units_some_are_compared():
-    weights = np.random.default_rng(0).standard_normal((3, 2500))
-    weights[:, 1:900] = weights[:, :1]
-    assert copies(weights, np.zeros(2500)) == 0.9
-    assert copies(weights[:, 900:], np.zeros(1600)) == 0.0
+def test_copies_are_found_among_many_units():
+    rng = np.random.default_rng(0)
+    weights = rng.standard_normal((3, 2500))
+    weights[:, rng.permutation(2500)[:900]] = [[0.3], [-0.2], [0.1]]
+    assert copies(weights, np.zeros(2500)) == 900 / 2500
+    twins = np.repeat(rng.standard_normal((5, 300)), 2, axis=1)[:, rng.permutation(600)]
+    assert copies(twins, np.zeros(600)) == 1.0
+    assert copies(1e-30 * rng.standard_normal((5, 300)).astype(np.float32), np.zeros(300, np.float32)) == 0.0

@@ -72,9 +72,9 @@ def test_of_a_pipeline_in_a_pipeline():
 def test_weights_reach_the_estimator():
     est = _fit(_network(learning_rate_init=1e-9))
     weight = np.where(Y == 0, 1.0, 1e-6)
-    told = [diagnose(est, X, Y).to_dict(), diagnose(est, X, Y, weight).to_dict()]
-    assert told[1] == est.diagnose(X, Y, weight).to_dict()
-    assert diagnose(est, X, Y, sample_weight=weight).to_dict() == told[1]
+    told = [diagnose(est, X, Y).to_dicts(), diagnose(est, X, Y, weight).to_dicts()]
+    assert told[1] == est.diagnose(X, Y, weight).to_dicts()
+    assert diagnose(est, X, Y, sample_weight=weight).to_dicts() == told[1]
 
 
 # ---------------------------------------------------------------------- records

@@ -92,7 +92,7 @@ def test_a_loss_with_a_prediction_of_its_own_must_know_its_derivative():
         def predict(self, raw):
             return 2.0 * raw
 
-    with pytest.raises(NotImplementedError, match=r"Doubled overrides predict.*override predict_jacobian"):
+    with pytest.raises(TypeError, match=r"Doubled overrides predict.*override predict_jacobian"):
         Doubled().predict_jacobian(np.zeros((1, 1)))
 
 

@@ -196,7 +196,7 @@ def test_files_of_a_run(store: Runs) -> None:
         ).handle.read()
     )
     np.testing.assert_allclose(kept["gradient_quantiles"], est.monitor_["gradient_quantiles"], rtol=1e-3)
-    assert json.loads(store.text(run, "diagnosis.json")) == est.diagnose().to_dict()
+    assert json.loads(store.text(run, "diagnosis.json")) == est.diagnose().to_dicts()
     config = json.loads(store.text(run, "config.json"))
     assert config["params"]["hidden_layer_sizes"] == "(6, 4)"
     assert config["network"]["layer_sizes"] == "5-6-4-1"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import FloatArray
+from skmlp.inspection._estimators import last_step
 from skmlp.inspection.displays._drawing import numbers
-from skmlp.inspection.displays._estimators import last_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

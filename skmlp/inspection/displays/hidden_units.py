@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import FloatArray
+from skmlp.inspection._estimators import last_step
 from skmlp.inspection.displays._drawing import INK, NOT_FINITE, new_axes, numbers
-from skmlp.inspection.displays._estimators import last_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

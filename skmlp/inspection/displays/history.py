@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import FloatArray
+from skmlp.inspection._estimators import last_step
 from skmlp.inspection.displays._drawing import (
     BLUE,
     GREEN,
@@ -21,7 +22,6 @@ from skmlp.inspection.displays._drawing import (
     new_axes,
     numbers,
 )
-from skmlp.inspection.displays._estimators import last_step
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.base import BaseMLP
-from skmlp.estimators.builders import build_objective
+from skmlp.estimators.builders import current_objective
+from skmlp.inspection._estimators import before_last, fitted_mlp
 from skmlp.inspection.displays._drawing import (
     INK,
     NOT_FINITE,
@@ -17,9 +18,7 @@ from skmlp.inspection.displays._drawing import (
     new_axes,
     numbers,
 )
-from skmlp.inspection.displays._estimators import before_last, fitted_mlp
 from skmlp.nn.parameters import Parameters
-from skmlp.optim.schedules import Time
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -218,9 +217,7 @@ class _Surface:
         model = estimator._model
         data, _ = estimator._validate(X, y, sample_weight, np.dtype(np.float64), fitted=model, partial=True)
         self._data = data.in_one_type()
-        state = model.state
-        now = Time(state.step, state.epoch, 1.0, state.samples_seen)
-        self._objective = build_objective(estimator, model.network, model.loss).at(now)
+        self._objective = current_objective(estimator, model)
         self._trained = model.params.on(model.params.vector.astype(np.float64))
         rng = check_random_state(random_state)
         self._directions = [_direction(self._trained, rng) for _ in range(2)]

@@ -153,11 +153,11 @@ class Loss(Configurable, ABC):
 
         Raises
         ------
-        NotImplementedError
+        TypeError
             When a subclass has a :meth:`predict` of its own and not its derivative.
         """
         if type(self).predict is not Loss.predict:
-            raise NotImplementedError(
+            raise TypeError(
                 f"{type(self).__name__} overrides predict, so that its derivative is not that of the link "
                 f"{self.link!r}: override predict_jacobian, too."
             )
