@@ -23,7 +23,8 @@ from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Scheduled
 from skmlp.training.monitor import Monitor
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers, Trainer, TrainingState, copy_state
+from skmlp.training.steps import Buffers
+from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
 __all__ = ["Architecture", "Model"]
 

@@ -96,12 +96,16 @@ class Batches:
                 None if data.sample_weight is None else np.empty(n_rows, data.sample_weight.dtype),
             )
 
+    def order(self, rng: np.random.Generator) -> IntArray:
+        """Return the order of the rows in an epoch, of shape (n_samples,); empty for the given one."""
+        return rng.permutation(self.data.n_samples) if self.shuffle else np.empty(0, np.int64)
+
     def epoch(self, rng: np.random.Generator) -> Iterator[Data]:
         """Yield the batches of one epoch; a batch is valid until the next one is asked for."""
         if not self.shuffle:
             yield from self._cut(self.data)
             return
-        order = rng.permutation(self.data.n_samples)
+        order = self.order(rng)
         if self._buffer is None:  # sparse
             for span in _spans(order.size, self.batch_size, self.smallest):
                 yield self.data.take(order[span])

@@ -5,14 +5,14 @@ measured in an epoch to one row. Nothing here changes what is trained, not by a 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from skmlp._typing import BoolArray, FloatArray, IntArray
-from skmlp.nn.network import Network, Units, Workspace
+from skmlp.nn.network import Units
 from skmlp.nn.parameters import Parameters
 from skmlp.nn.statistics import (
     BANDS,
@@ -153,12 +153,22 @@ class Monitor:
         if self._rows_seen >= ROWS:
             self._inactive, self._rows_seen = [], 0
 
+    @property
+    def n_ahead(self) -> int:
+        """How many of the next steps need neither be measured nor be kept for comparison."""
+        if self.closely and not self._batches_differ:
+            return 0
+        return max(0, self._next - 2 - self._step)
+
+    def pass_over(self, n_steps: int) -> None:
+        """Count steps that nothing is wanted of."""
+        self._step += n_steps
+
     def before_update(
         self,
         params: Parameters,
         grad: Parameters,
-        network: Network,
-        workspace: Workspace,
+        units: Callable[[], Sequence[Units]],
         n_rows: int,
         *,
         is_lost: bool = False,
@@ -169,9 +179,8 @@ class Monitor:
         ----------
         params, grad : Parameters
             Before clipping and update.
-        network : Network
-        workspace : Workspace
-            Of the pass that gave the gradient, of its last block of rows.
+        units : callable
+            Returns the units of the pass that gave the gradient, of its last block of rows.
         n_rows : int
             Samples in the batch.
         is_lost : bool, default=False
@@ -185,7 +194,7 @@ class Monitor:
         self._step += 1
         observed = is_lost or self._step == self._next
         if observed:
-            self._measure(params, grad, network.units(workspace))
+            self._measure(params, grad, units())
             if self._kept_step == self._step - 1:
                 # Batches of one epoch exclude each other; those of two epochs are independent.
                 n_others = self._n_samples - 1 if self._kept_step >= self._first_step else math.inf

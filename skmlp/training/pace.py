@@ -3,6 +3,9 @@
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from skmlp._typing import FloatArray
 from skmlp.nn.objective import Objective
 from skmlp.optim.clipping import Clip
 from skmlp.optim.schedules import Time
@@ -93,6 +96,18 @@ class Pace:
     def end_step(self) -> None:
         """Count a step."""
         self._state.step += 1
+
+    def next_steps(self, n_steps: int) -> FloatArray:
+        """Return the learning rates of the next steps, and count them."""
+        if not self.varies:
+            self._state.step += n_steps
+            return np.full(n_steps, self._state.learning_rate)
+        rates = np.empty(n_steps)
+        for step in range(n_steps):
+            self.begin_step()
+            rates[step] = self._state.learning_rate
+            self.end_step()
+        return rates
 
     def end_epoch(self) -> None:
         """Count an epoch."""

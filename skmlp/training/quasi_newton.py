@@ -1,6 +1,7 @@
 """Training by L-BFGS: all data at once, an iteration counts as an epoch."""
 
 import math
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -14,7 +15,7 @@ from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row, StopReason
 from skmlp.training.monitor import Monitor
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers
+from skmlp.training.steps import Buffers
 from skmlp.training.validation import Best, Validation
 
 __all__ = ["run_lbfgs"]
@@ -115,7 +116,8 @@ def run_lbfgs(
         observed = False
         if monitor is not None:
             monitor.begin_epoch(1, data.n_samples)
-            observed = monitor.before_update(params, buffers.grad, objective.network, buffers.workspace, data.n_samples)
+            units = partial(objective.network.units, buffers.workspace)
+            observed = monitor.before_update(params, buffers.grad, units, data.n_samples)
         params.vector[...] = vector
         if monitor is not None and observed:
             monitor.after_update(params, last["gradient_norm"])

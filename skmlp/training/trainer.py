@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from skmlp import compiled
 from skmlp._typing import FloatArray
 from skmlp.nn.constraints import limit_norms
-from skmlp.nn.objective import Objective, ObjectiveWorkspace
+from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
 from skmlp.nn.statistics import global_norm, non_finite_parameters
 from skmlp.optim.clipping import Clip
@@ -21,6 +22,7 @@ from skmlp.training.batches import Batches, Data
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row
 from skmlp.training.monitor import Monitor
 from skmlp.training.pace import Pace
+from skmlp.training.steps import Buffers, Steps, Sums
 from skmlp.training.stopping import Plateau
 from skmlp.training.validation import Best, Validation
 
@@ -126,7 +128,7 @@ class Trainer:
         restore_best: bool = False,
         keep_start: bool = False,
         on_epoch_end: OnEpochEnd | None = None,
-        buffers: "Buffers | None" = None,
+        buffers: Buffers | None = None,
         samples_per_epoch: int | None = None,
         monitor: Monitor | None = None,
     ) -> Result:
@@ -180,6 +182,7 @@ class Trainer:
         smallest = 2 if self.objective.network.couples_rows else 1
         batches = Batches(data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=smallest)
         buffers = buffers or Buffers(self.objective, state.params, batches.largest)
+        steps = self._steps(state, batches, buffers)
         pace = Pace(self, state, batches.n_batches, length, max_seconds)
         best = Best()
         if keep_start:
@@ -195,7 +198,7 @@ class Trainer:
                 if before_epoch is not None:
                     before_epoch[...] = state.in_use.vector
                 try:
-                    row, n_seen = self._run_epoch(state, batches, buffers, pace, monitor)
+                    row, n_seen = self._run_epoch(state, steps, batches, pace, monitor)
                 except KeyboardInterrupt:
                     result = Result("interrupted", epoch - 1)
                     break
@@ -226,6 +229,16 @@ class Trainer:
         if _goes_back(result, best, validation, restore_best=restore_best):
             state.settle(best.vector)
         return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
+
+    def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers) -> Steps:
+        """Return what computes the steps: compiled functions where there are any, NumPy where not."""
+        if compiled.is_wanted() and "objective" not in self.followers:
+            from skmlp.training.compiled_steps import compiled_steps  # imports numba
+
+            steps = compiled_steps(self, state, batches, buffers)
+            if steps is not None:
+                return steps
+        return Steps(self, state, batches, buffers)
 
     def _check(self, batch_size: int, n_samples: int, validation: Validation | None, *, early_stopping: bool) -> None:
         """Raise ValueError for what cannot be trained."""
@@ -280,67 +293,86 @@ class Trainer:
         return self.schedule.runs_to_the_end and not early_stopping
 
     def _run_epoch(
-        self, state: TrainingState, batches: Batches, buffers: "Buffers", pace: Pace, monitor: Monitor | None
+        self, state: TrainingState, steps: Steps, batches: Batches, pace: Pace, monitor: Monitor | None
     ) -> tuple[Row, int]:
         """Do one pass over the batches, or as much of it as there is time for.
 
         Returns the means over the epoch, weighted by the batches' weights, and the number of rows seen.
         """
-        params, grad, workspace, update = state.params, buffers.grad, buffers.workspace, self.solver.update
-        grad_arrays, arrays = ([], []) if self.clip is None else (grad.trained_arrays, params.trained_arrays)
-        loss_sum = penalty_sum = weight_sum = norm_sum = rate_sum = 0.0
-        n_steps = n_clipped = n_rows = 0
+        sums, n_clipped = Sums(), 0
         if monitor is not None:
             monitor.begin_epoch(batches.n_batches, batches.data.n_samples)
         pace.begin_epoch()
-        for X, y, weight in batches.epoch(state.rng):
-            n_rows += X.shape[0]
-            batch_weight = float(X.shape[0] if weight is None else weight.sum(dtype=np.float64))
-            if batch_weight == 0.0:
-                pace.end_step()
-                continue  # nobody in this batch counts; its mean loss is undefined
-            if pace.varies and n_rows > X.shape[0]:
-                pace.begin_step()
-            loss, penalty = pace.objective.value_and_gradient(params, X, y, weight, workspace, grad, state.dropout_rng)
-            norm = global_norm(grad.trained)
-            is_finite = math.isfinite(loss + norm)
-            observed = monitor is not None and monitor.before_update(
-                params, grad, self.objective.network, workspace, X.shape[0], is_lost=not is_finite
-            )
-            if not is_finite:
-                place = self.objective.find_non_finite(params, X, grad, workspace, loss + penalty)
-                raise NonFiniteError(f"{place} became infinite or NaN at step {n_steps + 1}")
-            if pace.clip is not None:
-                n_clipped += pace.clip.clip(grad.trained, grad_arrays, arrays, norm)
-            update(params.trained, grad.trained, state.solver_state, state.learning_rate, *pace.time)
-            if self.max_norm is not None:
-                limit_norms(params.weights, self.max_norm)
-            if monitor is not None and observed:
-                monitor.after_update(params, norm)
-            if self.averaging is not None:
-                _move_average(state, self.averaging, scratch=grad.vector)
-            loss_sum += batch_weight * loss
-            penalty_sum += batch_weight * penalty
-            weight_sum += batch_weight
-            norm_sum += norm
-            rate_sum += state.learning_rate
-            n_steps += 1
-            pace.end_step()
+        steps.begin_epoch()
+        while steps.n_left > 0:
+            n_steps = self._n_together(steps, monitor)
+            if n_steps > 1:
+                self._take_steps(steps, n_steps, pace, sums, monitor)
+            else:
+                n_clipped += self._take_step(state, steps, pace, sums, monitor)
             if pace.is_over:
                 break
         pace.end_epoch()
-        if not math.isfinite(global_norm(params.vector)):
-            raise NonFiniteError(f"{non_finite_parameters(params)} became infinite or NaN at step {n_steps}")
-        train_loss, mean_penalty = loss_sum / weight_sum, penalty_sum / weight_sum
+        if not math.isfinite(global_norm(state.params.vector)):
+            raise NonFiniteError(f"{non_finite_parameters(state.params)} became infinite or NaN at step {sums.n_steps}")
+        train_loss, mean_penalty = sums.loss / sums.weight, sums.penalty / sums.weight
         row = {
             "loss": train_loss + mean_penalty,
             "train_loss": train_loss,
             "penalty": mean_penalty,
-            "learning_rate": rate_sum / n_steps if pace.varies else state.learning_rate,
-            "gradient_norm": norm_sum / n_steps,
-            "clipped_share": n_clipped / n_steps,
+            "learning_rate": sums.learning_rate / sums.n_steps if pace.varies else state.learning_rate,
+            "gradient_norm": sums.norm / sums.n_steps,
+            "clipped_share": n_clipped / sums.n_steps,
         }
-        return row, n_rows
+        return row, sums.n_rows
+
+    def _n_together(self, steps: Steps, monitor: Monitor | None) -> int:
+        """Return how many steps can be taken in one call, since nothing else happens between them."""
+        if self.clip is not None or self.max_norm is not None or self.averaging is not None or self.followers:
+            return 1
+        n_steps = min(steps.n_together, steps.n_left)
+        return n_steps if monitor is None else min(n_steps, monitor.n_ahead)
+
+    def _take_steps(self, steps: Steps, n_steps: int, pace: Pace, sums: Sums, monitor: Monitor | None) -> None:
+        """Take several steps in one call."""
+        done_before = sums.n_steps
+        n_done, value = steps.run(pace.next_steps(n_steps), sums)
+        if monitor is not None:
+            monitor.pass_over(n_done)
+        if n_done < n_steps:
+            place = steps.find_non_finite(self.objective, value)
+            raise NonFiniteError(f"{place} became infinite or NaN at step {done_before + n_done + 1}")
+
+    def _take_step(
+        self, state: TrainingState, steps: Steps, pace: Pace, sums: Sums, monitor: Monitor | None
+    ) -> bool:
+        """Take a step, with all that happens in it, and tell whether the gradient was clipped."""
+        params = state.params
+        if pace.varies and sums.n_rows > 0:
+            pace.begin_step()
+        step = steps.evaluate(pace.objective)
+        sums.n_rows += step.n_rows
+        if step.weight == 0.0:
+            pace.end_step()
+            return False
+        is_finite = math.isfinite(step.loss + step.norm)
+        observed = monitor is not None and monitor.before_update(
+            params, steps.grad, steps.units, step.n_rows, is_lost=not is_finite
+        )
+        if not is_finite:
+            place = steps.find_non_finite(pace.objective, step.loss + step.penalty)
+            raise NonFiniteError(f"{place} became infinite or NaN at step {sums.n_steps + 1}")
+        clipped = pace.clip is not None and pace.clip.clip(steps.grad.trained, *steps.arrays, step.norm)
+        steps.update(state.learning_rate, pace.time)
+        if self.max_norm is not None:
+            limit_norms(params.weights, self.max_norm)
+        if monitor is not None and observed:
+            monitor.after_update(params, step.norm)
+        if self.averaging is not None:
+            _move_average(state, self.averaging, scratch=steps.grad.vector)
+        sums.add(step, state.learning_rate)
+        pace.end_step()
+        return clipped
 
 
 def _goes_back(result: Result, best: Best, validation: Validation | None, *, restore_best: bool) -> bool:
@@ -368,15 +400,6 @@ def _lost_epoch(state: TrainingState, validation: Validation | None) -> Row:
     names = ["loss", "train_loss", "penalty", "gradient_norm", "clipped_share"]
     names += ["validation_loss", "validation_score"] if validation is not None else []
     return {**dict.fromkeys(names, math.nan), "learning_rate": state.learning_rate}
-
-
-class Buffers:
-    """The gradient and the workspace of a training, to be used again by the next one on the same network."""
-
-    def __init__(self, objective: Objective, params: Parameters, n_samples: int) -> None:
-        self.n_samples = n_samples
-        self.grad = params.like()
-        self.workspace: ObjectiveWorkspace = objective.workspace(n_samples, params.vector.dtype)
 
 
 def copy_state(state: TrainingState) -> TrainingState:

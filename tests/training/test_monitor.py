@@ -58,14 +58,14 @@ class Watching(Monitor):
         super().__init__(*args, **options)
         self.seen = []
 
-    def before_update(self, params, grad, network, workspace, n_rows, *, is_lost=False):
-        measured = super().before_update(params, grad, network, workspace, n_rows, is_lost=is_lost)
+    def before_update(self, params, grad, units, n_rows, *, is_lost=False):
+        measured = super().before_update(params, grad, units, n_rows, is_lost=is_lost)
         copies = [params.on(params.vector.copy()), grad.on(grad.vector.copy())]
-        units = [
+        copied = [
             unit._replace(outputs=unit.outputs.copy(), slopes=None if unit.slopes is None else unit.slopes.copy())
-            for unit in network.units(workspace)
+            for unit in units()
         ]
-        self.seen.append(Step(self.epoch, *copies, units, n_rows, measured, params))
+        self.seen.append(Step(self.epoch, *copies, copied, n_rows, measured, params))
         return measured
 
     def after_update(self, params, gradient_norm):
@@ -368,7 +368,7 @@ def test_the_step_that_is_lost_is_measured_whenever_it_comes():
     monitor = Monitor(params, every=100)
     monitor.begin_epoch(2, 80)
     with np.errstate(invalid="ignore"):
-        assert monitor.before_update(params, grad, network, workspace, 40, is_lost=True)
+        assert monitor.before_update(params, grad, lambda: network.units(workspace), 40, is_lost=True)
         told = monitor.end_epoch()
     assert told.layers["gradient_nonfinite"].tolist() == [1.0, 3.0, 0.0]
     assert np.isnan(told.layers["update_ratio"]).all()
@@ -385,11 +385,11 @@ def test_a_lost_step_is_compared_with_the_one_before_it_only():
     monitor = Monitor(params)
     monitor.begin_epoch(9, 400)
     for _ in range(5):  # the gradient of step 3 is kept, for step 4
-        if monitor.before_update(params, grad, network, workspace, 40):
+        if monitor.before_update(params, grad, lambda: network.units(workspace), 40):
             monitor.after_update(params, 1.0)
     monitor.end_epoch()
     monitor.begin_epoch(9, 400)
-    assert monitor.before_update(params, grad, network, workspace, 40, is_lost=True)
+    assert monitor.before_update(params, grad, lambda: network.units(workspace), 40, is_lost=True)
     assert np.isnan(monitor.end_epoch().layers["gradient_cosine"]).all()
 
 

@@ -13,7 +13,8 @@ from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, Adam, Adaptive, ConstantRate, InverseScaling
 from skmlp.training.batches import Data
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Buffers, Trainer, TrainingState, copy_state
+from skmlp.training.steps import Buffers
+from skmlp.training.trainer import Trainer, TrainingState, copy_state
 from skmlp.training.validation import Validation
 
 RATE = 0.01

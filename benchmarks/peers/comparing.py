@@ -1,0 +1,114 @@
+"""How two peers compare in a row of the speed benchmark: pure functions of its raw times and losses.
+
+A row is one network on one number of threads, as ``benchmarks.run`` stores it: its description, and under ``peers``
+what each one's trainings took, or why it was left out.
+"""
+
+import math
+import statistics
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+__all__ = [
+    "LIMIT",
+    "OURS",
+    "PAIRS",
+    "PLAIN",
+    "Row",
+    "base_for",
+    "break_even",
+    "cold_seconds",
+    "differing_losses",
+    "geometric_mean",
+    "loss_difference",
+    "median_step",
+    "ran",
+    "ratio",
+    "start_up",
+    "step_seconds",
+]
+
+PLAIN = " plain"  # ends the name of a peer that trains without the row's option
+LIMIT = "limit"
+OURS = ("skmlp", "skmlp-numpy")
+PAIRS = {"sklearn-frame": "skmlp-frame"}  # who is compared not with skmlp but with it on the same input
+
+Row = dict[str, Any]
+
+
+def ran(row: Row, peer: str) -> bool:
+    """Tell whether the row has times of the peer."""
+    return "seconds" in row["peers"].get(peer, {})
+
+
+def step_seconds(row: Row, peer: str) -> list[float]:
+    """Return the seconds a step in each training."""
+    entry = row["peers"][peer]
+    steps = [epochs * row["steps_per_epoch"] for epochs in entry["epochs"]]
+    return [seconds / count for seconds, count in zip(entry["seconds"], steps, strict=True)]
+
+
+def median_step(row: Row, peer: str) -> float:
+    """Return the seconds a step."""
+    return statistics.median(step_seconds(row, peer))
+
+
+def ratio(row: Row, peer: str, base: str) -> float | None:
+    """Return how many times longer the peer's steps take than the base's."""
+    if not (ran(row, peer) and ran(row, base)):
+        return None
+    pairs = zip(step_seconds(row, peer), step_seconds(row, base), strict=True)
+    return statistics.median(theirs / ours for theirs, ours in pairs)
+
+
+def start_up(row: Row, peer: str) -> float:
+    """Return the seconds for importing the peer and for all that its first training did once."""
+    entry = row["peers"][peer]
+    epoch = median_step(row, peer) * row["steps_per_epoch"]
+    return float(entry["import_seconds"] + max(0.0, entry["first_seconds"] - epoch))
+
+
+def cold_seconds(row: Row, peer: str, steps: float) -> float:
+    """Return the seconds for so many steps in a new process."""
+    return start_up(row, peer) + steps * median_step(row, peer)
+
+
+def break_even(row: Row, peer: str, base: str = "skmlp") -> float:
+    """Return after how many steps in a new process the peer overtakes the base: 0 for at once, inf for never."""
+    lead = start_up(row, peer) - start_up(row, base)
+    gain = median_step(row, base) - median_step(row, peer)
+    if gain <= 0.0:
+        return math.inf
+    return max(0.0, lead / gain)
+
+
+def loss_difference(ours: list[float], theirs: list[float]) -> float | None:
+    """Return by what share our mean loss differs, if by more than three standard errors and 2 %; else None."""
+    if min(len(ours), len(theirs)) < 3:
+        return None
+    error = math.sqrt(sum(statistics.variance(losses) / len(losses) for losses in (ours, theirs)))
+    difference = statistics.mean(ours) - statistics.mean(theirs)
+    if abs(difference) <= max(3.0 * error, 0.02 * abs(statistics.mean(theirs))):
+        return None
+    return difference / statistics.mean(theirs)
+
+
+def base_for(peer: str, base: str = "skmlp") -> str:
+    """Return what the peer is compared with, when the others are compared with `base`."""
+    return PAIRS.get(peer, base)
+
+
+def differing_losses(row: Row) -> Iterator[tuple[str, float]]:
+    """Yield the peers whose final loss differs from skmlp's, with skmlp's difference."""
+    for peer, entry in row["peers"].items():
+        base = base_for(peer)
+        if row["option"] or peer in (*OURS, LIMIT, *PAIRS.values()) or not (ran(row, peer) and ran(row, base)):
+            continue
+        difference = loss_difference(row["peers"][base]["loss"], entry["loss"])
+        if difference is not None:
+            yield peer, difference
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """Return the mean for ratios."""
+    return math.exp(statistics.mean(map(math.log, values)))

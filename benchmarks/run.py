@@ -1,0 +1,193 @@
+"""How long a training step takes: skmlp, scikit-learn, PyTorch, JAX and the bare matrix products, interleaved.
+
+    python -m benchmarks.run [--threads 1 2] [--only TEXT] [--peers NAME ...] [--repeats 5] [--quick] [--output DIR]
+
+Every peer trains the same network on the same data for the same number of epochs, in a process of its own with so many
+threads on so many cores. The processes take turns, one training each, in an order that rotates, so that a change of the
+machine's speed hits all of them; who waits has slept long enough that its threads no longer spin. Repeat r trains from
+seed r. Importing, and what the first training needs more than the others (compiling, above all), are timed apart.
+
+Results go to ``speed.json`` in the output folder, after each case, and from there to the table and the plot of
+``benchmarks.report``. Peers that are not installed, or fail, are left out and named with the reason.
+"""
+
+import argparse
+import datetime as dt
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+import skmlp
+from benchmarks import report
+from benchmarks.cases import CASES, Case
+from benchmarks.peers import PEERS, environment
+from benchmarks.peers.comparing import PLAIN
+
+PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "pandas", "torch", "jax", "jaxlib", "mlflow")
+PAUSE = 0.1  # seconds; threads of OpenBLAS and OpenMP spin for less than that after their last work
+
+
+class Process:
+    """A worker process: ask it, and it replies."""
+
+    def __init__(self, peer: str, threads: int, cache: str) -> None:
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", peer, str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment(PEERS[peer], threads, cache),
+        )
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Return the reply to a request."""
+        assert self.popen.stdin is not None
+        assert self.popen.stdout is not None
+        try:
+            self.popen.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self.popen.stdin.flush()
+            line = self.popen.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        return json.loads(line) if line else {"skipped": f"the process ended with code {self.popen.wait()}"}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.popen.kill()
+        self.popen.communicate()
+
+
+def entrants(case: Case, peers: list[str]) -> Iterator[tuple[str, str, Case]]:
+    """Yield label, peer and case of those who take part; with an option each trains without it, too."""
+    for peer in peers:
+        if PEERS[peer].trains(case):
+            yield peer, peer, case
+            if case.option:
+                yield peer + PLAIN, peer, case._replace(option="")
+
+
+def measure(case: Case, threads: int, peers: list[str], repeats: int, epochs: int, cache: str) -> dict[str, Any]:
+    """Return a row: the case's description and what each entrant's trainings took."""
+    found: dict[str, dict[str, Any]] = {}
+    with ExitStack() as stack:
+        workers: dict[str, Process] = {}
+        for label, peer, own_case in entrants(case, peers):
+            worker = stack.enter_context(Process(peer, threads, cache))
+            found[label] = set_up(worker, own_case)
+            if "skipped" not in found[label]:
+                workers[label] = worker
+        for seed in range(repeats):
+            order = list(workers)
+            for label in order[seed % len(order) :] + order[: seed % len(order)] if order else ():
+                time.sleep(PAUSE)
+                entry, reply = found[label], workers[label].ask("train", epochs=epochs, seed=seed)
+                if "skipped" in reply:
+                    found[label] = reply
+                    del workers[label]
+                    continue
+                for name in ("seconds", "epochs", "loss"):
+                    entry[name].append(reply[name])
+    row = {
+        "name": case.name,
+        "threads": threads,
+        "rows": case.n_samples,
+        "batch_size": case.batch_size,
+        "steps_per_epoch": case.n_batches,
+        "width": max(case.hidden),
+        "option": case.option,
+        "epochs": epochs,
+    }
+    return {**row, "peers": found}
+
+
+def set_up(worker: Process, case: Case) -> dict[str, Any]:
+    """Have the peer imported and built, and trained for an epoch; return the times, and a place for what follows."""
+    entry: dict[str, Any] = {}
+    for step, request in (("load", {}), ("prepare", {"case": case}), ("train", {"epochs": 1, "seed": 0})):
+        time.sleep(PAUSE)
+        reply = worker.ask(step, **request)
+        if "skipped" in reply:
+            return reply
+        entry[f"{step}_seconds"] = reply["seconds"]
+    return {
+        "import_seconds": entry["load_seconds"],
+        "first_seconds": entry["prepare_seconds"] + entry["train_seconds"],
+        "memory": reply["memory"],
+        "seconds": [],
+        "epochs": [],
+        "loss": [],
+    }
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the times depend on: the processor, the system and the versions, and nobody's name."""
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), cpu)
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+    versions = {"skmlp": skmlp.__version__}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "blas": f"{blas['name']} {blas['version']}",
+        "versions": versions,
+    }
+
+
+def main() -> None:
+    """Measure, print and store."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--only", default="", help="only the cases whose name contains this")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS))
+    parser.add_argument("--repeats", type=int, default=5, help="trainings of each peer in each row, from as many seeds")
+    parser.add_argument("--quick", action="store_true", help="two short repeats, to see that everything works")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    repeats = min(2, options.repeats) if options.quick else options.repeats
+    options.output.mkdir(parents=True, exist_ok=True)
+    stored = options.output / "speed.json"
+    result: dict[str, Any] = {
+        "date": dt.date.today().isoformat(),
+        "quick": options.quick,
+        "repeats": repeats,
+        "machine": describe_machine(),
+        "rows": [],
+    }
+    for threads in options.threads:
+        # Compiled kernels are kept for one number of threads, so that none finds those of another.
+        with tempfile.TemporaryDirectory() as cache:
+            for case in (case for case in CASES if options.only in case.name):
+                epochs = max(1, case.epochs // 10) if options.quick else case.epochs
+                row = measure(case, threads, options.peers, repeats, epochs, cache)
+                result["rows"].append(row)
+                stored.write_text(json.dumps(result, indent=1) + "\n")
+                print(report.row_as_text(row), flush=True)
+    print("\n".join(report.summary(result["rows"])))
+    report.write(result, options.output)
+
+
+if __name__ == "__main__":
+    main()

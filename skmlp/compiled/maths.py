@@ -1,0 +1,110 @@
+r"""Elementary functions without branches or calls, so that a loop over an array computes many elements at once.
+
+All rest on :math:`e^x = 2^k e^r` with a whole number k and :math:`|r| \le \log(2) / 2`, where a short series gives
+:math:`e^r - 1` with all digits.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from skmlp.compiled.jit import exact
+
+__all__ = ["exp", "expm1", "logistic", "tanh"]
+
+# In the order they are written: `(x * c + magic) - magic` rounds only then.
+_IN_ORDER = {"fastmath": {"contract"}, "error_model": "numpy"}
+
+
+@intrinsic
+def _power_of_two(typingctx: Any, shifted: Any) -> Any:
+    """Return ``2^(k - 1)`` for ``shifted = magic + k``: the lowest bits of the sum are moved to the exponent's place."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        single = signature.args[0] == types.float32
+        whole, mantissa, bias = (ir.IntType(32), 23, 127) if single else (ir.IntType(64), 52, 1023)
+        bits = builder.add(builder.bitcast(arguments[0], whole), ir.Constant(whole, bias - 1))
+        bits = builder.shl(bits, ir.Constant(whole, mantissa))
+        return builder.bitcast(bits, ir.FloatType() if single else ir.DoubleType())
+
+    return shifted(shifted), build
+
+
+def _constants(*values: float) -> tuple[Any, ...]:
+    return tuple(np.float32(value) for value in values)
+
+
+# 1.5 times the number from which on all numbers are whole: adding it rounds to a whole number.
+_MAGIC_32, _LOG_2_E_32, _HIGH_32, _LOW_32 = _constants(1.5 * 2.0**23, 1.4426950408889634, 0.693359375, -2.12194440e-4)
+# Arguments beyond are taken for these: e^x is next to nothing, or infinite.
+_LOWEST_32, _HIGHEST_32 = _constants(-87.0, 89.0)
+_MAGIC_64, _LOG_2_E_64 = 1.5 * 2.0**52, 1.4426950408889634
+_HIGH_64, _LOW_64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # log(2): k times the first part is exact
+_LOWEST_64, _HIGHEST_64 = -708.0, 710.0
+_2, _3, _4, _5, _6, _7, _8 = _constants(1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040, 1 / 40320)
+
+
+def _parts(x: Any) -> Any:
+    """Return ``e^r - 1``, ``2^k / 2`` and ``1 / 2``, in the format of `x`."""
+    raise NotImplementedError
+
+
+@overload(_parts, jit_options=_IN_ORDER)
+def _choose_parts(x: Any) -> Callable[[Any], Any]:
+    def single(x: Any) -> Any:
+        x = _LOWEST_32 if x < _LOWEST_32 else x
+        x = _HIGHEST_32 if x > _HIGHEST_32 else x
+        shifted = x * _LOG_2_E_32 + _MAGIC_32
+        k = shifted - _MAGIC_32
+        r = (x - k * _HIGH_32) - k * _LOW_32
+        series = ((((((_8 * r + _7) * r + _6) * r + _5) * r + _4) * r + _3) * r + _2) * r
+        return series * r + r, _power_of_two(shifted), _2
+
+    def double(x: Any) -> Any:
+        x = _LOWEST_64 if x < _LOWEST_64 else x
+        x = _HIGHEST_64 if x > _HIGHEST_64 else x
+        shifted = x * _LOG_2_E_64 + _MAGIC_64
+        k = shifted - _MAGIC_64
+        r = (x - k * _HIGH_64) - k * _LOW_64
+        series = (((1 / 87178291200 * r + 1 / 6227020800) * r + 1 / 479001600) * r + 1 / 39916800) * r + 1 / 3628800
+        series = ((((series * r + 1 / 362880) * r + 1 / 40320) * r + 1 / 5040) * r + 1 / 720) * r + 1 / 120
+        series = (((series * r + 1 / 24) * r + 1 / 6) * r + 1 / 2) * r
+        return series * r + r, _power_of_two(shifted), 0.5
+
+    return single if x == types.float32 else double
+
+
+@exact
+def exp(x: Any) -> Any:
+    """Return ``e^x``, and where that is below the smallest number about the smallest number."""
+    series, half_power, _ = _parts(x)
+    half = series * half_power + half_power
+    return half + half
+
+
+@exact
+def expm1(x: Any) -> Any:
+    """Return ``e^x - 1``."""
+    series, half_power, one_half = _parts(x)
+    half = series * half_power + (half_power - one_half)
+    return half + half
+
+
+@exact
+def tanh(x: Any) -> Any:
+    """Return ``tanh(x) = h / (h + 1)`` with ``h = (e^2x - 1) / 2``."""
+    series, half_power, one_half = _parts(x + x)
+    half = series * half_power + (half_power - one_half)
+    return half / (half + (one_half + one_half))
+
+
+@exact
+def logistic(x: Any) -> Any:
+    """Return ``1 / (1 + e^-x)``."""
+    _, _, one_half = _parts(x)
+    one = one_half + one_half
+    return one / (one + exp(-x))

@@ -1,0 +1,129 @@
+r"""Forward and backward through a table of dense layers with activations, in one piece of memory.
+
+The equations are those of :mod:`skmlp.nn.network`. A layer is a row of a table: its sizes, where its parameters lie in
+the flat vector, and where its arrays lie in the flat memory. So one compiled function serves every network.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmlp._typing import AnyArray, FloatArray
+from skmlp.compiled.activations import activate
+from skmlp.compiled.dropout import drop
+from skmlp.compiled.jit import exact
+
+__all__ = [
+    "ACTIVATION",
+    "BIASES",
+    "DELTA",
+    "MASK",
+    "NONE",
+    "N_COLUMNS",
+    "N_IN",
+    "N_OUT",
+    "OUTPUT",
+    "PASSED_ON",
+    "SLOPES",
+    "WEIGHTS",
+    "Layers",
+    "backward",
+    "forward",
+    "part",
+]
+
+# The columns of the table: sizes; the activation's number, NONE for the output layer; where the parameters begin; where
+# the arrays of shape (n_samples, n_out) begin: output, slopes of the activation, mask of dropout, what the next layer
+# gets, error signal.
+N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, OUTPUT, SLOPES, MASK, PASSED_ON, DELTA = range(10)
+N_COLUMNS = 10
+NONE = -1
+
+
+class Layers(NamedTuple):
+    """A network as arrays.
+
+    Attributes
+    ----------
+    table : ndarray of shape (n_layers, N_COLUMNS), int64
+    constants : ndarray of shape (n_layers, N_CONSTANTS)
+        Of the activations.
+    dropout : ndarray of shape (n_layers,), float64
+        The rate of each layer's output.
+    memory : ndarray of shape (n,)
+        What passes write to.
+    """
+
+    table: AnyArray
+    constants: FloatArray
+    dropout: FloatArray
+    memory: FloatArray
+
+
+@exact
+def part(vector: FloatArray, start: int, n_rows: int, n_columns: int) -> FloatArray:
+    """Return the matrix that begins at `start`."""
+    return vector[start : start + n_rows * n_columns].reshape(n_rows, n_columns)
+
+
+@exact
+def forward(layers: Layers, params: FloatArray, X: FloatArray, rng: Any) -> FloatArray:
+    """Push `X` of shape (n_samples, n_features) through all layers and return `raw`."""
+    n_samples, x = X.shape[0], X
+    for index in range(layers.table.shape[0]):
+        layer = layers.table[index]
+        n_in, n_out = layer[N_IN], layer[N_OUT]
+        z = part(layers.memory, layer[OUTPUT], n_samples, n_out)
+        np.dot(x, part(params, layer[WEIGHTS], n_in, n_out), z)
+        biases = params[layer[BIASES] : layer[BIASES] + n_out]
+        if layer[ACTIVATION] == NONE:
+            for row in range(n_samples):
+                for unit in range(n_out):
+                    z[row, unit] += biases[unit]
+        else:
+            slopes = part(layers.memory, layer[SLOPES], n_samples, n_out)
+            activate(layer[ACTIVATION], layers.constants[index], z, biases, slopes)
+        x = part(layers.memory, layer[PASSED_ON], n_samples, n_out)
+        if layers.dropout[index] > 0.0:
+            drop(layers.dropout[index], z, part(layers.memory, layer[MASK], n_samples, n_out), x, rng)
+    return x
+
+
+@exact
+def backward(layers: Layers, params: FloatArray, X: FloatArray, grad: FloatArray) -> None:
+    """Push the output layer's error signal back and write all gradients but that of the output biases into `grad`."""
+    n_samples = X.shape[0]
+    for index in range(layers.table.shape[0] - 1, 0, -1):
+        layer, before = layers.table[index], layers.table[index - 1]
+        n_in, n_out = layer[N_IN], layer[N_OUT]
+        weights = part(params, layer[WEIGHTS], n_in, n_out)
+        x = part(layers.memory, before[PASSED_ON], n_samples, n_in)
+        delta = part(layers.memory, layer[DELTA], n_samples, n_out)
+        delta_before = part(layers.memory, before[DELTA], n_samples, n_in)
+        np.dot(x.T, delta, part(grad, layer[WEIGHTS], n_in, n_out))
+        np.dot(delta, weights.T, delta_before)
+        if layers.dropout[index - 1] > 0.0:
+            _multiply(delta_before, part(layers.memory, before[MASK], n_samples, n_in))
+        slopes = part(layers.memory, before[SLOPES], n_samples, n_in)
+        _through_activation(delta_before, slopes, grad[before[BIASES] : before[BIASES] + n_in])
+    first = layers.table[0]
+    delta = part(layers.memory, first[DELTA], n_samples, first[N_OUT])
+    np.dot(X.T, delta, part(grad, first[WEIGHTS], first[N_IN], first[N_OUT]))
+
+
+@exact
+def _multiply(delta: FloatArray, mask: FloatArray) -> None:
+    for row in range(delta.shape[0]):
+        for unit in range(delta.shape[1]):
+            delta[row, unit] *= mask[row, unit]
+
+
+@exact
+def _through_activation(delta: FloatArray, slopes: FloatArray, bias_gradient: FloatArray) -> None:
+    """Multiply the error signal by the slopes, and write its sum over the rows."""
+    bias_gradient[:] = 0.0
+    for row in range(delta.shape[0]):
+        for unit in range(delta.shape[1]):
+            signal = delta[row, unit] * slopes[row, unit]
+            delta[row, unit] = signal
+            bias_gradient[unit] += signal

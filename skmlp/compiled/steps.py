@@ -1,0 +1,258 @@
+"""Whole steps: gather a batch, evaluate the objective and its gradient, update; many of them in one call."""
+
+from math import isfinite, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skmlp._typing import AnyArray, FloatArray
+from skmlp.compiled import losses, solvers
+from skmlp.compiled.jit import exact, reordering
+from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, part
+
+__all__ = ["Objective", "Rows", "Solver", "evaluate", "evaluate_and_update", "update"]
+
+# What is added up over steps, as entries of an array.
+LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS = range(7)
+N_SUMS = 7
+
+
+class Rows(NamedTuple):
+    """Samples: the data, or the block of a batch that is worked on.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    targets : ndarray of shape (n_samples, n_outputs) or (0, 0)
+    codes : ndarray of shape (n_samples,) or (0,), int64
+    weights : ndarray of shape (n_samples,) or (0,)
+        Of a block the shares in the batch's weight.
+    """
+
+    X: FloatArray
+    targets: FloatArray
+    codes: AnyArray
+    weights: FloatArray
+
+
+class Objective(NamedTuple):
+    """What is minimised, and memory for it.
+
+    Attributes
+    ----------
+    layers : Layers
+    loss : int
+    smoothing, alpha, alpha_l1 : float
+    n_weights : int
+    block : Rows
+    block_gradient : ndarray of shape (n_parameters,) or (0,)
+        For batches of several blocks.
+    """
+
+    layers: Layers
+    loss: int
+    smoothing: float
+    alpha: float
+    alpha_l1: float
+    n_weights: int
+    block: Rows
+    block_gradient: FloatArray
+
+
+class Solver(NamedTuple):
+    """The update rule and its state.
+
+    Attributes
+    ----------
+    number : int
+    settings : ndarray of shape (4,), float64
+    weight_decay : float
+    first, second : ndarray of shape (n_parameters,) or (0,)
+    """
+
+    number: int
+    settings: FloatArray
+    weight_decay: float
+    first: FloatArray
+    second: FloatArray
+
+
+@exact
+def _gather(rows: Rows, order: AnyArray, start: int, stop: int, total: float, block: Rows) -> None:
+    """Copy the rows ``order[start:stop]``, or ``start:stop`` without an order, and their shares in the batch."""
+    share = block.weights.dtype.type(1.0 / total)
+    for position in range(start, stop):
+        row = order[position] if order.size > 0 else position
+        to = position - start
+        for feature in range(rows.X.shape[1]):
+            block.X[to, feature] = rows.X[row, feature]
+        for output in range(rows.targets.shape[1]):
+            block.targets[to, output] = rows.targets[row, output]
+        if rows.codes.size > 0:
+            block.codes[to] = rows.codes[row]
+        block.weights[to] = rows.weights[row] * share if rows.weights.size > 0 else share
+
+
+@exact
+def _weight(rows: Rows, order: AnyArray, start: int, stop: int) -> float:
+    """Return the weight of a batch."""
+    if rows.weights.size == 0:
+        return float(stop - start)
+    total = 0.0
+    for position in range(start, stop):
+        total += rows.weights[order[position] if order.size > 0 else position]
+    return total
+
+
+@reordering
+def _add_penalty(objective: Objective, total: float, params: FloatArray, grad: FloatArray) -> tuple[float, float]:
+    """Add the penalty's gradient; return the penalty and the squared norm of the gradient."""
+    real = params.dtype.type
+    zero = real(0.0)
+    l2, l1 = real(objective.alpha / total), real(objective.alpha_l1 / total)
+    squares, magnitudes, squared_norm = zero, zero, zero
+    if objective.alpha != 0.0:
+        for i in range(objective.n_weights):
+            squares += params[i] * params[i]
+            grad[i] += l2 * params[i]
+    if objective.alpha_l1 != 0.0:
+        for i in range(objective.n_weights):
+            magnitudes += abs(params[i])
+            grad[i] += l1 if params[i] > zero else (-l1 if params[i] < zero else zero)
+    for i in range(grad.size):
+        squared_norm += grad[i] * grad[i]
+    return 0.5 * l2 * squares + l1 * magnitudes, float(squared_norm)
+
+
+@exact
+def _norm(grad: FloatArray, squared: float) -> float:
+    """Return the norm, also where its square is beyond what the format holds."""
+    if squared > 1e-30 and isfinite(squared):
+        return sqrt(squared)
+    largest = 0.0
+    for i in range(grad.size):
+        magnitude = abs(float(grad[i]))
+        if not isfinite(magnitude):
+            return magnitude
+        largest = max(largest, magnitude)
+    if largest == 0.0:
+        return 0.0
+    total = 0.0
+    for i in range(grad.size):
+        total += (grad[i] / largest) ** 2
+    return largest * sqrt(total)
+
+
+@exact
+def evaluate(
+    objective: Objective,
+    params: FloatArray,
+    grad: FloatArray,
+    rows: Rows,
+    order: AnyArray,
+    start: int,
+    stop: int,
+    rng: Any,
+) -> tuple[float, float, float, float]:
+    """Return weight, loss, penalty and norm of the gradient of a batch, and write the gradient.
+
+    Parameters
+    ----------
+    objective : Objective
+    params : ndarray of shape (n_parameters,)
+    grad : ndarray of shape (n_parameters,)
+        Overwritten, unless the batch has no weight.
+    rows : Rows
+        The data.
+    order : ndarray of shape (n_samples,) or (0,), int64
+    start, stop : int
+        The batch within the order.
+    rng : numpy.random.Generator
+        The stream of dropout.
+    """
+    total, loss = _weight(rows, order, start, stop), 0.0
+    if total == 0.0:
+        return 0.0, 0.0, 0.0, 0.0
+    layers, block = objective.layers, objective.block
+    last, capacity = layers.table[layers.table.shape[0] - 1], block.X.shape[0]
+    for begin in range(start, stop, capacity):
+        end = min(begin + capacity, stop)
+        n = end - begin
+        into = grad if begin == start else objective.block_gradient
+        _gather(rows, order, begin, end, total, block)
+        X = block.X[:n]
+        raw = forward(layers, params, X, rng)
+        delta = part(layers.memory, last[DELTA], n, last[N_OUT])
+        bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
+        loss += losses.loss_and_error_signal(
+            objective.loss,
+            objective.smoothing,
+            block.targets[:n],
+            block.codes[:n],
+            block.weights[:n],
+            raw,
+            delta,
+            bias_gradient,
+        )
+        backward(layers, params, X, into)
+        if begin > start:
+            for i in range(grad.size):
+                grad[i] += into[i]
+    penalty, squared = _add_penalty(objective, total, params, grad)
+    return total, loss, penalty, _norm(grad, squared)
+
+
+@exact
+def update(solver: Solver, count: int, rate: float, n_weights: int, params: FloatArray, grad: FloatArray) -> None:
+    """Take a step, after the weight decay."""
+    if solver.weight_decay != 0.0:
+        kept = params.dtype.type(1.0 - rate * solver.weight_decay)
+        for i in range(n_weights):
+            params[i] *= kept
+    solvers.update(solver.number, solver.settings, count, rate, params, grad, solver.first, solver.second)
+
+
+@exact
+def evaluate_and_update(
+    objective: Objective,
+    solver: Solver,
+    params: FloatArray,
+    grad: FloatArray,
+    rows: Rows,
+    order: AnyArray,
+    batch_size: int,
+    first: int,
+    rates: FloatArray,
+    count: int,
+    rng: Any,
+    sums: FloatArray,
+) -> tuple[int, float]:
+    """Take a step for each of `rates`, on the batches from the one of number `first` on.
+
+    Returns
+    -------
+    n_done : int
+        The steps taken. Fewer than there are rates when a loss or a gradient is not finite.
+    value : float
+        Of the objective on the last batch.
+    """
+    n_samples, value = rows.X.shape[0], 0.0
+    for step in range(rates.size):
+        start = (first + step) * batch_size
+        stop = min(start + batch_size, n_samples)
+        weight, loss, penalty, norm = evaluate(objective, params, grad, rows, order, start, stop, rng)
+        sums[N_ROWS] += stop - start
+        if weight == 0.0:
+            continue
+        value = loss + penalty
+        if not isfinite(value + norm):
+            return step, value
+        count += 1
+        update(solver, count, rates[step], objective.n_weights, params, grad)
+        sums[LOSS] += weight * loss
+        sums[PENALTY] += weight * penalty
+        sums[WEIGHT] += weight
+        sums[NORM] += norm
+        sums[RATE] += rates[step]
+        sums[N_STEPS] += 1
+    return rates.size, value

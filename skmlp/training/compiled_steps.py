@@ -1,0 +1,285 @@
+"""Networks, losses and solvers as arrays for :mod:`skmlp.compiled`, and the steps it computes with them.
+
+Nothing is computed here. What the compiled functions do not know is left to NumPy: layers other than dense ones with
+activations and dropout, most losses, and sparse data as a whole; of solvers only the update.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skmlp._typing import FloatArray, IntArray
+from skmlp.compiled import activations, losses, network, solvers, steps
+from skmlp.nn import activations as reference
+from skmlp.nn.layers import ActivationLayer, Dense, Dropout
+from skmlp.nn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
+from skmlp.nn.network import Network, Units
+from skmlp.nn.objective import BLOCK_ROWS, Objective
+from skmlp.nn.parameters import Parameters
+from skmlp.optim.schedules import Time
+from skmlp.optim.solvers import Solver
+from skmlp.optim.transforms import DecayWeights, ScaleByAdam, ScaleByLearningRate, ScaleByRMS, Trace
+from skmlp.training.batches import Batches, Data
+from skmlp.training.steps import Buffers, Evaluation, Steps, Sums
+
+if TYPE_CHECKING:
+    from skmlp.training.trainer import Trainer, TrainingState
+
+__all__ = ["CompiledSteps", "compiled_steps"]
+
+# Multiplications that one call may take: a few hundredths of a second, so that a fit can be interrupted and a limit on
+# its time is kept. A step costs besides as much as so many multiplications.
+WORK, WORK_PER_STEP = 1_000_000_000, 50_000
+
+# Elements that arrays in the memory are aligned to: a cache line of float32.
+ALIGNMENT = 16
+
+_LOSSES: dict[type, int] = {
+    SquaredError: losses.SQUARED_ERROR,
+    BinaryLogLoss: losses.BINARY_LOG_LOSS,
+    MultinomialLogLoss: losses.MULTINOMIAL_LOG_LOSS,
+}
+# The name of each activation, and of its setting if it has one.
+_ACTIVATIONS: dict[type, tuple[str, str]] = {
+    reference.Identity: ("identity", ""),
+    reference.Logistic: ("logistic", ""),
+    reference.Tanh: ("tanh", ""),
+    reference.ReLU: ("relu", ""),
+    reference.LeakyReLU: ("leaky_relu", "negative_slope"),
+    reference.ELU: ("elu", "alpha"),
+    reference.SELU: ("selu", ""),
+    reference.SiLU: ("silu", ""),
+    reference.Mish: ("mish", ""),
+}
+
+
+def compiled_steps(
+    trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers
+) -> "CompiledSteps | None":
+    """Return the compiled steps of a training; None where there are none for its objective or its data."""
+    params, data = state.params, batches.data
+    if not isinstance(data.X, np.ndarray) or data.X.dtype != params.vector.dtype or not data.X.flags.c_contiguous:
+        return None
+    objective = objective_as_arrays(trainer.objective, params, batches.largest)
+    return None if objective is None else CompiledSteps(trainer, state, batches, buffers, objective)
+
+
+class CompiledSteps(Steps):
+    """The steps of an epoch in machine code.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    state : TrainingState
+    batches : Batches
+    buffers : Buffers
+    objective : steps.Objective
+    """
+
+    def __init__(
+        self,
+        trainer: "Trainer",
+        state: "TrainingState",
+        batches: Batches,
+        buffers: Buffers,
+        objective: steps.Objective,
+    ) -> None:
+        super().__init__(trainer, state, batches, buffers)
+        self._objective, self._rows = objective, _rows(batches.data, objective.loss)
+        self._compiled_solver = solver_as_arrays(trainer.solver, state.solver_state)
+        self._order: IntArray = np.empty(0, np.int64)
+        if self._compiled_solver is not None:
+            work = 3.0 * batches.batch_size * state.params.n_weights + WORK_PER_STEP
+            self.n_together = max(1, int(WORK / work))
+
+    def begin_epoch(self) -> None:
+        self._order, self.n_left = self._batches.order(self._state.rng), self._batches.n_batches
+
+    def evaluate(self, objective: Objective) -> Evaluation:
+        start, stop = self._next_batch()
+        params, grad = self._state.params.vector, self.grad.vector
+        weight, loss, penalty, norm = steps.evaluate(
+            self._objective, params, grad, self._rows, self._order, start, stop, self._state.dropout_rng
+        )
+        self.n_left -= 1
+        self._last = start, stop
+        return Evaluation(stop - start, weight, loss, penalty, norm)
+
+    def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
+        if self._compiled_solver is None or time:
+            super().update(learning_rate, time)
+            return
+        state, n_weights = self._state, self._objective.n_weights
+        state.solver_state["count"] += 1
+        count, params, grad = state.solver_state["count"], state.params.vector, self.grad.vector
+        steps.update(self._compiled_solver, count, learning_rate, n_weights, params, grad)
+
+    def run(self, learning_rates: FloatArray, sums: Sums) -> tuple[int, float]:
+        state, batch_size, added = self._state, self._batches.batch_size, np.zeros(steps.N_SUMS)
+        first = self._batches.n_batches - self.n_left
+        n_done, value = steps.evaluate_and_update(
+            self._objective,
+            self._compiled_solver,
+            state.params.vector,
+            self.grad.vector,
+            self._rows,
+            self._order,
+            batch_size,
+            first,
+            learning_rates,
+            state.solver_state["count"],
+            state.dropout_rng,
+            added,
+        )
+        sums.add_all(added)
+        self.n_left -= n_done
+        self._last = self._next_batch()
+        state.solver_state["count"] += int(added[steps.N_STEPS])
+        return n_done, value
+
+    def _next_batch(self) -> tuple[int, int]:
+        start = (self._batches.n_batches - self.n_left) * self._batches.batch_size
+        return start, min(start + self._batches.batch_size, self._batches.data.n_samples)
+
+    def units(self) -> list[Units]:
+        layers = self._objective.layers
+        capacity = self._objective.block.X.shape[0]
+        n_rows = (self._last[1] - self._last[0] - 1) % capacity + 1  # of the last block
+        functions = [layer.activation for layer in self._network.layers if isinstance(layer, ActivationLayer)]
+        units: list[Units] = []
+        for row, function in zip(layers.table, [*functions, None], strict=True):
+            output, slopes = (
+                network.part(layers.memory, row[column], n_rows, row[network.N_OUT])
+                for column in (network.OUTPUT, network.SLOPES)
+            )
+            units.append(Units(output, function, None if function is None else slopes))
+        return units
+
+    def find_non_finite(self, objective: Objective, value: float) -> str:
+        rows = self._order[slice(*self._last)] if self._order.size else slice(*self._last)
+        self._X = self._batches.data.X[rows]
+        return super().find_non_finite(objective, value)
+
+
+def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int) -> steps.Objective | None:
+    """Return an objective for batches of `n_rows` rows as arrays; None when the compiled functions do not know it."""
+    loss, number = objective.loss, _LOSSES.get(type(objective.loss))
+    capacity = min(n_rows, BLOCK_ROWS)
+    layers = _layers(objective.network, params, capacity)
+    if number is None or layers is None:
+        return None
+    dtype, n_raw = params.vector.dtype, objective.network.n_out
+    block = steps.Rows(
+        np.empty((capacity, objective.network.n_in), dtype),
+        np.empty((0, 0) if number == losses.MULTINOMIAL_LOG_LOSS else (capacity, n_raw), dtype),
+        np.empty(capacity if number == losses.MULTINOMIAL_LOG_LOSS else 0, np.int64),
+        np.empty(capacity, dtype),
+    )
+    return steps.Objective(
+        layers,
+        number,
+        float(getattr(loss, "label_smoothing", 0.0)),
+        float(objective.alpha),
+        float(objective.alpha_l1),
+        params.n_weights,
+        block,
+        np.empty(params.vector.size if n_rows > capacity else 0, dtype),
+    )
+
+
+def solver_as_arrays(solver: Solver, state: dict[str, Any]) -> steps.Solver | None:
+    """Return a solver on its state as arrays; None when the compiled functions do not know it."""
+    links, states = list(solver.links), state["links"]
+    weight_decay = 0.0
+    if isinstance(links[0], DecayWeights):
+        weight_decay, links, states = links[0].weight_decay, links[1:], states[1:]
+    number, settings, first, second = -1, [0.0] * 4, None, None
+    match links:
+        case [ScaleByLearningRate()]:
+            number = solvers.PLAIN
+        case [ScaleByLearningRate(), Trace() as trace]:
+            number = solvers.NESTEROV if trace.nesterov else solvers.MOMENTUM
+            settings[0], first = trace.momentum, states[1]["velocity"]
+        case [ScaleByRMS() as link, ScaleByLearningRate()]:
+            number, second = solvers.RMSPROP, states[0]["nu"]
+            settings = [0.0, link.decay, link.epsilon, link.epsilon_root]
+        case [ScaleByAdam() as link, ScaleByLearningRate()]:
+            number, first, second = solvers.ADAM, states[0]["mu"], states[0]["nu"]
+            settings = [link.beta_1, link.beta_2, link.epsilon, link.epsilon_root]
+        case _:
+            return None
+    nothing = np.empty(0, (first if first is not None else second).dtype if number != solvers.PLAIN else np.float32)
+    return steps.Solver(
+        number,
+        np.array(settings, np.float64),
+        float(weight_decay),
+        nothing if first is None else first,
+        nothing if second is None else second,
+    )
+
+
+def _rows(data: Data, loss: int) -> steps.Rows:
+    """Return the data for the compiled functions."""
+    X, y, weight = data
+    codes = loss == losses.MULTINOMIAL_LOG_LOSS
+    return steps.Rows(
+        X,
+        np.empty((0, 0), X.dtype) if codes else np.ascontiguousarray(y, X.dtype),
+        np.ascontiguousarray(y, np.int64) if codes else np.empty(0, np.int64),
+        np.empty(0, X.dtype) if weight is None else np.ascontiguousarray(weight, X.dtype),
+    )
+
+
+def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.Layers | None:
+    """Return the table of a network, with memory for `n_rows` rows."""
+    table: list[list[int]] = []
+    constants: list[tuple[float, ...]] = []
+    dropout: list[float] = []
+    size = 0
+
+    def place(n_columns: int) -> int:
+        nonlocal size
+        start = size
+        size += -(-n_rows * n_columns // ALIGNMENT) * ALIGNMENT
+        return start
+
+    for layer, views in zip(dense_network.layers, params.layers, strict=True):
+        row = table[-1] if table else []
+        if isinstance(layer, Dense):
+            if row and row[network.ACTIVATION] == network.NONE:
+                return None
+            begins = [_offset(params.vector, views[name]) for name in ("weights", "biases")]
+            output = place(layer.n_out)
+            table.append([layer.n_in, layer.n_out, network.NONE, *begins, output, 0, 0, output, place(layer.n_out)])
+            constants.append((0.0,) * activations.N_CONSTANTS)
+            dropout.append(0.0)
+        elif isinstance(layer, ActivationLayer) and row and row[network.ACTIVATION] == network.NONE:
+            known = _activation(layer.activation)
+            if known is None:
+                return None
+            row[network.ACTIVATION], constants[-1] = known
+            row[network.SLOPES] = place(layer.n_out)
+        elif isinstance(layer, Dropout) and row and dropout[-1] == 0.0 and row[network.ACTIVATION] != network.NONE:
+            if layer.rate > 0.0:
+                dropout[-1] = float(layer.rate)
+                row[network.MASK], row[network.PASSED_ON] = place(layer.n_out), place(layer.n_out)
+        else:
+            return None
+    if table[-1][network.ACTIVATION] != network.NONE:
+        return None
+    dtype = params.vector.dtype
+    return network.Layers(np.array(table), np.array(constants, dtype), np.array(dropout), np.empty(size, dtype))
+
+
+def _activation(function: reference.Activation) -> tuple[int, tuple[float, ...]] | None:
+    """Return the number and the constants of an activation."""
+    if type(function) is reference.GELU:
+        return activations.number_and_constants("gelu" if function.approximate == "none" else "gelu_tanh")
+    name, setting = _ACTIVATIONS.get(type(function), ("", ""))
+    return activations.number_and_constants(name, getattr(function, setting) if setting else 0.0)
+
+
+def _offset(vector: FloatArray, view: FloatArray) -> int:
+    """Return where in `vector` a view of it begins."""
+    begins = [array.__array_interface__["data"][0] for array in (vector, view)]
+    return int(begins[1] - begins[0]) // vector.itemsize
