@@ -1,6 +1,8 @@
 """How functions are compiled: once for each dtype, kept on disk, without the interpreter's lock."""
 
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from numba import njit
@@ -9,15 +11,24 @@ __all__ = ["exact", "inlined", "reordering"]
 
 _SETTINGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
+# numba looks for a change in a function's own file only, but what is kept holds the code of the functions it calls, too.
+# Kept under the name of the version of all of them, it is never out of date.
+_VERSION = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
+
+
+def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
+    function.__qualname__ += f"_{_VERSION}"
+    return njit(**_SETTINGS, fastmath=fastmath)(function)  # type: ignore[no-any-return]
+
 
 def exact(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile with operations in the order they are written."""
-    return njit(**_SETTINGS, fastmath={"contract"})(function)  # type: ignore[no-any-return]
+    return _compile(function, {"contract"})
 
 
 def reordering(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile so that sums may be taken in another order, which lets them run in several lanes."""
-    return njit(**_SETTINGS, fastmath={"contract", "reassoc", "nsz"})(function)  # type: ignore[no-any-return]
+    return _compile(function, {"contract", "reassoc", "nsz"})
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:

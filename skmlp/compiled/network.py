@@ -17,13 +17,13 @@ __all__ = [
     "ACTIVATION",
     "BIASES",
     "DELTA",
+    "DROPPED",
     "MASK",
     "NONE",
     "N_COLUMNS",
     "N_IN",
     "N_OUT",
     "OUTPUT",
-    "PASSED_ON",
     "SLOPES",
     "WEIGHTS",
     "Layers",
@@ -33,9 +33,9 @@ __all__ = [
 ]
 
 # The columns of the table: sizes; the activation's number, NONE for the output layer; where the parameters begin; where
-# the arrays of shape (n_samples, n_out) begin: output, slopes of the activation, mask of dropout, what the next layer
-# gets, error signal.
-N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, OUTPUT, SLOPES, MASK, PASSED_ON, DELTA = range(10)
+# the arrays of shape (n_samples, n_out) begin: output, slopes of the activation, mask of dropout, what it leaves,
+# error signal.
+N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, OUTPUT, SLOPES, MASK, DROPPED, DELTA = range(10)
 N_COLUMNS = 10
 NONE = -1
 
@@ -83,10 +83,17 @@ def forward(layers: Layers, params: FloatArray, X: FloatArray, rng: Any) -> Floa
         else:
             slopes = part(layers.memory, layer[SLOPES], n_samples, n_out)
             activate(layer[ACTIVATION], layers.constants[index], z, biases, slopes)
-        x = part(layers.memory, layer[PASSED_ON], n_samples, n_out)
+        x = _passed_on(layers, index, n_samples)
         if layers.dropout[index] > 0.0:
             drop(layers.dropout[index], z, part(layers.memory, layer[MASK], n_samples, n_out), x, rng)
     return x
+
+
+@exact
+def _passed_on(layers: Layers, index: int, n_samples: int) -> FloatArray:
+    """Return what the next layer gets: the output, or what dropout leaves of it."""
+    layer = layers.table[index]
+    return part(layers.memory, layer[DROPPED if layers.dropout[index] > 0.0 else OUTPUT], n_samples, layer[N_OUT])
 
 
 @exact
@@ -97,7 +104,7 @@ def backward(layers: Layers, params: FloatArray, X: FloatArray, grad: FloatArray
         layer, before = layers.table[index], layers.table[index - 1]
         n_in, n_out = layer[N_IN], layer[N_OUT]
         weights = part(params, layer[WEIGHTS], n_in, n_out)
-        x = part(layers.memory, before[PASSED_ON], n_samples, n_in)
+        x = _passed_on(layers, index - 1, n_samples)
         delta = part(layers.memory, layer[DELTA], n_samples, n_out)
         delta_before = part(layers.memory, before[DELTA], n_samples, n_in)
         np.dot(x.T, delta, part(grad, layer[WEIGHTS], n_in, n_out))

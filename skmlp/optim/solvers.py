@@ -17,8 +17,9 @@ array([1., 1.])
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,25 +119,56 @@ class Solver(Configurable, ABC):
         time : Time, optional
             When it is, for settings that follow a schedule.
         """
+        _Chain(self, params, grad, state).step(learning_rate, time)
+
+    def on(self, params: FloatArray, grad: FloatArray, state: dict[str, Any]) -> Callable[..., None]:
+        """Return :meth:`update` for these arrays, prepared for many steps: ``step(learning_rate[, time])``."""
+        if type(self).update is not Solver.update:
+            return partial(self.update, params, grad, state)
+        return _Chain(self, params, grad, state).step
+
+
+class _Chain:
+    """The links of a solver on arrays that are cut into blocks, which stay in the cache from link to link.
+
+    Parameters
+    ----------
+    solver : Solver
+    params, grad : ndarray of shape (n_parameters,)
+    state : dict
+        From :meth:`Solver.init`.
+    """
+
+    def __init__(self, solver: Solver, params: FloatArray, grad: FloatArray, state: dict[str, Any]) -> None:
+        self._links, self._state = list(solver.links), state
+        n_weights, scratch = state["n_weights"], np.empty(min(params.size, BLOCK), params.dtype)
+        self._blocks: list[tuple[FloatArray, FloatArray, list[Any]]] = []
+        for start in range(0, params.size, BLOCK):
+            p, u = params[start : start + BLOCK], grad[start : start + BLOCK]
+            arguments = []
+            for link, link_state in zip(self._links, state["links"], strict=True):
+                stop = min(p.size, max(0, n_weights - start)) if link.weights_only else p.size
+                own = {
+                    name: values[start : start + stop]
+                    for name, values in link_state.items()
+                    if isinstance(values, np.ndarray)
+                }
+                arguments.append((u[:stop], p[:stop], own, scratch[:stop]))
+            self._blocks.append((p, u, arguments))
+
+    def step(self, learning_rate: float, time: Time | None = None) -> None:
+        """Take one step; see :meth:`Solver.update`."""
+        state, links = self._state, self._links
         state["count"] += 1
-        links = self.links if time is None else [link.at(time) for link in self.links]
-        chain = [
-            (link, link_state, link.prepare(link_state, state["count"], learning_rate))
+        if time is not None:
+            links = [link.at(time) for link in links]
+        numbers = [
+            link.prepare(link_state, state["count"], learning_rate)
             for link, link_state in zip(links, state["links"], strict=True)
         ]
-        n_weights, size = state["n_weights"], params.size
-        scratch = np.empty(min(size, BLOCK), params.dtype)
-        for start in range(0, size, BLOCK):
-            block = slice(start, start + BLOCK)
-            p, u = params[block], grad[block]
-            s = scratch[: p.size]
-            for link, link_state, numbers in chain:
-                arrays = {name: v[block] for name, v in link_state.items() if isinstance(v, np.ndarray)}
-                if link.weights_only:
-                    stop = max(0, n_weights - start)
-                    link.apply(u[:stop], p[:stop], {name: v[:stop] for name, v in arrays.items()}, s[:stop], numbers)
-                else:
-                    link.apply(u, p, arrays, s, numbers)
+        for p, u, arguments in self._blocks:
+            for link, arrays, own in zip(links, arguments, numbers, strict=True):
+                link.apply(*arrays, own)
             p += u
 
 

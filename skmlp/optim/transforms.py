@@ -74,17 +74,14 @@ def _accumulate(average: FloatArray, values: FloatArray, decay: float, scratch: 
     average += scratch
 
 
-def _denominator(squares: FloatArray, out: FloatArray, correction: float, epsilon: float, epsilon_root: float) -> None:
-    """``out = sqrt(squares / correction + epsilon_root) + epsilon``."""
-    if epsilon_root == 0.0:
+def _denominator(squares: FloatArray, out: FloatArray, inside: float, outside: float) -> None:
+    """``out = sqrt(squares + inside) + outside``."""
+    if inside == 0.0:
         np.sqrt(squares, out=out)
-        if correction != 1.0:
-            out *= 1.0 / math.sqrt(correction)
     else:
-        np.multiply(squares, 1.0 / correction, out=out)
-        out += epsilon_root
+        np.add(squares, inside, out=out)
         np.sqrt(out, out=out)
-    out += epsilon
+    out += outside
 
 
 @dataclass
@@ -150,7 +147,7 @@ class ScaleByRMS(Transform):
     def apply(self, updates: FloatArray, params: FloatArray, state: State, scratch: FloatArray, numbers: Any) -> None:
         np.multiply(updates, updates, out=scratch)
         _accumulate(state["nu"], scratch, self.decay, scratch)
-        _denominator(state["nu"], scratch, 1.0, self.epsilon, self.epsilon_root)
+        _denominator(state["nu"], scratch, self.epsilon_root, self.epsilon)
         updates /= scratch
 
 
@@ -173,7 +170,7 @@ class ScaleByCenteredRMS(Transform):
         np.multiply(mu, mu, out=scratch)
         np.subtract(nu, scratch, out=scratch)
         np.maximum(scratch, 0.0, out=scratch)  # a variance; rounding can make it negative
-        _denominator(scratch, scratch, 1.0, self.epsilon, self.epsilon_root)
+        _denominator(scratch, scratch, self.epsilon_root, self.epsilon)
         updates /= scratch
 
 
@@ -191,7 +188,7 @@ class ScaleByAdagrad(Transform):
     def apply(self, updates: FloatArray, params: FloatArray, state: State, scratch: FloatArray, numbers: Any) -> None:
         np.multiply(updates, updates, out=scratch)
         state["squares"] += scratch
-        _denominator(state["squares"], scratch, 1.0, self.epsilon, self.epsilon_root)
+        _denominator(state["squares"], scratch, self.epsilon_root, self.epsilon)
         updates /= scratch
 
 
@@ -212,9 +209,9 @@ class ScaleByAdadelta(Transform):
         nu, squared_updates = state["nu"], state["squared_updates"]
         np.multiply(updates, updates, out=scratch)
         _accumulate(nu, scratch, self.decay, scratch)
-        _denominator(nu, scratch, 1.0, 0.0, self.epsilon)
+        _denominator(nu, scratch, self.epsilon, 0.0)
         updates /= scratch
-        _denominator(squared_updates, scratch, 1.0, 0.0, self.epsilon)
+        _denominator(squared_updates, scratch, self.epsilon, 0.0)
         updates *= scratch
         np.multiply(updates, updates, out=scratch)
         _accumulate(squared_updates, scratch, self.decay, scratch)
@@ -233,7 +230,12 @@ class _Moments(Transform):
         return {"mu": np.zeros_like(params), "nu": np.zeros_like(params)}
 
     def prepare(self, state: State, count: int, learning_rate: float) -> Any:
-        return 1.0 - self.beta_1**count, 1.0 - self.beta_2**count
+        correction_1, correction_2 = 1.0 - self.beta_1**count, 1.0 - self.beta_2**count
+        return math.sqrt(correction_2) / correction_1, correction_2
+
+    def _denominator(self, squares: FloatArray, out: FloatArray, correction: float) -> None:
+        r"""``out = sqrt(correction) (sqrt(squares / correction + epsilon_root) + epsilon)``: a pass less that way."""
+        _denominator(squares, out, correction * self.epsilon_root, math.sqrt(correction) * self.epsilon)
 
     def _update_moments(self, updates: FloatArray, state: State, scratch: FloatArray) -> None:
         """``mu = beta_1 mu + (1 - beta_1) g``, ``nu = beta_2 nu + (1 - beta_2) g^2``."""
@@ -251,11 +253,11 @@ class ScaleByAdam(_Moments):
     """
 
     def apply(self, updates: FloatArray, params: FloatArray, state: State, scratch: FloatArray, numbers: Any) -> None:
-        correction_1, correction_2 = numbers
+        scale, correction_2 = numbers
         self._update_moments(updates, state, scratch)
-        _denominator(state["nu"], scratch, correction_2, self.epsilon, self.epsilon_root)
+        self._denominator(state["nu"], scratch, correction_2)
         np.divide(state["mu"], scratch, out=updates)
-        updates *= 1.0 / correction_1
+        updates *= scale
 
 
 @dataclass
@@ -266,12 +268,12 @@ class ScaleByAMSGrad(_Moments):
         return {name: np.zeros_like(params) for name in ("mu", "nu", "nu_max")}
 
     def apply(self, updates: FloatArray, params: FloatArray, state: State, scratch: FloatArray, numbers: Any) -> None:
-        correction_1, correction_2 = numbers
+        scale, correction_2 = numbers
         self._update_moments(updates, state, scratch)
         np.maximum(state["nu_max"], state["nu"], out=state["nu_max"])
-        _denominator(state["nu_max"], scratch, correction_2, self.epsilon, self.epsilon_root)
+        self._denominator(state["nu_max"], scratch, correction_2)
         np.divide(state["mu"], scratch, out=updates)
-        updates *= 1.0 / correction_1
+        updates *= scale
 
 
 @dataclass
@@ -293,12 +295,14 @@ class ScaleByNAdam(_Moments):
         next_ = self.beta_1 * (1.0 - 0.5 * 0.96 ** ((count + 1) * self.momentum_decay))
         product = state["momentum_product"] * now
         state["momentum_product"] = product
-        return (1.0 - now) / (1.0 - product), next_ / (1.0 - product * next_), 1.0 - self.beta_2**count
+        correction_2 = 1.0 - self.beta_2**count
+        scale = math.sqrt(correction_2)
+        return scale * (1.0 - now) / (1.0 - product), scale * next_ / (1.0 - product * next_), correction_2
 
     def apply(self, updates: FloatArray, params: FloatArray, state: State, scratch: FloatArray, numbers: Any) -> None:
         share_of_gradient, share_of_mean, correction_2 = numbers
         self._update_moments(updates, state, scratch)
-        _denominator(state["nu"], scratch, correction_2, self.epsilon, self.epsilon_root)
+        self._denominator(state["nu"], scratch, correction_2)
         updates *= share_of_gradient
         updates /= scratch
         np.divide(state["mu"], scratch, out=scratch)
@@ -322,7 +326,7 @@ class ScaleByRAdam(_Moments):
         if rho <= 5.0:
             return None, 1.0 / correction_1
         rectification = math.sqrt((rho - 4.0) * (rho - 2.0) * rho_inf / ((rho_inf - 4.0) * (rho_inf - 2.0) * rho))
-        return correction_2, rectification / correction_1
+        return correction_2, math.sqrt(correction_2) * rectification / correction_1
 
     def apply(self, updates: FloatArray, params: FloatArray, state: State, scratch: FloatArray, numbers: Any) -> None:
         correction_2, scale = numbers
@@ -330,7 +334,7 @@ class ScaleByRAdam(_Moments):
         if correction_2 is None:
             np.multiply(state["mu"], scale, out=updates)
             return
-        _denominator(state["nu"], scratch, correction_2, self.epsilon / math.sqrt(correction_2), self.epsilon_root)
+        _denominator(state["nu"], scratch, correction_2 * self.epsilon_root, self.epsilon)
         np.divide(state["mu"], scratch, out=updates)
         updates *= scale
 

@@ -4,6 +4,7 @@ Nothing is computed here. What the compiled functions do not know is left to Num
 activations and dropout, most losses, and sparse data as a whole; of solvers only the update.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from skmlp.nn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skmlp.nn.network import Network, Units
 from skmlp.nn.objective import BLOCK_ROWS, Objective
 from skmlp.nn.parameters import Parameters
-from skmlp.optim.schedules import Time
+from skmlp.optim.schedules import Scheduled, Time
 from skmlp.optim.solvers import Solver
 from skmlp.optim.transforms import DecayWeights, ScaleByAdam, ScaleByLearningRate, ScaleByRMS, Trace
 from skmlp.training.batches import Batches, Data
@@ -85,7 +86,9 @@ class CompiledSteps(Steps):
         objective: steps.Objective,
     ) -> None:
         super().__init__(trainer, state, batches, buffers)
-        self._objective, self._rows = objective, _rows(batches.data, objective.loss)
+        self._objective, self._now = objective, trainer.objective
+        self._rows = _rows(batches.data, objective.loss)
+        self._solver = trainer.solver
         self._compiled_solver = solver_as_arrays(trainer.solver, state.solver_state)
         self._order: IntArray = np.empty(0, np.int64)
         if self._compiled_solver is not None:
@@ -96,6 +99,8 @@ class CompiledSteps(Steps):
         self._order, self.n_left = self._batches.order(self._state.rng), self._batches.n_batches
 
     def evaluate(self, objective: Objective) -> Evaluation:
+        if objective is not self._now:  # settings that follow a schedule
+            self._objective, self._now = _at_this_time(self._objective, objective), objective
         start, stop = self._next_batch()
         params, grad = self._state.params.vector, self.grad.vector
         weight, loss, penalty, norm = steps.evaluate(
@@ -106,9 +111,11 @@ class CompiledSteps(Steps):
         return Evaluation(stop - start, weight, loss, penalty, norm)
 
     def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
-        if self._compiled_solver is None or time:
+        if self._compiled_solver is None:
             super().update(learning_rate, time)
             return
+        if time:
+            self._compiled_solver = solver_as_arrays(self._solver.at(*time), self._state.solver_state)
         state, n_weights = self._state, self._objective.n_weights
         state.solver_state["count"] += 1
         count, params, grad = state.solver_state["count"], state.params.vector, self.grad.vector
@@ -163,8 +170,7 @@ class CompiledSteps(Steps):
 
 def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int) -> steps.Objective | None:
     """Return an objective for batches of `n_rows` rows as arrays; None when the compiled functions do not know it."""
-    loss, number = objective.loss, _LOSSES.get(type(objective.loss))
-    capacity = min(n_rows, BLOCK_ROWS)
+    number, capacity = _LOSSES.get(type(objective.loss)), min(n_rows, BLOCK_ROWS)
     layers = _layers(objective.network, params, capacity)
     if number is None or layers is None:
         return None
@@ -175,22 +181,30 @@ def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int) -
         np.empty(capacity if number == losses.MULTINOMIAL_LOG_LOSS else 0, np.int64),
         np.empty(capacity, dtype),
     )
-    return steps.Objective(
-        layers,
-        number,
-        float(getattr(loss, "label_smoothing", 0.0)),
-        float(objective.alpha),
-        float(objective.alpha_l1),
-        params.n_weights,
-        block,
-        np.empty(params.vector.size if n_rows > capacity else 0, dtype),
-    )
+    block_gradient = np.empty(params.vector.size if n_rows > capacity else 0, dtype)
+    alphas = float(objective.alpha), float(objective.alpha_l1)
+    found = steps.Objective(layers, number, 0.0, *alphas, params.n_weights, block, block_gradient)
+    return found if objective.is_scheduled else _at_this_time(found, objective)
+
+
+def _at_this_time(arrays: steps.Objective, objective: Objective) -> steps.Objective:
+    """Return the arrays with the settings of `objective` that may follow a schedule."""
+    rates = np.zeros(len(arrays.layers.table))
+    index = -1
+    for layer in objective.network.layers:
+        index += isinstance(layer, Dense)
+        if isinstance(layer, Dropout):
+            rates[index] = layer.rate
+    smoothing = float(getattr(objective.loss, "label_smoothing", 0.0))
+    return arrays._replace(layers=arrays.layers._replace(dropout=rates), smoothing=smoothing)
 
 
 def solver_as_arrays(solver: Solver, state: dict[str, Any]) -> steps.Solver | None:
     """Return a solver on its state as arrays; None when the compiled functions do not know it."""
+    if type(solver).update is not Solver.update:
+        return None  # it takes its steps in a way of its own
     links, states = list(solver.links), state["links"]
-    weight_decay = 0.0
+    weight_decay: Any = 0.0
     if isinstance(links[0], DecayWeights):
         weight_decay, links, states = links[0].weight_decay, links[1:], states[1:]
     number, settings, first, second = -1, [0.0] * 4, None, None
@@ -211,11 +225,16 @@ def solver_as_arrays(solver: Solver, state: dict[str, Any]) -> steps.Solver | No
     nothing = np.empty(0, (first if first is not None else second).dtype if number != solvers.PLAIN else np.float32)
     return steps.Solver(
         number,
-        np.array(settings, np.float64),
-        float(weight_decay),
+        np.array([_number(each) for each in settings]),
+        _number(weight_decay),
         nothing if first is None else first,
         nothing if second is None else second,
     )
+
+
+def _number(setting: Any) -> float:
+    """Return a setting; NaN for one that follows a schedule, of which every step has its own value."""
+    return math.nan if isinstance(setting, Scheduled) else float(setting)
 
 
 def _rows(data: Data, loss: int) -> steps.Rows:
@@ -234,7 +253,6 @@ def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.
     """Return the table of a network, with memory for `n_rows` rows."""
     table: list[list[int]] = []
     constants: list[tuple[float, ...]] = []
-    dropout: list[float] = []
     size = 0
 
     def place(n_columns: int) -> int:
@@ -250,25 +268,22 @@ def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.
                 return None
             begins = [_offset(params.vector, views[name]) for name in ("weights", "biases")]
             output = place(layer.n_out)
-            table.append([layer.n_in, layer.n_out, network.NONE, *begins, output, 0, 0, output, place(layer.n_out)])
+            table.append([layer.n_in, layer.n_out, network.NONE, *begins, output, 0, network.NONE, 0, place(layer.n_out)])
             constants.append((0.0,) * activations.N_CONSTANTS)
-            dropout.append(0.0)
         elif isinstance(layer, ActivationLayer) and row and row[network.ACTIVATION] == network.NONE:
             known = _activation(layer.activation)
             if known is None:
                 return None
             row[network.ACTIVATION], constants[-1] = known
             row[network.SLOPES] = place(layer.n_out)
-        elif isinstance(layer, Dropout) and row and dropout[-1] == 0.0 and row[network.ACTIVATION] != network.NONE:
-            if layer.rate > 0.0:
-                dropout[-1] = float(layer.rate)
-                row[network.MASK], row[network.PASSED_ON] = place(layer.n_out), place(layer.n_out)
+        elif isinstance(layer, Dropout) and row and row[network.ACTIVATION] != network.NONE == row[network.MASK]:
+            row[network.MASK], row[network.DROPPED] = place(layer.n_out), place(layer.n_out)
         else:
             return None
     if table[-1][network.ACTIVATION] != network.NONE:
         return None
     dtype = params.vector.dtype
-    return network.Layers(np.array(table), np.array(constants, dtype), np.array(dropout), np.empty(size, dtype))
+    return network.Layers(np.array(table), np.array(constants, dtype), np.zeros(len(table)), np.empty(size, dtype))
 
 
 def _activation(function: reference.Activation) -> tuple[int, tuple[float, ...]] | None:

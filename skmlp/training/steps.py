@@ -118,9 +118,10 @@ class Steps:
     n_together = 1
 
     def __init__(self, trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers) -> None:
-        self._solver, self._state, self._batches, self._buffers = trainer.solver, state, batches, buffers
+        self._state, self._batches, self._buffers = state, batches, buffers
         self._network = trainer.objective.network
         self.grad = buffers.grad
+        self._take = trainer.solver.on(state.params.trained, self.grad.trained, state.solver_state)
         clips = trainer.clip is not None
         self.arrays = (self.grad.trained_arrays, state.params.trained_arrays) if clips else ([], [])
         self._epoch: Iterator[Data] = iter(())
@@ -147,8 +148,7 @@ class Steps:
 
     def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
         """Take the step for the gradient of the last evaluation."""
-        state = self._state
-        self._solver.update(state.params.trained, self.grad.trained, state.solver_state, learning_rate, *time)
+        self._take(learning_rate, *time)
 
     def run(self, learning_rates: FloatArray, sums: Sums) -> tuple[int, float]:
         """Take a step on each of the next batches, one for each learning rate.

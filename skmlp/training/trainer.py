@@ -232,7 +232,7 @@ class Trainer:
 
     def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers) -> Steps:
         """Return what computes the steps: compiled functions where there are any, NumPy where not."""
-        if compiled.is_wanted() and "objective" not in self.followers:
+        if compiled.is_wanted():
             from skmlp.training.compiled_steps import compiled_steps  # imports numba
 
             steps = compiled_steps(self, state, batches, buffers)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, RMSProp, WithWeightDecay
+from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 
@@ -134,6 +134,9 @@ def test_losses_of_classifiers(monkeypatch, data, dtype, kind, smoothing):
         {"learning_rate": "cosine"},
         {"learning_rate": "one_cycle"},
         {"monitor": 3},
+        {"solver": SGD(momentum=0.9 * Linear(1.0, 0.5))},
+        {"dropout": 0.5 * Piecewise((2,), (1.0, 0.0))},
+        {"solver": AdamW(weight_decay=0.1 * Linear(1.0, 0.0)), "learning_rate": "cosine"},
         {"early_stopping": True},
     ],
     ids=str,

@@ -54,6 +54,8 @@ class Run(NamedTuple):
 class Watching(Monitor):
     """A monitor that keeps copies of every step."""
 
+    n_ahead = 0
+
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.seen = []
