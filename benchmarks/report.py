@@ -23,6 +23,7 @@ from benchmarks.peers.comparing import (
     Row,
     base_for,
     break_even,
+    busy_share,
     cold_seconds,
     differing_losses,
     geometric_mean,
@@ -32,7 +33,7 @@ from benchmarks.peers.comparing import (
     start_up,
 )
 
-__all__ = ["markdown", "replace_between_markers", "row_as_text", "summary", "write"]
+__all__ = ["markdown", "replace_between_markers", "row_cells", "summary", "write"]
 
 WIDTHS = {"up to 128 wide": (0, 128), "256 and wider": (129, math.inf)}
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
@@ -132,14 +133,15 @@ def row_cells(row: Row) -> Iterator[tuple[str, list[str]]]:
             yield peer, [f"left out: {entry['skipped']}", *[""] * 8]
             continue
         step, base = median_step(row, peer), base_for(peer)
-        is_rival = ran(row, base) and peer not in (*OURS, LIMIT, *PAIRS.values())
+        is_rival = ran(row, base) and peer.removesuffix(PLAIN) not in (*OURS, LIMIT, *PAIRS.values())
         catches = break_even(row, peer, base) if is_rival else math.inf
         loss = "-"
         if None not in entry["loss"]:
             spread = f" ± {statistics.stdev(entry['loss']):.1g}" if len(entry["loss"]) > 1 else ""
             loss = f"{statistics.mean(entry['loss']):.4g}{spread}"
             loss += f" (skmlp's {different[peer]:+.1%})" if peer in different else ""
-        ratios = (ratio(row, peer, other) for other in (LIMIT, base, "skmlp-numpy"))
+        bases = (LIMIT, base, "" if peer in PAIRS else base_for(peer, OURS[1]))
+        ratios = (ratio(row, peer, other) for other in bases)
         memory = None if entry["memory"] is None else entry["memory"] / 1e6
         yield (
             peer,
@@ -165,27 +167,18 @@ def option_costs(rows: list[Row]) -> list[str]:
     return table("network | peer | µs a step without | with | added", cells)
 
 
-def row_as_text(row: Row) -> str:
-    """Return the detailed cells of a row for the terminal."""
-    heads = ("µs a step", "rows/s", "/limit", "/skmlp", "/numpy", "start, s", "catches after", "MB", "  final loss")
-    widths = (10, 12, 8, 8, 8, 9, 17, 7, 0)
-
-    def line(name: str, cells: Iterable[str]) -> str:
-        joined = "".join(f"{cell:>{width}}  " for cell, width in zip(cells, widths, strict=True))
-        return f"  {name:24}{joined}".rstrip()
-
-    lines = [line(peer, cells) for peer, cells in row_cells(row)]
-    return "\n".join([f"{row['name']}, threads {row['threads']}", line("", heads), *lines, ""])
-
-
 def markdown(result: Result, *, in_full: bool) -> str:
     """Return the tables; only `in_full` those with a line for each peer in each row."""
     machine, rows = result["machine"], result["rows"]
+    # What sends to MLflow is a process of its own, and no other work.
+    shares = [busy_share(row) for row in rows if row["option"] != "tracking"] or [math.nan]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    warning = " The figures of the quick mode mean little." if result["quick"] else ""
     lines = [
-        f"{result['date']}: {machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python "
-        f"{machine['python']}, {versions}, NumPy with {machine['blas']}; {result['repeats']} trainings of each peer in "
-        f"each row{', in quick mode, whose figures mean little' if result['quick'] else ''}.",
+        f"{result['date']}: {machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}, {versions}, NumPy with {machine['blas']}. "
+        f"Each peer trained {result['repeats']} times in each row; other work kept {statistics.mean(shares):.1f} cores "
+        f"busy meanwhile, in the worst row {max(shares):.1f}.{warning}",
         "",
         *summary(rows),
     ]
@@ -208,7 +201,7 @@ def plot(rows: list[Row], path: Path) -> None:
     if not cases:
         return
     peers = [peer for peer in names(rows) if peer != LIMIT]
-    figure = Figure(figsize=(3.0 + 5.0 * len(threads), 1.6 + 0.5 * len(cases)), layout="constrained")
+    figure = Figure(figsize=(3.0 + 5.0 * len(threads), 1.6 + 0.6 * len(cases)), layout="constrained")
     panels = figure.subplots(1, len(threads), sharex=True, sharey=True, squeeze=False)[0]
     for panel, count in zip(panels, threads, strict=True):
         panel.set(title=f"{count} thread{'s' * (count > 1)}", xlabel="time a step / time of its matrix products")
@@ -217,7 +210,7 @@ def plot(rows: list[Row], path: Path) -> None:
             points = [(ratio(row, peer, LIMIT), cases.index(row["name"])) for row in own if ran(row, peer)]
             # Each peer has a height of its own within the row, so that equal times do not hide each other.
             shift = 0.8 * ((index + 0.5) / len(peers) - 0.5)
-            style = {"color": mpl.colormaps["tab10"](index), "marker": "os^vD<>Pp*"[index % 10], "markersize": 5}
+            style = {"color": mpl.colormaps["tab10"](index), "marker": "os^vD<>Pp*"[index % 10], "markersize": 4}
             panel.plot([x for x, _ in points], [y + shift for _, y in points], linestyle="", label=peer, **style)
         for line in range(len(cases) + 1):
             panel.axhline(line - 0.5, color="0.88", linewidth=0.8, zorder=0)

@@ -1,11 +1,13 @@
 """How long a training step takes: skmlp, scikit-learn, PyTorch, JAX and the bare matrix products, interleaved.
 
-    python -m benchmarks.run [--threads 1 2] [--only TEXT] [--peers NAME ...] [--repeats 5] [--quick] [--output DIR]
+    python -m benchmarks.run [--threads 1 2] [--only TEXT] [--peers NAME ...] [--repeats 5] [--quick]
 
 Every peer trains the same network on the same data for the same number of epochs, in a process of its own with so many
 threads on so many cores. The processes take turns, one training each, in an order that rotates, so that a change of the
 machine's speed hits all of them; who waits has slept long enough that its threads no longer spin. Repeat r trains from
-seed r. Importing, and what the first training needs more than the others (compiling, above all), are timed apart.
+seed r. What other work keeps the cores busy is measured beside each training, and printed: two threads need a machine
+that is otherwise idle. Importing, and what the first training needs more than the others (compiling, above all), are
+timed apart.
 
 Results go to ``speed.json`` in the output folder, after each case, and from there to the table and the plot of
 ``benchmarks.report``. Peers that are not installed, or fail, are left out and named with the reason.
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -32,16 +34,19 @@ import skmlp
 from benchmarks import report
 from benchmarks.cases import CASES, Case
 from benchmarks.peers import PEERS, environment
-from benchmarks.peers.comparing import PLAIN
+from benchmarks.peers.comparing import PLAIN, busy_share
 
 PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "pandas", "torch", "jax", "jaxlib", "mlflow")
+RECORDED = ("seconds", "others", "epochs", "loss")  # of each training
 PAUSE = 0.1  # seconds; threads of OpenBLAS and OpenMP spin for less than that after their last work
+DISTURBED = 0.2  # cores that other processes keep busy beyond those that are spare
 
 
 class Process:
     """A worker process: ask it, and it replies."""
 
     def __init__(self, peer: str, threads: int, cache: str) -> None:
+        self.spare_cores = max(0, (os.cpu_count() or 1) - threads)
         self.popen = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", peer, str(threads)],
             stdin=subprocess.PIPE,
@@ -80,7 +85,9 @@ def entrants(case: Case, peers: list[str]) -> Iterator[tuple[str, str, Case]]:
                 yield peer + PLAIN, peer, case._replace(option="")
 
 
-def measure(case: Case, threads: int, peers: list[str], repeats: int, epochs: int, cache: str) -> dict[str, Any]:
+def measure(
+    case: Case, threads: int, peers: list[str], cache: str, *, repeats: int, epochs: int, patience: int
+) -> dict[str, Any]:
     """Return a row: the case's description and what each entrant's trainings took."""
     found: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
@@ -93,14 +100,13 @@ def measure(case: Case, threads: int, peers: list[str], repeats: int, epochs: in
         for seed in range(repeats):
             order = list(workers)
             for label in order[seed % len(order) :] + order[: seed % len(order)] if order else ():
-                time.sleep(PAUSE)
-                entry, reply = found[label], workers[label].ask("train", epochs=epochs, seed=seed)
+                reply = take_turn(workers[label], epochs, seed, patience)
                 if "skipped" in reply:
                     found[label] = reply
                     del workers[label]
                     continue
-                for name in ("seconds", "epochs", "loss"):
-                    entry[name].append(reply[name])
+                for name in RECORDED:
+                    found[label][name].append(reply[name])
     row = {
         "name": case.name,
         "threads": threads,
@@ -112,6 +118,16 @@ def measure(case: Case, threads: int, peers: list[str], repeats: int, epochs: in
         "epochs": epochs,
     }
     return {**row, "peers": found}
+
+
+def take_turn(worker: Process, epochs: int, seed: int, patience: int) -> dict[str, Any]:
+    """Return the reply to a training; one that other work disturbed is done again, as often as there is patience."""
+    for _ in range(1 + patience):
+        time.sleep(PAUSE)
+        reply = worker.ask("train", epochs=epochs, seed=seed)
+        if "skipped" in reply or not reply["others"] > (worker.spare_cores + DISTURBED) * reply["seconds"]:
+            break
+    return reply
 
 
 def set_up(worker: Process, case: Case) -> dict[str, Any]:
@@ -127,10 +143,22 @@ def set_up(worker: Process, case: Case) -> dict[str, Any]:
         "import_seconds": entry["load_seconds"],
         "first_seconds": entry["prepare_seconds"] + entry["train_seconds"],
         "memory": reply["memory"],
-        "seconds": [],
-        "epochs": [],
-        "loss": [],
+        **{name: [] for name in RECORDED},
     }
+
+
+def row_as_text(row: dict[str, Any]) -> str:
+    """Return the detailed cells of a row for the terminal."""
+    heads = ("µs a step", "rows/s", "/limit", "/skmlp", "/numpy", "start, s", "catches after", "MB", "  final loss")
+    widths = (10, 12, 8, 8, 8, 9, 17, 7, 0)
+
+    def line(name: str, cells: Iterable[str]) -> str:
+        joined = "".join(f"{cell:>{width}}  " for cell, width in zip(cells, widths, strict=True))
+        return f"  {name:24}{joined}".rstrip()
+
+    lines = [line(peer, cells) for peer, cells in report.row_cells(row)]
+    title = f"{row['name']}, threads {row['threads']}; other work kept {busy_share(row):.1f} cores busy"
+    return "\n".join([title, line("", heads), *lines, ""])
 
 
 def describe_machine() -> dict[str, Any]:
@@ -163,10 +191,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only the cases whose name contains this")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS))
     parser.add_argument("--repeats", type=int, default=5, help="trainings of each peer in each row, from as many seeds")
+    parser.add_argument("--patience", type=int, default=1, help="times to repeat a training that other work disturbed")
     parser.add_argument("--quick", action="store_true", help="two short repeats, to see that everything works")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
-    repeats = min(2, options.repeats) if options.quick else options.repeats
+    repeats, patience = (min(2, options.repeats), 0) if options.quick else (options.repeats, options.patience)
     options.output.mkdir(parents=True, exist_ok=True)
     stored = options.output / "speed.json"
     result: dict[str, Any] = {
@@ -177,14 +206,14 @@ def main() -> None:
         "rows": [],
     }
     for threads in options.threads:
-        # Compiled kernels are kept for one number of threads, so that none finds those of another.
+        # numba and torch keep compiled code in a folder that is empty now: the first case shows what compiling costs.
         with tempfile.TemporaryDirectory() as cache:
             for case in (case for case in CASES if options.only in case.name):
                 epochs = max(1, case.epochs // 10) if options.quick else case.epochs
-                row = measure(case, threads, options.peers, repeats, epochs, cache)
+                row = measure(case, threads, options.peers, cache, repeats=repeats, epochs=epochs, patience=patience)
                 result["rows"].append(row)
                 stored.write_text(json.dumps(result, indent=1) + "\n")
-                print(report.row_as_text(row), flush=True)
+                print(row_as_text(row), flush=True)
     print("\n".join(report.summary(result["rows"])))
     report.write(result, options.output)
 

@@ -10,16 +10,17 @@ earlier one compiled, cached or left in the memory allocator has a part in its f
 import ctypes
 import importlib
 import json
+import math
 import os
 import sys
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from benchmarks.cases import Case, final_loss, make_data
 from benchmarks.peers import PEERS, Entry
 
-STATUS = Path("/proc/self/status")
+STAT, STATUS = Path("/proc/stat"), Path("/proc/self/status")
 
 
 class Worker:
@@ -45,16 +46,29 @@ class Worker:
         return {"seconds": perf_counter() - started}
 
     def train(self, epochs: int, seed: int) -> dict[str, Any]:
-        """Train a new network; return the time, the epochs done, the final loss, and the growth of memory so far."""
+        """Train a new network.
+
+        The reply has the seconds, those that other processes computed meanwhile (of all cores), the epochs done, the
+        final loss, and the growth of memory so far.
+        """
         self.peer.start(seed)
-        started = perf_counter()
+        busy, own, started = busy_seconds(), process_time(), perf_counter()
         done = self.peer.train(epochs)
         seconds = perf_counter() - started
+        others = busy_seconds() - busy - (process_time() - own)
         # Read before the prediction, which takes memory that training does not: right for the first training.
         growth = None if self.baseline is None else resident("VmHWM") - self.baseline
         predicted = self.peer.predict()
         loss = None if predicted is None else final_loss(self.case, self.data.y, predicted)
-        return {"seconds": seconds, "epochs": done, "loss": loss, "memory": growth}
+        return {"seconds": seconds, "others": others, "epochs": done, "loss": loss, "memory": growth}
+
+
+def busy_seconds() -> float:
+    """Return what all cores have computed since the system began, for this and for other machines; NaN if unknown."""
+    if not STAT.exists():
+        return math.nan
+    user, nice, system, _idle, _wait, irq, soft_irq, steal = map(int, STAT.read_text().split(maxsplit=9)[1:9])
+    return (user + nice + system + irq + soft_irq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(field: str) -> int:

@@ -17,6 +17,7 @@ __all__ = [
     "Row",
     "base_for",
     "break_even",
+    "busy_share",
     "cold_seconds",
     "differing_losses",
     "geometric_mean",
@@ -95,7 +96,7 @@ def loss_difference(ours: list[float], theirs: list[float]) -> float | None:
 
 def base_for(peer: str, base: str = "skmlp") -> str:
     """Return what the peer is compared with, when the others are compared with `base`."""
-    return PAIRS.get(peer, base)
+    return base + PLAIN if peer.endswith(PLAIN) else PAIRS.get(peer, base)
 
 
 def differing_losses(row: Row) -> Iterator[tuple[str, float]]:
@@ -107,6 +108,13 @@ def differing_losses(row: Row) -> Iterator[tuple[str, float]]:
         difference = loss_difference(row["peers"][base]["loss"], entry["loss"])
         if difference is not None:
             yield peer, difference
+
+
+def busy_share(row: Row) -> float:
+    """Return how many cores other processes kept busy during the row's trainings; NaN if unknown."""
+    entries = [entry for peer, entry in row["peers"].items() if ran(row, peer)]
+    seconds, others = (sum(sum(entry[name]) for entry in entries) for name in ("seconds", "others"))
+    return max(0.0, others / seconds) if entries else math.nan
 
 
 def geometric_mean(values: Iterable[float]) -> float:
