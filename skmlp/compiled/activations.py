@@ -10,7 +10,7 @@ from typing import Any
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.jit import exact, inlined
-from skmlp.compiled.maths import exp, expm1, logistic, tanh
+from skmlp.compiled.maths import exp, expm1, log_1_plus_exp, logistic, tanh
 
 __all__ = ["N_CONSTANTS", "activate", "number_and_constants"]
 
@@ -44,6 +44,7 @@ def number_and_constants(name: str, setting: float = 0.0) -> tuple[int, tuple[fl
         "gelu": (math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi)),
         "gelu_tanh": (math.sqrt(2.0 / math.pi), 0.044715),
         "silu": (0.0, 0.0),
+        "softplus": (0.0, 0.0),
         "mish": (0.0, 0.0),
     }
     if name not in own:
@@ -110,6 +111,11 @@ def _silu(z: Any, constants: Constants) -> Any:
 
 
 @exact
+def _softplus(z: Any, constants: Constants) -> Any:
+    return log_1_plus_exp(z), logistic(z)
+
+
+@exact
 def _mish(z: Any, constants: Constants) -> Any:
     # tanh(log(1 + e)) = (e^2 + 2 e) / (e^2 + 2 e + 2) with e = exp(z); from 20 on it is 1.
     _, half, one, _, _ = constants
@@ -161,5 +167,7 @@ def activate(number: int, constants: AnyArray, z: FloatArray, biases: FloatArray
         _apply(_gelu_tanh, constants, z, biases, slopes)
     elif number == 9:
         _apply(_silu, constants, z, biases, slopes)
+    elif number == 10:
+        _apply(_softplus, constants, z, biases, slopes)
     else:
         _apply(_mish, constants, z, biases, slopes)

@@ -4,18 +4,18 @@ The formulas are those of :mod:`skmlp.nn.losses`. `targets` are matrices, `codes
 two.
 """
 
-from math import log, log1p
+from math import log
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.compiled.jit import exact
-from skmlp.compiled.maths import exp, logistic
+from skmlp.compiled.jit import exact, inlined
+from skmlp.compiled.maths import exp, log_1_plus_exp, logistic
 
 __all__ = ["BINARY_LOG_LOSS", "MULTINOMIAL_LOG_LOSS", "SQUARED_ERROR", "loss_and_error_signal"]
 
 SQUARED_ERROR, BINARY_LOG_LOSS, MULTINOMIAL_LOG_LOSS = range(3)
 
 
-@exact
+@inlined
 def loss_and_error_signal(
     number: int,
     smoothing: float,
@@ -74,16 +74,19 @@ def _squared_error(targets: FloatArray, shares: FloatArray, raw: FloatArray, del
 def _binary_log_loss(
     smoothing: float, targets: FloatArray, shares: FloatArray, raw: FloatArray, delta: FloatArray
 ) -> float:
+    real = raw.dtype.type
+    kept, shift, zero = real(1.0 - smoothing), real(0.5 * smoothing), real(0.0)
     total = 0.0
     for row in range(raw.shape[0]):
-        share = shares[row]
+        loss = zero
         for output in range(raw.shape[1]):
-            x, y = raw[row, output], targets[row, output]
-            if smoothing != 0.0:
-                y = raw.dtype.type(y * (1.0 - smoothing) + 0.5 * smoothing)
+            x = raw[row, output]
+            y = kept * targets[row, output] + shift
             # For a confident right answer the second term is exactly 0.
-            total += share * (log1p(exp(-abs(x))) + ((1.0 if x > 0.0 else 0.0) - y) * x)
-            delta[row, output] = share * (logistic(x) - y)
+            magnitude = abs(x)
+            loss += log_1_plus_exp(-magnitude) + ((magnitude if x > zero else zero) - y * x)
+            delta[row, output] = shares[row] * (logistic(x) - y)
+        total += shares[row] * loss
     return total
 
 

@@ -1,7 +1,7 @@
 r"""Elementary functions without branches or calls, so that a loop over an array computes many elements at once.
 
-All rest on :math:`e^x = 2^k e^r` with a whole number k and :math:`|r| \le \log(2) / 2`, where a short series gives
-:math:`e^r - 1` with all digits.
+All but the last rest on :math:`e^x = 2^k e^r` with a whole number k and :math:`|r| \le \log(2) / 2`, where a short series
+gives :math:`e^r - 1` with all digits.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from numba.extending import intrinsic, overload
 
 from skmlp.compiled.jit import exact
 
-__all__ = ["exp", "expm1", "logistic", "tanh"]
+__all__ = ["exp", "expm1", "log_1_plus_exp", "logistic", "tanh"]
 
 # In the order they are written: `(x * c + magic) - magic` rounds only then.
 _IN_ORDER = {"fastmath": {"contract"}, "error_model": "numpy"}
@@ -46,6 +46,7 @@ _MAGIC_64, _LOG_2_E_64 = 1.5 * 2.0**52, 1.4426950408889634
 _HIGH_64, _LOW_64 = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # log(2): k times the first part is exact
 _LOWEST_64, _HIGHEST_64 = -708.0, 710.0
 _2, _3, _4, _5, _6, _7, _8 = _constants(1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720, 1 / 5040, 1 / 40320)
+_TWO, _T3, _T5, _T7, _T9, _T11, _T13 = _constants(2.0, 1 / 3, 1 / 5, 1 / 7, 1 / 9, 1 / 11, 1 / 13)
 
 
 def _parts(x: Any) -> Any:
@@ -108,3 +109,36 @@ def logistic(x: Any) -> Any:
     _, _, one_half = _parts(x)
     one = one_half + one_half
     return one / (one + exp(-x))
+
+
+@exact
+def log_1_plus_exp(x: Any) -> Any:
+    r"""Return :math:`\log(1 + e^x) = \max(x, 0) + \log(1 + q)` with :math:`q = e^{-|x|}` in (0, 1]."""
+    _, _, one_half = _parts(x)
+    zero = one_half - one_half
+    return (zero if x < zero else x) + _log_1_plus(exp(-abs(x)))
+
+
+def _log_1_plus(q: Any) -> Any:
+    raise NotImplementedError
+
+
+@overload(_log_1_plus, jit_options=_IN_ORDER)
+def _choose_log_1_plus(q: Any) -> Callable[[Any], Any]:
+    r"""Return the logarithm of 1 + q for q in [0, 1], by :math:`2 (s + s^3 / 3 + s^5 / 5 + \dots)`, s = q / (2 + q)."""
+
+    def single(q: Any) -> Any:
+        s = q / (_TWO + q)
+        t = s * s
+        series = (((((_T13 * t + _T11) * t + _T9) * t + _T7) * t + _T5) * t + _T3) * t
+        return _TWO * (series * s + s)
+
+    def double(q: Any) -> Any:
+        s = q / (2.0 + q)
+        t = s * s
+        series = ((((1 / 33 * t + 1 / 31) * t + 1 / 29) * t + 1 / 27) * t + 1 / 25) * t + 1 / 23
+        series = ((((series * t + 1 / 21) * t + 1 / 19) * t + 1 / 17) * t + 1 / 15) * t + 1 / 13
+        series = (((((series * t + 1 / 11) * t + 1 / 9) * t + 1 / 7) * t + 1 / 5) * t + 1 / 3) * t
+        return 2.0 * (series * s + s)
+
+    return single if q == types.float32 else double

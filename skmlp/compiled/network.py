@@ -4,14 +4,13 @@ The equations are those of :mod:`skmlp.nn.network`. A layer is a row of a table:
 the flat vector, and where its arrays lie in the flat memory. So one compiled function serves every network.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.activations import activate
-from skmlp.compiled.dropout import drop
-from skmlp.compiled.jit import exact
+from skmlp.compiled.jit import exact, inlined
 
 __all__ = [
     "ACTIVATION",
@@ -29,6 +28,7 @@ __all__ = [
     "Layers",
     "backward",
     "forward",
+    "n_dropped",
     "part",
 ]
 
@@ -60,16 +60,29 @@ class Layers(NamedTuple):
     memory: FloatArray
 
 
-@exact
+@inlined
 def part(vector: FloatArray, start: int, n_rows: int, n_columns: int) -> FloatArray:
     """Return the matrix that begins at `start`."""
     return vector[start : start + n_rows * n_columns].reshape(n_rows, n_columns)
 
 
-@exact
-def forward(layers: Layers, params: FloatArray, X: FloatArray, rng: Any) -> FloatArray:
-    """Push `X` of shape (n_samples, n_features) through all layers and return `raw`."""
-    n_samples, x = X.shape[0], X
+@inlined
+def n_dropped(layers: Layers) -> int:
+    """Return how many units of a row dropout draws a number for."""
+    n_units = 0
+    for index in range(layers.table.shape[0]):
+        if layers.dropout[index] > 0.0:
+            n_units += layers.table[index, N_OUT]
+    return n_units
+
+
+@inlined
+def forward(layers: Layers, params: FloatArray, X: FloatArray, uniforms: FloatArray) -> FloatArray:
+    """Push `X` of shape (n_samples, n_features) through all layers and return `raw`.
+
+    `uniforms` holds the random numbers for dropout, in the order in which NumPy would draw them.
+    """
+    n_samples, x, drawn = X.shape[0], X, 0
     for index in range(layers.table.shape[0]):
         layer = layers.table[index]
         n_in, n_out = layer[N_IN], layer[N_OUT]
@@ -85,18 +98,20 @@ def forward(layers: Layers, params: FloatArray, X: FloatArray, rng: Any) -> Floa
             activate(layer[ACTIVATION], layers.constants[index], z, biases, slopes)
         x = _passed_on(layers, index, n_samples)
         if layers.dropout[index] > 0.0:
-            drop(layers.dropout[index], z, part(layers.memory, layer[MASK], n_samples, n_out), x, rng)
+            mask = part(layers.memory, layer[MASK], n_samples, n_out)
+            _drop(layers.dropout[index], part(uniforms, drawn, n_samples, n_out), z, mask, x)
+            drawn += z.size
     return x
 
 
-@exact
+@inlined
 def _passed_on(layers: Layers, index: int, n_samples: int) -> FloatArray:
     """Return what the next layer gets: the output, or what dropout leaves of it."""
     layer = layers.table[index]
     return part(layers.memory, layer[DROPPED if layers.dropout[index] > 0.0 else OUTPUT], n_samples, layer[N_OUT])
 
 
-@exact
+@inlined
 def backward(layers: Layers, params: FloatArray, X: FloatArray, grad: FloatArray) -> None:
     """Push the output layer's error signal back and write all gradients but that of the output biases into `grad`."""
     n_samples = X.shape[0]
@@ -116,6 +131,17 @@ def backward(layers: Layers, params: FloatArray, X: FloatArray, grad: FloatArray
     first = layers.table[0]
     delta = part(layers.memory, first[DELTA], n_samples, first[N_OUT])
     np.dot(X.T, delta, part(grad, first[WEIGHTS], first[N_IN], first[N_OUT]))
+
+
+@exact
+def _drop(rate: float, uniforms: FloatArray, a: FloatArray, mask: FloatArray, out: FloatArray) -> None:
+    """Write 0 or ``1 / (1 - rate)`` into `mask` for each unit, and its product with `a` into `out`."""
+    real = a.dtype.type
+    least, kept, lost = real(rate), real(1.0 / (1.0 - rate)), real(0.0)
+    for row in range(a.shape[0]):
+        for unit in range(a.shape[1]):
+            mask[row, unit] = kept if uniforms[row, unit] >= least else lost
+            out[row, unit] = a[row, unit] * mask[row, unit]
 
 
 @exact

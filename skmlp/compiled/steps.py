@@ -1,20 +1,20 @@
 """Whole steps: gather a batch, evaluate the objective and its gradient, update; many of them in one call."""
 
 from math import isfinite, sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled import losses, solvers
-from skmlp.compiled.jit import exact, reordering
-from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, part
+from skmlp.compiled.jit import exact, inlined, reordering
+from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped, part
 
 __all__ = ["Objective", "Rows", "Solver", "evaluate", "evaluate_and_update", "update"]
 
 # What is added up over steps, as entries of an array.
-LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS = range(7)
-N_SUMS = 7
+LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS, N_USED = range(8)
+N_SUMS = 8
 
 
 class Rows(NamedTuple):
@@ -77,7 +77,7 @@ class Solver(NamedTuple):
     second: FloatArray
 
 
-@exact
+@inlined
 def _gather(rows: Rows, order: AnyArray, start: int, stop: int, total: float, block: Rows) -> None:
     """Copy the rows ``order[start:stop]``, or ``start:stop`` without an order, and their shares in the batch."""
     share = block.weights.dtype.type(1.0 / total)
@@ -93,7 +93,7 @@ def _gather(rows: Rows, order: AnyArray, start: int, stop: int, total: float, bl
         block.weights[to] = rows.weights[row] * share if rows.weights.size > 0 else share
 
 
-@exact
+@inlined
 def _weight(rows: Rows, order: AnyArray, start: int, stop: int) -> float:
     """Return the weight of a batch."""
     if rows.weights.size == 0:
@@ -152,7 +152,7 @@ def evaluate(
     order: AnyArray,
     start: int,
     stop: int,
-    rng: Any,
+    uniforms: FloatArray,
 ) -> tuple[float, float, float, float]:
     """Return weight, loss, penalty and norm of the gradient of a batch, and write the gradient.
 
@@ -167,13 +167,14 @@ def evaluate(
     order : ndarray of shape (n_samples,) or (0,), int64
     start, stop : int
         The batch within the order.
-    rng : numpy.random.Generator
-        The stream of dropout.
+    uniforms : ndarray of shape (n_samples * n_dropped,)
+        Random numbers in [0, 1) for dropout. They are left where the batch has no weight.
     """
     total, loss = _weight(rows, order, start, stop), 0.0
     if total == 0.0:
         return 0.0, 0.0, 0.0, 0.0
     layers, block = objective.layers, objective.block
+    n_units = n_dropped(layers)
     last, capacity = layers.table[layers.table.shape[0] - 1], block.X.shape[0]
     for begin in range(start, stop, capacity):
         end = min(begin + capacity, stop)
@@ -181,7 +182,7 @@ def evaluate(
         into = grad if begin == start else objective.block_gradient
         _gather(rows, order, begin, end, total, block)
         X = block.X[:n]
-        raw = forward(layers, params, X, rng)
+        raw = forward(layers, params, X, uniforms[(begin - start) * n_units :])
         delta = part(layers.memory, last[DELTA], n, last[N_OUT])
         bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
         loss += losses.loss_and_error_signal(
@@ -224,7 +225,7 @@ def evaluate_and_update(
     first: int,
     rates: FloatArray,
     count: int,
-    rng: Any,
+    uniforms: FloatArray,
     sums: FloatArray,
 ) -> tuple[int, float]:
     """Take a step for each of `rates`, on the batches from the one of number `first` on.
@@ -236,14 +237,18 @@ def evaluate_and_update(
     value : float
         Of the objective on the last batch.
     """
-    n_samples, value = rows.X.shape[0], 0.0
+    n_samples, value, n_units, drawn = rows.X.shape[0], 0.0, n_dropped(objective.layers), 0
     for step in range(rates.size):
         start = (first + step) * batch_size
         stop = min(start + batch_size, n_samples)
-        weight, loss, penalty, norm = evaluate(objective, params, grad, rows, order, start, stop, rng)
+        weight, loss, penalty, norm = evaluate(
+            objective, params, grad, rows, order, start, stop, uniforms[drawn:]
+        )
         sums[N_ROWS] += stop - start
         if weight == 0.0:
             continue
+        drawn += (stop - start) * n_units
+        sums[N_USED] = drawn
         value = loss + penalty
         if not isfinite(value + norm):
             return step, value

@@ -50,6 +50,7 @@ _ACTIVATIONS: dict[type, tuple[str, str]] = {
     reference.ELU: ("elu", "alpha"),
     reference.SELU: ("selu", ""),
     reference.SiLU: ("silu", ""),
+    reference.Softplus: ("softplus", ""),
     reference.Mish: ("mish", ""),
 }
 
@@ -87,6 +88,7 @@ class CompiledSteps(Steps):
     ) -> None:
         super().__init__(trainer, state, batches, buffers)
         self._objective, self._now = objective, trainer.objective
+        self._n_dropped = _n_dropped(objective)
         self._rows = _rows(batches.data, objective.loss)
         self._solver = trainer.solver
         self._compiled_solver = solver_as_arrays(trainer.solver, state.solver_state)
@@ -101,11 +103,15 @@ class CompiledSteps(Steps):
     def evaluate(self, objective: Objective) -> Evaluation:
         if objective is not self._now:  # settings that follow a schedule
             self._objective, self._now = _at_this_time(self._objective, objective), objective
+            self._n_dropped = _n_dropped(self._objective)
         start, stop = self._next_batch()
         params, grad = self._state.params.vector, self.grad.vector
+        before, uniforms = self._draw(stop - start)
         weight, loss, penalty, norm = steps.evaluate(
-            self._objective, params, grad, self._rows, self._order, start, stop, self._state.dropout_rng
+            self._objective, params, grad, self._rows, self._order, start, stop, uniforms
         )
+        if weight == 0.0:
+            self._go_back(before, 0)
         self.n_left -= 1
         self._last = start, stop
         return Evaluation(stop - start, weight, loss, penalty, norm)
@@ -123,7 +129,8 @@ class CompiledSteps(Steps):
 
     def run(self, learning_rates: FloatArray, sums: Sums) -> tuple[int, float]:
         state, batch_size, added = self._state, self._batches.batch_size, np.zeros(steps.N_SUMS)
-        first = self._batches.n_batches - self.n_left
+        first, last = self._batches.n_batches - self.n_left, self._next_batch(len(learning_rates) - 1)
+        before, uniforms = self._draw(last[1] - first * batch_size)
         n_done, value = steps.evaluate_and_update(
             self._objective,
             self._compiled_solver,
@@ -135,18 +142,35 @@ class CompiledSteps(Steps):
             first,
             learning_rates,
             state.solver_state["count"],
-            state.dropout_rng,
+            uniforms,
             added,
         )
-        sums.add_all(added)
+        if added[steps.N_USED] < uniforms.size:
+            self._go_back(before, int(added[steps.N_USED]))
+        sums.add_all(added[: steps.N_USED])
         self.n_left -= n_done
         self._last = self._next_batch()
         state.solver_state["count"] += int(added[steps.N_STEPS])
         return n_done, value
 
-    def _next_batch(self) -> tuple[int, int]:
-        start = (self._batches.n_batches - self.n_left) * self._batches.batch_size
+    def _next_batch(self, ahead: int = 0) -> tuple[int, int]:
+        start = (self._batches.n_batches - self.n_left + ahead) * self._batches.batch_size
         return start, min(start + self._batches.batch_size, self._batches.data.n_samples)
+
+    def _draw(self, n_rows: int) -> tuple[Any, FloatArray]:
+        """Draw the random numbers of dropout for that many rows; return them and the state of the stream before."""
+        n_numbers, dtype = n_rows * self._n_dropped, self.grad.vector.dtype
+        if n_numbers == 0:
+            return None, np.empty(0, dtype)
+        rng = self._state.dropout_rng
+        return rng.bit_generator.state, rng.random(n_numbers, dtype=dtype.type)
+
+    def _go_back(self, before: Any, n_used: int) -> None:
+        """Leave the stream of dropout as if only the numbers that were used had been drawn."""
+        if before is not None:
+            rng = self._state.dropout_rng
+            rng.bit_generator.state = before
+            rng.random(n_used, dtype=self.grad.vector.dtype.type)
 
     def units(self) -> list[Units]:
         layers = self._objective.layers
@@ -197,6 +221,12 @@ def _at_this_time(arrays: steps.Objective, objective: Objective) -> steps.Object
             rates[index] = layer.rate
     smoothing = float(getattr(objective.loss, "label_smoothing", 0.0))
     return arrays._replace(layers=arrays.layers._replace(dropout=rates), smoothing=smoothing)
+
+
+def _n_dropped(objective: steps.Objective) -> int:
+    """Return how many random numbers dropout needs for a row."""
+    layers = objective.layers
+    return int(layers.table[layers.dropout > 0.0, network.N_OUT].sum())
 
 
 def solver_as_arrays(solver: Solver, state: dict[str, Any]) -> steps.Solver | None:

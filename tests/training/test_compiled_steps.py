@@ -23,6 +23,7 @@ ACTIVATIONS = [
     "gelu",
     "gelu_tanh",
     "silu",
+    "softplus",
     "mish",
 ]
 SOLVERS = {
