@@ -7,6 +7,7 @@ from typing import Any
 from skmlp.estimators.builders import build_objective
 from skmlp.estimators.holdout import Parts
 from skmlp.estimators.state import Model
+from skmlp.estimators.threads import threads_for
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError, Result
 from skmlp.training.quasi_newton import run_lbfgs
@@ -36,13 +37,15 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
     ValueError
         scikit-learn's, when training diverged before there were weights worth keeping.
     """
+    lbfgs = estimator.solver == "lbfgs"
     try:
-        if estimator.solver == "lbfgs":
-            return _run_lbfgs(estimator, model, data, max_epochs, **options)
-        assert model.trainer is not None
-        return model.trainer.run(
-            model.state, data, batch_size=batch_size, max_epochs=max_epochs, shuffle=estimator.shuffle, **options
-        )
+        with threads_for(model.network, data.n_samples if lbfgs else batch_size):
+            if lbfgs:
+                return _run_lbfgs(estimator, model, data, max_epochs, **options)
+            assert model.trainer is not None
+            return model.trainer.run(
+                model.state, data, batch_size=batch_size, max_epochs=max_epochs, shuffle=estimator.shuffle, **options
+            )
     except NonFiniteError as event:
         raise _hopeless(estimator, event) from event
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skmlp import compiled
+from skmlp._crew import Crew
 from skmlp._typing import FloatArray
 from skmlp.nn.constraints import limit_norms
 from skmlp.nn.objective import Objective
@@ -182,7 +183,6 @@ class Trainer:
         smallest = 2 if self.objective.network.couples_rows else 1
         batches = Batches(data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=smallest)
         buffers = buffers or Buffers(self.objective, state.params, batches.largest)
-        steps = self._steps(state, batches, buffers)
         pace = Pace(self, state, batches.n_batches, length, max_seconds)
         best = Best()
         if keep_start:
@@ -191,7 +191,8 @@ class Trainer:
 
         result = Result("max_iter", max_epochs)
         # Overflow shows as a non-finite loss or gradient in the very step, and is reported there.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with Crew(state.params.trained.size) as crew, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            steps = self._steps(state, batches, buffers, crew)
             for epoch in range(1, max_epochs + 1):
                 started = perf_counter()
                 n_samples = samples_per_epoch or data.n_samples
@@ -230,15 +231,15 @@ class Trainer:
             state.settle(best.vector)
         return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
 
-    def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers) -> Steps:
+    def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers, crew: Crew) -> Steps:
         """Return what computes the steps: compiled functions where there are any, NumPy where not."""
         if compiled.is_wanted():
             from skmlp.training.compiled_steps import compiled_steps  # imports numba
 
-            steps = compiled_steps(self, state, batches, buffers)
+            steps = compiled_steps(self, state, batches, buffers, crew)
             if steps is not None:
                 return steps
-        return Steps(self, state, batches, buffers)
+        return Steps(self, state, batches, buffers, crew)
 
     def _check(self, batch_size: int, n_samples: int, validation: Validation | None, *, early_stopping: bool) -> None:
         """Raise ValueError for what cannot be trained."""

@@ -1,0 +1,60 @@
+"""One thread for trainings whose matrix products are too small to share.
+
+A BLAS library shares a product between threads from some hundred thousand multiplications on. For a step of a small
+network that gains little where a core is idle, and where none is, the product waits for a thread that does not run:
+milliseconds instead of microseconds.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+from skmlp.nn.layers import Dense
+from skmlp.nn.network import Network
+from skmlp.nn.objective import BLOCK_ROWS
+
+__all__ = ["threads_for"]
+
+# Multiplications of a step's largest product: below the first no BLAS uses threads anyway, from the second on they are
+# worth it.
+ALONE_ANYWAY, SHARED = 100_000, 8_000_000
+
+_lock = Lock()
+_users = 0
+_limit: Any = None
+
+
+@contextmanager
+def threads_for(network: Network, n_rows: int) -> Iterator[None]:
+    """Limit BLAS to one thread, within this process, if batches of `n_rows` rows are small for the network.
+
+    Fits in several threads share the limit: it is lifted by the last one.
+    """
+    global _users, _limit
+    sizes = [layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense)]
+    if not ALONE_ANYWAY <= min(n_rows, BLOCK_ROWS) * max(sizes) < SHARED:
+        yield
+        return
+    with _lock:
+        _users += 1
+        if _users == 1:
+            _limit = _controller().limit(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0:
+                _limit.restore_original_limits()
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Return what knows the BLAS libraries of this process; SciPy's is there from the first import on."""
+    import scipy.linalg.blas  # noqa: F401
+
+    return ThreadpoolController()
