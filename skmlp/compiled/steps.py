@@ -10,7 +10,7 @@ from skmlp.compiled import losses, solvers
 from skmlp.compiled.jit import exact, inlined, reordering
 from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped, part
 
-__all__ = ["Objective", "Rows", "Solver", "add_penalty", "evaluate", "evaluate_and_update", "norm", "update"]
+__all__ = ["Objective", "Rows", "Solver", "evaluate", "evaluate_and_update", "update"]
 
 # What is added up over steps, as entries of an array.
 LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS, N_USED = range(8)
@@ -105,29 +105,27 @@ def _weight(rows: Rows, order: AnyArray, start: int, stop: int) -> float:
 
 
 @reordering
-def add_penalty(
-    objective: Objective, total: float, params: FloatArray, grad: FloatArray, start: int, stop: int
-) -> tuple[float, float]:
-    """Add the penalty's gradient on a stretch; return its penalty, and the squared norm of its gradient."""
+def _add_penalty(objective: Objective, total: float, params: FloatArray, grad: FloatArray) -> tuple[float, float]:
+    """Add the penalty's gradient; return the penalty and the squared norm of the gradient."""
     real = params.dtype.type
     zero = real(0.0)
     l2, l1 = real(objective.alpha / total), real(objective.alpha_l1 / total)
-    squares, magnitudes, squared_norm, last = zero, zero, zero, min(stop, objective.n_weights)
+    squares, magnitudes, squared_norm = zero, zero, zero
     if objective.alpha != 0.0:
-        for i in range(start, last):
+        for i in range(objective.n_weights):
             squares += params[i] * params[i]
             grad[i] += l2 * params[i]
     if objective.alpha_l1 != 0.0:
-        for i in range(start, last):
+        for i in range(objective.n_weights):
             magnitudes += abs(params[i])
             grad[i] += l1 if params[i] > zero else (-l1 if params[i] < zero else zero)
-    for i in range(start, stop):
+    for i in range(grad.size):
         squared_norm += grad[i] * grad[i]
     return 0.5 * l2 * squares + l1 * magnitudes, float(squared_norm)
 
 
 @exact
-def norm(grad: FloatArray, squared: float) -> float:
+def _norm(grad: FloatArray, squared: float) -> float:
     """Return the norm, also where its square is beyond what the format holds."""
     if squared > 1e-30 and isfinite(squared):
         return sqrt(squared)
@@ -155,8 +153,8 @@ def evaluate(
     start: int,
     stop: int,
     uniforms: FloatArray,
-) -> tuple[float, float]:
-    """Return weight and loss of a batch, and write the gradient without the penalty's.
+) -> tuple[float, float, float, float]:
+    """Return weight, loss, penalty and norm of the gradient of a batch, and write the gradient.
 
     Parameters
     ----------
@@ -174,7 +172,7 @@ def evaluate(
     """
     total, loss = _weight(rows, order, start, stop), 0.0
     if total == 0.0:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0, 0.0
     layers, block = objective.layers, objective.block
     n_units = n_dropped(layers)
     last, capacity = layers.table[layers.table.shape[0] - 1], block.X.shape[0]
@@ -201,27 +199,18 @@ def evaluate(
         if begin > start:
             for i in range(grad.size):
                 grad[i] += into[i]
-    return total, loss
+    penalty, squared = _add_penalty(objective, total, params, grad)
+    return total, loss, penalty, _norm(grad, squared)
 
 
 @exact
-def update(
-    solver: Solver,
-    count: int,
-    rate: float,
-    n_weights: int,
-    params: FloatArray,
-    grad: FloatArray,
-    start: int,
-    stop: int,
-) -> None:
-    """Take a step on a stretch, after the weight decay."""
+def update(solver: Solver, count: int, rate: float, n_weights: int, params: FloatArray, grad: FloatArray) -> None:
+    """Take a step, after the weight decay."""
     if solver.weight_decay != 0.0:
         kept = params.dtype.type(1.0 - rate * solver.weight_decay)
-        for i in range(start, min(stop, n_weights)):
+        for i in range(n_weights):
             params[i] *= kept
-    first, second = solver.first[start:stop], solver.second[start:stop]
-    solvers.update(solver.number, solver.settings, count, rate, params[start:stop], grad[start:stop], first, second)
+    solvers.update(solver.number, solver.settings, count, rate, params, grad, solver.first, solver.second)
 
 
 @exact
@@ -252,22 +241,23 @@ def evaluate_and_update(
     for step in range(rates.size):
         start = (first + step) * batch_size
         stop = min(start + batch_size, n_samples)
-        weight, loss = evaluate(objective, params, grad, rows, order, start, stop, uniforms[drawn:])
+        weight, loss, penalty, norm = evaluate(
+            objective, params, grad, rows, order, start, stop, uniforms[drawn:]
+        )
         sums[N_ROWS] += stop - start
         if weight == 0.0:
             continue
         drawn += (stop - start) * n_units
         sums[N_USED] = drawn
-        penalty, squared = add_penalty(objective, weight, params, grad, 0, grad.size)
-        value, size = loss + penalty, norm(grad, squared)
-        if not isfinite(value + size):
+        value = loss + penalty
+        if not isfinite(value + norm):
             return step, value
         count += 1
-        update(solver, count, rates[step], objective.n_weights, params, grad, 0, grad.size)
+        update(solver, count, rates[step], objective.n_weights, params, grad)
         sums[LOSS] += weight * loss
         sums[PENALTY] += weight * penalty
         sums[WEIGHT] += weight
-        sums[NORM] += size
+        sums[NORM] += norm
         sums[RATE] += rates[step]
         sums[N_STEPS] += 1
     return rates.size, value

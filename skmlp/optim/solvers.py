@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from skmlp._configurable import Configurable
-from skmlp._crew import Crew
 from skmlp._typing import FloatArray
 from skmlp.optim.schedules import Time
 from skmlp.optim.transforms import (
@@ -122,16 +121,11 @@ class Solver(Configurable, ABC):
         """
         _Chain(self, params, grad, state).step(learning_rate, time)
 
-    def on(
-        self, params: FloatArray, grad: FloatArray, state: dict[str, Any], crew: Crew | None = None
-    ) -> Callable[..., None]:
-        """Return :meth:`update` for these arrays, prepared for many steps: ``step(learning_rate[, time])``.
-
-        The threads of `crew` share the work.
-        """
+    def on(self, params: FloatArray, grad: FloatArray, state: dict[str, Any]) -> Callable[..., None]:
+        """Return :meth:`update` for these arrays, prepared for many steps: ``step(learning_rate[, time])``."""
         if type(self).update is not Solver.update:
             return partial(self.update, params, grad, state)
-        return _Chain(self, params, grad, state, crew).step
+        return _Chain(self, params, grad, state).step
 
 
 class _Chain:
@@ -143,31 +137,24 @@ class _Chain:
     params, grad : ndarray of shape (n_parameters,)
     state : dict
         From :meth:`Solver.init`.
-    crew : Crew, optional
-        For as many parameters.
     """
 
-    def __init__(
-        self, solver: Solver, params: FloatArray, grad: FloatArray, state: dict[str, Any], crew: Crew | None = None
-    ) -> None:
-        self._links, self._state, self._crew = list(solver.links), state, crew
-        parts = [slice(0, params.size)] if crew is None else crew.parts
-        self._parts = [self._blocks(params, grad, part) for part in parts]
-
-    def _blocks(self, params: FloatArray, grad: FloatArray, part: slice) -> list[tuple[FloatArray, FloatArray, Any]]:
-        """Cut a part of the vector into blocks: parameters, gradient, and what each link works on."""
-        n_weights, scratch = self._state["n_weights"], np.empty(min(part.stop - part.start, BLOCK), params.dtype)
-        blocks = []
-        for start in range(part.start, part.stop, BLOCK):
-            block = slice(start, min(start + BLOCK, part.stop))
-            p, u = params[block], grad[block]
+    def __init__(self, solver: Solver, params: FloatArray, grad: FloatArray, state: dict[str, Any]) -> None:
+        self._links, self._state = list(solver.links), state
+        n_weights, scratch = state["n_weights"], np.empty(min(params.size, BLOCK), params.dtype)
+        self._blocks: list[tuple[FloatArray, FloatArray, list[Any]]] = []
+        for start in range(0, params.size, BLOCK):
+            p, u = params[start : start + BLOCK], grad[start : start + BLOCK]
             arguments = []
-            for link, link_state in zip(self._links, self._state["links"], strict=True):
-                n = min(p.size, max(0, n_weights - start)) if link.weights_only else p.size
-                arrays = {name: v[start : start + n] for name, v in link_state.items() if isinstance(v, np.ndarray)}
-                arguments.append((u[:n], p[:n], arrays, scratch[:n]))
-            blocks.append((p, u, arguments))
-        return blocks
+            for link, link_state in zip(self._links, state["links"], strict=True):
+                stop = min(p.size, max(0, n_weights - start)) if link.weights_only else p.size
+                own = {
+                    name: values[start : start + stop]
+                    for name, values in link_state.items()
+                    if isinstance(values, np.ndarray)
+                }
+                arguments.append((u[:stop], p[:stop], own, scratch[:stop]))
+            self._blocks.append((p, u, arguments))
 
     def step(self, learning_rate: float, time: Time | None = None) -> None:
         """Take one step; see :meth:`Solver.update`."""
@@ -179,17 +166,10 @@ class _Chain:
             link.prepare(link_state, state["count"], learning_rate)
             for link, link_state in zip(links, state["links"], strict=True)
         ]
-
-        def work(part: int) -> None:
-            for p, u, arguments in self._parts[part]:
-                for link, own, values in zip(links, arguments, numbers, strict=True):
-                    link.apply(*own, values)
-                p += u
-
-        if self._crew is None:
-            work(0)
-        else:
-            self._crew.run(work)
+        for p, u, arguments in self._blocks:
+            for link, arrays, own in zip(links, arguments, numbers, strict=True):
+                link.apply(*arrays, own)
+            p += u
 
 
 @dataclass

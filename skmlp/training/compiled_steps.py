@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skmlp._crew import Crew
 from skmlp._typing import FloatArray, IntArray
 from skmlp.compiled import activations, losses, network, solvers, steps
 from skmlp.nn import activations as reference
@@ -57,14 +56,14 @@ _ACTIVATIONS: dict[type, tuple[str, str]] = {
 
 
 def compiled_steps(
-    trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers, crew: Crew
+    trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers
 ) -> "CompiledSteps | None":
     """Return the compiled steps of a training; None where there are none for its objective or its data."""
     params, data = state.params, batches.data
     if not isinstance(data.X, np.ndarray) or data.X.dtype != params.vector.dtype or not data.X.flags.c_contiguous:
         return None
     objective = objective_as_arrays(trainer.objective, params, batches.largest)
-    return None if objective is None else CompiledSteps(trainer, state, batches, buffers, crew, objective)
+    return None if objective is None else CompiledSteps(trainer, state, batches, buffers, objective)
 
 
 class CompiledSteps(Steps):
@@ -76,7 +75,6 @@ class CompiledSteps(Steps):
     state : TrainingState
     batches : Batches
     buffers : Buffers
-    crew : Crew
     objective : steps.Objective
     """
 
@@ -86,18 +84,16 @@ class CompiledSteps(Steps):
         state: "TrainingState",
         batches: Batches,
         buffers: Buffers,
-        crew: Crew,
         objective: steps.Objective,
     ) -> None:
-        super().__init__(trainer, state, batches, buffers, crew)
-        self._crew = crew
+        super().__init__(trainer, state, batches, buffers)
         self._objective, self._now = objective, trainer.objective
         self._n_dropped = _n_dropped(objective)
         self._rows = _rows(batches.data, objective.loss)
         self._solver = trainer.solver
         self._compiled_solver = solver_as_arrays(trainer.solver, state.solver_state)
         self._order: IntArray = np.empty(0, np.int64)
-        if self._compiled_solver is not None and len(crew.parts) == 1:
+        if self._compiled_solver is not None:
             work = 3.0 * batches.batch_size * state.params.n_weights + WORK_PER_STEP
             self.n_together = max(1, int(WORK / work))
 
@@ -111,20 +107,11 @@ class CompiledSteps(Steps):
         start, stop = self._next_batch()
         params, grad = self._state.params.vector, self.grad.vector
         before, uniforms = self._draw(stop - start)
-        weight, loss = steps.evaluate(
+        weight, loss, penalty, norm = steps.evaluate(
             self._objective, params, grad, self._rows, self._order, start, stop, uniforms
         )
-        penalty = norm = 0.0
         if weight == 0.0:
             self._go_back(before, 0)
-        else:
-
-            def penalize(part: int) -> tuple[float, float]:
-                span = self._crew.parts[part]
-                return steps.add_penalty(self._objective, weight, params, grad, span.start, span.stop)  # type: ignore[no-any-return]
-
-            penalties, squares = zip(*self._crew.run(penalize), strict=True)
-            penalty, norm = math.fsum(penalties), steps.norm(grad, sum(squares))
         self.n_left -= 1
         self._last = start, stop
         return Evaluation(stop - start, weight, loss, penalty, norm)
@@ -138,12 +125,7 @@ class CompiledSteps(Steps):
         state, n_weights = self._state, self._objective.n_weights
         state.solver_state["count"] += 1
         count, params, grad = state.solver_state["count"], state.params.vector, self.grad.vector
-
-        def update(part: int) -> None:
-            span = self._crew.parts[part]
-            steps.update(self._compiled_solver, count, learning_rate, n_weights, params, grad, span.start, span.stop)
-
-        self._crew.run(update)
+        steps.update(self._compiled_solver, count, learning_rate, n_weights, params, grad)
 
     def run(self, learning_rates: FloatArray, sums: Sums) -> tuple[int, float]:
         state, batch_size, added = self._state, self._batches.batch_size, np.zeros(steps.N_SUMS)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from skmlp._crew import Crew
 from skmlp._typing import FloatArray
 from skmlp.nn.network import Units
 from skmlp.nn.objective import Objective, ObjectiveWorkspace
@@ -103,8 +102,6 @@ class Steps:
         Changed by steps.
     batches : Batches
     buffers : Buffers
-    crew : Crew
-        Shares the work on the parameters.
 
     Attributes
     ----------
@@ -120,13 +117,11 @@ class Steps:
 
     n_together = 1
 
-    def __init__(
-        self, trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers, crew: Crew
-    ) -> None:
+    def __init__(self, trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers) -> None:
         self._state, self._batches, self._buffers = state, batches, buffers
         self._network = trainer.objective.network
         self.grad = buffers.grad
-        self._take = trainer.solver.on(state.params.trained, self.grad.trained, state.solver_state, crew)
+        self._take = trainer.solver.on(state.params.trained, self.grad.trained, state.solver_state)
         clips = trainer.clip is not None
         self.arrays = (self.grad.trained_arrays, state.params.trained_arrays) if clips else ([], [])
         self._epoch: Iterator[Data] = iter(())

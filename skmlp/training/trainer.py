@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from skmlp import compiled
-from skmlp._crew import Crew
 from skmlp._typing import FloatArray
 from skmlp.nn.constraints import limit_norms
 from skmlp.nn.objective import Objective
@@ -183,6 +182,7 @@ class Trainer:
         smallest = 2 if self.objective.network.couples_rows else 1
         batches = Batches(data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=smallest)
         buffers = buffers or Buffers(self.objective, state.params, batches.largest)
+        steps = self._steps(state, batches, buffers)
         pace = Pace(self, state, batches.n_batches, length, max_seconds)
         best = Best()
         if keep_start:
@@ -191,8 +191,7 @@ class Trainer:
 
         result = Result("max_iter", max_epochs)
         # Overflow shows as a non-finite loss or gradient in the very step, and is reported there.
-        with Crew(state.params.trained.size) as crew, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            steps = self._steps(state, batches, buffers, crew)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for epoch in range(1, max_epochs + 1):
                 started = perf_counter()
                 n_samples = samples_per_epoch or data.n_samples
@@ -231,15 +230,15 @@ class Trainer:
             state.settle(best.vector)
         return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
 
-    def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers, crew: Crew) -> Steps:
+    def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers) -> Steps:
         """Return what computes the steps: compiled functions where there are any, NumPy where not."""
         if compiled.is_wanted():
             from skmlp.training.compiled_steps import compiled_steps  # imports numba
 
-            steps = compiled_steps(self, state, batches, buffers, crew)
+            steps = compiled_steps(self, state, batches, buffers)
             if steps is not None:
                 return steps
-        return Steps(self, state, batches, buffers, crew)
+        return Steps(self, state, batches, buffers)
 
     def _check(self, batch_size: int, n_samples: int, validation: Validation | None, *, early_stopping: bool) -> None:
         """Raise ValueError for what cannot be trained."""
