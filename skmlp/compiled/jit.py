@@ -11,14 +11,14 @@ __all__ = ["exact", "inlined", "reordering"]
 
 _SETTINGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
-# numba looks for a change in a function's own file only, but what is kept holds the code of the functions it calls, too.
-# Kept under the name of the version of all of them, it is never out of date.
+# numba looks for a change in a function's own file only, but what it keeps holds the code of called functions, too.
+# Kept under the name of the version of all files here, it is never out of date.
 _VERSION = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
 
 
 def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
     function.__qualname__ += f"_{_VERSION}"
-    return njit(**_SETTINGS, fastmath=fastmath)(function)  # type: ignore[no-any-return]
+    return njit(**_SETTINGS, fastmath=fastmath)(function)
 
 
 def exact(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,4 +33,4 @@ def reordering(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile as part of every function that calls it, so that functions among its arguments are known there."""
-    return njit(inline="always")(function)  # type: ignore[no-any-return]
+    return njit(inline="always")(function)

@@ -1,7 +1,7 @@
 r"""Elementary functions without branches or calls, so that a loop over an array computes many elements at once.
 
-All but the last rest on :math:`e^x = 2^k e^r` with a whole number k and :math:`|r| \le \log(2) / 2`, where a short series
-gives :math:`e^r - 1` with all digits.
+Most rest on :math:`e^x = 2^k e^r` with a whole number k and :math:`|r| \le \log(2) / 2`, where a short series gives
+:math:`e^r - 1` with all digits.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,11 @@ from skmlp.compiled.jit import exact
 __all__ = ["exp", "expm1", "log_1_plus_exp", "logistic", "tanh"]
 
 # In the order they are written: `(x * c + magic) - magic` rounds only then.
-_IN_ORDER = {"fastmath": {"contract"}, "error_model": "numpy"}
+_IN_ORDER: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
 
 
-@intrinsic
-def _power_of_two(typingctx: Any, shifted: Any) -> Any:
-    """Return ``2^(k - 1)`` for ``shifted = magic + k``: the lowest bits of the sum are moved to the exponent's place."""
+def _build_power_of_two(typingctx: Any, shifted: Any) -> Any:
+    """Return ``2^(k - 1)`` for ``shifted = magic + k``: the sum's lowest bits are moved to the exponent's place."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         single = signature.args[0] == types.float32
@@ -32,6 +31,9 @@ def _power_of_two(typingctx: Any, shifted: Any) -> Any:
         return builder.bitcast(bits, ir.FloatType() if single else ir.DoubleType())
 
     return shifted(shifted), build
+
+
+_power_of_two: Any = intrinsic(_build_power_of_two)
 
 
 def _constants(*values: float) -> tuple[Any, ...]:

@@ -3,8 +3,6 @@
 from math import isfinite, sqrt
 from typing import NamedTuple
 
-import numpy as np
-
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled import losses, solvers
 from skmlp.compiled.jit import exact, inlined, reordering
@@ -121,7 +119,7 @@ def _add_penalty(objective: Objective, total: float, params: FloatArray, grad: F
             grad[i] += l1 if params[i] > zero else (-l1 if params[i] < zero else zero)
     for i in range(grad.size):
         squared_norm += grad[i] * grad[i]
-    return 0.5 * l2 * squares + l1 * magnitudes, float(squared_norm)
+    return float(0.5 * l2 * squares + l1 * magnitudes), float(squared_norm)
 
 
 @exact
@@ -241,9 +239,7 @@ def evaluate_and_update(
     for step in range(rates.size):
         start = (first + step) * batch_size
         stop = min(start + batch_size, n_samples)
-        weight, loss, penalty, norm = evaluate(
-            objective, params, grad, rows, order, start, stop, uniforms[drawn:]
-        )
+        weight, loss, penalty, norm = evaluate(objective, params, grad, rows, order, start, stop, uniforms[drawn:])
         sums[N_ROWS] += stop - start
         if weight == 0.0:
             continue

@@ -49,8 +49,8 @@ from skmlp.training.batches import Data
 from skmlp.training.events import Result, Row
 from skmlp.training.history import Observations, append_row, empty_history
 from skmlp.training.monitor import Monitor, no_observations
-from skmlp.training.stopping import Plateau
 from skmlp.training.steps import Buffers
+from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import copy_state
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]

@@ -22,8 +22,8 @@ from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Scheduled
 from skmlp.training.monitor import Monitor
-from skmlp.training.stopping import Plateau
 from skmlp.training.steps import Buffers
+from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
 __all__ = ["Architecture", "Model"]

@@ -21,7 +21,7 @@ __all__ = ["threads_for"]
 
 # Multiplications of a step's largest product: below the first no BLAS uses threads anyway, from the second on they are
 # worth it.
-ALONE_ANYWAY, SHARED = 100_000, 8_000_000
+ALONE_ANYWAY, SHARED = 262_144, 8_000_000
 
 _lock = Lock()
 _users = 0

@@ -144,8 +144,9 @@ class ReLU(Activation):
     initializer = "he_normal"
 
     def forward(self, z: FloatArray, out: FloatArray) -> None:
-        # A row of zeros, because NumPy's loop over two arrays is faster than the one over an array and a number.
-        np.maximum(z, np.zeros(z.shape[-1:], z.dtype), out=out)
+        # Zeros, because NumPy's loop over two arrays is faster than the one over an array and a number; a row of them
+        # where they would leave the cache.
+        np.maximum(z, np.zeros(z.shape if z.size <= _CACHED else z.shape[-1:], z.dtype), out=out)
 
     def derivative(self, z: FloatArray, a: FloatArray, out: FloatArray) -> None:
         np.greater(a, 0.0, out=out)
@@ -305,6 +306,9 @@ class GELU(Activation):
         out += 1.0
         out *= 0.5
 
+
+# Elements that stay in the cache.
+_CACHED = 32_768
 
 # Python floats: a NumPy float64 would turn float32 arithmetic into float64.
 _DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)

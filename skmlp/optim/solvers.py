@@ -142,10 +142,10 @@ class _Chain:
     def __init__(self, solver: Solver, params: FloatArray, grad: FloatArray, state: dict[str, Any]) -> None:
         self._links, self._state = list(solver.links), state
         n_weights, scratch = state["n_weights"], np.empty(min(params.size, BLOCK), params.dtype)
-        self._blocks: list[tuple[FloatArray, FloatArray, list[Any]]] = []
+        self._blocks: list[tuple[FloatArray, FloatArray, list[tuple[Any, Any, Any, Any]]]] = []
         for start in range(0, params.size, BLOCK):
             p, u = params[start : start + BLOCK], grad[start : start + BLOCK]
-            arguments = []
+            arguments: list[tuple[Any, Any, Any, Any]] = []
             for link, link_state in zip(self._links, state["links"], strict=True):
                 stop = min(p.size, max(0, n_weights - start)) if link.weights_only else p.size
                 own = {
@@ -167,9 +167,9 @@ class _Chain:
             for link, link_state in zip(links, state["links"], strict=True)
         ]
         for p, u, arguments in self._blocks:
-            for link, arrays, own in zip(links, arguments, numbers, strict=True):
-                link.apply(*arrays, own)
-            p += u
+            for link, (updates, own, arrays, scratch), values in zip(links, arguments, numbers, strict=True):
+                link.apply(updates, own, arrays, scratch, values)
+            np.add(p, u, out=p)
 
 
 @dataclass

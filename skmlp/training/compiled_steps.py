@@ -5,9 +5,10 @@ activations and dropout, most losses, and sparse data as a whole; of solvers onl
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray, IntArray
 from skmlp.compiled import activations, losses, network, solvers, steps
@@ -62,8 +63,20 @@ def compiled_steps(
     params, data = state.params, batches.data
     if not isinstance(data.X, np.ndarray) or data.X.dtype != params.vector.dtype or not data.X.flags.c_contiguous:
         return None
-    objective = objective_as_arrays(trainer.objective, params, batches.largest)
-    return None if objective is None else CompiledSteps(trainer, state, batches, buffers, objective)
+    kept = buffers.compiled
+    if kept is None or kept.objective is not trainer.objective or kept.vector is not params.vector:
+        n_rows = max(batches.largest, buffers.n_samples)
+        arrays = objective_as_arrays(trainer.objective, params, n_rows)
+        kept = buffers.compiled = _Kept(trainer.objective, params.vector, arrays)
+    return None if kept.arrays is None else CompiledSteps(trainer, state, batches, buffers, kept.arrays)
+
+
+class _Kept(NamedTuple):
+    """What is used again by the next training with the same buffers."""
+
+    objective: Objective
+    vector: FloatArray
+    arrays: steps.Objective | None
 
 
 class CompiledSteps(Steps):
@@ -88,10 +101,10 @@ class CompiledSteps(Steps):
     ) -> None:
         super().__init__(trainer, state, batches, buffers)
         self._objective, self._now = objective, trainer.objective
+        self._dtype = state.params.vector.dtype
         self._n_dropped = _n_dropped(objective)
         self._rows = _rows(batches.data, objective.loss)
-        self._solver = trainer.solver
-        self._compiled_solver = solver_as_arrays(trainer.solver, state.solver_state)
+        self._compiled_solver = solver_as_arrays(trainer.solver, state.solver_state, self._dtype)
         self._order: IntArray = np.empty(0, np.int64)
         if self._compiled_solver is not None:
             work = 3.0 * batches.batch_size * state.params.n_weights + WORK_PER_STEP
@@ -121,7 +134,7 @@ class CompiledSteps(Steps):
             super().update(learning_rate, time)
             return
         if time:
-            self._compiled_solver = solver_as_arrays(self._solver.at(*time), self._state.solver_state)
+            self._compiled_solver = solver_as_arrays(self._solver.at(*time), self._state.solver_state, self._dtype)
         state, n_weights = self._state, self._objective.n_weights
         state.solver_state["count"] += 1
         count, params, grad = state.solver_state["count"], state.params.vector, self.grad.vector
@@ -159,7 +172,7 @@ class CompiledSteps(Steps):
 
     def _draw(self, n_rows: int) -> tuple[Any, FloatArray]:
         """Draw the random numbers of dropout for that many rows; return them and the state of the stream before."""
-        n_numbers, dtype = n_rows * self._n_dropped, self.grad.vector.dtype
+        n_numbers, dtype = n_rows * self._n_dropped, self._dtype
         if n_numbers == 0:
             return None, np.empty(0, dtype)
         rng = self._state.dropout_rng
@@ -170,7 +183,7 @@ class CompiledSteps(Steps):
         if before is not None:
             rng = self._state.dropout_rng
             rng.bit_generator.state = before
-            rng.random(n_used, dtype=self.grad.vector.dtype.type)
+            rng.random(n_used, dtype=self._dtype.type)
 
     def units(self) -> list[Units]:
         layers = self._objective.layers
@@ -229,7 +242,7 @@ def _n_dropped(objective: steps.Objective) -> int:
     return int(layers.table[layers.dropout > 0.0, network.N_OUT].sum())
 
 
-def solver_as_arrays(solver: Solver, state: dict[str, Any]) -> steps.Solver | None:
+def solver_as_arrays(solver: Solver, state: dict[str, Any], dtype: DTypeLike) -> steps.Solver | None:
     """Return a solver on its state as arrays; None when the compiled functions do not know it."""
     if type(solver).update is not Solver.update:
         return None  # it takes its steps in a way of its own
@@ -237,7 +250,7 @@ def solver_as_arrays(solver: Solver, state: dict[str, Any]) -> steps.Solver | No
     weight_decay: Any = 0.0
     if isinstance(links[0], DecayWeights):
         weight_decay, links, states = links[0].weight_decay, links[1:], states[1:]
-    number, settings, first, second = -1, [0.0] * 4, None, None
+    settings, first, second = [0.0] * 4, None, None
     match links:
         case [ScaleByLearningRate()]:
             number = solvers.PLAIN
@@ -252,7 +265,7 @@ def solver_as_arrays(solver: Solver, state: dict[str, Any]) -> steps.Solver | No
             settings = [link.beta_1, link.beta_2, link.epsilon, link.epsilon_root]
         case _:
             return None
-    nothing = np.empty(0, (first if first is not None else second).dtype if number != solvers.PLAIN else np.float32)
+    nothing = np.empty(0, dtype)
     return steps.Solver(
         number,
         np.array([_number(each) for each in settings]),
@@ -298,7 +311,9 @@ def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.
                 return None
             begins = [_offset(params.vector, views[name]) for name in ("weights", "biases")]
             output = place(layer.n_out)
-            table.append([layer.n_in, layer.n_out, network.NONE, *begins, output, 0, network.NONE, 0, place(layer.n_out)])
+            table.append(
+                [layer.n_in, layer.n_out, network.NONE, *begins, output, 0, network.NONE, 0, place(layer.n_out)]
+            )
             constants.append((0.0,) * activations.N_CONSTANTS)
         elif isinstance(layer, ActivationLayer) and row and row[network.ACTIVATION] == network.NONE:
             known = _activation(layer.activation)

@@ -14,8 +14,8 @@ from skmlp.optim.lbfgs import minimize_lbfgs
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row, StopReason
 from skmlp.training.monitor import Monitor
-from skmlp.training.stopping import Plateau
 from skmlp.training.steps import Buffers
+from skmlp.training.stopping import Plateau
 from skmlp.training.validation import Best, Validation
 
 __all__ = ["run_lbfgs"]

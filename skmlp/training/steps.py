@@ -1,7 +1,8 @@
 """How the steps of an epoch are computed: here with NumPy, in :mod:`skmlp.training.compiled_steps` in machine code."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -83,13 +84,20 @@ class Buffers:
     n_samples : int
         The largest batch they are for.
     grad : Parameters
-    workspace : ObjectiveWorkspace
+    compiled : object
+        What compiled steps keep; None without.
     """
 
     def __init__(self, objective: Objective, params: Parameters, n_samples: int) -> None:
+        self._objective = objective
         self.n_samples = n_samples
         self.grad = params.like()
-        self.workspace: ObjectiveWorkspace = objective.workspace(n_samples, params.vector.dtype)
+        self.compiled: Any = None
+
+    @cached_property
+    def workspace(self) -> ObjectiveWorkspace:
+        """The memory for passes with NumPy."""
+        return self._objective.workspace(self.n_samples, self.grad.vector.dtype)
 
 
 class Steps:
@@ -118,10 +126,9 @@ class Steps:
     n_together = 1
 
     def __init__(self, trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers) -> None:
-        self._state, self._batches, self._buffers = state, batches, buffers
+        self._state, self._batches, self._buffers, self._solver = state, batches, buffers, trainer.solver
         self._network = trainer.objective.network
         self.grad = buffers.grad
-        self._take = trainer.solver.on(state.params.trained, self.grad.trained, state.solver_state)
         clips = trainer.clip is not None
         self.arrays = (self.grad.trained_arrays, state.params.trained_arrays) if clips else ([], [])
         self._epoch: Iterator[Data] = iter(())
@@ -161,6 +168,11 @@ class Steps:
             Of the objective on the last batch.
         """
         raise NotImplementedError
+
+    @cached_property
+    def _take(self) -> Callable[..., None]:
+        state = self._state
+        return self._solver.on(state.params.trained, self.grad.trained, state.solver_state)
 
     def units(self) -> list[Units]:
         """Return what the last evaluation left of each dense layer's units."""

@@ -343,9 +343,7 @@ class Trainer:
             place = steps.find_non_finite(self.objective, value)
             raise NonFiniteError(f"{place} became infinite or NaN at step {done_before + n_done + 1}")
 
-    def _take_step(
-        self, state: TrainingState, steps: Steps, pace: Pace, sums: Sums, monitor: Monitor | None
-    ) -> bool:
+    def _take_step(self, state: TrainingState, steps: Steps, pace: Pace, sums: Sums, monitor: Monitor | None) -> bool:
         """Take a step, with all that happens in it, and tell whether the gradient was clipped."""
         params = state.params
         if pace.varies and sums.n_rows > 0:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
@@ -54,14 +55,14 @@ def data():
     return X, y, X[:, :3].argmax(axis=1)
 
 
-def both(monkeypatch, make, *data, **fit_params):
+def both(monkeypatch, estimator, *data, **fit_params):
     """Fit with NumPy and with compiled steps, and return both estimators."""
     monkeypatch.setenv("SKMLP_COMPILED", "0")
-    reference = make().fit(*data, **fit_params)
+    reference = clone(estimator).fit(*data, **fit_params)
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     made = []
     monkeypatch.setattr(compiled_steps, "compiled_steps", lambda *args: made.append(ORIGINAL(*args)) or made[-1])
-    compiled = make().fit(*data, **fit_params)
+    compiled = clone(estimator).fit(*data, **fit_params)
     assert isinstance(made[0], compiled_steps.CompiledSteps)
     return reference, compiled
 
@@ -97,14 +98,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations(monkeypatch, data, dtype, activation):
     X, y, _ = data
-    assert_equal(*both(monkeypatch, lambda: MLPRegressor(**settings(dtype, activation=activation)), X, y), dtype)
+    assert_equal(*both(monkeypatch, MLPRegressor(**settings(dtype, activation=activation)), X, y), dtype)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_solvers(monkeypatch, data, dtype, solver):
     X, y, _ = data
-    make = lambda: MLPRegressor(**settings(dtype, activation="tanh", solver=SOLVERS[solver], learning_rate_init=0.005))
-    assert_equal(*both(monkeypatch, make, X, y), dtype)
+    estimator = MLPRegressor(**settings(dtype, activation="tanh", solver=SOLVERS[solver], learning_rate_init=0.005))
+    assert_equal(*both(monkeypatch, estimator, X, y), dtype)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -112,8 +113,8 @@ def test_solvers(monkeypatch, data, dtype, solver):
 def test_losses_of_classifiers(monkeypatch, data, dtype, kind, smoothing):
     X, y, codes = data
     target = {"binary": codes == 1, "multiclass": codes, "multilabel": (y > 0.0).astype(int)}[kind]
-    make = lambda: MLPClassifier(**settings(dtype, activation="tanh", label_smoothing=smoothing))
-    assert_equal(*both(monkeypatch, make, X, target), dtype)
+    estimator = MLPClassifier(**settings(dtype, activation="tanh", label_smoothing=smoothing))
+    assert_equal(*both(monkeypatch, estimator, X, target), dtype)
 
 
 @pytest.mark.parametrize(
@@ -144,19 +145,19 @@ def test_losses_of_classifiers(monkeypatch, data, dtype, kind, smoothing):
 )
 def test_options(monkeypatch, data, dtype, changes):
     X, y, _ = data
-    make = lambda: MLPRegressor(**settings(dtype, **{"activation": "tanh", **changes}))
-    assert_equal(*both(monkeypatch, make, X, y), dtype)
+    estimator = MLPRegressor(**settings(dtype, **{"activation": "tanh", **changes}))
+    assert_equal(*both(monkeypatch, estimator, X, y), dtype)
 
 
 def test_weights_of_which_a_whole_batch_has_none(monkeypatch, data, dtype):
     X, y, _ = data
     weight = np.random.default_rng(1).uniform(0.0, 2.0, len(X))
     weight[20:40] = 0.0
-    make = lambda: MLPRegressor(**settings(dtype, activation="tanh", shuffle=False))
-    assert_equal(*both(monkeypatch, make, X, y, sample_weight=weight), dtype)
+    estimator = MLPRegressor(**settings(dtype, activation="tanh", shuffle=False))
+    assert_equal(*both(monkeypatch, estimator, X, y, sample_weight=weight), dtype)
 
 
 def test_batches_of_several_blocks(monkeypatch, dtype):
     X = np.random.default_rng(0).normal(size=(5000, 3))
-    make = lambda: MLPRegressor(**settings(dtype, batch_size=2100, max_iter=2))
-    assert_equal(*both(monkeypatch, make, X, np.sin(X[:, 0])), dtype)
+    estimator = MLPRegressor(**settings(dtype, batch_size=2100, max_iter=2))
+    assert_equal(*both(monkeypatch, estimator, X, np.sin(X[:, 0])), dtype)

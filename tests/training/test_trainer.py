@@ -12,8 +12,8 @@ from skmlp.nn.network import initialize, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, Adam, Adaptive, ConstantRate, InverseScaling
 from skmlp.training.batches import Data
-from skmlp.training.stopping import Plateau
 from skmlp.training.steps import Buffers
+from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
 from skmlp.training.validation import Validation
 

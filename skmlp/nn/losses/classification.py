@@ -173,19 +173,21 @@ class MultinomialLogLoss(_OneOfSeveral):
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
         # One row for each class: reductions over classes then run along contiguous memory, twice as fast.
+        n_samples, n_classes = raw.shape
         p = raw.T.copy()
         p -= p.max(axis=0)
-        own = y, np.arange(raw.shape[0])
-        target_raw = p[own]
+        flat, own = p.reshape(-1), np.multiply(y, n_samples, dtype=np.intp)
+        own += np.arange(n_samples)
+        target_raw = flat.take(own)
         if self.label_smoothing:
             target_raw *= 1.0 - self.label_smoothing
-            target_raw += self.label_smoothing / raw.shape[1] * p.sum(axis=0)
+            target_raw += self.label_smoothing / n_classes * p.sum(axis=0)
         np.exp(p, out=p)
         total = p.sum(axis=0)
         p /= total
-        p[own] -= 1.0 - self.label_smoothing
+        flat[own] -= 1.0 - self.label_smoothing
         if self.label_smoothing:
-            p -= self.label_smoothing / raw.shape[1]
+            p -= self.label_smoothing / n_classes
         out[...] = p.T
         loss: FloatArray = np.log(total)
         loss -= target_raw
