@@ -82,7 +82,7 @@ def summary(rows: list[Row]) -> list[str]:
         for peer, difference in differing_losses(row)
     ]
     if differences:
-        differences = ["Final losses that differ by more than 3 standard errors and 2 %:", "", *differences, ""]
+        differences = ["Final losses that differ by more than 2 % and by more than chance:", "", *differences, ""]
     return [*table(header, cells), *differences]
 
 

@@ -39,7 +39,7 @@ class Peer:
                 "n_iter_no_change": np.inf,
             }
             if package == "skmlp":
-                params["bias_init"] = "glorot_uniform"  # what scikit-learn does
+                params |= {"weight_init": "glorot_uniform", "bias_init": "glorot_uniform"}  # what scikit-learn does
         params |= OPTIONS.get(case.option, {})
         self.estimator = getattr(estimators, "MLPRegressor" if case.regression else "MLPClassifier")(**params)
         if case.option == "tracking":

@@ -8,8 +8,6 @@ milliseconds instead of microseconds.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
-from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -23,33 +21,16 @@ __all__ = ["threads_for"]
 # worth it.
 ALONE_ANYWAY, SHARED = 262_144, 8_000_000
 
-_lock = Lock()
-_users = 0
-_limit: Any = None
-
 
 @contextmanager
 def threads_for(network: Network, n_rows: int) -> Iterator[None]:
-    """Limit BLAS to one thread, within this process, if batches of `n_rows` rows are small for the network.
-
-    Fits in several threads share the limit: it is lifted by the last one.
-    """
-    global _users, _limit
+    """Limit BLAS to one thread, within this process, if batches of `n_rows` rows are small for the network."""
     sizes = [layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense)]
-    if not ALONE_ANYWAY <= min(n_rows, BLOCK_ROWS) * max(sizes) < SHARED:
+    if ALONE_ANYWAY <= min(n_rows, BLOCK_ROWS) * max(sizes) < SHARED:
+        with _controller().limit(limits=1, user_api="blas"):
+            yield
+    else:
         yield
-        return
-    with _lock:
-        _users += 1
-        if _users == 1:
-            _limit = _controller().limit(limits=1, user_api="blas")
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                _limit.restore_original_limits()
 
 
 @cache

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
@@ -161,3 +162,82 @@ def test_batches_of_several_blocks(monkeypatch, dtype):
     X = np.random.default_rng(0).normal(size=(5000, 3))
     estimator = MLPRegressor(**settings(dtype, batch_size=2100, max_iter=2))
     assert_equal(*both(monkeypatch, estimator, X, np.sin(X[:, 0])), dtype)
+
+
+def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, data, dtype):
+    X, y, _ = data
+    fitted = []
+    for n_together in (None, 1, 3):
+        if n_together is not None:
+            monkeypatch.setattr(
+                compiled_steps, "WORK", n_together * (3.0 * 20 * 87 + compiled_steps.WORK_PER_STEP) + 1.0
+            )
+        estimator = MLPRegressor(**settings(dtype, activation="tanh", dropout=0.2, max_iter=6)).fit(X, y)
+        fitted.append([*estimator.coefs_, *estimator.intercepts_])
+        state = estimator._model.state
+        fitted[-1].append(np.array([state.solver_state["count"], state.dropout_rng.random()]))
+    for other in fitted[1:]:
+        for a, b in zip(fitted[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_random_numbers_of_batches_without_weight_are_not_drawn(monkeypatch, data, dtype):
+    X, y, _ = data
+    weight = np.ones(len(X))
+    weight[20:60] = 0.0
+    estimator = MLPRegressor(**settings(dtype, activation="tanh", shuffle=False, dropout=0.4))
+    fitted = both(monkeypatch, estimator, X, y, sample_weight=weight)
+    assert_equal(*fitted, dtype)
+    numbers = [each._model.state.dropout_rng.random() for each in fitted]
+    assert numbers[0] == numbers[1]
+
+
+def test_data_that_must_not_be_written_to(data, dtype):
+    X, y, _ = data
+    X = np.ascontiguousarray(X, dtype)
+    expected = MLPRegressor(**settings(dtype)).fit(X, y)
+    X.flags.writeable = False
+    found = MLPRegressor(**settings(dtype)).fit(X, y)
+    np.testing.assert_array_equal(expected.coefs_[0], found.coefs_[0])
+
+
+def test_what_is_not_compiled_is_left_to_numpy(monkeypatch, data):
+    X, y, _ = data
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
+    for changes in ({"normalization": "batch"}, {"residual": True, "hidden_layer_sizes": (5, 5)}, {"loss": "huber"}):
+        estimator = MLPRegressor(**settings("float32", **changes))
+        compiled = clone(estimator).fit(X, y)
+        monkeypatch.setenv("SKMLP_COMPILED", "0")
+        reference = estimator.fit(X, y)
+        monkeypatch.setenv("SKMLP_COMPILED", "1")
+        np.testing.assert_array_equal(reference.coefs_[0], compiled.coefs_[0])
+
+
+@pytest.mark.parametrize("batch_size", [20, 45])
+def test_what_breaks_down_is_named_alike(monkeypatch, data, batch_size):
+    X, y, _ = data
+    messages = []
+    for choice in ("0", "1"):
+        monkeypatch.setenv("SKMLP_COMPILED", choice)
+        estimator = MLPRegressor(**settings("float32", batch_size=batch_size, solver="sgd", learning_rate_init=1e4))
+        with pytest.raises((ValueError, ConvergenceWarning), match="became infinite or NaN at step") as error:
+            estimator.fit(X, y)
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+
+
+def test_an_interruption_ends_the_fit_between_two_calls(monkeypatch, data):
+    X, y, _ = data
+    run, calls = compiled_steps.CompiledSteps.run, []
+
+    def interrupted(self, *args):
+        calls.append(args)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return run(self, *args)
+
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
+    monkeypatch.setattr(compiled_steps.CompiledSteps, "run", interrupted)
+    with pytest.warns(UserWarning, match="interrupted"):
+        estimator = MLPRegressor(**settings("float32", max_iter=50)).fit(X, y)
+    assert estimator.n_iter_ == 4

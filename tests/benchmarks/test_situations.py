@@ -1,0 +1,124 @@
+"""The pure functions of the benchmark of situations: medians and ratios, the table, and the cases themselves."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.situations.measuring import CASES, ensure_limit, make_data, measured
+from benchmarks.situations.table import duration, insert, markdown, row_as_text, row_cells
+
+PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+
+
+def entry(*seconds: float, rows: int = 100, memory: Any = 2_000_000) -> dict[str, Any]:
+    return {"seconds": list(seconds), "rows": rows, "memory": [memory] * len(seconds)}
+
+
+def row(ours: dict[str, Any], theirs: dict[str, Any], others: float = 0.25) -> dict[str, Any]:
+    return {"name": "some rows", "others": others, "packages": {"skmlp": ours, "scikit-learn": theirs}}
+
+
+def result(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    machine = {"cpu": "CPU", "cores": 2, "system": "Linux", "python": "3", "blas": "blas 1", "versions": {"a": "1"}}
+    told = {"date": "2020-01-01", "quick": False, "threads": 1, "compiled": True, "machine": machine, "left_out": {}}
+    return {**told, "rows": list(rows), **changes}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(12.34, "12.3 s"), (1.0, "1.00 s"), (0.5, "500 ms"), (0.001, "1.00 ms"), (87.6e-6, "87.6 µs")],
+    ids=str,
+)
+def test_a_time_has_the_unit_that_suits_it(seconds, expected):
+    assert duration(seconds) == expected
+
+
+def test_cells_are_medians_and_the_ratio_is_one_of_rounds():
+    ours, theirs = row_cells(row(entry(1.0, 2.0, 4.0), entry(4.0, 4.0, 4.0)))
+    assert ours == ["some rows", "skmlp", "2.00 s", "1.00", "50", "2.0"]
+    assert theirs == ["some rows", "scikit-learn", "4.00 s", "2.00", "25", "2.0"]
+    _, theirs = row_cells(row(entry(1.0, 1.0, 9.0), entry(3.0, 9.0, 9.0)))
+    assert theirs[3] == "3.00"  # the ratio of medians is 9
+
+
+def test_what_was_not_measured_is_a_dash():
+    _, theirs = row_cells(row(entry(1.0), entry(2.0, rows=0, memory=None)))
+    assert theirs[2:] == ["2.00 s", "2.00", "-", "-"]
+
+
+def test_who_failed_is_named_with_the_reason_and_compared_with_nobody():
+    ours, theirs = row_cells(row({"failed": "MemoryError: too much"}, entry(2.0)))
+    assert ours[2:] == ["failed: MemoryError: too much", "", "", ""]
+    assert theirs[2:] == ["2.00 s", "-", "50", "2.0"]
+
+
+def test_lines_for_the_terminal_are_aligned():
+    short, long = (row_as_text(cells) for cells in row_cells(row(entry(1.0), entry(123.0))))
+    assert short.index("1.00 s") + len("1.00 s") == long.index("123 s") + len("123 s")
+
+
+def test_the_report_says_what_the_figures_depend_on():
+    text = markdown(result(row(entry(1.0), entry(2.0), others=0.1), row(entry(1.0), entry(2.0), others=0.9)))
+    assert "Threads of a process: 1." in text
+    assert "kept 0.5 cores busy meanwhile, in the worst row 0.9." in text
+    assert "| some rows | scikit-learn | 2.00 s | 2.00 | 50 | 2.0 |" in text
+    assert "numba" in text
+    assert "numba" not in markdown(result(compiled=False))
+    assert "quick" not in text
+    assert "quick" in markdown(result(quick=True))
+
+
+def test_the_report_names_what_was_left_out():
+    assert "- huge: left out, it needs 8 GB" in markdown(result(left_out={"huge": "it needs 8 GB"}))
+
+
+def test_text_goes_between_the_markers_however_often():
+    page = "before\n<!-- situations:begin -->\nold\n<!-- situations:end -->\nafter\n"
+    replaced = insert(page, "new\n")
+    assert replaced == "before\n<!-- situations:begin -->\nnew\n<!-- situations:end -->\nafter\n"
+    assert insert(replaced, "new") == replaced
+
+
+@pytest.mark.parametrize("order", [[], ["begin"], ["end"], ["end", "begin"], ["begin", "begin", "end"]], ids=str)
+def test_a_page_without_one_pair_of_markers_is_left_alone(order):
+    with pytest.raises(ValueError, match="one line"):
+        insert("\n".join(f"<!-- situations:{which} -->" for which in order), "new")
+
+
+def test_the_page_has_a_place_for_the_table():
+    assert "| new |" in insert(PAGE.read_text(encoding="utf-8"), "| new |")
+
+
+def test_cases_have_names_of_their_own_and_the_quick_mode_most_of_them():
+    assert len({case.name for case in CASES}) == len(CASES)
+    assert [case.name for case in CASES if not case.in_quick] == ["fit 10M rows, 1 epoch"]
+
+
+def test_the_array_on_disk_is_larger_than_the_memory_for_it():
+    (case,) = (case for case in CASES if "limit" in case.arguments)
+    assert 4 * case.arguments["n_rows"] * case.arguments["n_features"] == 1.5e9 > 2 * case.arguments["limit"]
+
+
+def test_data_are_of_two_classes_in_float32():
+    X, y = make_data(50, 3)
+    assert X.dtype == np.float32
+    assert set(y) == {0, 1}
+    assert np.array_equal(y, X[:, 0] + X[:, 1] > 0.0)
+
+
+def test_a_short_action_is_repeated_and_a_long_one_is_not(monkeypatch):
+    monkeypatch.setattr("benchmarks.situations.measuring.AT_LEAST", 0.02)
+    calls = []
+    figures, last = measured(lambda: calls.append(time.sleep(0.005)) or len(calls), 7)
+    assert 1 < last <= 4
+    assert figures["rows"] == 7
+    assert figures["seconds"] == pytest.approx(0.005, abs=0.005)
+    assert measured(lambda: time.sleep(0.03) or "once", 1)[1] == "once"
+
+
+def test_a_limit_that_a_copy_fits_into_is_none():
+    with pytest.raises(RuntimeError, match="no effect"):
+        ensure_limit(np.zeros(3))
