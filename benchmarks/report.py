@@ -33,10 +33,9 @@ from benchmarks.peers.comparing import (
     start_up,
 )
 
-__all__ = ["markdown", "replace_between_markers", "row_cells", "summary", "write"]
+__all__ = ["insert", "markdown", "row_cells", "summary", "write"]
 
 WIDTHS = {"up to 128 wide": (0, 128), "256 and wider": (129, math.inf)}
-BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 
 Result = dict[str, Any]
 
@@ -233,11 +232,14 @@ def write(result: Result, folder: Path) -> None:
         print(f"no plot: {error}")
 
 
-def replace_between_markers(page: str, text: str) -> str:
-    """Return the page with the text between its two markers."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise ValueError(f"The page must have one line {BEGIN} and one line {END}.")
-    return page[: page.index(BEGIN) + len(BEGIN)] + f"\n{text.strip()}\n" + page[page.index(END) :]
+def insert(page: str, name: str, text: str) -> str:
+    """Return the page with the text between the markers ``<!-- name:begin -->`` and ``<!-- name:end -->``."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, found, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end) or begin in rest or end in before + after:
+        raise ValueError(f"The page must have one line {begin} and after it one line {end}.")
+    return f"{before}{begin}\n{text.strip()}\n{end}{after}"
 
 
 def main() -> None:
@@ -253,9 +255,7 @@ def main() -> None:
         plot(result["rows"], image)
         picture = "![Time a step as a multiple of the time of its matrix products](images/speed.png)"
         page = options.docs / "benchmarks.md"
-        text = replace_between_markers(
-            page.read_text(encoding="utf-8"), f"{markdown(result, in_full=False)}\n{picture}"
-        )
+        text = insert(page.read_text(encoding="utf-8"), "speed", f"{markdown(result, in_full=False)}\n{picture}")
         page.write_text(text, encoding="utf-8")
 
 

@@ -11,9 +11,10 @@ from time import perf_counter
 from typing import Any
 
 import benchmarks.situations
+from benchmarks.report import insert
 from benchmarks.run import describe_machine
 from benchmarks.situations.measuring import CASES, PACKAGES, Case
-from benchmarks.situations.table import HEADS, insert, markdown, row_as_text, row_cells
+from benchmarks.situations.table import HEADS, markdown, row_as_text, row_cells
 from benchmarks.worker import busy_seconds
 from skmlp import compiled
 
@@ -76,7 +77,7 @@ def main() -> None:
     if options.docs:
         result = json.loads(stored.read_text(encoding="utf-8"))
         page = options.docs / "benchmarks.md"
-        page.write_text(insert(page.read_text(encoding="utf-8"), markdown(result)), encoding="utf-8")
+        page.write_text(insert(page.read_text(encoding="utf-8"), "situations", markdown(result)), encoding="utf-8")
         return
     options.output.mkdir(parents=True, exist_ok=True)
     # Inherited by all processes, those of a search included.

@@ -6,9 +6,8 @@ from typing import Any
 
 from benchmarks.report import digits, table
 
-__all__ = ["HEADS", "insert", "markdown", "row_as_text", "row_cells"]
+__all__ = ["HEADS", "markdown", "row_as_text", "row_cells"]
 
-BEGIN, END = "<!-- situations:begin -->", "<!-- situations:end -->"
 HEADS = ("situation", "package", "time", "/ skmlp", "rows a second", "peak memory, MB")
 WIDTHS = (40, 14, 10, 8, 14, 16)
 
@@ -69,12 +68,3 @@ def markdown(result: dict[str, Any]) -> str:
         *left_out,
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def insert(page: str, text: str) -> str:
-    """Return the page with the text between its two markers."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end) or BEGIN in rest or END in before + after:
-        raise ValueError(f"The page must have one line {BEGIN} and after it one line {END}.")
-    return f"{before}{BEGIN}\n{text.strip()}\n{END}{after}"

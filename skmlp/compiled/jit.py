@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import njit
 
-__all__ = ["exact", "inlined", "reordering"]
+__all__ = ["as_written", "exact", "inlined", "reordering"]
 
 _SETTINGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
@@ -21,8 +21,13 @@ def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., 
     return njit(**_SETTINGS, fastmath=fastmath)(function)
 
 
+def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile so that every operation rounds as in Python."""
+    return _compile(function, set())
+
+
 def exact(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile with operations in the order they are written."""
+    """Compile with operations in the order they are written; a product and a sum may be one operation."""
     return _compile(function, {"contract"})
 
 

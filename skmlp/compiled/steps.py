@@ -1,17 +1,22 @@
-"""Whole steps: gather a batch, evaluate the objective and its gradient, update; many of them in one call."""
+"""Whole steps: gather a batch, evaluate the objective and its gradient, update; many of them in one call.
+
+There is one entry, :func:`take_steps`, also for a part of a step: two copies of a formula may be rounded differently.
+"""
 
 from math import isfinite, sqrt
 from typing import NamedTuple
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled import losses, solvers
-from skmlp.compiled.jit import exact, inlined, reordering
+from skmlp.compiled.jit import as_written, exact, inlined, reordering
 from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped, part
 
-__all__ = ["Objective", "Rows", "Solver", "evaluate", "evaluate_and_update", "update"]
+__all__ = ["EVALUATE", "N_DRAWN", "N_SUMS", "UPDATE", "WHOLE", "Objective", "Rows", "Solver", "take_steps"]
+
+WHOLE, EVALUATE, UPDATE = range(3)
 
 # What is added up over steps, as entries of an array.
-LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS, N_USED = range(8)
+LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS, N_DRAWN = range(8)
 N_SUMS = 8
 
 
@@ -141,8 +146,8 @@ def _norm(grad: FloatArray, squared: float) -> float:
     return largest * sqrt(total)
 
 
-@exact
-def evaluate(
+@inlined
+def _evaluate(
     objective: Objective,
     params: FloatArray,
     grad: FloatArray,
@@ -151,58 +156,43 @@ def evaluate(
     start: int,
     stop: int,
     uniforms: FloatArray,
-) -> tuple[float, float, float, float]:
-    """Return weight, loss, penalty and norm of the gradient of a batch, and write the gradient.
-
-    Parameters
-    ----------
-    objective : Objective
-    params : ndarray of shape (n_parameters,)
-    grad : ndarray of shape (n_parameters,)
-        Overwritten, unless the batch has no weight.
-    rows : Rows
-        The data.
-    order : ndarray of shape (n_samples,) or (0,), int64
-    start, stop : int
-        The batch within the order.
-    uniforms : ndarray of shape (n_samples * n_dropped,)
-        Random numbers in [0, 1) for dropout. They are left where the batch has no weight.
-    """
+    evaluation: FloatArray,
+) -> None:
+    """Write a batch's weight, loss, penalty and norm of the gradient into `evaluation`, and its gradient into `grad`."""
     total, loss = _weight(rows, order, start, stop), 0.0
-    if total == 0.0:
-        return 0.0, 0.0, 0.0, 0.0
-    layers, block = objective.layers, objective.block
-    n_units = n_dropped(layers)
-    last, capacity = layers.table[layers.table.shape[0] - 1], block.X.shape[0]
-    for begin in range(start, stop, capacity):
-        end = min(begin + capacity, stop)
-        n = end - begin
-        into = grad if begin == start else objective.block_gradient
-        _gather(rows, order, begin, end, total, block)
-        X = block.X[:n]
-        raw = forward(layers, params, X, uniforms[(begin - start) * n_units :])
-        delta = part(layers.memory, last[DELTA], n, last[N_OUT])
-        bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
-        loss += losses.loss_and_error_signal(
-            objective.loss,
-            objective.smoothing,
-            block.targets[:n],
-            block.codes[:n],
-            block.weights[:n],
-            raw,
-            delta,
-            bias_gradient,
-        )
-        backward(layers, params, X, into)
-        if begin > start:
-            for i in range(grad.size):
-                grad[i] += into[i]
-    penalty, squared = _add_penalty(objective, total, params, grad)
-    return total, loss, penalty, _norm(grad, squared)
+    evaluation[:] = 0.0
+    if total > 0.0:
+        layers, block = objective.layers, objective.block
+        n_units, last, capacity = n_dropped(layers), layers.table[layers.table.shape[0] - 1], block.X.shape[0]
+        for begin in range(start, stop, capacity):
+            end = min(begin + capacity, stop)
+            n = end - begin
+            into = grad if begin == start else objective.block_gradient
+            _gather(rows, order, begin, end, total, block)
+            X = block.X[:n]
+            raw = forward(layers, params, X, uniforms[(begin - start) * n_units :])
+            delta = part(layers.memory, last[DELTA], n, last[N_OUT])
+            bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
+            loss += losses.loss_and_error_signal(
+                objective.loss,
+                objective.smoothing,
+                block.targets[:n],
+                block.codes[:n],
+                block.weights[:n],
+                raw,
+                delta,
+                bias_gradient,
+            )
+            backward(layers, params, X, into)
+            if begin > start:
+                for i in range(grad.size):
+                    grad[i] += into[i]
+        penalty, squared = _add_penalty(objective, total, params, grad)
+        evaluation[0], evaluation[1], evaluation[2], evaluation[3] = total, loss, penalty, _norm(grad, squared)
 
 
-@exact
-def update(solver: Solver, count: int, rate: float, n_weights: int, params: FloatArray, grad: FloatArray) -> None:
+@inlined
+def _update(solver: Solver, count: int, rate: float, n_weights: int, params: FloatArray, grad: FloatArray) -> None:
     """Take a step, after the weight decay."""
     if solver.weight_decay != 0.0:
         kept = params.dtype.type(1.0 - rate * solver.weight_decay)
@@ -211,8 +201,21 @@ def update(solver: Solver, count: int, rate: float, n_weights: int, params: Floa
     solvers.update(solver.number, solver.settings, count, rate, params, grad, solver.first, solver.second)
 
 
+@as_written
+def _add_up(sums: FloatArray, evaluation: FloatArray, rate: float) -> None:
+    """Add a step to the sums, with the rounding of a step that is added in Python."""
+    weight = evaluation[0]
+    sums[LOSS] += weight * evaluation[1]
+    sums[PENALTY] += weight * evaluation[2]
+    sums[WEIGHT] += weight
+    sums[NORM] += evaluation[3]
+    sums[RATE] += rate
+    sums[N_STEPS] += 1.0
+
+
 @exact
-def evaluate_and_update(
+def take_steps(
+    parts: int,
     objective: Objective,
     solver: Solver,
     params: FloatArray,
@@ -224,36 +227,56 @@ def evaluate_and_update(
     rates: FloatArray,
     count: int,
     uniforms: FloatArray,
+    evaluation: FloatArray,
     sums: FloatArray,
-) -> tuple[int, float]:
+) -> int:
     """Take a step for each of `rates`, on the batches from the one of number `first` on.
+
+    Parameters
+    ----------
+    parts : int
+        WHOLE steps; or a single one of which only its first half, EVALUATE, or its second half, UPDATE, is done.
+    objective : Objective
+    solver : Solver
+    params, grad : ndarray of shape (n_parameters,)
+        Changed in place.
+    rows : Rows
+        The data.
+    order : ndarray of shape (n_samples,) or (0,), int64
+        Of the rows; the given one when it is empty.
+    batch_size, first : int
+    rates : ndarray of shape (n_steps,), float64
+    count : int
+        Steps taken before.
+    uniforms : ndarray of shape (n,)
+        Random numbers in [0, 1) for dropout. Batches without weight leave them for the next.
+    evaluation : ndarray of shape (4,), float64
+        Receives weight, loss, penalty and norm of the gradient of the last batch.
+    sums : ndarray of shape (N_SUMS,), float64
+        Receives what is added up over the steps.
 
     Returns
     -------
     n_done : int
         The steps taken. Fewer than there are rates when a loss or a gradient is not finite.
-    value : float
-        Of the objective on the last batch.
     """
-    n_samples, value, n_units, drawn = rows.X.shape[0], 0.0, n_dropped(objective.layers), 0
+    n_samples, n_units, drawn = rows.X.shape[0], n_dropped(objective.layers), 0
     for step in range(rates.size):
-        start = (first + step) * batch_size
-        stop = min(start + batch_size, n_samples)
-        weight, loss, penalty, norm = evaluate(objective, params, grad, rows, order, start, stop, uniforms[drawn:])
-        sums[N_ROWS] += stop - start
-        if weight == 0.0:
-            continue
-        drawn += (stop - start) * n_units
-        sums[N_USED] = drawn
-        value = loss + penalty
-        if not isfinite(value + norm):
-            return step, value
+        if parts != UPDATE:
+            start = (first + step) * batch_size
+            stop = min(start + batch_size, n_samples)
+            _evaluate(objective, params, grad, rows, order, start, stop, uniforms[drawn:], evaluation)
+            sums[N_ROWS] += stop - start
+            if evaluation[0] == 0.0:
+                continue
+            drawn += (stop - start) * n_units
+            sums[N_DRAWN] = drawn
+            if parts == EVALUATE:
+                continue
+            if not isfinite(evaluation[1] + evaluation[2] + evaluation[3]):
+                return step
         count += 1
-        update(solver, count, rates[step], objective.n_weights, params, grad)
-        sums[LOSS] += weight * loss
-        sums[PENALTY] += weight * penalty
-        sums[WEIGHT] += weight
-        sums[NORM] += norm
-        sums[RATE] += rates[step]
-        sums[N_STEPS] += 1
-    return rates.size, value
+        _update(solver, count, rates[step], objective.n_weights, params, grad)
+        if parts == WHOLE:
+            _add_up(sums, evaluation, rates[step])
+    return int(rates.size)

@@ -37,6 +37,7 @@ from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, w
 from skmlp.estimators.sensitivity import InputGradient
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
+from skmlp.estimators.threads import SHARED_IN_PREDICTION, threads_for
 from skmlp.estimators.training import refit, train
 from skmlp.estimators.validation import validate_rows, validate_rows_and_targets, validate_weight
 from skmlp.nn.activations import ACTIVATIONS, Activation
@@ -444,7 +445,8 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
         params = model.params
         if params.vector.dtype != dtype:
             params = params.on(params.vector.astype(dtype))
-        with np.errstate(over="ignore", invalid="ignore"):
+        threads = threads_for(model.network, X.shape[0], SHARED_IN_PREDICTION)
+        with threads, np.errstate(over="ignore", invalid="ignore"):
             return model.network.predict(params, X)
 
     def loss_and_gradients(

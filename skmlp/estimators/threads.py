@@ -18,15 +18,18 @@ from skmlp.nn.objective import BLOCK_ROWS
 __all__ = ["threads_for"]
 
 # Multiplications of a step's largest product: below the first no BLAS uses threads anyway, from the second on they are
-# worth it.
-ALONE_ANYWAY, SHARED = 262_144, 8_000_000
+# worth it. Predictions are made of many small products.
+ALONE_ANYWAY, SHARED, SHARED_IN_PREDICTION = 262_144, 8_000_000, 32_000_000
 
 
 @contextmanager
-def threads_for(network: Network, n_rows: int) -> Iterator[None]:
-    """Limit BLAS to one thread, within this process, if batches of `n_rows` rows are small for the network."""
+def threads_for(network: Network, n_rows: int, shared: float = SHARED) -> Iterator[None]:
+    """Limit BLAS to one thread, within this process, if batches of `n_rows` rows are small for the network.
+
+    They are when the largest product of a pass has fewer than `shared` multiplications.
+    """
     sizes = [layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense)]
-    if ALONE_ANYWAY <= min(n_rows, BLOCK_ROWS) * max(sizes) < SHARED:
+    if ALONE_ANYWAY <= min(n_rows, BLOCK_ROWS) * max(sizes) < shared:
         with _controller().limit(limits=1, user_api="blas"):
             yield
     else:

@@ -36,6 +36,8 @@ WORK, WORK_PER_STEP = 1_000_000_000, 50_000
 # Elements that arrays in the memory are aligned to: a cache line of float32.
 ALIGNMENT = 16
 
+_ONE_STEP = np.zeros(1)
+
 _LOSSES: dict[type, int] = {
     SquaredError: losses.SQUARED_ERROR,
     BinaryLogLoss: losses.BINARY_LOG_LOSS,
@@ -104,9 +106,12 @@ class CompiledSteps(Steps):
         self._dtype = state.params.vector.dtype
         self._n_dropped = _n_dropped(objective)
         self._rows = _rows(batches.data, objective.loss)
-        self._compiled_solver = solver_as_arrays(trainer.solver, state.solver_state, self._dtype)
+        solver = solver_as_arrays(trainer.solver, state.solver_state, self._dtype)
+        self._updates = solver is not None
+        self._compiled_solver = solver or _no_solver(self._dtype)
+        self._evaluation = np.zeros(4)
         self._order: IntArray = np.empty(0, np.int64)
-        if self._compiled_solver is not None:
+        if self._updates:
             work = 3.0 * batches.batch_size * state.params.n_weights + WORK_PER_STEP
             self.n_together = max(1, int(WORK / work))
 
@@ -117,54 +122,62 @@ class CompiledSteps(Steps):
         if objective is not self._now:  # settings that follow a schedule
             self._objective, self._now = _at_this_time(self._objective, objective), objective
             self._n_dropped = _n_dropped(self._objective)
-        start, stop = self._next_batch()
-        params, grad = self._state.params.vector, self.grad.vector
+        start, stop = self._last = self._next_batch()
         before, uniforms = self._draw(stop - start)
-        weight, loss, penalty, norm = steps.evaluate(
-            self._objective, params, grad, self._rows, self._order, start, stop, uniforms
-        )
+        self._take(steps.EVALUATE, _ONE_STEP, uniforms, np.zeros(steps.N_SUMS))
+        weight, loss, penalty, norm = self._evaluation.tolist()
         if weight == 0.0:
             self._go_back(before, 0)
         self.n_left -= 1
-        self._last = start, stop
         return Evaluation(stop - start, weight, loss, penalty, norm)
 
     def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
-        if self._compiled_solver is None:
+        if not self._updates:
             super().update(learning_rate, time)
             return
         if time:
-            self._compiled_solver = solver_as_arrays(self._solver.at(*time), self._state.solver_state, self._dtype)
-        state, n_weights = self._state, self._objective.n_weights
-        state.solver_state["count"] += 1
-        count, params, grad = state.solver_state["count"], state.params.vector, self.grad.vector
-        steps.update(self._compiled_solver, count, learning_rate, n_weights, params, grad)
+            solver = solver_as_arrays(self._solver.at(*time), self._state.solver_state, self._dtype)
+            assert solver is not None
+            self._compiled_solver = solver
+        nothing = np.empty(0, self._dtype)
+        self._take(steps.UPDATE, np.array([learning_rate]), nothing, np.zeros(steps.N_SUMS))
+        self._state.solver_state["count"] += 1
 
     def run(self, learning_rates: FloatArray, sums: Sums) -> tuple[int, float]:
-        state, batch_size, added = self._state, self._batches.batch_size, np.zeros(steps.N_SUMS)
-        first, last = self._batches.n_batches - self.n_left, self._next_batch(len(learning_rates) - 1)
-        before, uniforms = self._draw(last[1] - first * batch_size)
-        n_done, value = steps.evaluate_and_update(
-            self._objective,
-            self._compiled_solver,
-            state.params.vector,
-            self.grad.vector,
-            self._rows,
-            self._order,
-            batch_size,
-            first,
-            learning_rates,
-            state.solver_state["count"],
-            uniforms,
-            added,
-        )
-        if added[steps.N_USED] < uniforms.size:
-            self._go_back(before, int(added[steps.N_USED]))
-        sums.add_all(added[: steps.N_USED])
+        n_before, start = sums.n_steps, self._next_batch()[0]
+        before, uniforms = self._draw(self._next_batch(len(learning_rates) - 1)[1] - start)
+        values = np.append(sums.as_array(), 0.0)
+        n_done = self._take(steps.WHOLE, learning_rates, uniforms, values)
+        if values[steps.N_DRAWN] < uniforms.size:
+            self._go_back(before, int(values[steps.N_DRAWN]))
+        sums.set(values[: steps.N_DRAWN])
+        self._state.solver_state["count"] += sums.n_steps - n_before
         self.n_left -= n_done
         self._last = self._next_batch()
-        state.solver_state["count"] += int(added[steps.N_STEPS])
-        return n_done, value
+        _, loss, penalty, _ = self._evaluation.tolist()
+        return n_done, loss + penalty
+
+    def _take(self, parts: int, rates: FloatArray, uniforms: FloatArray, sums: FloatArray) -> int:
+        """Take steps, or a part of one, from the next batch on."""
+        state, batches = self._state, self._batches
+        return int(
+            steps.take_steps(
+                parts,
+                self._objective,
+                self._compiled_solver,
+                state.params.vector,
+                self.grad.vector,
+                self._rows,
+                self._order,
+                batches.batch_size,
+                batches.n_batches - self.n_left,
+                rates,
+                state.solver_state["count"],
+                uniforms,
+                self._evaluation,
+                sums,
+            )
+        )
 
     def _next_batch(self, ahead: int = 0) -> tuple[int, int]:
         start = (self._batches.n_batches - self.n_left + ahead) * self._batches.batch_size
@@ -207,6 +220,8 @@ class CompiledSteps(Steps):
 
 def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int) -> steps.Objective | None:
     """Return an objective for batches of `n_rows` rows as arrays; None when the compiled functions do not know it."""
+    if type(objective) is not Objective or type(objective.network) is not Network:
+        return None  # they may compute something else
     number, capacity = _LOSSES.get(type(objective.loss)), min(n_rows, BLOCK_ROWS)
     layers = _layers(objective.network, params, capacity)
     if number is None or layers is None:
@@ -265,14 +280,17 @@ def solver_as_arrays(solver: Solver, state: dict[str, Any], dtype: DTypeLike) ->
             settings = [link.beta_1, link.beta_2, link.epsilon, link.epsilon_root]
         case _:
             return None
-    nothing = np.empty(0, dtype)
-    return steps.Solver(
-        number,
-        np.array([_number(each) for each in settings]),
-        _number(weight_decay),
-        nothing if first is None else first,
-        nothing if second is None else second,
+    return _no_solver(dtype)._replace(
+        number=number,
+        settings=np.array([_number(each) for each in settings]),
+        weight_decay=_number(weight_decay),
+        **{name: each for name, each in (("first", first), ("second", second)) if each is not None},
     )
+
+
+def _no_solver(dtype: DTypeLike) -> steps.Solver:
+    """Return a solver without settings and state."""
+    return steps.Solver(solvers.PLAIN, np.zeros(4), 0.0, np.empty(0, dtype), np.empty(0, dtype))
 
 
 def _number(setting: Any) -> float:
@@ -283,6 +301,9 @@ def _number(setting: Any) -> float:
 def _rows(data: Data, loss: int) -> steps.Rows:
     """Return the data for the compiled functions."""
     X, y, weight = data
+    # numba would compile once more for data that must not be written to, such as a memory-mapped file.
+    X = X.view()
+    X.flags.writeable = False
     codes = loss == losses.MULTINOMIAL_LOG_LOSS
     return steps.Rows(
         X,

@@ -104,7 +104,8 @@ class Pace:
             return np.full(n_steps, self._state.learning_rate)
         rates = np.empty(n_steps)
         for step in range(n_steps):
-            self.begin_step()
+            if self._state.step > self._steps_at_epoch:
+                self.begin_step()
             rates[step] = self._state.learning_rate
             self.end_step()
         return rates

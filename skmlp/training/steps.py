@@ -64,16 +64,15 @@ class Sums:
         self.learning_rate += learning_rate
         self.n_steps += 1
 
-    def add_all(self, sums: FloatArray) -> None:
-        """Add the sums over several steps, in the order of the attributes."""
-        loss, penalty, weight, norm, learning_rate, n_steps, n_rows = sums.tolist()
-        self.loss += loss
-        self.penalty += penalty
-        self.weight += weight
-        self.norm += norm
-        self.learning_rate += learning_rate
-        self.n_steps += int(n_steps)
-        self.n_rows += int(n_rows)
+    def as_array(self) -> FloatArray:
+        """Return the sums in the order of the attributes."""
+        counts = float(self.n_steps), float(self.n_rows)
+        return np.array([self.loss, self.penalty, self.weight, self.norm, self.learning_rate, *counts])
+
+    def set(self, sums: FloatArray) -> None:
+        """Replace the sums by others, in that order."""
+        self.loss, self.penalty, self.weight, self.norm, self.learning_rate, n_steps, n_rows = sums.tolist()
+        self.n_steps, self.n_rows = int(n_steps), int(n_rows)
 
 
 class Buffers:
@@ -155,7 +154,7 @@ class Steps:
 
     def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
         """Take the step for the gradient of the last evaluation."""
-        self._take(learning_rate, *time)
+        self._step(learning_rate, *time)
 
     def run(self, learning_rates: FloatArray, sums: Sums) -> tuple[int, float]:
         """Take a step on each of the next batches, one for each learning rate.
@@ -170,7 +169,7 @@ class Steps:
         raise NotImplementedError
 
     @cached_property
-    def _take(self) -> Callable[..., None]:
+    def _step(self) -> Callable[..., None]:
         state = self._state
         return self._solver.on(state.params.trained, self.grad.trained, state.solver_state)
 

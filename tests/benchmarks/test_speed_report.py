@@ -19,7 +19,7 @@ from benchmarks.peers.comparing import (
     ratio,
     start_up,
 )
-from benchmarks.report import digits, markdown, option_costs, overview, replace_between_markers, summary
+from benchmarks.report import digits, insert, markdown, option_costs, overview, summary
 
 
 def entry(
@@ -203,11 +203,15 @@ def test_the_full_report_names_who_was_left_out_and_why():
 
 def test_text_goes_between_the_markers_however_often():
     page = "before\n<!-- speed:begin -->\nold\n<!-- speed:end -->\nafter\n"
-    replaced = replace_between_markers(page, "new\n")
+    replaced = insert(page, "speed", "new\n")
     assert replaced == "before\n<!-- speed:begin -->\nnew\n<!-- speed:end -->\nafter\n"
-    assert replace_between_markers(replaced, "new") == replaced
+    assert insert(replaced, "speed", "new") == replaced
+
+
+@pytest.mark.parametrize("order", [[], ["begin"], ["end"], ["end", "begin"], ["begin", "begin", "end"]], ids=str)
+def test_a_page_without_one_pair_of_markers_is_left_alone(order):
     with pytest.raises(ValueError, match="one line"):
-        replace_between_markers("no markers", "new")
+        insert("\n".join(f"<!-- speed:{which} -->" for which in order), "speed", "new")
 
 
 # ------------------------------------------------------------------ cases

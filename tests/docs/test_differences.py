@@ -249,6 +249,7 @@ def test_going_on_with_another_architecture(cls, method, data):
 )
 def test_partial_fit_goes_on_with_the_random_order(cls, core, method, data, monkeypatch):
     """With an integer seed, theirs has the same order in every call after the first."""
+    monkeypatch.setenv("SKMLP_COMPILED", "0")  # so that the method is called
     X, y = data
     X = np.column_stack([X, np.arange(300) / 300])  # numbers the rows
     seen = []
