@@ -158,7 +158,7 @@ def _evaluate(
     uniforms: FloatArray,
     evaluation: FloatArray,
 ) -> None:
-    """Write a batch's weight, loss, penalty and norm of the gradient into `evaluation`, and its gradient into `grad`."""
+    """Write a batch's weight, loss, penalty and norm of the gradient into `evaluation`; its gradient into `grad`."""
     total, loss = _weight(rows, order, start, stop), 0.0
     evaluation[:] = 0.0
     if total > 0.0:
