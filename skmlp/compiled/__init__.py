@@ -9,10 +9,12 @@ The environment variable ``SKMLP_COMPILED`` decides: ``"auto"`` (the default) us
 """
 
 import os
-from functools import cache
+import warnings
 from importlib.util import find_spec
 
-__all__ = ["is_wanted"]
+__all__ = ["is_wanted", "leave_out"]
+
+_left_out = False
 
 
 def is_wanted() -> bool:
@@ -32,9 +34,28 @@ def is_wanted() -> bool:
         raise ValueError(f"The environment variable SKMLP_COMPILED must be 'auto', '0' or '1'. Got {choice!r} instead.")
     if choice == "1" and not _has_numba():
         raise ImportError("SKMLP_COMPILED=1 needs numba: pip install 'skmlp[fast]', or set SKMLP_COMPILED=auto.")
-    return _has_numba()
+    return not _left_out and _has_numba()
 
 
-@cache
+def leave_out(error: ImportError) -> None:
+    """Do without compiled steps from here on, with a warning, because numba cannot be imported.
+
+    Raises
+    ------
+    ImportError
+        With ``SKMLP_COMPILED=1``.
+    """
+    global _left_out
+    if os.environ.get("SKMLP_COMPILED") == "1":
+        raise error
+    _left_out = True
+    warnings.warn(
+        f"Training runs without compiled steps, because numba is installed but cannot be imported: {error} "
+        "Set SKMLP_COMPILED=0 to be told no more.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
 def _has_numba() -> bool:
     return find_spec("numba") is not None

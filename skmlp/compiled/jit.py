@@ -1,4 +1,4 @@
-"""How functions are compiled: once for each dtype, kept on disk, without the interpreter's lock."""
+"""How functions are compiled: once for each dtype, kept on disk if possible, without the interpreter's lock."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -9,7 +9,7 @@ from numba import njit
 
 __all__ = ["as_written", "exact", "inlined", "reordering"]
 
-_SETTINGS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+_SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 # numba looks for a change in a function's own file only, but what it keeps holds the code of called functions, too.
 # Kept under the name of the version of all files here, it is never out of date.

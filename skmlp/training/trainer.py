@@ -233,11 +233,14 @@ class Trainer:
     def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers) -> Steps:
         """Return what computes the steps: compiled functions where there are any, NumPy where not."""
         if compiled.is_wanted():
-            from skmlp.training.compiled_steps import compiled_steps  # imports numba
-
-            steps = compiled_steps(self, state, batches, buffers)
-            if steps is not None:
-                return steps
+            try:
+                from skmlp.training.compiled_steps import compiled_steps  # imports numba
+            except ImportError as error:
+                compiled.leave_out(error)
+            else:
+                steps = compiled_steps(self, state, batches, buffers)
+                if steps is not None:
+                    return steps
         return Steps(self, state, batches, buffers)
 
     def _check(self, batch_size: int, n_samples: int, validation: Validation | None, *, early_stopping: bool) -> None:

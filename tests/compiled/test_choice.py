@@ -42,6 +42,45 @@ def test_other_values_are_refused(has_numba, monkeypatch):
         compiled.is_wanted()
 
 
+BROKEN = """
+import os, sys, warnings
+import numpy as np
+from skmlp import MLPRegressor, compiled
+
+sys.modules["numba"] = None
+compiled._has_numba = lambda: True
+X = np.eye(20)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        MLPRegressor(max_iter=1).fit(X, X[:, 0])
+print(*(str(each.message) for each in caught if each.category is RuntimeWarning), sep="\\n")
+os.environ["SKMLP_COMPILED"] = "1"
+compiled._left_out = False
+try:
+    MLPRegressor(max_iter=1).fit(X, X[:, 0])
+except ImportError:
+    print("refused")
+"""
+
+
+def test_a_numba_that_cannot_be_imported_is_done_without_or_refused():
+    environment = {**os.environ, "SKMLP_COMPILED": "auto"}
+    run = subprocess.run([sys.executable, "-c", BROKEN], check=True, env=environment, capture_output=True, text=True)
+    warning, refused = run.stdout.splitlines()
+    assert warning.startswith("Training runs without compiled steps, because numba is installed but cannot be imported")
+    assert refused == "refused"
+
+
+def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same():
+    pytest.importorskip("numba", reason="compiled steps need numba")
+    from skmlp.compiled.jit import exact
+
+    namespace = {}
+    exec("def twice(x):\n    return x + x", namespace)  # it has no file beside which it could be kept
+    assert exact(namespace["twice"])(2.0) == 4.0
+
+
 def test_numba_is_imported_by_the_first_training_that_uses_it():
     code = (
         "import sys, warnings; warnings.simplefilter('ignore'); import numpy as np; from skmlp import MLPRegressor\n"
