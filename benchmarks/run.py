@@ -1,6 +1,6 @@
 """How long a training step takes: skmlp, scikit-learn, PyTorch, JAX and the bare matrix products, interleaved.
 
-    python -m benchmarks.run [--threads 1 2] [--only TEXT] [--peers NAME ...] [--repeats 5] [--quick]
+    python -m benchmarks.run [--threads 1 2] [--only TEXT ...] [--peers NAME ...] [--repeats 5] [--quick] [--resume]
 
 Every peer trains the same network on the same data for the same number of epochs, in a process of its own with so many
 threads on so many cores. The processes take turns, one training each, in an order that rotates, so that a change of the
@@ -188,11 +188,12 @@ def main() -> None:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", default="", help="only the cases whose name contains this")
+    parser.add_argument("--only", nargs="+", default=[""], help="only the cases whose name contains one of these")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS))
     parser.add_argument("--repeats", type=int, default=5, help="trainings of each peer in each row, from as many seeds")
     parser.add_argument("--patience", type=int, default=1, help="times to repeat a training that other work disturbed")
     parser.add_argument("--quick", action="store_true", help="two short repeats, to see that everything works")
+    parser.add_argument("--resume", action="store_true", help="add to the stored rows what is missing")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     repeats, patience = (min(2, options.repeats), 0) if options.quick else (options.repeats, options.patience)
@@ -205,10 +206,15 @@ def main() -> None:
         "machine": describe_machine(),
         "rows": [],
     }
+    if options.resume and stored.exists():
+        result = json.loads(stored.read_text())
+    done = {(row["name"], row["threads"]) for row in result["rows"]}
     for threads in options.threads:
         # numba and torch keep compiled code in a folder that is empty now: the first case shows what compiling costs.
         with tempfile.TemporaryDirectory() as cache:
-            for case in (case for case in CASES if options.only in case.name):
+            for case in CASES:
+                if (case.name, threads) in done or not any(part in case.name for part in options.only):
+                    continue
                 epochs = max(1, case.epochs // 10) if options.quick else case.epochs
                 row = measure(case, threads, options.peers, cache, repeats=repeats, epochs=epochs, patience=patience)
                 result["rows"].append(row)
