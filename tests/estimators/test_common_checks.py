@@ -54,7 +54,7 @@ def _configurations() -> list[Any]:
     estimators: list[Any] = []
     for number, cls in enumerate((MLPClassifier, MLPRegressor)):
         # What both estimators have from the same code, one of them is checked with: in turn.
-        own_solvers, own_settings = list(SOLVERS)[number::2], SETTINGS[number:-1:2]
+        own_solvers, own_settings = list(SOLVERS)[number::3], SETTINGS[number:-1:2]
         estimators += [
             cls(),
             *(cls(solver=solver, learning_rate_init=_rate(cls, solver), max_iter=EPOCHS) for solver in own_solvers),

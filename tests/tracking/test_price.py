@@ -35,8 +35,16 @@ def assert_same_bits(a: Any, b: Any) -> None:
     np.testing.assert_array_equal(a.predict(X), b.predict(X))
 
 
-@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
-@pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"solver": "lbfgs"}, {"dtype": "float64"}], ids=str)
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (MLPClassifier, {}),
+        (MLPClassifier, {"solver": "lbfgs"}),
+        (MLPRegressor, {"early_stopping": True}),
+        (MLPRegressor, {"dtype": "float64"}),
+    ],
+    ids=str,
+)
 def test_the_model_is_the_same_with_tracking_on_off_and_broken(
     cls: Any, params: dict[str, Any], sqlite_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
