@@ -18,7 +18,10 @@ _VERSION = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).p
 
 def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
     function.__qualname__ += f"_{_VERSION}"
-    return njit(**_SETTINGS, fastmath=fastmath)(function)
+    try:
+        return njit(**_SETTINGS, fastmath=fastmath, cache=True)(function)
+    except RuntimeError:  # there is no folder that one may write to
+        return njit(**_SETTINGS, fastmath=fastmath)(function)
 
 
 def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
