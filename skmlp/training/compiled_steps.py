@@ -33,6 +33,9 @@ __all__ = ["CompiledSteps", "compiled_steps"]
 # its time is kept. A step costs besides as much as so many multiplications.
 WORK, WORK_PER_STEP = 1_000_000_000, 50_000
 
+# Random numbers for dropout that are drawn at a time, so that memory stays bounded.
+DRAWN = 1_000_000
+
 # Elements that arrays in the memory are aligned to: a cache line of float32.
 ALIGNMENT = 16
 
@@ -113,7 +116,8 @@ class CompiledSteps(Steps):
         self._order: IntArray = np.empty(0, np.int64)
         if self._updates:
             work = 3.0 * batches.batch_size * state.params.n_weights + WORK_PER_STEP
-            self.n_together = max(1, int(WORK / work))
+            drawn = max(1, batches.batch_size * self._n_dropped)
+            self.n_together = max(1, min(int(WORK / work), DRAWN // drawn))
 
     def begin_epoch(self) -> None:
         self._order, self.n_left = self._batches.order(self._state.rng), self._batches.n_batches
