@@ -1,7 +1,7 @@
 r"""Every activation as one function from z to :math:`\sigma(z)` and :math:`\sigma'(z)`.
 
-The formulas are those of :mod:`skmlp.nn.activations`. To add one: write the function, give it a number and constants in
-:func:`number_and_constants`, and a line in :func:`activate`.
+The formulas are those of :mod:`skmlp.nn.activations`. To add one: write the function, give it a number, a line in
+:func:`activate`, and one in the table of :mod:`skmlp.training.compiled_steps`.
 """
 
 import math
@@ -12,44 +12,29 @@ from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.jit import exact, inlined
 from skmlp.compiled.maths import exp, expm1, log_1_plus_exp, logistic, tanh
 
-__all__ = ["N_CONSTANTS", "activate", "number_and_constants"]
+__all__ = [
+    "GELU",
+    "GELU_TANH",
+    "IDENTITY",
+    "LEAKY_RELU",
+    "LOGISTIC",
+    "MISH",
+    "N_CONSTANTS",
+    "RELU",
+    "SCALED_ELU",
+    "SILU",
+    "SOFTPLUS",
+    "TANH",
+    "activate",
+]
+
+IDENTITY, LOGISTIC, TANH, RELU, LEAKY_RELU, SCALED_ELU, GELU, GELU_TANH, SILU, SOFTPLUS, MISH = range(11)
 
 # Functions get constants in the array's dtype, since arithmetic with a Python float would be in double precision:
 # 0, 1/2, 1, and two of their own.
 N_CONSTANTS = 5
-_SELU_SLOPE = 1.0507009873554804934193349852946
-_SELU_DEPTH = _SELU_SLOPE * 1.6732632423543772848170429916717
 
 Constants = Any  # a tuple of five floats
-
-
-def number_and_constants(name: str, setting: float = 0.0) -> tuple[int, tuple[float, ...]] | None:
-    """Return the number and the constants of an activation; None when it is not among these.
-
-    Parameters
-    ----------
-    name : str
-        Its name in the registry of activations.
-    setting : float
-        The slope of leaky_relu, the alpha of elu.
-    """
-    own: dict[str, tuple[float, float]] = {
-        "identity": (0.0, 0.0),
-        "logistic": (0.0, 0.0),
-        "tanh": (0.0, 0.0),
-        "relu": (0.0, 0.0),
-        "leaky_relu": (setting, 0.0),
-        "elu": (1.0, setting),
-        "selu": (_SELU_SLOPE, _SELU_DEPTH),
-        "gelu": (math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi)),
-        "gelu_tanh": (math.sqrt(2.0 / math.pi), 0.044715),
-        "silu": (0.0, 0.0),
-        "softplus": (0.0, 0.0),
-        "mish": (0.0, 0.0),
-    }
-    if name not in own:
-        return None
-    return list(own).index(name), (0.0, 0.5, 1.0, *own[name])
 
 
 @exact
@@ -145,29 +130,30 @@ def activate(number: int, constants: AnyArray, z: FloatArray, biases: FloatArray
     Parameters
     ----------
     number : int
+        Of the activation.
     constants : ndarray of shape (N_CONSTANTS,)
     z, slopes : ndarray of shape (n_samples, n_units)
     biases : ndarray of shape (n_units,)
     """
-    if number == 0:
+    if number == IDENTITY:
         _apply(_identity, constants, z, biases, slopes)
-    elif number == 1:
+    elif number == LOGISTIC:
         _apply(_logistic, constants, z, biases, slopes)
-    elif number == 2:
+    elif number == TANH:
         _apply(_tanh, constants, z, biases, slopes)
-    elif number == 3:
+    elif number == RELU:
         _apply(_relu, constants, z, biases, slopes)
-    elif number == 4:
+    elif number == LEAKY_RELU:
         _apply(_leaky_relu, constants, z, biases, slopes)
-    elif number in (5, 6):
+    elif number == SCALED_ELU:
         _apply(_scaled_elu, constants, z, biases, slopes)
-    elif number == 7:
+    elif number == GELU:
         _apply(_gelu, constants, z, biases, slopes)
-    elif number == 8:
+    elif number == GELU_TANH:
         _apply(_gelu_tanh, constants, z, biases, slopes)
-    elif number == 9:
+    elif number == SILU:
         _apply(_silu, constants, z, biases, slopes)
-    elif number == 10:
+    elif number == SOFTPLUS:
         _apply(_softplus, constants, z, biases, slopes)
     else:
         _apply(_mish, constants, z, biases, slopes)

@@ -52,8 +52,7 @@ _TWO, _T3, _T5, _T7, _T9, _T11, _T13 = _constants(2.0, 1 / 3, 1 / 5, 1 / 7, 1 / 
 
 
 def _parts(x: Any) -> Any:
-    """Return ``e^r - 1``, ``2^k / 2`` and ``1 / 2``, in the format of `x`."""
-    raise NotImplementedError
+    """Return ``e^r - 1``, ``2^k / 2`` and ``1 / 2``, in the format of `x`: compiled functions only."""
 
 
 @overload(_parts, jit_options=_IN_ORDER)
@@ -122,13 +121,11 @@ def log_1_plus_exp(x: Any) -> Any:
 
 
 def _log_1_plus(q: Any) -> Any:
-    raise NotImplementedError
+    r"""Return the logarithm of 1 + q for q in [0, 1], by :math:`2 (s + s^3 / 3 + s^5 / 5 + \dots)`, s = q / (2 + q)."""
 
 
 @overload(_log_1_plus, jit_options=_IN_ORDER)
 def _choose_log_1_plus(q: Any) -> Callable[[Any], Any]:
-    r"""Return the logarithm of 1 + q for q in [0, 1], by :math:`2 (s + s^3 / 3 + s^5 / 5 + \dots)`, s = q / (2 + q)."""
-
     def single(q: Any) -> Any:
         s = q / (_TWO + q)
         t = s * s

@@ -11,13 +11,13 @@ from skmlp.compiled import losses, solvers
 from skmlp.compiled.jit import as_written, exact, inlined, reordering
 from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped, part
 
-__all__ = ["EVALUATE", "N_DRAWN", "N_SUMS", "UPDATE", "WHOLE", "Objective", "Rows", "Solver", "take_steps"]
+__all__ = ["EVALUATE", "N_BATCHES", "N_DRAWN", "N_SUMS", "UPDATE", "WHOLE", "Objective", "Rows", "Solver", "take_steps"]
 
 WHOLE, EVALUATE, UPDATE = range(3)
 
 # What is added up over steps, as entries of an array.
-LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS, N_DRAWN = range(8)
-N_SUMS = 8
+LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS, N_DRAWN, N_BATCHES = range(9)
+N_SUMS = 9
 
 
 class Rows(NamedTuple):
@@ -229,7 +229,7 @@ def take_steps(
     uniforms: FloatArray,
     evaluation: FloatArray,
     sums: FloatArray,
-) -> int:
+) -> None:
     """Take a step for each of `rates`, on the batches from the one of number `first` on.
 
     Parameters
@@ -249,16 +249,12 @@ def take_steps(
     count : int
         Steps taken before.
     uniforms : ndarray of shape (n,)
-        Random numbers in [0, 1) for dropout. Batches without weight leave them for the next.
+        Random numbers in [0, 1) for dropout. Batches without weight leave them for the next; N_DRAWN counts those used.
     evaluation : ndarray of shape (4,), float64
         Receives weight, loss, penalty and norm of the gradient of the last batch.
     sums : ndarray of shape (N_SUMS,), float64
-        Receives what is added up over the steps.
-
-    Returns
-    -------
-    n_done : int
-        The steps taken. Fewer than there are rates when a loss or a gradient is not finite.
+        Receives what is added up over the steps. N_BATCHES counts the batches that are done with; there are fewer than
+        rates when a loss or a gradient is not finite.
     """
     n_samples, n_units, drawn = rows.X.shape[0], n_dropped(objective.layers), 0
     for step in range(rates.size):
@@ -268,15 +264,16 @@ def take_steps(
             _evaluate(objective, params, grad, rows, order, start, stop, uniforms[drawn:], evaluation)
             sums[N_ROWS] += stop - start
             if evaluation[0] == 0.0:
+                sums[N_BATCHES] += 1.0
                 continue
             drawn += (stop - start) * n_units
             sums[N_DRAWN] = drawn
             if parts == EVALUATE:
                 continue
             if not isfinite(evaluation[1] + evaluation[2] + evaluation[3]):
-                return step
+                return
         count += 1
         _update(solver, count, rates[step], objective.n_weights, params, grad)
         if parts == WHOLE:
             _add_up(sums, evaluation, rates[step])
-    return int(rates.size)
+            sums[N_BATCHES] += 1.0

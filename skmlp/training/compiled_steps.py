@@ -5,6 +5,7 @@ activations and dropout, most losses, and sparse data as a whole; of solvers onl
 """
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -46,18 +47,24 @@ _LOSSES: dict[type, int] = {
     BinaryLogLoss: losses.BINARY_LOG_LOSS,
     MultinomialLogLoss: losses.MULTINOMIAL_LOG_LOSS,
 }
-# The name of each activation, and of its setting if it has one.
-_ACTIVATIONS: dict[type, tuple[str, str]] = {
-    reference.Identity: ("identity", ""),
-    reference.Logistic: ("logistic", ""),
-    reference.Tanh: ("tanh", ""),
-    reference.ReLU: ("relu", ""),
-    reference.LeakyReLU: ("leaky_relu", "negative_slope"),
-    reference.ELU: ("elu", "alpha"),
-    reference.SELU: ("selu", ""),
-    reference.SiLU: ("silu", ""),
-    reference.Softplus: ("softplus", ""),
-    reference.Mish: ("mish", ""),
+_LINKS = (DecayWeights, ScaleByAdam, ScaleByLearningRate, ScaleByRMS, Trace)
+# The number of each activation, and the two constants of its own.
+_ACTIVATIONS: dict[type, tuple[int, Callable[[Any], tuple[float, float]]]] = {
+    reference.Identity: (activations.IDENTITY, lambda function: (0.0, 0.0)),
+    reference.Logistic: (activations.LOGISTIC, lambda function: (0.0, 0.0)),
+    reference.Tanh: (activations.TANH, lambda function: (0.0, 0.0)),
+    reference.ReLU: (activations.RELU, lambda function: (0.0, 0.0)),
+    reference.LeakyReLU: (activations.LEAKY_RELU, lambda function: (function.negative_slope, 0.0)),
+    reference.ELU: (activations.SCALED_ELU, lambda function: (1.0, function.alpha)),
+    reference.SELU: (activations.SCALED_ELU, lambda function: (function.scale, function.scale * function.alpha)),
+    reference.SiLU: (activations.SILU, lambda function: (0.0, 0.0)),
+    reference.Softplus: (activations.SOFTPLUS, lambda function: (0.0, 0.0)),
+    reference.Mish: (activations.MISH, lambda function: (0.0, 0.0)),
+}
+# Of GELU by its form.
+_GELU: dict[str, tuple[int, tuple[float, float]]] = {
+    "none": (activations.GELU, (math.sqrt(0.5), 1.0 / math.sqrt(2.0 * math.pi))),
+    "tanh": (activations.GELU_TANH, (math.sqrt(2.0 / math.pi), 0.044715)),
 }
 
 
@@ -128,12 +135,11 @@ class CompiledSteps(Steps):
             self._n_dropped = _n_dropped(self._objective)
         start, stop = self._last = self._next_batch()
         before, uniforms = self._draw(stop - start)
-        self._take(steps.EVALUATE, _ONE_STEP, uniforms, np.zeros(steps.N_SUMS))
-        weight, loss, penalty, norm = self._evaluation.tolist()
-        if weight == 0.0:
-            self._go_back(before, 0)
+        sums = np.zeros(steps.N_SUMS)
+        self._take(steps.EVALUATE, _ONE_STEP, uniforms, sums)
+        self._go_back(before, uniforms, sums)
         self.n_left -= 1
-        return Evaluation(stop - start, weight, loss, penalty, norm)
+        return self._last_evaluation()
 
     def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
         if not self._updates:
@@ -147,40 +153,43 @@ class CompiledSteps(Steps):
         self._take(steps.UPDATE, np.array([learning_rate]), nothing, np.zeros(steps.N_SUMS))
         self._state.solver_state["count"] += 1
 
-    def run(self, learning_rates: FloatArray, sums: Sums) -> tuple[int, float]:
+    def run(self, learning_rates: FloatArray, sums: Sums) -> Evaluation:
         n_before, start = sums.n_steps, self._next_batch()[0]
         before, uniforms = self._draw(self._next_batch(len(learning_rates) - 1)[1] - start)
-        values = np.append(sums.as_array(), 0.0)
-        n_done = self._take(steps.WHOLE, learning_rates, uniforms, values)
-        if values[steps.N_DRAWN] < uniforms.size:
-            self._go_back(before, int(values[steps.N_DRAWN]))
-        sums.set(values[: steps.N_DRAWN])
-        self._state.solver_state["count"] += sums.n_steps - n_before
-        self.n_left -= n_done
-        self._last = self._next_batch()
-        _, loss, penalty, _ = self._evaluation.tolist()
-        return n_done, loss + penalty
+        values = np.append(sums.as_array(), [0.0, 0.0])
+        try:
+            self._take(steps.WHOLE, learning_rates, uniforms, values)
+        finally:  # also when the user interrupts, of which Python hears when the call is over
+            self._go_back(before, uniforms, values)
+            sums.set(values[: steps.N_DRAWN])
+            self._state.solver_state["count"] += sums.n_steps - n_before
+            self.n_left -= int(values[steps.N_BATCHES])
+        is_lost = values[steps.N_BATCHES] < len(learning_rates)
+        self._last = self._next_batch(0 if is_lost else -1)
+        return self._last_evaluation()
 
-    def _take(self, parts: int, rates: FloatArray, uniforms: FloatArray, sums: FloatArray) -> int:
+    def _last_evaluation(self) -> Evaluation:
+        weight, loss, penalty, norm = self._evaluation.tolist()
+        return Evaluation(self._last[1] - self._last[0], weight, loss, penalty, norm)
+
+    def _take(self, parts: int, rates: FloatArray, uniforms: FloatArray, sums: FloatArray) -> None:
         """Take steps, or a part of one, from the next batch on."""
         state, batches = self._state, self._batches
-        return int(
-            steps.take_steps(
-                parts,
-                self._objective,
-                self._compiled_solver,
-                state.params.vector,
-                self.grad.vector,
-                self._rows,
-                self._order,
-                batches.batch_size,
-                batches.n_batches - self.n_left,
-                rates,
-                state.solver_state["count"],
-                uniforms,
-                self._evaluation,
-                sums,
-            )
+        steps.take_steps(
+            parts,
+            self._objective,
+            self._compiled_solver,
+            state.params.vector,
+            self.grad.vector,
+            self._rows,
+            self._order,
+            batches.batch_size,
+            batches.n_batches - self.n_left,
+            rates,
+            state.solver_state["count"],
+            uniforms,
+            self._evaluation,
+            sums,
         )
 
     def _next_batch(self, ahead: int = 0) -> tuple[int, int]:
@@ -195,9 +204,10 @@ class CompiledSteps(Steps):
         rng = self._state.dropout_rng
         return rng.bit_generator.state, rng.random(n_numbers, dtype=dtype.type)
 
-    def _go_back(self, before: Any, n_used: int) -> None:
+    def _go_back(self, before: Any, uniforms: FloatArray, sums: FloatArray) -> None:
         """Leave the stream of dropout as if only the numbers that were used had been drawn."""
-        if before is not None:
+        n_used = int(sums[steps.N_DRAWN])
+        if n_used < uniforms.size:
             rng = self._state.dropout_rng
             rng.bit_generator.state = before
             rng.random(n_used, dtype=self._dtype.type)
@@ -266,6 +276,8 @@ def solver_as_arrays(solver: Solver, state: dict[str, Any], dtype: DTypeLike) ->
     if type(solver).update is not Solver.update:
         return None  # it takes its steps in a way of its own
     links, states = list(solver.links), state["links"]
+    if any(type(link) not in _LINKS for link in links):
+        return None
     weight_decay: Any = 0.0
     if isinstance(links[0], DecayWeights):
         weight_decay, links, states = links[0].weight_decay, links[1:], states[1:]
@@ -357,11 +369,15 @@ def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.
 
 
 def _activation(function: reference.Activation) -> tuple[int, tuple[float, ...]] | None:
-    """Return the number and the constants of an activation."""
+    """Return the number and the constants of an activation; None when it is none of the built-in ones."""
     if type(function) is reference.GELU:
-        return activations.number_and_constants("gelu" if function.approximate == "none" else "gelu_tanh")
-    name, setting = _ACTIVATIONS.get(type(function), ("", ""))
-    return activations.number_and_constants(name, getattr(function, setting) if setting else 0.0)
+        number, own = _GELU[function.approximate]
+    elif type(function) in _ACTIVATIONS:
+        number, constants = _ACTIVATIONS[type(function)]
+        own = constants(function)
+    else:
+        return None
+    return number, (0.0, 0.5, 1.0, *own)
 
 
 def _offset(vector: FloatArray, view: FloatArray) -> int:

@@ -83,9 +83,8 @@ class Pace:
     def begin_step(self) -> None:
         """Set the learning rate and the settings for the step that comes."""
         trainer, state = self._trainer, self._state
-        time = self._now()
-        scale = state.schedule_memory.get("scale", 1.0)
-        state.learning_rate = trainer.learning_rate_init * trainer.schedule.factor(time) * scale
+        time = self._at(state.step)
+        state.learning_rate = self._rate(time)
         if "objective" in self._followers:
             self.objective = trainer.objective.at(time)
         if "clip" in self._followers and trainer.clip is not None:
@@ -97,18 +96,17 @@ class Pace:
         """Count a step."""
         self._state.step += 1
 
-    def next_steps(self, n_steps: int) -> FloatArray:
-        """Return the learning rates of the next steps, and count them."""
+    def next_rates(self, n_steps: int) -> FloatArray:
+        """Return the learning rates of the next steps."""
         if not self.varies:
-            self._state.step += n_steps
             return np.full(n_steps, self._state.learning_rate)
-        rates = np.empty(n_steps)
-        for step in range(n_steps):
-            if self._state.step > self._steps_at_epoch:
-                self.begin_step()
-            rates[step] = self._state.learning_rate
-            self.end_step()
-        return rates
+        first = self._state.step
+        return np.array([self._rate(self._at(step)) for step in range(first, first + n_steps)])
+
+    def end_steps(self, n_steps: int, rates: FloatArray) -> None:
+        """Count steps that were taken together, at the first of these learning rates."""
+        self._state.step += n_steps
+        self._state.learning_rate = float(rates[min(n_steps, rates.size - 1)])
 
     def end_epoch(self) -> None:
         """Count an epoch."""
@@ -139,10 +137,14 @@ class Pace:
         progress = None if self._total_steps is None else step / self._total_steps
         return Time(step, epoch, progress, self._state.samples_seen)
 
-    def _now(self) -> Time:
-        state = self._state
-        fraction = (state.step - self._steps_at_epoch) / self._steps_per_epoch
-        time = self._time(state.step, state.epoch + fraction)
+    def _rate(self, time: Time) -> float:
+        scale = self._state.schedule_memory.get("scale", 1.0)
+        return self._trainer.learning_rate_init * self._trainer.schedule.factor(time) * scale
+
+    def _at(self, step: int) -> Time:
+        """Return the time of a step of this epoch."""
+        fraction = (step - self._steps_at_epoch) / self._steps_per_epoch
+        time = self._time(step, self._state.epoch + fraction)
         if self._seconds is None or time.progress is None:
             return time
         in_seconds = (perf_counter() - self._started) / self._seconds

@@ -156,17 +156,17 @@ class Steps:
         """Take the step for the gradient of the last evaluation."""
         self._step(learning_rate, *time)
 
-    def run(self, learning_rates: FloatArray, sums: Sums) -> tuple[int, float]:
-        """Take a step on each of the next batches, one for each learning rate.
+    def run(self, learning_rates: FloatArray, sums: Sums) -> Evaluation:
+        """Take a step on each of the next batches, one for each learning rate, where `n_together` allows it.
+
+        It ends at a batch whose loss or gradient is not finite; that batch is still among those that are left.
 
         Returns
         -------
-        n_done : int
-            Fewer than there are rates when a loss or a gradient is not finite.
-        value : float
-            Of the objective on the last batch.
+        last : Evaluation
+            Of the last batch.
         """
-        raise NotImplementedError
+        raise NotImplementedError("NumPy takes one step at a time.")
 
     @cached_property
     def _step(self) -> Callable[..., None]:

@@ -22,11 +22,11 @@ from skmlp.training.batches import Batches, Data
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row
 from skmlp.training.monitor import Monitor
 from skmlp.training.pace import Pace
-from skmlp.training.steps import Buffers, Steps, Sums
+from skmlp.training.steps import Buffers, Evaluation, Steps, Sums
 from skmlp.training.stopping import Plateau
 from skmlp.training.validation import Best, Validation
 
-__all__ = ["Buffers", "Trainer", "TrainingState", "copy_state"]
+__all__ = ["Trainer", "TrainingState", "copy_state"]
 
 
 @dataclass
@@ -310,7 +310,7 @@ class Trainer:
         while steps.n_left > 0:
             n_steps = self._n_together(steps, monitor)
             if n_steps > 1:
-                self._take_steps(steps, n_steps, pace, sums, monitor)
+                self._take_steps(state, steps, n_steps, pace, sums, monitor)
             else:
                 n_clipped += self._take_step(state, steps, pace, sums, monitor)
             if pace.is_over:
@@ -336,15 +336,22 @@ class Trainer:
         n_steps = min(steps.n_together, steps.n_left)
         return n_steps if monitor is None else min(n_steps, monitor.n_ahead)
 
-    def _take_steps(self, steps: Steps, n_steps: int, pace: Pace, sums: Sums, monitor: Monitor | None) -> None:
+    def _take_steps(
+        self, state: TrainingState, steps: Steps, n_steps: int, pace: Pace, sums: Sums, monitor: Monitor | None
+    ) -> None:
         """Take several steps in one call."""
-        done_before = sums.n_steps
-        n_done, value = steps.run(pace.next_steps(n_steps), sums)
-        if monitor is not None:
-            monitor.pass_over(n_done)
+        n_left, n_before, rates = steps.n_left, sums.n_steps, pace.next_rates(n_steps)
+        try:
+            last = steps.run(rates, sums)
+        finally:
+            n_done = n_left - steps.n_left
+            pace.end_steps(n_done, rates)
+            if monitor is not None:
+                monitor.pass_over(sums.n_steps - n_before)
         if n_done < n_steps:
-            place = steps.find_non_finite(self.objective, value)
-            raise NonFiniteError(f"{place} became infinite or NaN at step {done_before + n_done + 1}")
+            if monitor is not None:
+                monitor.before_update(state.params, steps.grad, steps.units, last.n_rows, is_lost=True)
+            raise _lost(steps, self.objective, last, sums)
 
     def _take_step(self, state: TrainingState, steps: Steps, pace: Pace, sums: Sums, monitor: Monitor | None) -> bool:
         """Take a step, with all that happens in it, and tell whether the gradient was clipped."""
@@ -361,8 +368,7 @@ class Trainer:
             params, steps.grad, steps.units, step.n_rows, is_lost=not is_finite
         )
         if not is_finite:
-            place = steps.find_non_finite(pace.objective, step.loss + step.penalty)
-            raise NonFiniteError(f"{place} became infinite or NaN at step {sums.n_steps + 1}")
+            raise _lost(steps, pace.objective, step, sums)
         clipped = pace.clip is not None and pace.clip.clip(steps.grad.trained, *steps.arrays, step.norm)
         steps.update(state.learning_rate, pace.time)
         if self.max_norm is not None:
@@ -374,6 +380,12 @@ class Trainer:
         sums.add(step, state.learning_rate)
         pace.end_step()
         return clipped
+
+
+def _lost(steps: Steps, objective: Objective, last: Evaluation, sums: Sums) -> NonFiniteError:
+    """Return the error for a batch whose loss or gradient is not finite, after the steps in `sums`."""
+    place = steps.find_non_finite(objective, last.loss + last.penalty)
+    return NonFiniteError(f"{place} became infinite or NaN at step {sums.n_steps + 1}")
 
 
 def _goes_back(result: Result, best: Best, validation: Validation | None, *, restore_best: bool) -> bool:

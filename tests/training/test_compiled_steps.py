@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
+from skmlp.optim.transforms import ScaleByAdam, ScaleByLearningRate
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 
@@ -214,16 +215,75 @@ def test_what_is_not_compiled_is_left_to_numpy(monkeypatch, data):
 
 
 @pytest.mark.parametrize("batch_size", [20, 45])
-def test_what_breaks_down_is_named_alike(monkeypatch, data, batch_size):
+@pytest.mark.parametrize("weightless", [0, 20], ids=["all count", "the first batch does not"])
+def test_what_breaks_down_is_named_alike(monkeypatch, data, batch_size, weightless):
     X, y, _ = data
+    weight = np.ones(len(X))
+    weight[:weightless] = 0.0
     messages = []
     for choice in ("0", "1"):
         monkeypatch.setenv("SKMLP_COMPILED", choice)
-        estimator = MLPRegressor(**settings("float32", batch_size=batch_size, solver="sgd", learning_rate_init=1e4))
+        changes = {"batch_size": batch_size, "solver": "sgd", "learning_rate_init": 1e4, "shuffle": False}
         with pytest.raises((ValueError, ConvergenceWarning), match="became infinite or NaN at step") as error:
-            estimator.fit(X, y)
+            MLPRegressor(**settings("float32", **changes)).fit(X, y, sample_weight=weight)
         messages.append(str(error.value))
     assert messages[0] == messages[1]
+
+
+@pytest.mark.filterwarnings("ignore:Training diverged")
+@pytest.mark.filterwarnings("ignore::skmlp.diagnosis.TrainingHealthWarning")
+def test_the_step_that_is_lost_is_measured_among_many_in_one_call(monkeypatch, data):
+    X, y, _ = data
+    changes = {"batch_size": 10, "solver": "sgd", "learning_rate_init": 2.5, "monitor": 1000, "max_iter": 20}
+    fitted = both(monkeypatch, MLPRegressor(**settings("float32", **changes)), X, y)
+    reference, compiled = fitted
+    assert reference.stop_reason_ == compiled.stop_reason_ == "non_finite"
+    assert reference.n_iter_ == compiled.n_iter_ > 1
+    for name in ("epoch", "gradient_nonfinite"):
+        np.testing.assert_array_equal(compiled.monitor_[name], reference.monitor_[name])
+    assert compiled.monitor_["epoch"].tolist() == [compiled.n_iter_]
+    assert [each._model.state.step for each in fitted] == [reference._model.state.step] * 2
+
+
+class Halved(ScaleByAdam):
+    """A link of a user's own."""
+
+    def apply(self, updates, params, state, scratch, numbers):
+        super().apply(updates, params, state, scratch, numbers)
+        updates *= 0.5
+
+
+class HalvedAdam(Adam):
+    @property
+    def links(self):
+        return Halved(self.beta_1, self.beta_2), ScaleByLearningRate()
+
+
+def test_a_relative_of_a_link_is_not_taken_for_it(monkeypatch, data, dtype):
+    X, y, _ = data
+    estimator = MLPRegressor(**settings(dtype, activation="tanh", solver=HalvedAdam()))
+    assert_equal(*both(monkeypatch, estimator, X, y), dtype)
+
+
+def test_an_interruption_loses_no_count(monkeypatch, data):
+    """Python hears of Ctrl+C when a call is over: the steps in it were taken, and are counted."""
+    X, y, _ = data
+    take_steps, calls = compiled_steps.steps.take_steps, []
+
+    def interrupted(*args):
+        take_steps(*args)
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
+    monkeypatch.setattr(compiled_steps.steps, "take_steps", interrupted)
+    estimator = MLPRegressor(**settings("float32", max_iter=50, dropout=0.2, learning_rate="cosine"))
+    with pytest.warns(UserWarning, match="interrupted"):
+        estimator.fit(X, y)
+    state = estimator._model.state
+    assert len(calls) == 3
+    assert state.step == state.solver_state["count"] == 15  # five steps an epoch
 
 
 def test_an_interruption_ends_the_fit_between_two_calls(monkeypatch, data):
