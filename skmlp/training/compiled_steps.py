@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledSteps", "compiled_steps"]
 
-# Multiplications that one call may take: a few hundredths of a second, so that a fit can be interrupted and a limit on
-# its time is kept. A step costs besides as much as so many multiplications.
-WORK, WORK_PER_STEP = 1_000_000_000, 50_000
+# Multiplications that one call may take: a tenth of a second at most or so, that a fit can be interrupted and a limit
+# on its time is kept. Other work costs as much as so many of them, for each number that passes through a layer, and for
+# each step.
+WORK, WORK_PER_NUMBER, WORK_PER_STEP = 500_000_000, 30, 50_000
 
 # Random numbers for dropout that are drawn at a time, so that memory stays bounded.
 DRAWN = 1_000_000
@@ -122,9 +123,11 @@ class CompiledSteps(Steps):
         self._evaluation = np.zeros(4)
         self._order: IntArray = np.empty(0, np.int64)
         if self._updates:
-            work = 3.0 * batches.batch_size * state.params.n_weights + WORK_PER_STEP
+            numbers = sum(layer.n_out for layer in self._network.layers) + self._network.n_in
+            a_row = 3 * state.params.n_weights + WORK_PER_NUMBER * numbers
+            work = batches.batch_size * a_row + WORK_PER_STEP
             drawn = max(1, batches.batch_size * self._n_dropped)
-            self.n_together = max(1, min(int(WORK / work), DRAWN // drawn))
+            self.n_together = max(1, min(WORK // work, DRAWN // drawn))
 
     def begin_epoch(self) -> None:
         self._order, self.n_left = self._batches.order(self._state.rng), self._batches.n_batches

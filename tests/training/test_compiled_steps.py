@@ -167,16 +167,21 @@ def test_batches_of_several_blocks(monkeypatch, dtype):
 
 def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, data, dtype):
     X, y, _ = data
-    fitted = []
-    for n_together in (None, 1, 3):
-        if n_together is not None:
-            monkeypatch.setattr(
-                compiled_steps, "WORK", n_together * (3.0 * 20 * 87 + compiled_steps.WORK_PER_STEP) + 1.0
-            )
+    run, calls, fitted = compiled_steps.CompiledSteps.run, [], []
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
+    monkeypatch.setattr(compiled_steps.CompiledSteps, "run", lambda *args: calls.append(args) or run(*args))
+    monkeypatch.setattr(compiled_steps, "WORK_PER_NUMBER", 0)
+    work_of_a_step = 3 * 20 * 87 + compiled_steps.WORK_PER_STEP  # 20 rows, 87 weights
+    # An epoch has five steps: in one call, one by one, or as three and two.
+    for n_together, n_calls in ((100, 6), (1, 0), (3, 12)):
+        calls.clear()
+        monkeypatch.setattr(compiled_steps, "WORK", n_together * work_of_a_step)
         estimator = MLPRegressor(**settings(dtype, activation="tanh", dropout=0.2, max_iter=6)).fit(X, y)
-        fitted.append([*estimator.coefs_, *estimator.intercepts_])
+        assert len(calls) == n_calls
         state = estimator._model.state
-        fitted[-1].append(np.array([state.solver_state["count"], state.dropout_rng.random()]))
+        rest = np.array([state.solver_state["count"], state.dropout_rng.random()])
+        history = [estimator.history_[name] for name in ("loss", "penalty", "gradient_norm", "learning_rate")]
+        fitted.append([*estimator.coefs_, *estimator.intercepts_, *history, rest])
     for other in fitted[1:]:
         for a, b in zip(fitted[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -193,8 +198,9 @@ def test_random_numbers_of_batches_without_weight_are_not_drawn(monkeypatch, dat
     assert numbers[0] == numbers[1]
 
 
-def test_data_that_must_not_be_written_to(data, dtype):
+def test_data_that_must_not_be_written_to(monkeypatch, data, dtype):
     X, y, _ = data
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
     X = np.ascontiguousarray(X, dtype)
     expected = MLPRegressor(**settings(dtype)).fit(X, y)
     X.flags.writeable = False
