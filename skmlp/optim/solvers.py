@@ -26,6 +26,7 @@ import numpy as np
 
 from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
+from skmlp.optim.chain import Chain
 from skmlp.optim.schedules import Time
 from skmlp.optim.transforms import (
     DecayWeights,
@@ -58,9 +59,6 @@ __all__ = [
     "Solver",
     "WithWeightDecay",
 ]
-
-# Elements a chain works on at a time: five float32 arrays of that length stay in the second-level cache.
-BLOCK = 16_384
 
 
 class Solver(Configurable, ABC):
@@ -119,57 +117,13 @@ class Solver(Configurable, ABC):
         time : Time, optional
             When it is, for settings that follow a schedule.
         """
-        _Chain(self, params, grad, state).step(learning_rate, time)
+        Chain(self.links, params, grad, state).step(learning_rate, time)
 
     def on(self, params: FloatArray, grad: FloatArray, state: dict[str, Any]) -> Callable[..., None]:
         """Return :meth:`update` for these arrays, prepared for many steps: ``step(learning_rate[, time])``."""
         if type(self).update is not Solver.update:
             return partial(self.update, params, grad, state)
-        return _Chain(self, params, grad, state).step
-
-
-class _Chain:
-    """The links of a solver on arrays that are cut into blocks, which stay in the cache from link to link.
-
-    Parameters
-    ----------
-    solver : Solver
-    params, grad : ndarray of shape (n_parameters,)
-    state : dict
-        From :meth:`Solver.init`.
-    """
-
-    def __init__(self, solver: Solver, params: FloatArray, grad: FloatArray, state: dict[str, Any]) -> None:
-        self._links, self._state = list(solver.links), state
-        n_weights, scratch = state["n_weights"], np.empty(min(params.size, BLOCK), params.dtype)
-        self._blocks: list[tuple[FloatArray, FloatArray, list[tuple[Any, Any, Any, Any]]]] = []
-        for start in range(0, params.size, BLOCK):
-            p, u = params[start : start + BLOCK], grad[start : start + BLOCK]
-            arguments: list[tuple[Any, Any, Any, Any]] = []
-            for link, link_state in zip(self._links, state["links"], strict=True):
-                stop = min(p.size, max(0, n_weights - start)) if link.weights_only else p.size
-                own = {
-                    name: values[start : start + stop]
-                    for name, values in link_state.items()
-                    if isinstance(values, np.ndarray)
-                }
-                arguments.append((u[:stop], p[:stop], own, scratch[:stop]))
-            self._blocks.append((p, u, arguments))
-
-    def step(self, learning_rate: float, time: Time | None = None) -> None:
-        """Take one step; see :meth:`Solver.update`."""
-        state, links = self._state, self._links
-        state["count"] += 1
-        if time is not None:
-            links = [link.at(time) for link in links]
-        numbers = [
-            link.prepare(link_state, state["count"], learning_rate)
-            for link, link_state in zip(links, state["links"], strict=True)
-        ]
-        for p, u, arguments in self._blocks:
-            for link, (updates, own, arrays, scratch), values in zip(links, arguments, numbers, strict=True):
-                link.apply(updates, own, arrays, scratch, values)
-            np.add(p, u, out=p)
+        return Chain(self.links, params, grad, state).step
 
 
 @dataclass
