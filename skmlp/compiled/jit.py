@@ -9,7 +9,8 @@ from numba import njit
 
 __all__ = ["as_written", "exact", "inlined", "reordering"]
 
-_SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+# The wrapper for callers in C, which there are none of, is left out: it costs time to compile.
+_SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 # numba looks for a change in a function's own file only, but what it keeps holds the code of called functions, too.
 # Kept under the name of the version of all files here, it is never out of date.

@@ -5,6 +5,7 @@ two.
 """
 
 from math import log
+from typing import Any
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.jit import exact, inlined
@@ -95,17 +96,21 @@ def _multinomial_log_loss(
     smoothing: float, codes: AnyArray, shares: FloatArray, raw: FloatArray, delta: FloatArray
 ) -> float:
     real, n_classes = raw.dtype.type, raw.shape[1]
+    for row in range(raw.shape[0]):
+        largest = _largest(raw, row)
+        for k in range(n_classes):
+            delta[row, k] = raw[row, k] - largest
+    # All rows as one: with few classes a loop over a row is too short to compute many elements at once.
+    exponentials = delta.reshape(delta.size)
+    for i in range(exponentials.size):
+        exponentials[i] = exp(exponentials[i])
     total = 0.0
     for row in range(raw.shape[0]):
         share, code = shares[row], codes[row]
-        largest = raw[row, 0]
-        for k in range(1, n_classes):
-            largest = raw[row, k] if raw[row, k] > largest else largest
-        for k in range(n_classes):
-            delta[row, k] = exp(raw[row, k] - largest)
         normalizer = delta[row, 0]
         for k in range(1, n_classes):
             normalizer += delta[row, k]
+        largest = _largest(raw, row)
         target_raw = raw[row, code] - largest
         if smoothing != 0.0:
             mean = 0.0
@@ -118,3 +123,11 @@ def _multinomial_log_loss(
             delta[row, k] = delta[row, k] * factor - rest
         delta[row, code] -= real(share * (1.0 - smoothing))
     return total
+
+
+@exact
+def _largest(matrix: FloatArray, row: int) -> Any:
+    largest = matrix[row, 0]
+    for column in range(1, matrix.shape[1]):
+        largest = matrix[row, column] if matrix[row, column] > largest else largest
+    return largest

@@ -6,10 +6,10 @@ the flat vector, and where its arrays lie in the flat memory. So one compiled fu
 
 from typing import NamedTuple
 
-import numpy as np
-
 from skmlp._typing import AnyArray, FloatArray
+from skmlp.compiled import products
 from skmlp.compiled.activations import activate
+from skmlp.compiled.intrinsics import matrix
 from skmlp.compiled.jit import exact, inlined
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "backward",
     "forward",
     "n_dropped",
-    "part",
 ]
 
 # The columns of the table: sizes; the activation's number, NONE for the output layer; where the parameters begin; where
@@ -52,18 +51,15 @@ class Layers(NamedTuple):
         The rate of each layer's output.
     memory : ndarray of shape (n,)
         What passes write to.
+    panel : ndarray of shape (products.panel_size(longest side of a matrix, itemsize),)
+        For the matrix products.
     """
 
     table: AnyArray
     constants: FloatArray
     dropout: FloatArray
     memory: FloatArray
-
-
-@inlined
-def part(vector: FloatArray, start: int, n_rows: int, n_columns: int) -> FloatArray:
-    """Return the matrix that begins at `start`."""
-    return vector[start : start + n_rows * n_columns].reshape(n_rows, n_columns)
+    panel: FloatArray
 
 
 @inlined
@@ -86,20 +82,20 @@ def forward(layers: Layers, params: FloatArray, X: FloatArray, uniforms: FloatAr
     for index in range(layers.table.shape[0]):
         layer = layers.table[index]
         n_in, n_out = layer[N_IN], layer[N_OUT]
-        z = part(layers.memory, layer[OUTPUT], n_samples, n_out)
-        np.dot(x, part(params, layer[WEIGHTS], n_in, n_out), z)
+        z = matrix(layers.memory, layer[OUTPUT], n_samples, n_out)
+        products.forward(x, matrix(params, layer[WEIGHTS], n_in, n_out), z, layers.panel)
         biases = params[layer[BIASES] : layer[BIASES] + n_out]
         if layer[ACTIVATION] == NONE:
             for row in range(n_samples):
                 for unit in range(n_out):
                     z[row, unit] += biases[unit]
         else:
-            slopes = part(layers.memory, layer[SLOPES], n_samples, n_out)
+            slopes = matrix(layers.memory, layer[SLOPES], n_samples, n_out)
             activate(layer[ACTIVATION], layers.constants[index], z, biases, slopes)
         x = _passed_on(layers, index, n_samples)
         if layers.dropout[index] > 0.0:
-            mask = part(layers.memory, layer[MASK], n_samples, n_out)
-            _drop(layers.dropout[index], part(uniforms, drawn, n_samples, n_out), z, mask, x)
+            mask = matrix(layers.memory, layer[MASK], n_samples, n_out)
+            _drop(layers.dropout[index], matrix(uniforms, drawn, n_samples, n_out), z, mask, x)
             drawn += z.size
     return x
 
@@ -108,29 +104,27 @@ def forward(layers: Layers, params: FloatArray, X: FloatArray, uniforms: FloatAr
 def _passed_on(layers: Layers, index: int, n_samples: int) -> FloatArray:
     """Return what the next layer gets: the output, or what dropout leaves of it."""
     layer = layers.table[index]
-    return part(layers.memory, layer[DROPPED if layers.dropout[index] > 0.0 else OUTPUT], n_samples, layer[N_OUT])
+    return matrix(layers.memory, layer[DROPPED if layers.dropout[index] > 0.0 else OUTPUT], n_samples, layer[N_OUT])
 
 
 @inlined
 def backward(layers: Layers, params: FloatArray, X: FloatArray, grad: FloatArray) -> None:
     """Push the output layer's error signal back and write all gradients but that of the output biases into `grad`."""
     n_samples = X.shape[0]
-    for index in range(layers.table.shape[0] - 1, 0, -1):
-        layer, before = layers.table[index], layers.table[index - 1]
+    for index in range(layers.table.shape[0] - 1, -1, -1):
+        layer = layers.table[index]
         n_in, n_out = layer[N_IN], layer[N_OUT]
-        weights = part(params, layer[WEIGHTS], n_in, n_out)
-        x = _passed_on(layers, index - 1, n_samples)
-        delta = part(layers.memory, layer[DELTA], n_samples, n_out)
-        delta_before = part(layers.memory, before[DELTA], n_samples, n_in)
-        np.dot(x.T, delta, part(grad, layer[WEIGHTS], n_in, n_out))
-        np.dot(delta, weights.T, delta_before)
-        if layers.dropout[index - 1] > 0.0:
-            _multiply(delta_before, part(layers.memory, before[MASK], n_samples, n_in))
-        slopes = part(layers.memory, before[SLOPES], n_samples, n_in)
-        _through_activation(delta_before, slopes, grad[before[BIASES] : before[BIASES] + n_in])
-    first = layers.table[0]
-    delta = part(layers.memory, first[DELTA], n_samples, first[N_OUT])
-    np.dot(X.T, delta, part(grad, first[WEIGHTS], first[N_IN], first[N_OUT]))
+        x = X if index == 0 else _passed_on(layers, index - 1, n_samples)
+        delta = matrix(layers.memory, layer[DELTA], n_samples, n_out)
+        products.weight_gradient(x, delta, matrix(grad, layer[WEIGHTS], n_in, n_out), layers.panel)
+        if index > 0:
+            before = layers.table[index - 1]
+            delta_before = matrix(layers.memory, before[DELTA], n_samples, n_in)
+            products.error_signal(delta, matrix(params, layer[WEIGHTS], n_in, n_out), delta_before, layers.panel)
+            if layers.dropout[index - 1] > 0.0:
+                _multiply(delta_before, matrix(layers.memory, before[MASK], n_samples, n_in))
+            slopes = matrix(layers.memory, before[SLOPES], n_samples, n_in)
+            _through_activation(delta_before, slopes, grad[before[BIASES] : before[BIASES] + n_in])
 
 
 @exact

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled import losses, solvers
+from skmlp.compiled.intrinsics import matrix
 from skmlp.compiled.jit import as_written, exact, inlined, reordering
-from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped, part
+from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped
 
 __all__ = ["EVALUATE", "N_BATCHES", "N_DRAWN", "N_SUMS", "UPDATE", "WHOLE", "Objective", "Rows", "Solver", "take_steps"]
 
@@ -108,18 +109,20 @@ def _weight(rows: Rows, order: AnyArray, start: int, stop: int) -> float:
 
 
 @reordering
-def _add_penalty(objective: Objective, total: float, params: FloatArray, grad: FloatArray) -> tuple[float, float]:
+def _add_penalty(
+    alpha: float, alpha_l1: float, n_weights: int, params: FloatArray, grad: FloatArray
+) -> tuple[float, float]:
     """Add the penalty's gradient; return the penalty and the squared norm of the gradient."""
     real = params.dtype.type
     zero = real(0.0)
-    l2, l1 = real(objective.alpha / total), real(objective.alpha_l1 / total)
+    l2, l1 = real(alpha), real(alpha_l1)
     squares, magnitudes, squared_norm = zero, zero, zero
-    if objective.alpha != 0.0:
-        for i in range(objective.n_weights):
+    if alpha != 0.0:
+        for i in range(n_weights):
             squares += params[i] * params[i]
             grad[i] += l2 * params[i]
-    if objective.alpha_l1 != 0.0:
-        for i in range(objective.n_weights):
+    if alpha_l1 != 0.0:
+        for i in range(n_weights):
             magnitudes += abs(params[i])
             grad[i] += l1 if params[i] > zero else (-l1 if params[i] < zero else zero)
     for i in range(grad.size):
@@ -171,7 +174,7 @@ def _evaluate(
             _gather(rows, order, begin, end, total, block)
             X = block.X[:n]
             raw = forward(layers, params, X, uniforms[(begin - start) * n_units :])
-            delta = part(layers.memory, last[DELTA], n, last[N_OUT])
+            delta = matrix(layers.memory, last[DELTA], n, last[N_OUT])
             bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
             loss += losses.loss_and_error_signal(
                 objective.loss,
@@ -187,7 +190,8 @@ def _evaluate(
             if begin > start:
                 for i in range(grad.size):
                     grad[i] += into[i]
-        penalty, squared = _add_penalty(objective, total, params, grad)
+        alphas = objective.alpha / total, objective.alpha_l1 / total
+        penalty, squared = _add_penalty(*alphas, objective.n_weights, params, grad)
         evaluation[0], evaluation[1], evaluation[2], evaluation[3] = total, loss, penalty, _norm(grad, squared)
 
 

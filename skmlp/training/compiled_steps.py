@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray, IntArray
-from skmlp.compiled import activations, losses, network, solvers, steps
+from skmlp.compiled import activations, losses, network, products, solvers, steps
 from skmlp.nn import activations as reference
 from skmlp.nn.layers import ActivationLayer, Dense, Dropout
 from skmlp.nn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
@@ -38,8 +38,8 @@ WORK, WORK_PER_NUMBER, WORK_PER_STEP = 500_000_000, 30, 50_000
 # Random numbers for dropout that are drawn at a time, so that memory stays bounded.
 DRAWN = 1_000_000
 
-# Elements that arrays in the memory are aligned to: a cache line of float32.
-ALIGNMENT = 16
+# Bytes, and so many elements of float32, that arrays in the memory are aligned to.
+CACHE_LINE, ALIGNMENT = 64, 16
 
 _ONE_STEP = np.zeros(1)
 
@@ -222,8 +222,9 @@ class CompiledSteps(Steps):
         functions = [layer.activation for layer in self._network.layers if isinstance(layer, ActivationLayer)]
         units: list[Units] = []
         for row, function in zip(layers.table, [*functions, None], strict=True):
+            n_units = row[network.N_OUT]
             output, slopes = (
-                network.part(layers.memory, row[column], n_rows, row[network.N_OUT])
+                layers.memory[row[column] : row[column] + n_rows * n_units].reshape(n_rows, n_units)
                 for column in (network.OUTPUT, network.SLOPES)
             )
             units.append(Units(output, function, None if function is None else slopes))
@@ -368,7 +369,21 @@ def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.
     if table[-1][network.ACTIVATION] != network.NONE:
         return None
     dtype = params.vector.dtype
-    return network.Layers(np.array(table), np.array(constants, dtype), np.zeros(len(table)), np.empty(size, dtype))
+    longest = max(n_rows, *(row[column] for row in table for column in (network.N_IN, network.N_OUT)))
+    return network.Layers(
+        np.array(table),
+        np.array(constants, dtype),
+        np.zeros(len(table)),
+        _aligned(size, dtype),
+        _aligned(products.panel_size(longest, dtype.itemsize), dtype),
+    )
+
+
+def _aligned(size: int, dtype: np.dtype) -> FloatArray:
+    """Return an array that begins where a line of the cache does."""
+    vector = np.empty(size + ALIGNMENT, dtype)
+    start = -vector.__array_interface__["data"][0] % CACHE_LINE // dtype.itemsize
+    return vector[start : start + size]
 
 
 def _activation(function: reference.Activation) -> tuple[int, tuple[float, ...]] | None:
