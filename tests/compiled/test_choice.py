@@ -72,21 +72,24 @@ def test_a_numba_that_cannot_be_imported_is_done_without_or_refused():
     assert refused == "refused"
 
 
-TRAIN = """
+UPDATE = """
 import numpy as np
-from skmlp import MLPRegressor
-from skmlp.compiled.steps import take_steps
+from skmlp.compiled.solvers import PLAIN, update
 
-MLPRegressor(max_iter=1, tol=10.0).partial_fit(np.eye(20), np.arange(20.0))
-print(sum(take_steps.stats.cache_hits.values()), sum(take_steps.stats.cache_misses.values()))
+arrays = [np.ones(3) for _ in range(4)]
+update(PLAIN, np.zeros(4), 1, 0.25, *arrays)
+assert (arrays[0] == 0.75).all()
+print(sum(update.stats.cache_hits.values()), sum(update.stats.cache_misses.values()))
 """
 
 
 def test_what_a_process_compiled_the_next_one_finds_on_disk(tmp_path):
     pytest.importorskip("numba", reason="compiled steps need numba")
-    environment = {**os.environ, "SKMLP_COMPILED": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     for expected in ("0 1", "1 0"):
-        run = subprocess.run([sys.executable, "-c", TRAIN], check=True, env=environment, capture_output=True, text=True)
+        run = subprocess.run(
+            [sys.executable, "-c", UPDATE], check=True, env=environment, capture_output=True, text=True
+        )
         assert run.stdout.strip() == expected
 
 

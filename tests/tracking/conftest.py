@@ -95,12 +95,13 @@ class Server:
         )
         log.close()
         deadline = time.monotonic() + 120.0
-        while not self._answers():
+        while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"The server did not start:\n{(self.folder / 'server.log').read_text()}")
             time.sleep(0.2)  # between two looks, for as long as it takes
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Return whether it is there."""
         try:
             with urllib.request.urlopen(f"{self.uri}/health", timeout=2.0):
                 return True
@@ -129,10 +130,17 @@ def server(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     running.kill()
 
 
-@pytest.fixture
-def own_server(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that runs and may be killed."""
+@pytest.fixture(scope="module")
+def _mortal_server(_empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("server"), _empty_store)
-    running.start()
     yield running
     running.kill()
+
+
+@pytest.fixture
+def own_server(_mortal_server: Server) -> Server:
+    """A server that runs and may be killed or stopped; started anew for the next test if it was."""
+    if not _mortal_server.answers():
+        _mortal_server.kill()
+        _mortal_server.start()
+    return _mortal_server
