@@ -53,6 +53,8 @@ class Layers(NamedTuple):
         What passes write to.
     panel : ndarray of shape (products.panel_size(longest side of a matrix, itemsize),)
         For the matrix products.
+    large : int
+        Multiplications beyond which BLAS computes a product.
     """
 
     table: AnyArray
@@ -60,6 +62,7 @@ class Layers(NamedTuple):
     dropout: FloatArray
     memory: FloatArray
     panel: FloatArray
+    large: int
 
 
 @inlined
@@ -83,7 +86,7 @@ def forward(layers: Layers, params: FloatArray, X: FloatArray, uniforms: FloatAr
         layer = layers.table[index]
         n_in, n_out = layer[N_IN], layer[N_OUT]
         z = matrix(layers.memory, layer[OUTPUT], n_samples, n_out)
-        products.forward(x, matrix(params, layer[WEIGHTS], n_in, n_out), z, layers.panel)
+        products.forward(x, matrix(params, layer[WEIGHTS], n_in, n_out), z, layers.panel, layers.large)
         biases = params[layer[BIASES] : layer[BIASES] + n_out]
         if layer[ACTIVATION] == NONE:
             for row in range(n_samples):
@@ -116,11 +119,13 @@ def backward(layers: Layers, params: FloatArray, X: FloatArray, grad: FloatArray
         n_in, n_out = layer[N_IN], layer[N_OUT]
         x = X if index == 0 else _passed_on(layers, index - 1, n_samples)
         delta = matrix(layers.memory, layer[DELTA], n_samples, n_out)
-        products.weight_gradient(x, delta, matrix(grad, layer[WEIGHTS], n_in, n_out), layers.panel)
+        products.weight_gradient(x, delta, matrix(grad, layer[WEIGHTS], n_in, n_out), layers.panel, layers.large)
         if index > 0:
             before = layers.table[index - 1]
             delta_before = matrix(layers.memory, before[DELTA], n_samples, n_in)
-            products.error_signal(delta, matrix(params, layer[WEIGHTS], n_in, n_out), delta_before, layers.panel)
+            products.error_signal(
+                delta, matrix(params, layer[WEIGHTS], n_in, n_out), delta_before, layers.panel, layers.large
+            )
             if layers.dropout[index - 1] > 0.0:
                 _multiply(delta_before, matrix(layers.memory, before[MASK], n_samples, n_in))
             slopes = matrix(layers.memory, before[SLOPES], n_samples, n_in)

@@ -15,10 +15,10 @@ from skmlp._typing import FloatArray
 from skmlp.compiled.intrinsics import BYTES, add_multiple, element, load, matrix, multiple, store, width
 from skmlp.compiled.jit import exact, inlined, reordering
 
-__all__ = ["error_signal", "forward", "panel_size", "weight_gradient"]
+__all__ = ["LARGE", "LARGE_ALONE", "error_signal", "forward", "panel_size", "weight_gradient"]
 
-# Multiplications from which on BLAS is faster.
-LARGE = 8_000_000
+# Multiplications beyond which BLAS is faster: where it shares them between cores, and on a single one.
+LARGE, LARGE_ALONE = 8_000_000, 32_000_000
 
 # Rows of a tile.
 TILE = 4
@@ -33,36 +33,36 @@ def panel_size(longest: int, itemsize: int) -> int:
 
 
 @inlined
-def forward(x: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArray) -> None:
+def forward(x: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArray, large: int) -> None:
     """Write ``x @ weights``, of shape (n_samples, n_out), into `out`."""
     n_rows, n_in, n_out = x.shape[0], x.shape[1], weights.shape[1]
     if n_rows < FEW:
         _forward_row_by_row(x, weights, out)
-    elif n_out < width(out) or n_rows * n_in * n_out > LARGE:
+    elif n_out < width(out) or n_rows * n_in * n_out > large:
         np.dot(x, weights, out)
     else:
         _product(x, x.strides, weights, weights.strides, n_in, out, panel)
 
 
 @inlined
-def weight_gradient(x: FloatArray, delta: FloatArray, out: FloatArray, panel: FloatArray) -> None:
+def weight_gradient(x: FloatArray, delta: FloatArray, out: FloatArray, panel: FloatArray, large: int) -> None:
     """Write ``x.T @ delta``, of shape (n_in, n_out), into `out`."""
     n_rows, n_in, n_out = x.shape[0], x.shape[1], delta.shape[1]
     if n_rows < FEW:
         _weight_gradient_row_by_row(x, delta, out)
-    elif n_in < TILE or n_out == 1 or n_rows * n_in * n_out > LARGE:
+    elif n_in < TILE or n_out == 1 or n_rows * n_in * n_out > large:
         np.dot(x.T, delta, out)
     else:
         _product(x, x.T.strides, delta, delta.strides, n_rows, out, panel)
 
 
 @inlined
-def error_signal(delta: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArray) -> None:
+def error_signal(delta: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArray, large: int) -> None:
     """Write ``delta @ weights.T``, of shape (n_samples, n_in), into `out`."""
     n_rows, n_in, n_out = delta.shape[0], weights.shape[0], delta.shape[1]
     if n_rows < FEW:
         _error_signal_row_by_row(delta, weights, out)
-    elif n_in < width(out) or n_rows * n_in * n_out > LARGE:
+    elif n_in < width(out) or n_rows * n_in * n_out > large:
         np.dot(delta, weights.T, out)
     else:
         _product(delta, delta.strides, weights, weights.T.strides, n_out, out, panel)

@@ -5,6 +5,7 @@ activations and dropout, most losses, and sparse data as a whole; of solvers onl
 """
 
 import math
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -376,7 +377,13 @@ def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.
         np.zeros(len(table)),
         _aligned(size, dtype),
         _aligned(products.panel_size(longest, dtype.itemsize), dtype),
+        products.LARGE if _n_cores() > 1 else products.LARGE_ALONE,
     )
+
+
+def _n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _aligned(size: int, dtype: np.dtype) -> FloatArray:

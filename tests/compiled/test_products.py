@@ -13,27 +13,27 @@ from skmlp.compiled.intrinsics import BYTES, matrix
 # One, few and many samples; sizes around a tile of 4 and rows of 8 (float64) and 16 lanes (float32); and one for BLAS.
 N_SAMPLES = (1, 2, 3, 4, 5, 7, 8, 33)
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 40)
-LARGE = [(300, 200, 140)]
-SHAPES = [(n, i, o) for n in N_SAMPLES for i in SIZES for o in SIZES] + LARGE
-GUARD = 64
+BY_BLAS = [(100, 60, 50)]
+SHAPES = [(n, i, o) for n in N_SAMPLES for i in SIZES for o in SIZES] + BY_BLAS
+LARGE, GUARD = 200_000, 64
 
 
 @njit
 def forward(x, weights, memory, panel):
     out = matrix(memory, GUARD, x.shape[0], weights.shape[1])
-    products.forward(x, weights, out, panel)
+    products.forward(x, weights, out, panel, LARGE)
 
 
 @njit
 def weight_gradient(x, delta, memory, panel):
     out = matrix(memory, GUARD, x.shape[1], delta.shape[1])
-    products.weight_gradient(x, delta, out, panel)
+    products.weight_gradient(x, delta, out, panel, LARGE)
 
 
 @njit
 def error_signal(delta, weights, memory, panel):
     out = matrix(memory, GUARD, delta.shape[0], weights.shape[0])
-    products.error_signal(delta, weights, out, panel)
+    products.error_signal(delta, weights, out, panel, LARGE)
 
 
 def check(compute, left, right, expected):
