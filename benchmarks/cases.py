@@ -72,11 +72,11 @@ class Case(NamedTuple):
 
 CASES = (
     # Batch of one, small, usual and all rows: the epochs make a timed training some tenths of a second long.
-    Case(8, (16,), 1, 1, 1_000, 4, regression=True),
+    Case(8, (16,), 1, 1, 1_000, 20, regression=True),
     Case(8, (16,), 1, 32, 3_200, 20, regression=True),
     Case(8, (16,), 1, 200, 4_000, 80, regression=True),
     Case(8, (16,), 1, 4_000, 4_000, 300, regression=True),
-    Case(30, (100,), 2, 1, 1_000, 4),
+    Case(30, (100,), 2, 1, 1_000, 20),
     Case(30, (100,), 2, 32, 3_200, 20),
     Case(30, (100,), 2, 200, 4_000, 50),
     Case(30, (100,), 2, 4_000, 4_000, 100),

@@ -7,7 +7,7 @@ the flat vector, and where its arrays lie in the flat memory. So one compiled fu
 from typing import NamedTuple
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.compiled import products
+from skmlp.compiled import normalization, products
 from skmlp.compiled.activations import activate
 from skmlp.compiled.intrinsics import matrix
 from skmlp.compiled.jit import exact, inlined
@@ -16,13 +16,20 @@ __all__ = [
     "ACTIVATION",
     "BIASES",
     "DELTA",
+    "DEVIATION",
     "DROPPED",
     "MASK",
     "NONE",
+    "NORMALIZATION",
+    "NORMALIZED",
     "N_COLUMNS",
     "N_IN",
     "N_OUT",
+    "OFFSET",
     "OUTPUT",
+    "RUNNING_MEAN",
+    "RUNNING_VARIANCE",
+    "SCALE",
     "SLOPES",
     "WEIGHTS",
     "Layers",
@@ -31,11 +38,12 @@ __all__ = [
     "n_dropped",
 ]
 
-# The columns of the table: sizes; the activation's number, NONE for the output layer; where the parameters begin; where
-# the arrays of shape (n_samples, n_out) begin: output, slopes of the activation, mask of dropout, what it leaves,
-# error signal.
-N_IN, N_OUT, ACTIVATION, WEIGHTS, BIASES, OUTPUT, SLOPES, MASK, DROPPED, DELTA = range(10)
-N_COLUMNS = 10
+# The columns of the table: sizes; the activation's number, NONE for the output layer; the kind of normalization; where
+# the parameters begin; where the arrays of shape (n_samples, n_out) begin: output, slopes of the activation, mask of
+# dropout, what it leaves, error signal, normalized units; where their deviations begin, and their running averages.
+N_IN, N_OUT, ACTIVATION, NORMALIZATION, WEIGHTS, BIASES, SCALE, OFFSET = range(8)
+OUTPUT, SLOPES, MASK, DROPPED, DELTA, NORMALIZED, DEVIATION, RUNNING_MEAN, RUNNING_VARIANCE = range(8, 17)
+N_COLUMNS = 17
 NONE = -1
 
 
@@ -47,8 +55,12 @@ class Layers(NamedTuple):
     table : ndarray of shape (n_layers, N_COLUMNS), int64
     constants : ndarray of shape (n_layers, N_CONSTANTS)
         Of the activations.
+    normalization : ndarray of shape (n_layers, 2), float64
+        Epsilon and momentum of each layer's normalization.
     dropout : ndarray of shape (n_layers,), float64
         The rate of each layer's output.
+    statistics : ndarray of shape (n_statistics,)
+        The running averages, part of the parameters that are not trained.
     memory : ndarray of shape (n,)
         What passes write to.
     panel : ndarray of shape (products.panel_size(longest side of a matrix, itemsize),)
@@ -59,7 +71,9 @@ class Layers(NamedTuple):
 
     table: AnyArray
     constants: FloatArray
+    normalization: FloatArray
     dropout: FloatArray
+    statistics: FloatArray
     memory: FloatArray
     panel: FloatArray
     large: int
@@ -76,10 +90,13 @@ def n_dropped(layers: Layers) -> int:
 
 
 @inlined
-def forward(layers: Layers, params: FloatArray, X: FloatArray, uniforms: FloatArray) -> FloatArray:
+def forward(
+    layers: Layers, params: FloatArray, X: FloatArray, shares: FloatArray, total: float, uniforms: FloatArray
+) -> FloatArray:
     """Push `X` of shape (n_samples, n_features) through all layers and return `raw`.
 
-    `uniforms` holds the random numbers for dropout, in the order in which NumPy would draw them.
+    `shares` of shape (n_samples,) are those of the samples in the batch's weight `total`; `uniforms` holds the random
+    numbers for dropout, in the order in which NumPy would draw them.
     """
     n_samples, x, drawn = X.shape[0], X, 0
     for index in range(layers.table.shape[0]):
@@ -88,6 +105,9 @@ def forward(layers: Layers, params: FloatArray, X: FloatArray, uniforms: FloatAr
         z = matrix(layers.memory, layer[OUTPUT], n_samples, n_out)
         products.forward(x, matrix(params, layer[WEIGHTS], n_in, n_out), z, layers.panel, layers.large)
         biases = params[layer[BIASES] : layer[BIASES] + n_out]
+        if layer[NORMALIZATION] != normalization.NONE:
+            _normalize(layers, index, params, z, shares, total)
+            biases = params[layer[OFFSET] : layer[OFFSET] + n_out]
         if layer[ACTIVATION] == NONE:
             for row in range(n_samples):
                 for unit in range(n_out):
@@ -111,7 +131,7 @@ def _passed_on(layers: Layers, index: int, n_samples: int) -> FloatArray:
 
 
 @inlined
-def backward(layers: Layers, params: FloatArray, X: FloatArray, grad: FloatArray) -> None:
+def backward(layers: Layers, params: FloatArray, X: FloatArray, shares: FloatArray, grad: FloatArray) -> None:
     """Push the output layer's error signal back and write all gradients but that of the output biases into `grad`."""
     n_samples = X.shape[0]
     for index in range(layers.table.shape[0] - 1, -1, -1):
@@ -129,7 +149,47 @@ def backward(layers: Layers, params: FloatArray, X: FloatArray, grad: FloatArray
             if layers.dropout[index - 1] > 0.0:
                 _multiply(delta_before, matrix(layers.memory, before[MASK], n_samples, n_in))
             slopes = matrix(layers.memory, before[SLOPES], n_samples, n_in)
-            _through_activation(delta_before, slopes, grad[before[BIASES] : before[BIASES] + n_in])
+            is_plain = before[NORMALIZATION] == normalization.NONE
+            begin = before[BIASES] if is_plain else before[OFFSET]
+            _through_activation(delta_before, slopes, grad[begin : begin + n_in])
+            if not is_plain:
+                _through_normalization(layers, index - 1, params, delta_before, shares, grad)
+
+
+@inlined
+def _normalize(layers: Layers, index: int, params: FloatArray, z: FloatArray, shares: FloatArray, total: float) -> None:
+    """Write the multiples of the normalized units into `z`, which needs the offset still."""
+    layer, settings = layers.table[index], layers.normalization[index]
+    n_samples, n_units = z.shape
+    biases, scale = params[layer[BIASES] : layer[BIASES] + n_units], params[layer[SCALE] : layer[SCALE] + n_units]
+    z_hat, deviation = matrix(layers.memory, layer[NORMALIZED], n_samples, n_units), layers.memory[layer[DEVIATION] :]
+    if layer[NORMALIZATION] == normalization.BATCH:
+        mean = layers.statistics[layer[RUNNING_MEAN] : layer[RUNNING_MEAN] + n_units]
+        variance = layers.statistics[layer[RUNNING_VARIANCE] : layer[RUNNING_VARIANCE] + n_units]
+        deviation = deviation[: 2 * n_units]
+        normalization.forward_batch(z, biases, scale, shares, total, settings, z_hat, deviation, mean, variance)
+    else:
+        normalization.forward_layer(z, biases, scale, settings, z_hat, deviation[:n_samples])
+
+
+@inlined
+def _through_normalization(
+    layers: Layers, index: int, params: FloatArray, delta: FloatArray, shares: FloatArray, grad: FloatArray
+) -> None:
+    """Push the error signal back through a normalization, and write the gradients of its scale and of the biases."""
+    layer = layers.table[index]
+    n_samples, n_units = delta.shape
+    scale = params[layer[SCALE] : layer[SCALE] + n_units]
+    scale_gradient = grad[layer[SCALE] : layer[SCALE] + n_units]
+    offset_gradient = grad[layer[OFFSET] : layer[OFFSET] + n_units]
+    bias_gradient = grad[layer[BIASES] : layer[BIASES] + n_units]
+    z_hat, deviation = matrix(layers.memory, layer[NORMALIZED], n_samples, n_units), layers.memory[layer[DEVIATION] :]
+    if layer[NORMALIZATION] == normalization.BATCH:
+        normalization.backward_batch(
+            delta, z_hat, scale, shares, deviation, scale_gradient, offset_gradient, bias_gradient
+        )
+    else:
+        normalization.backward_layer(delta, z_hat, scale, deviation, scale_gradient, bias_gradient)
 
 
 @exact

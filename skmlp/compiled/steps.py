@@ -173,7 +173,8 @@ def _evaluate(
             into = grad if begin == start else objective.block_gradient
             _gather(rows, order, begin, end, total, block)
             X = block.X[:n]
-            raw = forward(layers, params, X, uniforms[(begin - start) * n_units :])
+            shares = block.weights[:n]
+            raw = forward(layers, params, X, shares, total, uniforms[(begin - start) * n_units :])
             delta = matrix(layers.memory, last[DELTA], n, last[N_OUT])
             bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
             loss += losses.loss_and_error_signal(
@@ -181,12 +182,12 @@ def _evaluate(
                 objective.smoothing,
                 block.targets[:n],
                 block.codes[:n],
-                block.weights[:n],
+                shares,
                 raw,
                 delta,
                 bias_gradient,
             )
-            backward(layers, params, X, into)
+            backward(layers, params, X, shares, into)
             if begin > start:
                 for i in range(grad.size):
                     grad[i] += into[i]
@@ -227,6 +228,7 @@ def take_steps(
     rows: Rows,
     order: AnyArray,
     batch_size: int,
+    smallest: int,
     first: int,
     rates: FloatArray,
     count: int,
@@ -248,7 +250,8 @@ def take_steps(
         The data.
     order : ndarray of shape (n_samples,) or (0,), int64
         Of the rows; the given one when it is empty.
-    batch_size, first : int
+    batch_size, smallest, first : int
+        A last batch with fewer rows than `smallest` joins the one before it.
     rates : ndarray of shape (n_steps,), float64
     count : int
         Steps taken before.
@@ -264,7 +267,9 @@ def take_steps(
     for step in range(rates.size):
         if parts != UPDATE:
             start = (first + step) * batch_size
-            stop = min(start + batch_size, n_samples)
+            stop = start + batch_size
+            if n_samples - stop < smallest:
+                stop = n_samples
             _evaluate(objective, params, grad, rows, order, start, stop, uniforms[drawn:], evaluation)
             sums[N_ROWS] += stop - start
             if evaluation[0] == 0.0:

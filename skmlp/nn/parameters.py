@@ -106,6 +106,11 @@ class Parameters:
         return self.on(np.empty_like(self.vector))
 
     @property
+    def statistics(self) -> FloatArray:
+        """What is not trained, of shape (n_statistics,): a view."""
+        return self.vector[self.n_trained :]
+
+    @property
     def weights(self) -> list[FloatArray]:
         """The weight matrix of each dense layer, of shape (n_in, n_out)."""
         return [layer["weights"] for layer in self.layers if "weights" in layer]

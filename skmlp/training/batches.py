@@ -100,6 +100,11 @@ class Batches:
         """Return the order of the rows in an epoch, of shape (n_samples,); empty for the given one."""
         return rng.permutation(self.data.n_samples) if self.shuffle else np.empty(0, np.int64)
 
+    def rows(self, number: int) -> tuple[int, int]:
+        """Return where the batch of that number, from 0, begins and ends in the order of the rows."""
+        start = number * self.batch_size
+        return start, self.data.n_samples if number == self.n_batches - 1 else start + self.batch_size
+
     def epoch(self, rng: np.random.Generator) -> Iterator[Data]:
         """Yield the batches of one epoch; a batch is valid until the next one is asked for."""
         if not self.shuffle:

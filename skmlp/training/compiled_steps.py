@@ -1,7 +1,7 @@
 """Networks, losses and solvers as arrays for :mod:`skmlp.compiled`, and the steps it computes with them.
 
 Nothing is computed here. What the compiled functions do not know is left to NumPy: layers other than dense ones with
-activations and dropout, most losses, and sparse data as a whole; of solvers only the update.
+normalization, activation and dropout, most losses, and sparse data as a whole; of solvers only the update.
 """
 
 import math
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray, IntArray
-from skmlp.compiled import activations, losses, network, products, solvers, steps
+from skmlp.compiled import activations, losses, network, normalization, products, solvers, steps
 from skmlp.nn import activations as reference
-from skmlp.nn.layers import ActivationLayer, Dense, Dropout
+from skmlp.nn.layers import ActivationLayer, BatchNormalization, Dense, Dropout, LayerNormalization
 from skmlp.nn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skmlp.nn.network import Network, Units
 from skmlp.nn.objective import BLOCK_ROWS, Objective
@@ -183,11 +183,12 @@ class CompiledSteps(Steps):
             parts,
             self._objective,
             self._compiled_solver,
-            state.params.vector,
-            self.grad.vector,
+            state.params.trained,
+            self.grad.trained,
             self._rows,
             self._order,
             batches.batch_size,
+            batches.smallest,
             batches.n_batches - self.n_left,
             rates,
             state.solver_state["count"],
@@ -197,8 +198,7 @@ class CompiledSteps(Steps):
         )
 
     def _next_batch(self, ahead: int = 0) -> tuple[int, int]:
-        start = (self._batches.n_batches - self.n_left + ahead) * self._batches.batch_size
-        return start, min(start + self._batches.batch_size, self._batches.data.n_samples)
+        return self._batches.rows(self._batches.n_batches - self.n_left + ahead)
 
     def _draw(self, n_rows: int) -> tuple[Any, FloatArray]:
         """Draw the random numbers of dropout for that many rows; return them and the state of the stream before."""
@@ -241,7 +241,8 @@ def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int) -
     """Return an objective for batches of `n_rows` rows as arrays; None when the compiled functions do not know it."""
     if type(objective) is not Objective or type(objective.network) is not Network:
         return None  # they may compute something else
-    number, capacity = _LOSSES.get(type(objective.loss)), min(n_rows, BLOCK_ROWS)
+    number = _LOSSES.get(type(objective.loss))
+    capacity = n_rows if objective.network.couples_rows else min(n_rows, BLOCK_ROWS)
     layers = _layers(objective.network, params, capacity)
     if number is None or layers is None:
         return None
@@ -252,7 +253,7 @@ def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int) -
         np.empty(capacity if number == losses.MULTINOMIAL_LOG_LOSS else 0, np.int64),
         np.empty(capacity, dtype),
     )
-    block_gradient = np.empty(params.vector.size if n_rows > capacity else 0, dtype)
+    block_gradient = np.empty(params.n_trained if n_rows > capacity else 0, dtype)
     alphas = float(objective.alpha), float(objective.alpha_l1)
     found = steps.Objective(layers, number, 0.0, *alphas, params.n_weights, block, block_gradient)
     return found if objective.is_scheduled else _at_this_time(found, objective)
@@ -338,43 +339,68 @@ def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.
     """Return the table of a network, with memory for `n_rows` rows."""
     table: list[list[int]] = []
     constants: list[tuple[float, ...]] = []
+    settings: list[tuple[float, float]] = []
     size = 0
 
-    def place(n_columns: int) -> int:
+    def place(n_numbers: int) -> int:
         nonlocal size
         start = size
-        size += -(-n_rows * n_columns // ALIGNMENT) * ALIGNMENT
+        size += -(-n_numbers // ALIGNMENT) * ALIGNMENT
         return start
 
     for layer, views in zip(dense_network.layers, params.layers, strict=True):
         row = table[-1] if table else []
+        is_linear = bool(row) and row[network.ACTIVATION] == network.NONE
         if isinstance(layer, Dense):
-            if row and row[network.ACTIVATION] == network.NONE:
+            if is_linear:
                 return None
-            begins = [_offset(params.vector, views[name]) for name in ("weights", "biases")]
-            output = place(layer.n_out)
-            table.append(
-                [layer.n_in, layer.n_out, network.NONE, *begins, output, 0, network.NONE, 0, place(layer.n_out)]
-            )
+            row = [0] * network.N_COLUMNS
+            row[network.N_IN], row[network.N_OUT] = layer.n_in, layer.n_out
+            row[network.ACTIVATION] = row[network.MASK] = network.NONE
+            row[network.NORMALIZATION] = normalization.NONE
+            row[network.WEIGHTS] = _offset(params.vector, views["weights"])
+            row[network.BIASES] = _offset(params.vector, views["biases"])
+            row[network.OUTPUT], row[network.DELTA] = place(n_rows * layer.n_out), place(n_rows * layer.n_out)
+            table.append(row)
             constants.append((0.0,) * activations.N_CONSTANTS)
-        elif isinstance(layer, ActivationLayer) and row and row[network.ACTIVATION] == network.NONE:
+            settings.append((0.0, 0.0))
+        elif (
+            isinstance(layer, BatchNormalization | LayerNormalization)
+            and is_linear
+            and row[network.NORMALIZATION] == normalization.NONE
+        ):
+            row[network.NORMALIZATION] = normalization.LAYER
+            settings[-1] = layer.epsilon, 0.0
+            row[network.SCALE] = _offset(params.vector, views["scale"])
+            row[network.OFFSET] = _offset(params.vector, views["offset"])
+            row[network.NORMALIZED], row[network.DEVIATION] = place(n_rows * layer.n_out), place(n_rows)
+            if isinstance(layer, BatchNormalization):
+                row[network.NORMALIZATION] = normalization.BATCH
+                settings[-1] = layer.epsilon, layer.momentum
+                row[network.DEVIATION] = place(2 * layer.n_out)
+                row[network.RUNNING_MEAN] = _offset(params.statistics, views["running_mean"])
+                row[network.RUNNING_VARIANCE] = _offset(params.statistics, views["running_variance"])
+        elif isinstance(layer, ActivationLayer) and is_linear:
             known = _activation(layer.activation)
             if known is None:
                 return None
             row[network.ACTIVATION], constants[-1] = known
-            row[network.SLOPES] = place(layer.n_out)
-        elif isinstance(layer, Dropout) and row and row[network.ACTIVATION] != network.NONE == row[network.MASK]:
-            row[network.MASK], row[network.DROPPED] = place(layer.n_out), place(layer.n_out)
+            row[network.SLOPES] = place(n_rows * layer.n_out)
+        elif isinstance(layer, Dropout) and row and not is_linear and row[network.MASK] == network.NONE:
+            row[network.MASK], row[network.DROPPED] = place(n_rows * layer.n_out), place(n_rows * layer.n_out)
         else:
             return None
-    if table[-1][network.ACTIVATION] != network.NONE:
+    last = table[-1]
+    if last[network.ACTIVATION] != network.NONE or last[network.NORMALIZATION] != normalization.NONE:
         return None
     dtype = params.vector.dtype
     longest = max(n_rows, *(row[column] for row in table for column in (network.N_IN, network.N_OUT)))
     return network.Layers(
         np.array(table),
         np.array(constants, dtype),
+        np.array(settings),
         np.zeros(len(table)),
+        params.statistics,
         _aligned(size, dtype),
         _aligned(products.panel_size(longest, dtype.itemsize), dtype),
         products.LARGE if _n_cores() > 1 else products.LARGE_ALONE,

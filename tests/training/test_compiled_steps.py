@@ -6,6 +6,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.nn.layers import BatchNorm, LayerNorm
 from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
 from skmlp.optim.transforms import ScaleByAdam, ScaleByLearningRate
 
@@ -44,6 +45,10 @@ SOLVERS = {
 }
 
 
+# Biases before a batch normalization have no effect: their gradients are rounding errors, of which Adam makes steps.
+SGD_ONLY = {"solver": "sgd", "learning_rate_init": 0.01}
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     return request.param
@@ -78,6 +83,8 @@ def assert_equal(reference, compiled, dtype):
     ):
         assert a.dtype == b.dtype == dtype
         np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance)
+    vectors = [each._model.state.params.vector for each in (reference, compiled)]  # running averages, too
+    np.testing.assert_allclose(vectors[1], vectors[0], rtol=tolerance, atol=tolerance)
     for name in ("loss", "train_loss", "penalty", "gradient_norm", "learning_rate", "clipped_share"):
         np.testing.assert_allclose(compiled.history_[name], reference.history_[name], rtol=tolerance, atol=tolerance)
 
@@ -132,6 +139,13 @@ def test_losses_of_classifiers(monkeypatch, data, dtype, kind, smoothing):
         {"shuffle": False},
         {"dropout": 0.3},
         {"dropout": (0.0, 0.5)},
+        {**SGD_ONLY, "normalization": "batch"},
+        {**SGD_ONLY, "normalization": BatchNorm(momentum=0.3, epsilon=0.01)},
+        {**SGD_ONLY, "normalization": "batch", "batch_size": 89},  # the last row joins the batch before it
+        {**SGD_ONLY, "normalization": "batch", "batch_size": "full"},
+        {**SGD_ONLY, "normalization": "batch", "dropout": 0.3, "gradient_clip": ClipByGlobalNorm(0.1), "monitor": 3},
+        {"normalization": "layer"},
+        {"normalization": LayerNorm(epsilon=0.01), "dropout": 0.3, "averaging": 0.9, "solver": AdamW(0.1)},
         {"gradient_clip": ClipByGlobalNorm(0.1)},
         {"max_norm": 0.5},
         {"averaging": 0.9},
@@ -159,13 +173,38 @@ def test_weights_of_which_a_whole_batch_has_none(monkeypatch, data, dtype):
     assert_equal(*both(monkeypatch, estimator, X, y, sample_weight=weight), dtype)
 
 
+def test_batch_normalization_with_adam(monkeypatch, data, dtype):
+    X, y, _ = data
+    estimator = MLPRegressor(**settings(dtype, activation="tanh", normalization="batch"))
+    reference, compiled = both(monkeypatch, estimator, X, y)
+    tolerance = TOLERANCE[dtype]
+    np.testing.assert_allclose(compiled.loss_curve_, reference.loss_curve_, rtol=tolerance)
+    for a, b in zip(reference.coefs_, compiled.coefs_, strict=True):
+        np.testing.assert_allclose(b, a, rtol=tolerance, atol=10 * tolerance)
+
+
+def test_batch_normalization_with_weights(monkeypatch, data, dtype):
+    X, y, _ = data
+    weight = np.random.default_rng(1).uniform(0.0, 2.0, len(X))
+    weight[20:40] = 0.0
+    estimator = MLPRegressor(**settings(dtype, activation="tanh", shuffle=False, normalization="batch", **SGD_ONLY))
+    assert_equal(*both(monkeypatch, estimator, X, y, sample_weight=weight), dtype)
+
+
+def test_batch_normalization_of_more_rows_than_a_block(monkeypatch, dtype):
+    X = np.random.default_rng(0).normal(size=(3000, 3))
+    estimator = MLPRegressor(**settings(dtype, batch_size=2100, max_iter=2, normalization="batch", **SGD_ONLY))
+    assert_equal(*both(monkeypatch, estimator, X, np.sin(X[:, 0])), dtype)
+
+
 def test_batches_of_several_blocks(monkeypatch, dtype):
     X = np.random.default_rng(0).normal(size=(5000, 3))
     estimator = MLPRegressor(**settings(dtype, batch_size=2100, max_iter=2))
     assert_equal(*both(monkeypatch, estimator, X, np.sin(X[:, 0])), dtype)
 
 
-def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, data, dtype):
+@pytest.mark.parametrize("normalization", [None, "batch"])
+def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, data, dtype, normalization):
     X, y, _ = data
     run, calls, fitted = compiled_steps.CompiledSteps.run, [], []
     monkeypatch.setenv("SKMLP_COMPILED", "1")
@@ -176,12 +215,13 @@ def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, data,
     for n_together, n_calls in ((100, 6), (1, 0), (3, 12)):
         calls.clear()
         monkeypatch.setattr(compiled_steps, "WORK", n_together * work_of_a_step)
-        estimator = MLPRegressor(**settings(dtype, activation="tanh", dropout=0.2, max_iter=6)).fit(X, y)
+        changes = {"dropout": 0.2, "max_iter": 6, "normalization": normalization}
+        estimator = MLPRegressor(**settings(dtype, activation="tanh", **changes)).fit(X, y)
         assert len(calls) == n_calls
         state = estimator._model.state
         rest = np.array([state.solver_state["count"], state.dropout_rng.random()])
         history = [estimator.history_[name] for name in ("loss", "penalty", "gradient_norm", "learning_rate")]
-        fitted.append([*estimator.coefs_, *estimator.intercepts_, *history, rest])
+        fitted.append([state.params.vector, *history, rest])
     for other in fitted[1:]:
         for a, b in zip(fitted[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -211,7 +251,7 @@ def test_data_that_must_not_be_written_to(monkeypatch, data, dtype):
 def test_what_is_not_compiled_is_left_to_numpy(monkeypatch, data):
     X, y, _ = data
     monkeypatch.setenv("SKMLP_COMPILED", "1")
-    for changes in ({"normalization": "batch"}, {"residual": True, "hidden_layer_sizes": (5, 5)}, {"loss": "huber"}):
+    for changes in ({"residual": True, "hidden_layer_sizes": (5, 5)}, {"loss": "huber"}):
         estimator = MLPRegressor(**settings("float32", **changes))
         compiled = clone(estimator).fit(X, y)
         monkeypatch.setenv("SKMLP_COMPILED", "0")
