@@ -145,10 +145,8 @@ def _product(
 def _fill(
     panel: FloatArray, right: FloatArray, start: int, right_k: int, right_column: int, n_k: int, n_wide: int
 ) -> None:
-    """Copy `n_wide` columns, the first of which begins at `start`; zeros stand for those that are missing."""
+    """Copy `n_wide` columns, the first of which begins at `start`; what the others hold does not matter."""
     n_lanes = width(panel)
-    if n_wide < n_lanes:
-        panel[: n_k * n_lanes] = 0.0
     if right_column == 1:
         for k in range(n_k):
             if n_wide == n_lanes:
