@@ -1,5 +1,6 @@
-"""What every room's tests share: reproducible examples, and an array that watches for float64 numbers."""
+"""What all tests share: reproducible examples, the number of workers, an array that watches for float64 numbers."""
 
+import os
 from typing import Any
 
 import hypothesis
@@ -9,6 +10,11 @@ import pytest
 # The same examples on every run and machine, without a time limit: a failure is a change of the code.
 hypothesis.settings.register_profile("reproducible", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("reproducible")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than there are cores: tests of the tracking wait for servers and other processes."""
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class WatchedArray(np.ndarray):
