@@ -208,6 +208,7 @@ def main() -> None:
     }
     if options.resume and stored.exists():
         result = json.loads(stored.read_text())
+    order = {case.name: place for place, case in enumerate(CASES)}
     done = {(row["name"], row["threads"]) for row in result["rows"]}
     for threads in options.threads:
         # numba and torch keep compiled code in a folder that is empty now: the first case shows what compiling costs.
@@ -218,6 +219,7 @@ def main() -> None:
                 epochs = max(1, case.epochs // 10) if options.quick else case.epochs
                 row = measure(case, threads, options.peers, cache, repeats=repeats, epochs=epochs, patience=patience)
                 result["rows"].append(row)
+                result["rows"].sort(key=lambda row: (row["threads"], order[row["name"]]))
                 stored.write_text(json.dumps(result, indent=1) + "\n")
                 print(row_as_text(row), flush=True)
     print("\n".join(report.summary(result["rows"])))
