@@ -154,6 +154,20 @@ def row_cells(row: Row) -> Iterator[tuple[str, list[str]]]:
         )
 
 
+def beginnings(rows: list[Row]) -> list[str]:
+    """Return a line for each peer: what a new process takes before its first step, medians over the rows."""
+    rows = [row for row in rows if not row["option"]]
+    cells = []
+    for peer in names(rows):
+        if peer != LIMIT:
+            own = [row for row in rows if ran(row, peer)]
+            imports = [row["peers"][peer]["import_seconds"] for row in own]
+            once = [start_up(row, peer) - seconds for row, seconds in zip(own, imports, strict=True)]
+            medians = (f"{statistics.median(values):.2f}" for values in (imports, once))
+            cells.append([peer, *medians, f"{max(once):.2f}"])
+    return table("peer | import, s | the first training beyond its epoch, s | at most", cells)
+
+
 def option_costs(rows: list[Row]) -> list[str]:
     """Return a line for each row with an option and each peer: what the option adds to its steps."""
     cells = []
@@ -180,6 +194,7 @@ def markdown(result: Result, *, in_full: bool) -> str:
         f"busy meanwhile, in the worst row {max(shares):.1f}.{warning}",
         "",
         *summary(rows),
+        *beginnings(rows),
     ]
     for threads in sorted({row["threads"] for row in rows}):
         own = [row for row in rows if row["threads"] == threads]

@@ -19,7 +19,7 @@ from benchmarks.peers.comparing import (
     ratio,
     start_up,
 )
-from benchmarks.report import digits, insert, markdown, option_costs, overview, summary
+from benchmarks.report import beginnings, digits, insert, markdown, option_costs, overview, summary
 
 
 def entry(
@@ -83,6 +83,16 @@ def test_a_step_counts_the_epochs_that_were_done():
     early = entry(1.0, 1.0, 1.0)
     early["epochs"] = [1, 1, 1]
     assert ratio(row(skmlp=entry(1.0, 1.0, 1.0), torch=early), "torch", "skmlp") == 2.0
+
+
+def test_beginnings_are_medians_over_the_rows_and_the_longest():
+    rows = [
+        row(skmlp=entry(1.0, import_seconds=seconds, first=0.5 + once), limit=entry(1.0), jax={"skipped": "no jax"})
+        for seconds, once in ((2.0, 30.0), (3.0, 1.0), (2.5, 1.5))
+    ]
+    rows.append(row(option="dropout", skmlp=entry(1.0, import_seconds=99.0)))
+    assert cells(beginnings(rows), "skmlp") == ["skmlp", "2.50", "1.50", "30.00"]
+    assert len(beginnings(rows)) == 4
 
 
 def test_start_up_is_the_import_and_what_the_first_training_took_beyond_an_epoch():
