@@ -71,7 +71,7 @@ class Case(NamedTuple):
 
 
 CASES = (
-    # Batch of one, small, usual and all rows: the epochs make a timed training a tenth of a second long, or more.
+    # Batch of one, small, usual and all rows: the epochs make the shortest training some hundredths of a second long.
     Case(8, (16,), 1, 1, 1_000, 20, regression=True),
     Case(8, (16,), 1, 32, 3_200, 60, regression=True),
     Case(8, (16,), 1, 200, 4_000, 200, regression=True),

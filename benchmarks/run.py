@@ -219,7 +219,7 @@ def main() -> None:
                 epochs = max(1, case.epochs // 10) if options.quick else case.epochs
                 row = measure(case, threads, options.peers, cache, repeats=repeats, epochs=epochs, patience=patience)
                 result["rows"].append(row)
-                result["rows"].sort(key=lambda row: (row["threads"], order[row["name"]]))
+                result["rows"].sort(key=lambda row: (row["threads"], order.get(row["name"], len(order))))
                 stored.write_text(json.dumps(result, indent=1) + "\n")
                 print(row_as_text(row), flush=True)
     print("\n".join(report.summary(result["rows"])))

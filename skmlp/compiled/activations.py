@@ -1,7 +1,7 @@
 r"""Every activation as one function from z to :math:`\sigma(z)` and :math:`\sigma'(z)`.
 
 The formulas are those of :mod:`skmlp.nn.activations`. To add one: write the function, give it a number, a line in
-:func:`activate`, and one in the table of :mod:`skmlp.training.compiled_steps`.
+:func:`activate`, and one in the table of :mod:`skmlp.training.compiled_arrays`.
 """
 
 import math

@@ -20,11 +20,8 @@ __all__ = ["LARGE", "LARGE_ALONE", "error_signal", "forward", "panel_size", "wei
 # Multiplications beyond which BLAS is faster: where it shares them between cores, and on a single one.
 LARGE, LARGE_ALONE = 8_000_000, 32_000_000
 
-# Rows of a tile.
+# Rows of a tile. For fewer samples plain loops do.
 TILE = 4
-
-# Samples below which loops over the matrices do; not more than the rows of a tile.
-FEW = 4
 
 
 def panel_size(longest: int, itemsize: int) -> int:
@@ -36,8 +33,8 @@ def panel_size(longest: int, itemsize: int) -> int:
 def forward(x: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArray, large: int) -> None:
     """Write ``x @ weights``, of shape (n_samples, n_out), into `out`."""
     n_rows, n_in, n_out = x.shape[0], x.shape[1], weights.shape[1]
-    if n_rows < FEW:
-        _forward_row_by_row(x, weights, out)
+    if n_rows < TILE:
+        _row_by_row(x, weights, out)
     elif n_out < width(out) or n_rows * n_in * n_out > large:
         np.dot(x, weights, out)
     else:
@@ -48,8 +45,8 @@ def forward(x: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArr
 def weight_gradient(x: FloatArray, delta: FloatArray, out: FloatArray, panel: FloatArray, large: int) -> None:
     """Write ``x.T @ delta``, of shape (n_in, n_out), into `out`."""
     n_rows, n_in, n_out = x.shape[0], x.shape[1], delta.shape[1]
-    if n_rows < FEW:
-        _weight_gradient_row_by_row(x, delta, out)
+    if n_rows < TILE:
+        _row_by_row(x.T, delta, out)
     elif n_in < TILE or n_out == 1 or n_rows * n_in * n_out > large:
         np.dot(x.T, delta, out)
     else:
@@ -60,7 +57,7 @@ def weight_gradient(x: FloatArray, delta: FloatArray, out: FloatArray, panel: Fl
 def error_signal(delta: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArray, large: int) -> None:
     """Write ``delta @ weights.T``, of shape (n_samples, n_in), into `out`."""
     n_rows, n_in, n_out = delta.shape[0], weights.shape[0], delta.shape[1]
-    if n_rows < FEW:
+    if n_rows < TILE:
         _error_signal_row_by_row(delta, weights, out)
     elif n_in < width(out) or n_rows * n_in * n_out > large:
         np.dot(delta, weights.T, out)
@@ -69,27 +66,19 @@ def error_signal(delta: FloatArray, weights: FloatArray, out: FloatArray, panel:
 
 
 @exact
-def _forward_row_by_row(x: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-    for row in range(x.shape[0]):
-        for j in range(weights.shape[1]):
-            out[row, j] = x[row, 0] * weights[0, j]
-        for k in range(1, weights.shape[0]):
-            for j in range(weights.shape[1]):
-                out[row, j] += x[row, k] * weights[k, j]
-
-
-@exact
-def _weight_gradient_row_by_row(x: FloatArray, delta: FloatArray, out: FloatArray) -> None:
-    for k in range(x.shape[1]):
-        for j in range(delta.shape[1]):
-            out[k, j] = x[0, k] * delta[0, j]
-        for row in range(1, x.shape[0]):
-            for j in range(delta.shape[1]):
-                out[k, j] += x[row, k] * delta[row, j]
+def _row_by_row(left: FloatArray, right: FloatArray, out: FloatArray) -> None:
+    """Write ``left @ right``, adding up multiples of the rows of `right`."""
+    for row in range(left.shape[0]):
+        for column in range(right.shape[1]):
+            out[row, column] = left[row, 0] * right[0, column]
+        for k in range(1, right.shape[0]):
+            for column in range(right.shape[1]):
+                out[row, column] += left[row, k] * right[k, column]
 
 
 @reordering
 def _error_signal_row_by_row(delta: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+    """Write ``delta @ weights.T``, as products of rows: those of the transpose do not lie together."""
     for row in range(delta.shape[0]):
         for k in range(weights.shape[0]):
             total = delta[row, 0] * weights[k, 0]

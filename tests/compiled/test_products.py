@@ -8,7 +8,7 @@ pytest.importorskip("numba", reason="compiled steps need numba")
 from numba import njit
 
 from skmlp.compiled import products
-from skmlp.compiled.intrinsics import BYTES, matrix
+from skmlp.compiled.intrinsics import matrix
 
 # One, few and many samples; sizes around a tile of 4 and rows of 8 (float64) and 16 lanes (float32); and one for BLAS.
 N_SAMPLES = (1, 2, 3, 4, 5, 7, 8, 33)
@@ -75,8 +75,3 @@ def test_what_is_no_number_stays_in_its_row(n_samples):
     found = memory[GUARD:-GUARD].reshape(n_samples, 20)
     assert np.isnan(found[1]).all()
     np.testing.assert_array_equal(np.delete(found, 1, axis=0), 20.0)
-
-
-def test_the_panel_has_room_for_a_tile():
-    assert products.panel_size(100, 4) == (100 + products.TILE) * BYTES // 4
-    assert products.FEW <= products.TILE

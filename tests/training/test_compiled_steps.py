@@ -6,7 +6,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.nn.layers import BatchNorm, LayerNorm
+from skmlp.nn.layers import BatchNorm, LayerNorm, LayerNormalization
 from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
 from skmlp.optim.transforms import ScaleByAdam, ScaleByLearningRate
 
@@ -309,6 +309,33 @@ def test_a_relative_of_a_link_is_not_taken_for_it(monkeypatch, data, dtype):
     X, y, _ = data
     estimator = MLPRegressor(**settings(dtype, activation="tanh", solver=HalvedAdam()))
     assert_equal(*both(monkeypatch, estimator, X, y), dtype)
+
+
+class Doubled(LayerNormalization):
+    """A normalization of a user's own."""
+
+    def forward(self, params, x, memory):
+        out = super().forward(params, x, memory)
+        out *= 2.0
+        return out
+
+    def backward(self, params, grads, x, output, delta, memory, *, is_first):
+        delta *= 2.0
+        return super().backward(params, grads, x, output, delta, memory, is_first=is_first)
+
+
+class OwnNorm(LayerNorm):
+    def layer(self, n_units):
+        return Doubled(n_units, self.epsilon)
+
+
+def test_a_relative_of_a_layer_is_not_taken_for_it(monkeypatch, data):
+    X, y, _ = data
+    fitted = []
+    for choice in ("0", "1"):
+        monkeypatch.setenv("SKMLP_COMPILED", choice)
+        fitted.append(MLPRegressor(**settings("float32", normalization=OwnNorm())).fit(X, y))
+    np.testing.assert_array_equal(fitted[0].coefs_[0], fitted[1].coefs_[0])
 
 
 def test_an_interruption_loses_no_count(monkeypatch, data):
