@@ -41,11 +41,11 @@ def own(times: int, number: int, left: Any, right: Any, out: Any, panel: Any) ->
     """Compute a product by the functions of the compiled steps."""
     for _ in range(times):
         if number == 0:
-            products.forward(left, right, out, panel, products.LARGE)
+            products.forward(left, right, out, panel, products.LARGE_ALONE)
         elif number == 1:
-            products.weight_gradient(left, right, out, panel, products.LARGE)
+            products.weight_gradient(left, right, out, panel, products.LARGE_ALONE)
         else:
-            products.error_signal(left, right, out, panel, products.LARGE)
+            products.error_signal(left, right, out, panel, products.LARGE_ALONE)
 
 
 @njit

@@ -77,17 +77,23 @@ def _binary_log_loss(
 ) -> float:
     real = raw.dtype.type
     kept, shift, zero = real(1.0 - smoothing), real(0.5 * smoothing), real(0.0)
+    # All rows as one: with few outputs a loop over a row is too short to compute many elements at once.
+    x, y, out = raw.reshape(raw.size), targets.reshape(raw.size), delta.reshape(raw.size)
+    for i in range(x.size):
+        # For a confident right answer the second term is exactly 0.
+        magnitude = abs(x[i])
+        out[i] = log_1_plus_exp(-magnitude) + ((magnitude if x[i] > zero else zero) - (kept * y[i] + shift) * x[i])
     total = 0.0
     for row in range(raw.shape[0]):
         loss = zero
         for output in range(raw.shape[1]):
-            x = raw[row, output]
-            y = kept * targets[row, output] + shift
-            # For a confident right answer the second term is exactly 0.
-            magnitude = abs(x)
-            loss += log_1_plus_exp(-magnitude) + ((magnitude if x > zero else zero) - y * x)
-            delta[row, output] = shares[row] * (logistic(x) - y)
+            loss += delta[row, output]
         total += shares[row] * loss
+    for i in range(x.size):
+        out[i] = logistic(x[i]) - (kept * y[i] + shift)
+    for row in range(raw.shape[0]):
+        for output in range(raw.shape[1]):
+            delta[row, output] *= shares[row]
     return total
 
 
@@ -100,7 +106,6 @@ def _multinomial_log_loss(
         largest = _largest(raw, row)
         for k in range(n_classes):
             delta[row, k] = raw[row, k] - largest
-    # All rows as one: with few classes a loop over a row is too short to compute many elements at once.
     exponentials = delta.reshape(delta.size)
     for i in range(exponentials.size):
         exponentials[i] = exp(exponentials[i])

@@ -2,7 +2,7 @@
 
 Small ones are computed here, where a call of BLAS would cost as much as its work or more; the others by BLAS. The
 method is that of all fast products [1]_: a panel, as many columns of the right matrix as a row of lanes has, is copied
-into adjacent memory; then a tile, four rows of the left matrix times the panel, is summed up in registers.
+into adjacent memory; then a tile, six rows of the left matrix times the panel, is summed up in registers.
 
 References
 ----------
@@ -18,10 +18,10 @@ from skmlp.compiled.jit import exact, inlined, reordering
 __all__ = ["LARGE", "LARGE_ALONE", "error_signal", "forward", "panel_size", "weight_gradient"]
 
 # Multiplications beyond which BLAS is faster: where it shares them between cores, and on a single one.
-LARGE, LARGE_ALONE = 8_000_000, 32_000_000
+LARGE, LARGE_ALONE = 8_000_000, 64_000_000
 
-# Rows of a tile. For fewer samples plain loops do.
-TILE = 4
+# Rows of a tile: as many as registers hold the sums of. For fewer samples, or inputs, plain loops do.
+TILE = 6
 
 
 def panel_size(longest: int, itemsize: int) -> int:
@@ -45,9 +45,9 @@ def forward(x: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArr
 def weight_gradient(x: FloatArray, delta: FloatArray, out: FloatArray, panel: FloatArray, large: int) -> None:
     """Write ``x.T @ delta``, of shape (n_in, n_out), into `out`."""
     n_rows, n_in, n_out = x.shape[0], x.shape[1], delta.shape[1]
-    if n_rows < TILE:
+    if min(n_rows, n_in) < TILE:
         _row_by_row(x.T, delta, out)
-    elif n_in < TILE or n_out == 1 or n_rows * n_in * n_out > large:
+    elif n_out == 1 or n_rows * n_in * n_out > large:
         np.dot(x.T, delta, out)
     else:
         _product(x, x.T.strides, delta, delta.strides, n_rows, out, panel)
@@ -160,19 +160,25 @@ def _tile(
     out: FloatArray,
     to: int,
 ) -> None:
-    """Write four rows of a product, from the element `to` on."""
+    """Write six rows of a product, from the element `to` on."""
     n_lanes, out_row = width(panel), out.shape[1]
-    at_0, at_1, at_2, at_3 = start, start + left_row, start + 2 * left_row, start + 3 * left_row
+    at_0, at_1, at_2 = start, start + left_row, start + 2 * left_row
+    at_3, at_4, at_5 = start + 3 * left_row, start + 4 * left_row, start + 5 * left_row
     row = load(panel, 0)
     sum_0, sum_1 = multiple(element(left, at_0), row), multiple(element(left, at_1), row)
     sum_2, sum_3 = multiple(element(left, at_2), row), multiple(element(left, at_3), row)
+    sum_4, sum_5 = multiple(element(left, at_4), row), multiple(element(left, at_5), row)
     for k in range(1, n_k):
         row, ahead = load(panel, k * n_lanes), k * left_k
         sum_0 = add_multiple(sum_0, element(left, at_0 + ahead), row)
         sum_1 = add_multiple(sum_1, element(left, at_1 + ahead), row)
         sum_2 = add_multiple(sum_2, element(left, at_2 + ahead), row)
         sum_3 = add_multiple(sum_3, element(left, at_3 + ahead), row)
+        sum_4 = add_multiple(sum_4, element(left, at_4 + ahead), row)
+        sum_5 = add_multiple(sum_5, element(left, at_5 + ahead), row)
     store(out, to, sum_0)
     store(out, to + out_row, sum_1)
     store(out, to + 2 * out_row, sum_2)
     store(out, to + 3 * out_row, sum_3)
+    store(out, to + 4 * out_row, sum_4)
+    store(out, to + 5 * out_row, sum_5)
