@@ -4,14 +4,29 @@ A row is as many adjacent numbers as a cache line holds, as one value. Compilers
 but do not keep the sums of a matrix product in registers.
 """
 
+import os
 from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 from numba.np import arrayobj
 
-__all__ = ["BYTES", "add_multiple", "element", "load", "matrix", "multiple", "store", "width"]
+__all__ = [
+    "BYTES",
+    "add_multiple",
+    "element",
+    "give_way",
+    "load",
+    "matrix",
+    "multiple",
+    "publish",
+    "published",
+    "store",
+    "stretch",
+    "width",
+]
 
 # Of a row: a cache line, which is one to four registers.
 BYTES = 64
@@ -64,24 +79,39 @@ def _build_width(typingctx: Any, array: Any) -> Any:
     return types.intp(array), build
 
 
-def _build_matrix(typingctx: Any, vector: Any, start: Any, n_rows: Any, n_columns: Any) -> Any:
-    """Return the matrix that begins at an element of a vector.
+def _view(context: Any, builder: Any, vector: Any, signature: Any, arguments: Any, shape: list[Any]) -> Any:
+    """Return an array of that shape that begins at an element, the second argument, of a vector, the first.
 
     Numba's slices count their users, and its reshape is a call; both cost more than the product of two small matrices.
     A view made here must not outlive its vector, nor be returned to Python.
     """
+    whole, bytes_of_one = shape[0].type, vector.dtype.bitwidth // 8
+    view = context.make_array(signature.return_type)(context, builder)
+    data = _address(context, builder, vector, *arguments[:2])
+    strides = [ir.Constant(whole, bytes_of_one)]
+    for length in shape[:0:-1]:
+        strides.insert(0, builder.mul(strides[0], length))
+    fill: Any = arrayobj.populate_array
+    fill(view, data, shape=shape, strides=strides, itemsize=bytes_of_one, meminfo=None)
+    return view._getvalue()
+
+
+def _build_matrix(typingctx: Any, vector: Any, start: Any, n_rows: Any, n_columns: Any) -> Any:
+    """Return the matrix that begins at an element of a vector."""
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values, start, n_rows, n_columns = arguments
-        size = vector.dtype.bitwidth // 8
-        view = context.make_array(signature.return_type)(context, builder)
-        data = _address(context, builder, vector, values, start)
-        strides = [builder.mul(n_columns, ir.Constant(n_columns.type, size)), ir.Constant(n_columns.type, size)]
-        fill: Any = arrayobj.populate_array
-        fill(view, data, shape=[n_rows, n_columns], strides=strides, itemsize=size, meminfo=None)
-        return view._getvalue()
+        return _view(context, builder, vector, signature, arguments, list(arguments[2:]))
 
     return types.Array(vector.dtype, 2, "C")(vector, *[types.intp] * 3), build
+
+
+def _build_stretch(typingctx: Any, vector: Any, begin: Any, end: Any) -> Any:
+    """Return the elements of a vector from one to before another."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _view(context, builder, vector, signature, arguments, [builder.sub(arguments[2], arguments[1])])
+
+    return types.Array(vector.dtype, 1, "C")(vector, *[types.intp] * 2), build
 
 
 def _build_element(typingctx: Any, array: Any, index: Any) -> Any:
@@ -135,6 +165,40 @@ def _build_add_multiple(typingctx: Any, total: Any, number: Any, row: Any) -> An
     return total(total, number, row), build
 
 
+def _build_publish(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+    """Write an element; who sees it sees all that this thread has written before."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, array, *arguments[:2])
+        builder.store_atomic(arguments[2], address, "release", array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), build
+
+
+def _build_published(typingctx: Any, array: Any, index: Any) -> Any:
+    """Return what was last published in an element."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, array, *arguments)
+        return builder.load_atomic(address, "acquire", array.dtype.bitwidth // 8)
+
+    return array.dtype(array, types.intp), build
+
+
+def _build_give_way(typingctx: Any) -> Any:
+    """Let another thread have this one's core, where the system has a call for it that is known here."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if os.name == "posix":
+            of_the_system = ir.FunctionType(ir.IntType(32), [])
+            find: Any = cgutils.get_or_insert_function
+            builder.call(find(builder.module, of_the_system, "sched_yield"), [])
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
 width: Any = intrinsic(_build_width)
 matrix: Any = intrinsic(_build_matrix)
 element: Any = intrinsic(_build_element)
@@ -142,3 +206,7 @@ load: Any = intrinsic(_build_load)
 store: Any = intrinsic(_build_store)
 multiple: Any = intrinsic(_build_multiple)
 add_multiple: Any = intrinsic(_build_add_multiple)
+publish: Any = intrinsic(_build_publish)
+published: Any = intrinsic(_build_published)
+stretch: Any = intrinsic(_build_stretch)
+give_way: Any = intrinsic(_build_give_way)

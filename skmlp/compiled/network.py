@@ -91,12 +91,19 @@ def n_dropped(layers: Layers) -> int:
 
 @inlined
 def forward(
-    layers: Layers, params: FloatArray, X: FloatArray, shares: FloatArray, total: float, uniforms: FloatArray
+    layers: Layers,
+    params: FloatArray,
+    X: FloatArray,
+    shares: FloatArray,
+    total: float,
+    uniforms: FloatArray,
+    first: int,
+    n_drawn: int,
 ) -> FloatArray:
     """Push `X` of shape (n_samples, n_features) through all layers and return `raw`.
 
-    `shares` of shape (n_samples,) are those of the samples in the batch's weight `total`; `uniforms` holds the random
-    numbers for dropout, in the order in which NumPy would draw them.
+    `shares` of shape (n_samples,) are those of the samples in the batch's weight `total`. `uniforms` holds the random
+    numbers for dropout as NumPy would draw them, layer by layer, for `n_drawn` rows; `X` are those from `first` on.
     """
     n_samples, x, drawn = X.shape[0], X, 0
     for index in range(layers.table.shape[0]):
@@ -118,8 +125,8 @@ def forward(
         x = _passed_on(layers, index, n_samples)
         if layers.dropout[index] > 0.0:
             mask = matrix(layers.memory, layer[MASK], n_samples, n_out)
-            _drop(layers.dropout[index], matrix(uniforms, drawn, n_samples, n_out), z, mask, x)
-            drawn += z.size
+            _drop(layers.dropout[index], matrix(uniforms, drawn + first * n_out, n_samples, n_out), z, mask, x)
+            drawn += n_drawn * n_out
     return x
 
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled import losses, solvers
-from skmlp.compiled.intrinsics import matrix
+from skmlp.compiled.intrinsics import matrix, stretch
 from skmlp.compiled.jit import as_written, exact, inlined, reordering
 from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped
+from skmlp.compiled.team import LINE, Team, share, wait
 
 __all__ = ["EVALUATE", "N_BATCHES", "N_DRAWN", "N_SUMS", "UPDATE", "WHOLE", "Objective", "Rows", "Solver", "take_steps"]
 
@@ -152,6 +153,7 @@ def _norm(grad: FloatArray, squared: float) -> float:
 @inlined
 def _evaluate(
     objective: Objective,
+    team: Team,
     params: FloatArray,
     grad: FloatArray,
     rows: Rows,
@@ -162,48 +164,107 @@ def _evaluate(
     evaluation: FloatArray,
 ) -> None:
     """Write a batch's weight, loss, penalty and norm of the gradient into `evaluation`; its gradient into `grad`."""
-    total, loss = _weight(rows, order, start, stop), 0.0
+    total = _weight(rows, order, start, stop)
     evaluation[:] = 0.0
     if total > 0.0:
-        layers, block = objective.layers, objective.block
-        n_units, last, capacity = n_dropped(layers), layers.table[layers.table.shape[0] - 1], block.X.shape[0]
-        for begin in range(start, stop, capacity):
-            end = min(begin + capacity, stop)
-            n = end - begin
-            into = grad if begin == start else objective.block_gradient
-            _gather(rows, order, begin, end, total, block)
-            X = block.X[:n]
-            shares = block.weights[:n]
-            raw = forward(layers, params, X, shares, total, uniforms[(begin - start) * n_units :])
-            delta = matrix(layers.memory, last[DELTA], n, last[N_OUT])
-            bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
-            loss += losses.loss_and_error_signal(
-                objective.loss,
-                objective.smoothing,
-                block.targets[:n],
-                block.codes[:n],
-                shares,
-                raw,
-                delta,
-                bias_gradient,
-            )
-            backward(layers, params, X, shares, into)
-            if begin > start:
-                for i in range(grad.size):
-                    grad[i] += into[i]
-        alphas = objective.alpha / total, objective.alpha_l1 / total
-        penalty, squared = _add_penalty(*alphas, objective.n_weights, params, grad)
-        evaluation[0], evaluation[1], evaluation[2], evaluation[3] = total, loss, penalty, _norm(grad, squared)
+        mine = grad if team.number == 0 else team.gradients[team.number - 1]
+        loss = _loss_and_gradient(objective, team, params, mine, rows, order, start, stop, total, uniforms)
+        team.sums[team.number, 0] = loss
+        wait(team)
+        penalty, squared = _add_gradients(objective, team, params, grad, total)
+        team.sums[team.number, 1], team.sums[team.number, 2] = penalty, squared
+        wait(team)
+        evaluation[0], all_squared = total, 0.0
+        for number in range(team.size):
+            evaluation[1] += team.sums[number, 0]
+            evaluation[2] += team.sums[number, 1]
+            all_squared += team.sums[number, 2]
+        evaluation[3] = _norm(grad, all_squared)
 
 
 @inlined
-def _update(solver: Solver, count: int, rate: float, n_weights: int, params: FloatArray, grad: FloatArray) -> None:
-    """Take a step, after the weight decay."""
+def _loss_and_gradient(
+    objective: Objective,
+    team: Team,
+    params: FloatArray,
+    grad: FloatArray,
+    rows: Rows,
+    order: AnyArray,
+    start: int,
+    stop: int,
+    total: float,
+    uniforms: FloatArray,
+) -> float:
+    """Return what this thread's rows add to the loss of a batch, and write what they add to its gradient."""
+    layers, block, loss = objective.layers, objective.block, 0.0
+    n_units, last, capacity = n_dropped(layers), layers.table[layers.table.shape[0] - 1], block.X.shape[0]
+    first, behind = share(team, stop - start, 1)
+    if first == behind:
+        grad[:] = 0.0
+    for begin in range(start + first, start + behind, capacity):
+        end = min(begin + capacity, start + behind)
+        n = end - begin
+        into = grad if begin == start + first else objective.block_gradient
+        _gather(rows, order, begin, end, total, block)
+        X = block.X[:n]
+        shares = block.weights[:n]
+        # NumPy draws for each block in turn. Threads that drop units have parts of a single one.
+        n_before, n_drawn = (begin - start, n) if team.size == 1 else (0, stop - start)
+        drawn = uniforms[n_before * n_units :]
+        raw = forward(layers, params, X, shares, total, drawn, begin - start - n_before, n_drawn)
+        delta = matrix(layers.memory, last[DELTA], n, last[N_OUT])
+        bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
+        loss += losses.loss_and_error_signal(
+            objective.loss, objective.smoothing, block.targets[:n], block.codes[:n], shares, raw, delta, bias_gradient
+        )
+        backward(layers, params, X, shares, into)
+        if begin > start + first:
+            _add(grad, into)
+    return loss
+
+
+@inlined
+def _add_gradients(
+    objective: Objective, team: Team, params: FloatArray, grad: FloatArray, total: float
+) -> tuple[float, float]:
+    """Complete this thread's share of the gradient; return its penalty and its squared norm."""
+    begin, end = share(team, params.size, LINE)
+    mine = stretch(grad, begin, end)
+    for number in range(team.size - 1):
+        _add(mine, stretch(team.gradients[number], begin, end))
+    n_weights = _among(objective.n_weights, begin, end)
+    return _add_penalty(
+        objective.alpha / total, objective.alpha_l1 / total, n_weights, stretch(params, begin, end), mine
+    )
+
+
+@exact
+def _add(total: FloatArray, part: FloatArray) -> None:
+    for i in range(total.size):
+        total[i] += part[i]
+
+
+@inlined
+def _among(n: int, begin: int, end: int) -> int:
+    """Return how many of the first `n` numbers are among those from `begin` to `end`."""
+    return max(0, min(n, end) - begin)
+
+
+@inlined
+def _update(
+    solver: Solver, team: Team, count: int, rate: float, n_weights: int, params: FloatArray, grad: FloatArray
+) -> None:
+    """Take a step, after the weight decay, with this thread's share of the parameters."""
+    begin, end = share(team, params.size, LINE)
+    mine = stretch(params, begin, end)
     if solver.weight_decay != 0.0:
         kept = params.dtype.type(1.0 - rate * solver.weight_decay)
-        for i in range(n_weights):
-            params[i] *= kept
-    solvers.update(solver.number, solver.settings, count, rate, params, grad, solver.first, solver.second)
+        for i in range(_among(n_weights, begin, end)):
+            mine[i] *= kept
+    # Solvers that need no state have empty vectors, and do not look at them.
+    first, second = stretch(solver.first, begin, end), stretch(solver.second, begin, end)
+    solvers.update(solver.number, solver.settings, count, rate, mine, stretch(grad, begin, end), first, second)
+    wait(team)
 
 
 @as_written
@@ -223,6 +284,7 @@ def take_steps(
     parts: int,
     objective: Objective,
     solver: Solver,
+    team: Team,
     params: FloatArray,
     grad: FloatArray,
     rows: Rows,
@@ -244,6 +306,9 @@ def take_steps(
         WHOLE steps; or a single one of which only its first half, EVALUATE, or its second half, UPDATE, is done.
     objective : Objective
     solver : Solver
+    team : Team
+        The thread that calls. All of a team call with the same arguments, but with an `objective`, an `evaluation` and
+        `sums` of their own.
     params, grad : ndarray of shape (n_parameters,)
         Changed in place.
     rows : Rows
@@ -263,6 +328,8 @@ def take_steps(
         Receives what is added up over the steps. N_BATCHES counts the batches that are done with; there are fewer than
         rates when a loss or a gradient is not finite.
     """
+    if not wait(team):
+        return  # a thread did not come
     n_samples, n_units, drawn = rows.X.shape[0], n_dropped(objective.layers), 0
     for step in range(rates.size):
         if parts != UPDATE:
@@ -270,7 +337,7 @@ def take_steps(
             stop = start + batch_size
             if n_samples - stop < smallest:
                 stop = n_samples
-            _evaluate(objective, params, grad, rows, order, start, stop, uniforms[drawn:], evaluation)
+            _evaluate(objective, team, params, grad, rows, order, start, stop, uniforms[drawn:], evaluation)
             sums[N_ROWS] += stop - start
             if evaluation[0] == 0.0:
                 sums[N_BATCHES] += 1.0
@@ -282,7 +349,7 @@ def take_steps(
             if not isfinite(evaluation[1] + evaluation[2] + evaluation[3]):
                 return
         count += 1
-        _update(solver, count, rates[step], objective.n_weights, params, grad)
+        _update(solver, team, count, rates[step], objective.n_weights, params, grad)
         if parts == WHOLE:
             _add_up(sums, evaluation, rates[step])
             sums[N_BATCHES] += 1.0

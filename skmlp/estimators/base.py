@@ -37,7 +37,6 @@ from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, w
 from skmlp.estimators.sensitivity import InputGradient
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
-from skmlp.estimators.threads import SHARED_IN_PREDICTION, threads_for
 from skmlp.estimators.training import refit, train
 from skmlp.estimators.validation import validate_rows, validate_rows_and_targets, validate_weight
 from skmlp.nn.activations import ACTIVATIONS, Activation
@@ -52,6 +51,7 @@ from skmlp.training.history import Observations, append_row, empty_history
 from skmlp.training.monitor import Monitor, no_observations
 from skmlp.training.steps import Buffers
 from skmlp.training.stopping import Plateau
+from skmlp.training.threads import SHARED_IN_PREDICTION, threads_for
 from skmlp.training.trainer import copy_state
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]

@@ -7,11 +7,11 @@ from typing import Any
 from skmlp.estimators.builders import build_objective
 from skmlp.estimators.holdout import Parts
 from skmlp.estimators.state import Model
-from skmlp.estimators.threads import threads_for
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError, Result
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.stopping import Plateau
+from skmlp.training.threads import threads_for
 from skmlp.training.trainer import TrainingState
 
 __all__ = ["refit", "train"]
@@ -39,12 +39,19 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
     """
     lbfgs = estimator.solver == "lbfgs"
     try:
-        with threads_for(model.network, data.n_samples if lbfgs else batch_size):
+        n_rows = data.n_samples if lbfgs else min(batch_size, data.n_samples)
+        with threads_for(model.network, n_rows) as n_threads:
             if lbfgs:
                 return _run_lbfgs(estimator, model, data, max_epochs, **options)
             assert model.trainer is not None
             return model.trainer.run(
-                model.state, data, batch_size=batch_size, max_epochs=max_epochs, shuffle=estimator.shuffle, **options
+                model.state,
+                data,
+                batch_size=batch_size,
+                max_epochs=max_epochs,
+                shuffle=estimator.shuffle,
+                n_threads=n_threads,
+                **options,
             )
     except NonFiniteError as event:
         raise _hopeless(estimator, event) from event

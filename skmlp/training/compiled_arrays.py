@@ -6,7 +6,6 @@ of something known may compute something else, and is not known.
 """
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,13 +64,16 @@ _GELU: dict[str, tuple[int, tuple[float, float]]] = {
 }
 
 
-def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int) -> steps.Objective | None:
-    """Return an objective for batches of `n_rows` rows as arrays; None when the compiled functions do not know it."""
+def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int, large: int) -> steps.Objective | None:
+    """Return an objective for batches of `n_rows` rows as arrays; None when the compiled functions do not know it.
+
+    BLAS computes products of more than `large` multiplications.
+    """
     if type(objective) is not Objective or type(objective.network) is not Network:
         return None  # they may compute something else
     number = _LOSSES.get(type(objective.loss))
     capacity = n_rows if objective.network.couples_rows else min(n_rows, BLOCK_ROWS)
-    layers = _layers(objective.network, params, capacity)
+    layers = _layers(objective.network, params, capacity, large)
     if number is None or layers is None:
         return None
     dtype, n_raw = params.vector.dtype, objective.network.n_out
@@ -163,7 +165,7 @@ def rows_as_arrays(data: Data, loss: int) -> steps.Rows:
     )
 
 
-def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.Layers | None:
+def _layers(dense_network: Network, params: Parameters, n_rows: int, large: int) -> network.Layers | None:
     """Return the table of a network, with memory for `n_rows` rows; None when there is a layer it has no place for."""
     table = _Table(params, n_rows)
     is_known = all(table.add(*each) for each in zip(dense_network.layers, params.layers, strict=True))
@@ -179,7 +181,7 @@ def _layers(dense_network: Network, params: Parameters, n_rows: int) -> network.
         params.statistics,
         _aligned(table.size, dtype),
         _aligned(products.panel_size(longest, dtype.itemsize), dtype),
-        products.LARGE if _n_cores() > 1 else products.LARGE_ALONE,
+        large,
     )
 
 
@@ -275,11 +277,6 @@ class _Table:
         start = self.size
         self.size += -(-n_numbers // ALIGNMENT) * ALIGNMENT
         return start
-
-
-def _n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _aligned(size: int, dtype: np.dtype) -> FloatArray:

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from skmlp._typing import FloatArray, IntArray
-from skmlp.compiled import network, steps
-from skmlp.nn.layers import ActivationLayer
-from skmlp.nn.network import Units
-from skmlp.nn.objective import Objective
+from skmlp.compiled import network as columns
+from skmlp.compiled import products, steps
+from skmlp.compiled.team import Team
+from skmlp.nn.activations import Activation
+from skmlp.nn.layers import ActivationLayer, Dropout
+from skmlp.nn.network import Network, Units
+from skmlp.nn.objective import BLOCK_ROWS, Objective
 from skmlp.optim.schedules import Time
 from skmlp.training.batches import Batches
 from skmlp.training.compiled_arrays import (
@@ -20,6 +23,7 @@ from skmlp.training.compiled_arrays import (
     units_dropped,
 )
 from skmlp.training.steps import Buffers, Evaluation, Steps, Sums
+from skmlp.training.teamwork import Teamwork
 
 if TYPE_CHECKING:
     from skmlp.training.trainer import Trainer, TrainingState
@@ -29,7 +33,7 @@ __all__ = ["CompiledSteps", "compiled_steps"]
 # Multiplications that one call may take: a tenth of a second at most or so, that a fit can be interrupted and a limit
 # on its time is kept. Other work costs as much as so many of them, for each number that passes through a layer, and for
 # each step.
-WORK, WORK_PER_NUMBER, WORK_PER_STEP = 500_000_000, 30, 50_000
+WORK, WORK_PER_NUMBER, WORK_PER_STEP = 2_000_000_000, 30, 50_000
 
 # Random numbers for dropout that are drawn at a time, so that memory stays bounded.
 DRAWN = 1_000_000
@@ -38,18 +42,30 @@ _ONE_STEP = np.zeros(1)
 
 
 def compiled_steps(
-    trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers
+    trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers, n_threads: int = 1
 ) -> "CompiledSteps | None":
-    """Return the compiled steps of a training; None where there are none for its objective or its data."""
+    """Return the compiled steps of a training; None where there are none for its objective or its data.
+
+    They are taken by `n_threads` threads, if each can have rows of its own, and many steps are taken in one call.
+    """
     params, data = state.params, batches.data
     if not isinstance(data.X, np.ndarray) or data.X.dtype != params.vector.dtype or not data.X.flags.c_contiguous:
         return None
+    n_rows = max(batches.largest, buffers.n_samples)
+    size = n_threads if trainer.steps_are_plain and _can_share(trainer.objective.network, n_rows) else 1
     kept = buffers.compiled
-    if kept is None or kept.objective is not trainer.objective or kept.vector is not params.vector:
-        n_rows = max(batches.largest, buffers.n_samples)
-        arrays = objective_as_arrays(trainer.objective, params, n_rows)
-        kept = buffers.compiled = _Kept(trainer.objective, params.vector, arrays)
-    return None if kept.arrays is None else CompiledSteps(trainer, state, batches, buffers, kept.arrays)
+    if kept is None or not kept.is_for(trainer.objective, params.vector, size):
+        large = products.LARGE if size < n_threads else products.LARGE_ALONE
+        objectives = [objective_as_arrays(trainer.objective, params, -(-n_rows // size), large) for _ in range(size)]
+        known = [each for each in objectives if each is not None]
+        kept = buffers.compiled = _Kept(trainer.objective, params.vector, size, known)
+    return CompiledSteps(trainer, state, batches, buffers, kept.objectives) if kept.objectives else None
+
+
+def _can_share(network: Network, n_rows: int) -> bool:
+    """Tell whether threads can evaluate parts of a batch, with the random numbers that NumPy would draw for them."""
+    drops = any(isinstance(layer, Dropout) for layer in network.layers)
+    return not network.couples_rows and not (drops and n_rows > BLOCK_ROWS)
 
 
 class _Kept(NamedTuple):
@@ -57,7 +73,11 @@ class _Kept(NamedTuple):
 
     objective: Objective
     vector: FloatArray
-    arrays: steps.Objective | None
+    size: int
+    objectives: list[steps.Objective]
+
+    def is_for(self, objective: Objective, vector: FloatArray, size: int) -> bool:
+        return self.objective is objective and self.vector is vector and self.size == size
 
 
 class CompiledSteps(Steps):
@@ -69,7 +89,8 @@ class CompiledSteps(Steps):
     state : TrainingState
     batches : Batches
     buffers : Buffers
-    objective : steps.Objective
+    objectives : list of steps.Objective
+        One for each thread that takes part, with memory of its own.
     """
 
     def __init__(
@@ -78,13 +99,14 @@ class CompiledSteps(Steps):
         state: "TrainingState",
         batches: Batches,
         buffers: Buffers,
-        objective: steps.Objective,
+        objectives: list[steps.Objective],
     ) -> None:
         super().__init__(trainer, state, batches, buffers)
-        self._objective, self._now = objective, trainer.objective
+        self._objectives, self._now = objectives, trainer.objective
         self._dtype = state.params.vector.dtype
-        self._n_dropped = units_dropped(objective)
-        self._rows = rows_as_arrays(batches.data, objective.loss)
+        self._teamwork = Teamwork(len(objectives), state.params.n_trained, self._dtype)
+        self._n_dropped = units_dropped(objectives[0])
+        self._rows = rows_as_arrays(batches.data, objectives[0].loss)
         solver = solver_as_arrays(trainer.solver, state.solver_state, self._dtype)
         self._updates = solver is not None
         self._compiled_solver = solver or no_solver(self._dtype)
@@ -102,8 +124,8 @@ class CompiledSteps(Steps):
 
     def evaluate(self, objective: Objective) -> Evaluation:
         if objective is not self._now:  # settings that follow a schedule
-            self._objective, self._now = at_this_time(self._objective, objective), objective
-            self._n_dropped = units_dropped(self._objective)
+            self._objectives, self._now = [at_this_time(each, objective) for each in self._objectives], objective
+            self._n_dropped = units_dropped(self._objectives[0])
         start, stop = self._last = self._next_batch()
         before, uniforms = self._draw(stop - start)
         sums = np.zeros(steps.N_SUMS)
@@ -145,24 +167,30 @@ class CompiledSteps(Steps):
 
     def _take(self, parts: int, rates: FloatArray, uniforms: FloatArray, sums: FloatArray) -> None:
         """Take steps, or a part of one, from the next batch on."""
-        state, batches = self._state, self._batches
-        steps.take_steps(
-            parts,
-            self._objective,
-            self._compiled_solver,
-            state.params.trained,
-            self.grad.trained,
-            self._rows,
-            self._order,
-            batches.batch_size,
-            batches.smallest,
-            batches.n_batches - self.n_left,
-            rates,
-            state.solver_state["count"],
-            uniforms,
-            self._evaluation,
-            sums,
-        )
+        state, batches, first = self._state, self._batches, self._batches.n_batches - self.n_left
+
+        def take_share(team: Team) -> None:
+            is_this_thread = team.number == 0
+            steps.take_steps(
+                parts,
+                self._objectives[team.number],
+                self._compiled_solver,
+                team,
+                state.params.trained,
+                self.grad.trained,
+                self._rows,
+                self._order,
+                batches.batch_size,
+                batches.smallest,
+                first,
+                rates,
+                state.solver_state["count"],
+                uniforms,
+                self._evaluation if is_this_thread else np.zeros_like(self._evaluation),
+                sums if is_this_thread else np.zeros_like(sums),
+            )
+
+        self._teamwork.call(take_share)
 
     def _next_batch(self, ahead: int = 0) -> tuple[int, int]:
         return self._batches.rows(self._batches.n_batches - self.n_left + ahead)
@@ -184,19 +212,28 @@ class CompiledSteps(Steps):
             rng.random(n_used, dtype=self._dtype.type)
 
     def units(self) -> list[Units]:
-        layers = self._objective.layers
-        capacity = self._objective.block.X.shape[0]
-        n_rows = (self._last[1] - self._last[0] - 1) % capacity + 1  # of the last block
-        functions = [layer.activation for layer in self._network.layers if isinstance(layer, ActivationLayer)]
-        units: list[Units] = []
-        for row, function in zip(layers.table, [*functions, None], strict=True):
-            n_units = row[network.N_OUT]
-            output, slopes = (
-                layers.memory[row[column] : row[column] + n_rows * n_units].reshape(n_rows, n_units)
-                for column in (network.OUTPUT, network.SLOPES)
+        layers = [layer.activation for layer in self._network.layers if isinstance(layer, ActivationLayer)]
+        functions: list[Activation | None] = [*layers, None]
+        return [
+            Units(
+                self._left(index, columns.OUTPUT),
+                function,
+                None if function is None else self._left(index, columns.SLOPES),
             )
-            units.append(Units(output, function, None if function is None else slopes))
-        return units
+            for index, function in enumerate(functions)
+        ]
+
+    def _left(self, index: int, column: int) -> FloatArray:
+        """Return what the last evaluation left in a layer's array, of each thread's last block."""
+        blocks = []
+        for objective, n_rows in zip(
+            self._objectives, self._teamwork.shares(self._last[1] - self._last[0]), strict=True
+        ):
+            layer, capacity = objective.layers.table[index], objective.block.X.shape[0]
+            n_units, n_left = layer[columns.N_OUT], n_rows and (n_rows - 1) % capacity + 1
+            begin = layer[column]
+            blocks.append(objective.layers.memory[begin : begin + n_left * n_units].reshape(n_left, n_units))
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     def find_non_finite(self, objective: Objective, value: float) -> str:
         rows = self._order[slice(*self._last)] if self._order.size else slice(*self._last)

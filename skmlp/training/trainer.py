@@ -113,6 +113,11 @@ class Trainer:
         }
         return frozenset(name for name, does in follows.items() if does)
 
+    @property
+    def steps_are_plain(self) -> bool:
+        """Whether a step is a gradient and the solver's update, and nothing else: then a call can take many."""
+        return self.clip is None and self.max_norm is None and self.averaging is None and not self.followers
+
     def run(
         self,
         state: TrainingState,
@@ -131,6 +136,7 @@ class Trainer:
         buffers: Buffers | None = None,
         samples_per_epoch: int | None = None,
         monitor: Monitor | None = None,
+        n_threads: int = 1,
     ) -> Result:
         """Train from `state`, which is changed in place.
 
@@ -165,6 +171,8 @@ class Trainer:
             What an epoch adds to ``state.samples_seen``, when duplicates in `data` were merged.
         monitor : Monitor, optional
             Observes steps; ready to tell of an epoch when `on_epoch_end` is called.
+        n_threads : int, default=1
+            Compiled steps may share the rows of a batch between so many threads.
 
         Returns
         -------
@@ -182,7 +190,7 @@ class Trainer:
         smallest = 2 if self.objective.network.couples_rows else 1
         batches = Batches(data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=smallest)
         buffers = buffers or Buffers(self.objective, state.params, batches.largest)
-        steps = self._steps(state, batches, buffers)
+        steps = self._steps(state, batches, buffers, n_threads)
         pace = Pace(self, state, batches.n_batches, length, max_seconds)
         best = Best()
         if keep_start:
@@ -230,7 +238,7 @@ class Trainer:
             state.settle(best.vector)
         return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
 
-    def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers) -> Steps:
+    def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers, n_threads: int) -> Steps:
         """Return what computes the steps: compiled functions where there are any, NumPy where not."""
         if compiled.is_wanted():
             try:
@@ -238,7 +246,7 @@ class Trainer:
             except ImportError as error:
                 compiled.leave_out(error)
             else:
-                steps = compiled_steps(self, state, batches, buffers)
+                steps = compiled_steps(self, state, batches, buffers, n_threads)
                 if steps is not None:
                     return steps
         return Steps(self, state, batches, buffers)
@@ -331,7 +339,7 @@ class Trainer:
 
     def _n_together(self, steps: Steps, monitor: Monitor | None) -> int:
         """Return how many steps can be taken in one call, since nothing else happens between them."""
-        if self.clip is not None or self.max_norm is not None or self.averaging is not None or self.followers:
+        if not self.steps_are_plain:
             return 1
         n_steps = min(steps.n_together, steps.n_left)
         return n_steps if monitor is None else min(n_steps, monitor.n_ahead)

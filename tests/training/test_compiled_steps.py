@@ -1,11 +1,14 @@
 """Compiled steps against NumPy's, which are the reference: equal to rounding, and in everything that Python decides."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators import training
 from skmlp.nn.layers import BatchNorm, LayerNorm, LayerNormalization
 from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
 from skmlp.optim.transforms import ScaleByAdam, ScaleByLearningRate
@@ -62,6 +65,13 @@ def data():
     return X, y, X[:, :3].argmax(axis=1)
 
 
+@pytest.fixture(params=[1, 2], ids=["alone", "two threads"])
+def n_threads(monkeypatch, request):
+    """Have batches shared by so many threads, however small they are."""
+    monkeypatch.setattr(training, "threads_for", lambda *_: nullcontext(request.param))
+    return request.param
+
+
 def both(monkeypatch, estimator, *data, **fit_params):
     """Fit with NumPy and with compiled steps, and return both estimators."""
     monkeypatch.setenv("SKMLP_COMPILED", "0")
@@ -111,7 +121,7 @@ def test_activations(monkeypatch, data, dtype, activation):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_solvers(monkeypatch, data, dtype, solver):
+def test_solvers(monkeypatch, n_threads, data, dtype, solver):
     X, y, _ = data
     estimator = MLPRegressor(**settings(dtype, activation="tanh", solver=SOLVERS[solver], learning_rate_init=0.005))
     assert_equal(*both(monkeypatch, estimator, X, y), dtype)
@@ -119,7 +129,7 @@ def test_solvers(monkeypatch, data, dtype, solver):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
-def test_losses_of_classifiers(monkeypatch, data, dtype, kind, smoothing):
+def test_losses_of_classifiers(monkeypatch, n_threads, data, dtype, kind, smoothing):
     X, y, codes = data
     target = {"binary": codes == 1, "multiclass": codes, "multilabel": (y > 0.0).astype(int)}[kind]
     estimator = MLPClassifier(**settings(dtype, activation="tanh", label_smoothing=smoothing))
@@ -136,6 +146,7 @@ def test_losses_of_classifiers(monkeypatch, data, dtype, kind, smoothing):
         {"batch_size": 1, "max_iter": 2},
         {"batch_size": "full"},
         {"batch_size": 80},
+        {"batch_size": 89},  # the last batch is one row: a thread has none
         {"shuffle": False},
         {"dropout": 0.3},
         {"dropout": (0.0, 0.5)},
@@ -159,13 +170,13 @@ def test_losses_of_classifiers(monkeypatch, data, dtype, kind, smoothing):
     ],
     ids=str,
 )
-def test_options(monkeypatch, data, dtype, changes):
+def test_options(monkeypatch, n_threads, data, dtype, changes):
     X, y, _ = data
     estimator = MLPRegressor(**settings(dtype, **{"activation": "tanh", **changes}))
     assert_equal(*both(monkeypatch, estimator, X, y), dtype)
 
 
-def test_weights_of_which_a_whole_batch_has_none(monkeypatch, data, dtype):
+def test_weights_of_which_a_whole_batch_has_none(monkeypatch, n_threads, data, dtype):
     X, y, _ = data
     weight = np.random.default_rng(1).uniform(0.0, 2.0, len(X))
     weight[20:40] = 0.0
@@ -197,14 +208,24 @@ def test_batch_normalization_of_more_rows_than_a_block(monkeypatch, dtype):
     assert_equal(*both(monkeypatch, estimator, X, np.sin(X[:, 0])), dtype)
 
 
-def test_batches_of_several_blocks(monkeypatch, dtype):
+def test_batches_of_several_blocks(monkeypatch, n_threads, dtype):
     X = np.random.default_rng(0).normal(size=(5000, 3))
-    estimator = MLPRegressor(**settings(dtype, batch_size=2100, max_iter=2))
-    assert_equal(*both(monkeypatch, estimator, X, np.sin(X[:, 0])), dtype)
+    for dropout in (0.0, 0.3):
+        estimator = MLPRegressor(**settings(dtype, batch_size=2100, max_iter=2, dropout=dropout))
+        assert_equal(*both(monkeypatch, estimator, X, np.sin(X[:, 0])), dtype)
+
+
+def test_what_is_measured_of_a_step(monkeypatch, n_threads, data):
+    X, y, _ = data
+    estimator = MLPRegressor(**settings("float64", activation="tanh", monitor=3, dropout=0.2))
+    reference, compiled = both(monkeypatch, estimator, X, y)
+    assert reference.monitor_.keys() == compiled.monitor_.keys()
+    for name, values in reference.monitor_.items():
+        np.testing.assert_allclose(compiled.monitor_[name], values, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("normalization", [None, "batch"])
-def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, data, dtype, normalization):
+def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, n_threads, data, dtype, normalization):
     X, y, _ = data
     run, calls, fitted = compiled_steps.CompiledSteps.run, [], []
     monkeypatch.setenv("SKMLP_COMPILED", "1")
@@ -227,7 +248,7 @@ def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, data,
             np.testing.assert_array_equal(a, b)
 
 
-def test_random_numbers_of_batches_without_weight_are_not_drawn(monkeypatch, data, dtype):
+def test_random_numbers_of_batches_without_weight_are_not_drawn(monkeypatch, n_threads, data, dtype):
     X, y, _ = data
     weight = np.ones(len(X))
     weight[20:60] = 0.0
@@ -262,7 +283,7 @@ def test_what_is_not_compiled_is_left_to_numpy(monkeypatch, data):
 
 @pytest.mark.parametrize("batch_size", [20, 45])
 @pytest.mark.parametrize("weightless", [0, 20], ids=["all count", "the first batch does not"])
-def test_what_breaks_down_is_named_alike(monkeypatch, data, batch_size, weightless):
+def test_what_breaks_down_is_named_alike(monkeypatch, n_threads, data, batch_size, weightless):
     X, y, _ = data
     weight = np.ones(len(X))
     weight[:weightless] = 0.0
@@ -278,7 +299,7 @@ def test_what_breaks_down_is_named_alike(monkeypatch, data, batch_size, weightle
 
 @pytest.mark.filterwarnings("ignore:Training diverged")
 @pytest.mark.filterwarnings("ignore::skmlp.diagnosis.TrainingHealthWarning")
-def test_the_step_that_is_lost_is_measured_among_many_in_one_call(monkeypatch, data):
+def test_the_step_that_is_lost_is_measured_among_many_in_one_call(monkeypatch, n_threads, data):
     X, y, _ = data
     changes = {"batch_size": 10, "solver": "sgd", "learning_rate_init": 2.5, "monitor": 1000, "max_iter": 20}
     fitted = both(monkeypatch, MLPRegressor(**settings("float32", **changes)), X, y)

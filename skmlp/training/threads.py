@@ -1,4 +1,4 @@
-"""One thread for trainings whose matrix products are too small to share.
+"""How many threads a training and its matrix products use.
 
 A BLAS library shares a product between threads from some hundred thousand multiplications on. For a step of a small
 network that gains little where a core is idle, and where none is, the product waits for a thread that does not run:
@@ -15,24 +15,39 @@ from skmlp.nn.layers import Dense
 from skmlp.nn.network import Network
 from skmlp.nn.objective import BLOCK_ROWS
 
-__all__ = ["threads_for"]
+__all__ = ["SHARED_IN_PREDICTION", "one_blas_thread", "threads_for"]
 
 # Multiplications of a step's largest product: below the first no BLAS uses threads anyway, from the second on they are
 # worth it. Predictions are made of many small products.
 ALONE_ANYWAY, SHARED, SHARED_IN_PREDICTION = 262_144, 8_000_000, 32_000_000
 
+# Multiplications of all layers for a thread's share of a batch, from which on that thread is worth it.
+WORTH_A_THREAD = 4_000_000
+
 
 @contextmanager
-def threads_for(network: Network, n_rows: int, shared: float = SHARED) -> Iterator[None]:
+def threads_for(network: Network, n_rows: int, shared: float = SHARED) -> Iterator[int]:
     """Limit BLAS to one thread, within this process, if batches of `n_rows` rows are small for the network.
 
-    They are when the largest product of a pass has fewer than `shared` multiplications.
+    They are when the largest product of a pass has fewer than `shared` multiplications. The value is how many threads
+    a training may share its batches between: as many as BLAS had before, if there is enough to do for each.
     """
     sizes = [layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense)]
+    n_threads = n_rows * sum(sizes) // WORTH_A_THREAD
+    if n_threads > 1:
+        blas = _controller().select(user_api="blas").lib_controllers
+        n_threads = min(n_threads, min((library.num_threads for library in blas), default=1))
     if ALONE_ANYWAY <= min(n_rows, BLOCK_ROWS) * max(sizes) < shared:
-        with _controller().limit(limits=1, user_api="blas"):
-            yield
+        with one_blas_thread():
+            yield max(1, n_threads)
     else:
+        yield max(1, n_threads)
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Limit BLAS to one thread, within this process."""
+    with _controller().limit(limits=1, user_api="blas"):
         yield
 
 

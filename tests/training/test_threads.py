@@ -1,4 +1,4 @@
-"""Small trainings use one BLAS thread; whatever was set before is set again afterwards."""
+"""Small trainings use one BLAS thread, large ones are shared; whatever was set before is set again afterwards."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from threadpoolctl import ThreadpoolController, threadpool_info
 
 from skmlp import MLPRegressor
 from skmlp.callbacks import StopWhen
-from skmlp.estimators import threads
 from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.network import multilayer_perceptron
+from skmlp.training import threads
 
 SMALL = multilayer_perceptron([64, 100, 10], [ACTIVATIONS["relu"]])
 LARGE = multilayer_perceptron([784, 512, 10], [ACTIVATIONS["relu"]])
@@ -34,6 +34,27 @@ def test_one_thread_for_small_products_only():
         assert blas_threads() == {2}
     with threads.threads_for(SMALL, 32):  # BLAS does not share that anyway
         assert blas_threads() == {2}
+
+
+def test_batches_are_shared_by_the_threads_that_blas_had():
+    with threads.threads_for(SMALL, 32) as n_threads:
+        assert n_threads == 1
+    with threads.threads_for(LARGE, 128) as n_threads:
+        assert n_threads == 2
+    with threads.threads_for(SMALL, 1024) as n_threads:  # each product is small, but not all of them
+        assert (n_threads, blas_threads()) == (1, {1})
+    deep = multilayer_perceptron([64, *[100] * 5, 10], [ACTIVATIONS["relu"]] * 5)
+    with threads.threads_for(deep, 512) as n_threads:
+        assert (n_threads, blas_threads()) == (2, {1})
+    with threads.one_blas_thread(), threads.threads_for(LARGE, 128) as n_threads:
+        assert n_threads == 1
+
+
+def test_a_thread_has_enough_to_do():
+    sizes = 784 * 512 + 512 * 10
+    for n_rows, expected in ((2 * threads.WORTH_A_THREAD // sizes, 1), (2 * threads.WORTH_A_THREAD // sizes + 1, 2)):
+        with threads.threads_for(LARGE, n_rows) as n_threads:
+            assert n_threads == expected
 
 
 def test_what_was_set_is_set_again_after_an_error():

@@ -1,0 +1,68 @@
+"""Calls in several threads at once, for compiled functions that wait for each other."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skmlp.compiled.team import LINE, Team, share
+from skmlp.training.threads import one_blas_thread
+
+__all__ = ["Teamwork"]
+
+_share: Any = share.py_func  # type: ignore[attr-defined]  # as it is written: compiling it takes longer
+
+
+class Teamwork:
+    """A thread and its helpers.
+
+    Parameters
+    ----------
+    size : int
+        How many threads; 1 is this one alone.
+    n_parameters : int
+        Of the gradient to which the rows of each contribute.
+    dtype : dtype
+    """
+
+    def __init__(self, size: int, n_parameters: int, dtype: DTypeLike) -> None:
+        self.size = size
+        self._gradients = np.empty((size - 1, n_parameters), dtype)
+        self._helpers = ThreadPoolExecutor(size - 1, "skmlp") if size > 1 else None
+
+    def call(self, work: Callable[[Team], None]) -> None:
+        """Call `work` in each thread, and return when all are done.
+
+        BLAS has one thread meanwhile: the others would take the cores of the team.
+        """
+        teams = self._teams()
+        if self._helpers is None:
+            work(teams[0])
+            return
+
+        def call_off(_: object) -> None:
+            teams[0].arrivals[-LINE] = 1
+
+        started: list[Future[None]] = []
+        with one_blas_thread():
+            try:
+                for team in teams[1:]:
+                    started.append(self._helpers.submit(work, team))
+                    started[-1].add_done_callback(call_off)  # it may have failed, and the others wait for it
+                work(teams[0])
+            finally:
+                call_off(self)  # this thread may have failed, or been interrupted before it came
+                wait(started)
+        for helper in started:
+            helper.result()
+
+    def shares(self, n: int) -> list[int]:
+        """Return how many of `n` rows are each thread's."""
+        bounds = (_share(team, n, 1) for team in self._teams())
+        return [end - begin for begin, end in bounds]
+
+    def _teams(self) -> list[Team]:
+        sums, arrivals = np.zeros((self.size, 3)), np.zeros((self.size + 1) * LINE, np.int64)
+        return [Team(number, self.size, self._gradients, sums, arrivals) for number in range(self.size)]

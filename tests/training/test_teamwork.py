@@ -1,0 +1,99 @@
+"""Threads that wait for each other: they come together, and none waits for one that will not come."""
+
+import threading
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="compiled steps need numba")
+
+from skmlp import MLPRegressor
+from skmlp.compiled.jit import exact
+from skmlp.compiled.team import Team, share, wait
+from skmlp.training import compiled_steps
+from skmlp.training.teamwork import Teamwork
+
+
+@exact
+def take_turns(team, left, right, n_turns):
+    """Add up what the neighbour wrote in the turn before; wrong as soon as one is ahead of the other."""
+    wait(team)
+    for _turn in range(n_turns):
+        right[team.number] = left[(team.number + 1) % team.size] + 1
+        wait(team)
+        left[team.number] = right[team.number]
+        wait(team)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_all_come_together(size):
+    left, right = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    Teamwork(size, 5, np.float32).call(lambda team: take_turns(team, left, right, 200))
+    assert left.tolist() == [200] * size
+
+
+@pytest.mark.parametrize("step", [1, 16])
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize("n", [0, 1, 15, 16, 100, 1000])
+def test_shares_are_everything_once(size, n, step):
+    teams = [Team(number, size, np.empty((0, 0)), np.empty((0, 0)), np.empty(0)) for number in range(size)]
+    shares = [share.py_func(team, n, step) for team in teams]
+    assert [begin for begin, _ in shares] == [0, *(end for _, end in shares[:-1])]
+    assert shares[-1][1] == n
+    assert all(begin <= end and begin % step == 0 for begin, end in shares)
+    assert np.ptp([end - begin for begin, end in shares]) <= (1 if step == 1 else 2 * step)
+
+
+def test_each_thread_has_a_number_and_one_blas_thread():
+    from threadpoolctl import threadpool_info
+
+    seen = []
+
+    def work(team):
+        blas = {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+        seen.append((team.number, threading.get_ident(), blas))
+
+    teamwork = Teamwork(3, 5, np.float32)
+    teamwork.call(work)
+    assert [number for number, _, _ in sorted(seen)] == [0, 1, 2]
+    assert sorted(seen)[0][1] == threading.get_ident()
+    assert all(blas <= {1} for _, _, blas in seen)
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_none_waits_for_one_that_fails(failing, error):
+    came = []
+
+    def work(team):
+        if team.number == failing:
+            raise error
+        came.append(wait(team))
+
+    with pytest.raises(error):
+        Teamwork(3, 5, np.float32).call(work)
+    assert came == [False, False]
+
+
+def test_an_interruption_before_all_have_come_leaves_everything_as_it_was(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(1100, 100))
+    take_steps, vectors = compiled_steps.steps.take_steps, []
+
+    def interrupted(parts, objective, solver, team, params, *rest):
+        if len(vectors) < 4:
+            take_steps(parts, objective, solver, team, params, *rest)
+            if team.number == 0:
+                vectors.append(params.copy())
+        elif team.number == 1:  # the others are to wait for this thread
+            take_steps(parts, objective, solver, team, params, *rest)
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
+    monkeypatch.setattr(compiled_steps.steps, "take_steps", interrupted)
+    monkeypatch.setattr("skmlp.estimators.training.threads_for", lambda *_: nullcontext(2))
+    with pytest.warns(UserWarning, match="interrupted"):
+        estimator = MLPRegressor(hidden_layer_sizes=(50,), batch_size=100, max_iter=50, random_state=0).fit(X, X[:, 0])
+    assert len(vectors) == 4
+    np.testing.assert_array_equal(estimator._model.state.params.trained, vectors[-1])
