@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CompiledSteps", "compiled_steps"]
 
-# Multiplications that one call may take: a tenth of a second at most or so, that a fit can be interrupted and a limit
-# on its time is kept. Other work costs as much as so many of them, for each number that passes through a layer, and for
-# each step.
-WORK, WORK_PER_NUMBER, WORK_PER_STEP = 2_000_000_000, 30, 50_000
+# Multiplications that a thread may do in one call: a tenth of a second at most or so, that a fit can be interrupted and
+# a limit on its time is kept. Other work costs as much as so many of them, for each number that passes through a layer,
+# and for each step.
+WORK, WORK_PER_NUMBER, WORK_PER_STEP = 1_000_000_000, 30, 50_000
 
 # Random numbers for dropout that are drawn at a time, so that memory stays bounded.
 DRAWN = 1_000_000
@@ -46,20 +46,23 @@ def compiled_steps(
 ) -> "CompiledSteps | None":
     """Return the compiled steps of a training; None where there are none for its objective or its data.
 
-    They are taken by `n_threads` threads, if each can have rows of its own, and many steps are taken in one call.
+    They are taken by `n_threads` threads, if each can have rows of its own, and a call takes more than one step: to
+    wake the threads costs as much as a small one.
     """
     params, data = state.params, batches.data
     if not isinstance(data.X, np.ndarray) or data.X.dtype != params.vector.dtype or not data.X.flags.c_contiguous:
         return None
     n_rows = max(batches.largest, buffers.n_samples)
-    size = n_threads if trainer.steps_are_plain and _can_share(trainer.objective.network, n_rows) else 1
+    is_run = trainer.steps_are_plain and batches.n_batches > 1
+    size = n_threads if is_run and _can_share(trainer.objective.network, n_rows) else 1
     kept = buffers.compiled
     if kept is None or not kept.is_for(trainer.objective, params.vector, size):
         large = products.LARGE if size < n_threads else products.LARGE_ALONE
         objectives = [objective_as_arrays(trainer.objective, params, -(-n_rows // size), large) for _ in range(size)]
         known = [each for each in objectives if each is not None]
-        kept = buffers.compiled = _Kept(trainer.objective, params.vector, size, known)
-    return CompiledSteps(trainer, state, batches, buffers, kept.objectives) if kept.objectives else None
+        gradients = np.empty((size - 1, params.n_trained), params.vector.dtype)
+        kept = buffers.compiled = _Kept(trainer.objective, params.vector, known, gradients)
+    return CompiledSteps(trainer, state, batches, buffers, kept) if kept.objectives else None
 
 
 def _can_share(network: Network, n_rows: int) -> bool:
@@ -69,15 +72,25 @@ def _can_share(network: Network, n_rows: int) -> bool:
 
 
 class _Kept(NamedTuple):
-    """What is used again by the next training with the same buffers."""
+    """What is used again by the next training with the same buffers.
+
+    Attributes
+    ----------
+    objective : Objective
+    vector : ndarray
+        Of all parameters.
+    objectives : list of steps.Objective
+        As arrays, one for each thread, with memory of its own; empty when it is not known there.
+    gradients : ndarray of shape (n_helpers, n_parameters)
+    """
 
     objective: Objective
     vector: FloatArray
-    size: int
     objectives: list[steps.Objective]
+    gradients: FloatArray
 
     def is_for(self, objective: Objective, vector: FloatArray, size: int) -> bool:
-        return self.objective is objective and self.vector is vector and self.size == size
+        return self.objective is objective and self.vector is vector and len(self.gradients) == size - 1
 
 
 class CompiledSteps(Steps):
@@ -89,8 +102,7 @@ class CompiledSteps(Steps):
     state : TrainingState
     batches : Batches
     buffers : Buffers
-    objectives : list of steps.Objective
-        One for each thread that takes part, with memory of its own.
+    kept : _Kept
     """
 
     def __init__(
@@ -99,14 +111,14 @@ class CompiledSteps(Steps):
         state: "TrainingState",
         batches: Batches,
         buffers: Buffers,
-        objectives: list[steps.Objective],
+        kept: _Kept,
     ) -> None:
         super().__init__(trainer, state, batches, buffers)
-        self._objectives, self._now = objectives, trainer.objective
+        self._objectives, self._now = kept.objectives, trainer.objective
+        self._teamwork = Teamwork(kept.gradients)
         self._dtype = state.params.vector.dtype
-        self._teamwork = Teamwork(len(objectives), state.params.n_trained, self._dtype)
-        self._n_dropped = units_dropped(objectives[0])
-        self._rows = rows_as_arrays(batches.data, objectives[0].loss)
+        self._n_dropped = units_dropped(kept.objectives[0])
+        self._rows = rows_as_arrays(batches.data, kept.objectives[0].loss)
         solver = solver_as_arrays(trainer.solver, state.solver_state, self._dtype)
         self._updates = solver is not None
         self._compiled_solver = solver or no_solver(self._dtype)
@@ -117,7 +129,7 @@ class CompiledSteps(Steps):
             a_row = 3 * state.params.n_weights + WORK_PER_NUMBER * numbers
             work = batches.batch_size * a_row + WORK_PER_STEP
             drawn = max(1, batches.batch_size * self._n_dropped)
-            self.n_together = max(1, min(WORK // work, DRAWN // drawn))
+            self.n_together = max(1, min(self._teamwork.size * WORK // work, DRAWN // drawn))
 
     def begin_epoch(self) -> None:
         self._order, self.n_left = self._batches.order(self._state.rng), self._batches.n_batches

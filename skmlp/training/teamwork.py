@@ -5,8 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
+from skmlp._typing import FloatArray
 from skmlp.compiled.team import LINE, Team, share
 from skmlp.training.threads import one_blas_thread
 
@@ -20,17 +20,20 @@ class Teamwork:
 
     Parameters
     ----------
+    gradients : ndarray of shape (n_helpers, n_parameters)
+        Memory for what the rows of each helper add to the gradient.
+
+    Attributes
+    ----------
     size : int
-        How many threads; 1 is this one alone.
-    n_parameters : int
-        Of the gradient to which the rows of each contribute.
-    dtype : dtype
+        How many threads.
     """
 
-    def __init__(self, size: int, n_parameters: int, dtype: DTypeLike) -> None:
-        self.size = size
-        self._gradients = np.empty((size - 1, n_parameters), dtype)
-        self._helpers = ThreadPoolExecutor(size - 1, "skmlp") if size > 1 else None
+    def __init__(self, gradients: FloatArray) -> None:
+        n_helpers = len(gradients)
+        self.size = 1 + n_helpers
+        self._gradients = gradients
+        self._helpers = ThreadPoolExecutor(n_helpers, "skmlp") if n_helpers > 0 else None
 
     def call(self, work: Callable[[Team], None]) -> None:
         """Call `work` in each thread, and return when all are done.

@@ -21,8 +21,9 @@ __all__ = ["SHARED_IN_PREDICTION", "one_blas_thread", "threads_for"]
 # worth it. Predictions are made of many small products.
 ALONE_ANYWAY, SHARED, SHARED_IN_PREDICTION = 262_144, 8_000_000, 32_000_000
 
-# Multiplications of all layers for a thread's share of a batch, from which on that thread is worth it.
-WORTH_A_THREAD = 4_000_000
+# A thread's share of a batch: the multiplications in all layers that are worth waking and waiting for it, and as many
+# rows as are worth a pass over all weights.
+WORTH_A_THREAD, ROWS_OF_A_THREAD = 4_000_000, 32
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def threads_for(network: Network, n_rows: int, shared: float = SHARED) -> Iterat
     a training may share its batches between: as many as BLAS had before, if there is enough to do for each.
     """
     sizes = [layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense)]
-    n_threads = n_rows * sum(sizes) // WORTH_A_THREAD
+    n_threads = min(n_rows * sum(sizes) // WORTH_A_THREAD, n_rows // ROWS_OF_A_THREAD)
     if n_threads > 1:
         blas = _controller().select(user_api="blas").lib_controllers
         n_threads = min(n_threads, min((library.num_threads for library in blas), default=1))

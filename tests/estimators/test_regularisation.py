@@ -388,7 +388,8 @@ def test_normalization_trains_a_deep_network_that_does_not_train_without() -> No
     X = (X - X.mean(axis=0)) / X.std(axis=0)
 
     def score(**params: Any) -> float:
-        settings = {"learning_rate_init": 0.01, "batch_size": 50, "max_iter": 100, "n_iter_no_change": np.inf}
+        # With larger steps so deep a training is chaotic: its score then hangs on the last digits.
+        settings = {"learning_rate_init": 0.003, "batch_size": 50, "max_iter": 100, "n_iter_no_change": np.inf}
         return MLPClassifier((8,) * 20, random_state=1, **settings, **params).fit(X, y).score(X, y)
 
     assert score() < 0.6

@@ -231,7 +231,8 @@ def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, n_thr
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     monkeypatch.setattr(compiled_steps.CompiledSteps, "run", lambda *args: calls.append(args) or run(*args))
     monkeypatch.setattr(compiled_steps, "WORK_PER_NUMBER", 0)
-    work_of_a_step = 3 * 20 * 87 + compiled_steps.WORK_PER_STEP  # 20 rows, 87 weights
+    size = 1 if normalization == "batch" else n_threads  # its rows are not shared
+    work_of_a_step = (3 * 20 * 87 + compiled_steps.WORK_PER_STEP) // size  # 20 rows, 87 weights
     # An epoch has five steps: in one call, one by one, or as three and two.
     for n_together, n_calls in ((100, 6), (1, 0), (3, 12)):
         calls.clear()

@@ -15,6 +15,10 @@ from skmlp.training import compiled_steps
 from skmlp.training.teamwork import Teamwork
 
 
+def teamwork(size):
+    return Teamwork(np.empty((size - 1, 5), np.float32))
+
+
 @exact
 def take_turns(team, left, right, n_turns):
     """Add up what the neighbour wrote in the turn before; wrong as soon as one is ahead of the other."""
@@ -29,7 +33,7 @@ def take_turns(team, left, right, n_turns):
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_all_come_together(size):
     left, right = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    Teamwork(size, 5, np.float32).call(lambda team: take_turns(team, left, right, 200))
+    teamwork(size).call(lambda team: take_turns(team, left, right, 200))
     assert left.tolist() == [200] * size
 
 
@@ -54,8 +58,7 @@ def test_each_thread_has_a_number_and_one_blas_thread():
         blas = {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
         seen.append((team.number, threading.get_ident(), blas))
 
-    teamwork = Teamwork(3, 5, np.float32)
-    teamwork.call(work)
+    teamwork(3).call(work)
     assert [number for number, _, _ in sorted(seen)] == [0, 1, 2]
     assert sorted(seen)[0][1] == threading.get_ident()
     assert all(blas <= {1} for _, _, blas in seen)
@@ -72,7 +75,7 @@ def test_none_waits_for_one_that_fails(failing, error):
         came.append(wait(team))
 
     with pytest.raises(error):
-        Teamwork(3, 5, np.float32).call(work)
+        teamwork(3).call(work)
     assert came == [False, False]
 
 

@@ -51,9 +51,16 @@ def test_batches_are_shared_by_the_threads_that_blas_had():
 
 
 def test_a_thread_has_enough_to_do():
-    sizes = 784 * 512 + 512 * 10
+    sizes = 64 * 100 + 100 * 10
     for n_rows, expected in ((2 * threads.WORTH_A_THREAD // sizes, 1), (2 * threads.WORTH_A_THREAD // sizes + 1, 2)):
-        with threads.threads_for(LARGE, n_rows) as n_threads:
+        with threads.threads_for(SMALL, n_rows) as n_threads:
+            assert n_threads == expected
+
+
+def test_a_thread_has_enough_rows():
+    wide = multilayer_perceptron([4000, 4000, 10], [ACTIVATIONS["relu"]])
+    for n_rows, expected in ((2 * threads.ROWS_OF_A_THREAD - 1, 1), (2 * threads.ROWS_OF_A_THREAD, 2)):
+        with threads.threads_for(wide, n_rows) as n_threads:
             assert n_threads == expected
 
 
