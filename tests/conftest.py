@@ -1,6 +1,9 @@
 """What all tests share: reproducible examples, the number of workers, an array that watches for float64 numbers."""
 
 import os
+import subprocess
+import sys
+from importlib.util import find_spec
 from typing import Any
 
 import hypothesis
@@ -15,6 +18,16 @@ hypothesis.settings.load_profile("reproducible")
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One worker more than there are cores: tests of the tracking wait for servers and other processes."""
     return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the steps before there are workers, each of which would do it by itself; later it is on disk."""
+    has_workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if has_workers and os.environ.get("SKMLP_COMPILED") != "0" and find_spec("numba"):
+        fit = "import skmlp; skmlp.MLPRegressor(max_iter=2, tol=1.0, dtype='{}').fit([[0.0], [1.0]], [0.0, 1.0])"
+        commands = [[sys.executable, "-W", "ignore", "-c", fit.format(dtype)] for dtype in ("float32", "float64")]
+        for process in [subprocess.Popen(command) for command in commands]:
+            process.wait()
 
 
 class WatchedArray(np.ndarray):

@@ -9,7 +9,7 @@ from skmlp.compiled import network as columns
 from skmlp.compiled import products, steps
 from skmlp.compiled.team import Team
 from skmlp.nn.activations import Activation
-from skmlp.nn.layers import ActivationLayer, Dropout
+from skmlp.nn.layers import ActivationLayer, Dense, Dropout
 from skmlp.nn.network import Network, Units
 from skmlp.nn.objective import BLOCK_ROWS, Objective
 from skmlp.optim.schedules import Time
@@ -54,7 +54,7 @@ def compiled_steps(
         return None
     n_rows = max(batches.largest, buffers.n_samples)
     is_run = trainer.steps_are_plain and batches.n_batches > 1
-    size = n_threads if is_run and _can_share(trainer.objective.network, n_rows) else 1
+    size = n_threads if is_run and _can_share(trainer.objective.network, n_rows, n_threads) else 1
     kept = buffers.compiled
     if kept is None or not kept.is_for(trainer.objective, params.vector, size):
         large = products.LARGE if size < n_threads else products.LARGE_ALONE
@@ -65,10 +65,16 @@ def compiled_steps(
     return CompiledSteps(trainer, state, batches, buffers, kept) if kept.objectives else None
 
 
-def _can_share(network: Network, n_rows: int) -> bool:
-    """Tell whether threads can evaluate parts of a batch, with the random numbers that NumPy would draw for them."""
+def _can_share(network: Network, n_rows: int, n_threads: int) -> bool:
+    """Tell whether threads can evaluate parts of a batch, and none needs BLAS for its products.
+
+    BLAS shares large products better by itself. With dropout the batch has to be a single block for NumPy, so that the
+    threads use the random numbers that it would draw.
+    """
     drops = any(isinstance(layer, Dropout) for layer in network.layers)
-    return not network.couples_rows and not (drops and n_rows > BLOCK_ROWS)
+    largest = n_rows * max(layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense))
+    is_known = not network.couples_rows and not (drops and n_rows > BLOCK_ROWS)
+    return is_known and largest <= n_threads * products.LARGE_ALONE
 
 
 class _Kept(NamedTuple):

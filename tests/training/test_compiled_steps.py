@@ -215,6 +215,35 @@ def test_batches_of_several_blocks(monkeypatch, n_threads, dtype):
         assert_equal(*both(monkeypatch, estimator, X, np.sin(X[:, 0])), dtype)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 2),
+        ({"monitor": 3}, 2),
+        ({"batch_size": "full"}, 1),
+        ({"normalization": "layer"}, 2),
+        ({"normalization": "batch"}, 1),
+        ({"gradient_clip": 1.0}, 1),
+        ({"max_norm": 1.0}, 1),
+        ({"dropout": 0.5 * Linear(1.0, 0.0)}, 1),
+    ],
+    ids=str,
+)
+def test_which_steps_threads_share(monkeypatch, data, changes, expected):
+    X, y, _ = data
+    sizes, original = [], compiled_steps.Teamwork
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
+    monkeypatch.setattr(training, "threads_for", lambda *_: nullcontext(2))
+    monkeypatch.setattr(compiled_steps, "Teamwork", lambda kept: sizes.append(1 + len(kept)) or original(kept))
+    estimator = MLPRegressor(**settings("float32", **changes)).fit(X, y)
+    assert sizes == [expected]
+    sizes.clear()
+    estimator.partial_fit(X[:10], y[:10])  # a single step
+    monkeypatch.setattr(compiled_steps.products, "LARGE_ALONE", 20 * 7 * 6 // 2 - 1)  # 20 rows, 6 inputs, 7 units
+    estimator.fit(X, y)
+    assert sizes == [1, 1]
+
+
 def test_what_is_measured_of_a_step(monkeypatch, n_threads, data):
     X, y, _ = data
     estimator = MLPRegressor(**settings("float64", activation="tanh", monitor=3, dropout=0.2))
