@@ -17,7 +17,7 @@ from skmlp.compiled.jit import exact, inlined, reordering
 
 __all__ = ["LARGE", "LARGE_ALONE", "error_signal", "forward", "panel_size", "weight_gradient"]
 
-# Multiplications beyond which BLAS is faster: where it shares them between cores, and on a single one.
+# Multiplications beyond which BLAS is faster: where it shares them between threads, and where it has one.
 LARGE, LARGE_ALONE = 8_000_000, 64_000_000
 
 # Rows of a tile: as many as registers hold the sums of. For fewer samples, or inputs, plain loops do.

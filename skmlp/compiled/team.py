@@ -12,7 +12,8 @@ from skmlp.compiled.jit import exact, inlined
 
 __all__ = ["LINE", "Team", "share", "wait"]
 
-# Shares of a vector, and numbers that threads watch, begin at multiples of so many elements: a cache line.
+# Shares of a vector, arrays in the memory, and numbers that threads watch begin at multiples of so many elements: a
+# cache line of float32, two lines of float64.
 LINE = 16
 
 # How often a thread looks at another before it gives way to what else wants its core: half a millisecond or so. The

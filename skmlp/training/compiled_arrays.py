@@ -14,6 +14,8 @@ from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
 from skmlp.compiled import activations, losses, network, normalization, products, solvers, steps
+from skmlp.compiled.intrinsics import BYTES
+from skmlp.compiled.team import LINE
 from skmlp.nn import activations as reference
 from skmlp.nn.layers import ActivationLayer, BatchNormalization, Dense, Dropout, Layer, LayerNormalization
 from skmlp.nn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
@@ -33,9 +35,6 @@ __all__ = [
     "solver_as_arrays",
     "units_dropped",
 ]
-
-# Bytes, and so many elements of float32, that arrays in the memory are aligned to.
-CACHE_LINE, ALIGNMENT = 64, 16
 
 _LAYERS = (Dense, BatchNormalization, LayerNormalization, ActivationLayer, Dropout)
 _LOSSES: dict[type, int] = {
@@ -275,14 +274,14 @@ class _Table:
 
     def _place(self, n_numbers: int) -> int:
         start = self.size
-        self.size += -(-n_numbers // ALIGNMENT) * ALIGNMENT
+        self.size += -(-n_numbers // LINE) * LINE
         return start
 
 
 def _aligned(size: int, dtype: np.dtype) -> FloatArray:
     """Return an array that begins where a line of the cache does."""
-    vector = np.empty(size + ALIGNMENT, dtype)
-    start = -vector.__array_interface__["data"][0] % CACHE_LINE // dtype.itemsize
+    vector = np.empty(size + LINE, dtype)
+    start = -vector.__array_interface__["data"][0] % BYTES // dtype.itemsize
     return vector[start : start + size]
 
 

@@ -49,7 +49,7 @@ class Teamwork:
             teams[0].arrivals[-LINE] = 1
 
         started: list[Future[None]] = []
-        with one_blas_thread():
+        with one_blas_thread:
             try:
                 for team in teams[1:]:
                     started.append(self._helpers.submit(work, team))

@@ -8,6 +8,8 @@ milliseconds instead of microseconds.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
+from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
@@ -39,17 +41,34 @@ def threads_for(network: Network, n_rows: int, shared: float = SHARED) -> Iterat
         blas = _controller().select(user_api="blas").lib_controllers
         n_threads = min(n_threads, min((library.num_threads for library in blas), default=1))
     if ALONE_ANYWAY <= min(n_rows, BLOCK_ROWS) * max(sizes) < shared:
-        with one_blas_thread():
+        with one_blas_thread:
             yield max(1, n_threads)
     else:
         yield max(1, n_threads)
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS to one thread, within this process."""
-    with _controller().limit(limits=1, user_api="blas"):
-        yield
+class _OneBlasThread:
+    """The limit of one BLAS thread in this process: set by the first that enters, lifted by the last that leaves.
+
+    Fits in several threads overlap; each restoring what it had found would leave the limit in force.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_inside = 0
+        self._limiter: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_inside == 0:
+                self._limiter = _controller().limit(limits=1, user_api="blas")
+            self._n_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if self._n_inside == 0:
+                self._limiter.restore_original_limits()
 
 
 @cache
@@ -58,3 +77,6 @@ def _controller() -> ThreadpoolController:
     import scipy.linalg.blas  # noqa: F401
 
     return ThreadpoolController()
+
+
+one_blas_thread = _OneBlasThread()

@@ -46,7 +46,7 @@ def test_batches_are_shared_by_the_threads_that_blas_had():
     deep = multilayer_perceptron([64, *[100] * 5, 10], [ACTIVATIONS["relu"]] * 5)
     with threads.threads_for(deep, 512) as n_threads:
         assert (n_threads, blas_threads()) == (2, {1})
-    with threads.one_blas_thread(), threads.threads_for(LARGE, 128) as n_threads:
+    with threads.one_blas_thread, threads.threads_for(LARGE, 128) as n_threads:
         assert n_threads == 1
 
 
@@ -67,6 +67,16 @@ def test_a_thread_has_enough_rows():
 def test_what_was_set_is_set_again_after_an_error():
     with pytest.raises(ZeroDivisionError), threads.threads_for(SMALL, 200):
         raise ZeroDivisionError
+    assert blas_threads() == {2}
+
+
+def test_overlapping_limits_leave_none_behind():
+    first, second = threads.threads_for(SMALL, 200), threads.threads_for(SMALL, 200)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert blas_threads() == {1}
+    second.__exit__(None, None, None)
     assert blas_threads() == {2}
 
 
