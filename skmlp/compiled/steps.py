@@ -40,6 +40,28 @@ class Rows(NamedTuple):
     weights: FloatArray
 
 
+class Batch(NamedTuple):
+    """The rows of a step.
+
+    Attributes
+    ----------
+    rows : Rows
+        The data.
+    order : ndarray of shape (n_samples,) or (0,), int64
+        Of the rows; the given one when it is empty.
+    start, stop : int
+        Where the batch begins and ends in that order.
+    uniforms : ndarray of shape (n,)
+        Random numbers in [0, 1) for dropout, from the batch's own on.
+    """
+
+    rows: Rows
+    order: AnyArray
+    start: int
+    stop: int
+    uniforms: FloatArray
+
+
 class Objective(NamedTuple):
     """What is minimised, and memory for it.
 
@@ -83,12 +105,12 @@ class Solver(NamedTuple):
 
 
 @inlined
-def _gather(rows: Rows, order: AnyArray, start: int, stop: int, total: float, block: Rows) -> None:
-    """Copy the rows ``order[start:stop]``, or ``start:stop`` without an order, and their shares in the batch."""
-    share = block.weights.dtype.type(1.0 / total)
-    for position in range(start, stop):
+def _gather(batch: Batch, begin: int, end: int, total: float, block: Rows) -> None:
+    """Copy the rows from position `begin` to `end`, and their shares in the weight of the batch, `total`."""
+    rows, order, share = batch.rows, batch.order, block.weights.dtype.type(1.0 / total)
+    for position in range(begin, end):
         row = order[position] if order.size > 0 else position
-        to = position - start
+        to = position - begin
         for feature in range(rows.X.shape[1]):
             block.X[to, feature] = rows.X[row, feature]
         for output in range(rows.targets.shape[1]):
@@ -99,13 +121,14 @@ def _gather(rows: Rows, order: AnyArray, start: int, stop: int, total: float, bl
 
 
 @inlined
-def _weight(rows: Rows, order: AnyArray, start: int, stop: int) -> float:
+def _weight(batch: Batch) -> float:
     """Return the weight of a batch."""
-    if rows.weights.size == 0:
-        return float(stop - start)
+    weights, order = batch.rows.weights, batch.order
+    if weights.size == 0:
+        return float(batch.stop - batch.start)
     total = 0.0
-    for position in range(start, stop):
-        total += rows.weights[order[position] if order.size > 0 else position]
+    for position in range(batch.start, batch.stop):
+        total += weights[order[position] if order.size > 0 else position]
     return total
 
 
@@ -152,23 +175,14 @@ def _norm(grad: FloatArray, squared: float) -> float:
 
 @inlined
 def _evaluate(
-    objective: Objective,
-    team: Team,
-    params: FloatArray,
-    grad: FloatArray,
-    rows: Rows,
-    order: AnyArray,
-    start: int,
-    stop: int,
-    uniforms: FloatArray,
-    evaluation: FloatArray,
+    objective: Objective, team: Team, params: FloatArray, grad: FloatArray, batch: Batch, evaluation: FloatArray
 ) -> None:
     """Write a batch's weight, loss, penalty and norm of the gradient into `evaluation`; its gradient into `grad`."""
-    total = _weight(rows, order, start, stop)
+    total = _weight(batch)
     evaluation[:] = 0.0
     if total > 0.0:
         mine = grad if team.number == 0 else team.gradients[team.number - 1]
-        loss = _loss_and_gradient(objective, team, params, mine, rows, order, start, stop, total, uniforms)
+        loss = _loss_and_gradient(objective, team, params, mine, batch, total)
         team.sums[team.number, 0] = loss
         wait(team)
         penalty, squared = _add_gradients(objective, team, params, grad, total)
@@ -184,33 +198,24 @@ def _evaluate(
 
 @inlined
 def _loss_and_gradient(
-    objective: Objective,
-    team: Team,
-    params: FloatArray,
-    grad: FloatArray,
-    rows: Rows,
-    order: AnyArray,
-    start: int,
-    stop: int,
-    total: float,
-    uniforms: FloatArray,
+    objective: Objective, team: Team, params: FloatArray, grad: FloatArray, batch: Batch, total: float
 ) -> float:
     """Return what this thread's rows add to the loss of a batch, and write what they add to its gradient."""
-    layers, block, loss = objective.layers, objective.block, 0.0
+    layers, block, start, loss = objective.layers, objective.block, batch.start, 0.0
     n_units, last, capacity = n_dropped(layers), layers.table[layers.table.shape[0] - 1], block.X.shape[0]
-    first, behind = share(team, stop - start, 1)
+    first, behind = share(team, batch.stop - start, 1)
     if first == behind:
         grad[:] = 0.0
     for begin in range(start + first, start + behind, capacity):
         end = min(begin + capacity, start + behind)
         n = end - begin
         into = grad if begin == start + first else objective.block_gradient
-        _gather(rows, order, begin, end, total, block)
+        _gather(batch, begin, end, total, block)
         X = block.X[:n]
         shares = block.weights[:n]
         # NumPy draws for each block in turn. Threads that drop units have parts of a single one.
-        n_before, n_drawn = (begin - start, n) if team.size == 1 else (0, stop - start)
-        drawn = uniforms[n_before * n_units :]
+        n_before, n_drawn = (begin - start, n) if team.size == 1 else (0, batch.stop - start)
+        drawn = batch.uniforms[n_before * n_units :]
         raw = forward(layers, params, X, shares, total, drawn, begin - start - n_before, n_drawn)
         delta = matrix(layers.memory, last[DELTA], n, last[N_OUT])
         bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
@@ -337,7 +342,8 @@ def take_steps(
             stop = start + batch_size
             if n_samples - stop < smallest:
                 stop = n_samples
-            _evaluate(objective, team, params, grad, rows, order, start, stop, uniforms[drawn:], evaluation)
+            batch = Batch(rows, order, start, stop, uniforms[drawn:])
+            _evaluate(objective, team, params, grad, batch, evaluation)
             sums[N_ROWS] += stop - start
             if evaluation[0] == 0.0:
                 sums[N_BATCHES] += 1.0
