@@ -24,9 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile the steps before there are workers, each of which would do it by itself; later it is on disk."""
     has_workers = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
     if has_workers and os.environ.get("SKMLP_COMPILED") != "0" and find_spec("numba"):
-        fit = "import skmlp; skmlp.MLPRegressor(max_iter=2, tol=1.0, dtype='{}').fit([[0.0], [1.0]], [0.0, 1.0])"
-        commands = [[sys.executable, "-W", "ignore", "-c", fit.format(dtype)] for dtype in ("float32", "float64")]
-        for process in [subprocess.Popen(command) for command in commands]:
+        commands = [[sys.executable, "-m", "skmlp.compile", dtype] for dtype in ("float32", "float64")]
+        for process in [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]:
             process.wait()
 
 

@@ -77,6 +77,7 @@ def environment(entry: Entry, threads: int, cache: str) -> dict[str, str]:
         **{f"{pool}_NUM_THREADS": str(threads) for pool in pools},
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false" if threads == 1 else "",
         "JAX_PLATFORMS": "cpu",
+        "PYTHONDONTWRITEBYTECODE": "",  # all packages have their bytecode, as installed ones do
         "NUMBA_CACHE_DIR": cache,
         "TORCHINDUCTOR_CACHE_DIR": cache,
         "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compilers beside those that are measured

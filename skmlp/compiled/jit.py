@@ -1,13 +1,16 @@
 """How functions are compiled: once for each dtype, kept on disk if possible, without the interpreter's lock."""
 
+import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from numba import njit
+from numba.core import event
 
-__all__ = ["as_written", "exact", "inlined", "reordering"]
+__all__ = ["announced", "as_written", "exact", "inlined", "reordering"]
 
 # The wrapper for callers in C, which there are none of, is left out: it costs time to compile.
 _SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
@@ -43,3 +46,28 @@ def reordering(function: Callable[..., Any]) -> Callable[..., Any]:
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile as part of every function that calls it, so that functions among its arguments are known there."""
     return njit(inline="always")(function)
+
+
+def announced(function: Any, dtype: str) -> AbstractContextManager[Any]:
+    """Log a message when `function` is compiled in this context, rather than found on disk."""
+    context: AbstractContextManager[Any] = event.install_listener("numba:compile", _Announcement(function, dtype))
+    return context
+
+
+class _Announcement(event.Listener):
+    def __init__(self, function: Any, dtype: str) -> None:
+        self._function, self._dtype = function, dtype
+
+    def on_start(self, event: Any) -> None:
+        if event.data["dispatcher"] is self._function:
+            folder = self._function.stats.cache_path
+            logging.getLogger("skmlp").warning(
+                "Compiling the training steps for %s, which takes half a minute or so. %s",
+                self._dtype,
+                "No folder can be written to that would keep them: set NUMBA_CACHE_DIR to one."
+                if folder is None
+                else f"Later processes find them in {folder}.",
+            )
+
+    def on_end(self, event: Any) -> None:
+        pass

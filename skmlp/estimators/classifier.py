@@ -202,7 +202,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         epochs as scored best.
     max_time : float or None, default=None
         Seconds after which training ends. Schedules that run over the whole training follow the clock, if the time is
-        used up faster than `max_iter` epochs, so the result depends on it. A refit is not counted.
+        used up faster than `max_iter` epochs, so the result depends on it. Neither a refit nor compiling
+        is counted.
     loss : {"log_loss", "hinge", "focal"}, Loss or tuple, default="log_loss"
         What is minimised; an object of :mod:`skmlp.nn.losses` for its settings, such as ``FocalLoss(gamma=1.0)``, or a
         pair ``(loss, gradient)`` of functions of ``(y, raw)``, whose gradient is checked when fit starts. ``"hinge"``

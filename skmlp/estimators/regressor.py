@@ -167,7 +167,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epochs as scored best.
     max_time : float or None, default=None
         Seconds after which training ends. Schedules that run over the whole training follow the clock, if the time is
-        used up faster than `max_iter` epochs, so the result depends on it. A refit is not counted.
+        used up faster than `max_iter` epochs, so the result depends on it. Neither a refit nor compiling
+        is counted.
     standardize_target : bool, default=False
         Learn ``(y - mean) / standard deviation`` (of y as weighted, for each output), and predict in y's own unit: then
         the learning rate, `alpha` and `tol` do not depend on it. Losses in ``history_``, and settings of a loss such as

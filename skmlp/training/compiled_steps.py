@@ -7,6 +7,7 @@ import numpy as np
 from skmlp._typing import FloatArray, IntArray
 from skmlp.compiled import network as columns
 from skmlp.compiled import products, steps
+from skmlp.compiled.jit import announced
 from skmlp.compiled.team import Team
 from skmlp.nn.activations import Activation
 from skmlp.nn.layers import ActivationLayer, Dense, Dropout
@@ -38,7 +39,10 @@ WORK, WORK_PER_NUMBER, WORK_PER_STEP = 1_000_000_000, 30, 50_000
 # Random numbers for dropout that are drawn at a time, so that memory stays bounded.
 DRAWN = 1_000_000
 
-_ONE_STEP = np.zeros(1)
+_NO_STEPS, _ONE_STEP = np.zeros(0), np.zeros(1)
+
+# The dtypes for which this process has them compiled.
+_ready_dtypes: set[np.dtype] = set()
 
 
 def compiled_steps(
@@ -62,7 +66,11 @@ def compiled_steps(
         known = [each for each in objectives if each is not None]
         gradients = np.empty((size - 1, params.n_trained), params.vector.dtype)
         kept = buffers.compiled = _Kept(trainer.objective, params.vector, known, gradients)
-    return CompiledSteps(trainer, state, batches, buffers, kept) if kept.objectives else None
+    if not kept.objectives:
+        return None
+    found = CompiledSteps(trainer, state, batches, buffers, kept)
+    found.make_ready()
+    return found
 
 
 def _can_share(network: Network, n_rows: int, n_threads: int) -> bool:
@@ -136,6 +144,13 @@ class CompiledSteps(Steps):
             work = batches.batch_size * a_row + WORK_PER_STEP
             drawn = max(1, batches.batch_size * self._n_dropped)
             self.n_together = max(1, min(self._teamwork.size * WORK // work, DRAWN // drawn))
+
+    def make_ready(self) -> None:
+        """Compile, or load what is kept on disk, if this process has not: so that no step's time has it."""
+        if self._dtype not in _ready_dtypes:
+            with announced(steps.take_steps, self._dtype.name):
+                self._take(steps.WHOLE, _NO_STEPS, np.empty(0, self._dtype), np.zeros(steps.N_SUMS))
+            _ready_dtypes.add(self._dtype)
 
     def begin_epoch(self) -> None:
         self._order, self.n_left = self._batches.order(self._state.rng), self._batches.n_batches

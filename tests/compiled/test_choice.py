@@ -74,10 +74,12 @@ def test_a_numba_that_cannot_be_imported_is_done_without_or_refused():
 
 UPDATE = """
 import numpy as np
+from skmlp.compiled.jit import announced
 from skmlp.compiled.solvers import PLAIN, update
 
 arrays = [np.ones(3) for _ in range(4)]
-update(PLAIN, np.zeros(4), 1, 0.25, *arrays)
+with announced(update, "float64"):
+    update(PLAIN, np.zeros(4), 1, 0.25, *arrays)
 assert (arrays[0] == 0.75).all()
 print(sum(update.stats.cache_hits.values()), sum(update.stats.cache_misses.values()))
 """
@@ -86,20 +88,29 @@ print(sum(update.stats.cache_hits.values()), sum(update.stats.cache_misses.value
 def test_what_a_process_compiled_the_next_one_finds_on_disk(tmp_path):
     pytest.importorskip("numba", reason="compiled steps need numba")
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    for expected in ("0 1", "1 0"):
+    said = "Compiling the training steps for float64, which takes half a minute or so. Later processes find them in "
+    for counts, message in (("0 1", said), ("1 0", "")):
         run = subprocess.run(
             [sys.executable, "-c", UPDATE], check=True, env=environment, capture_output=True, text=True
         )
-        assert run.stdout.strip() == expected
+        assert run.stdout.strip() == counts
+        assert run.stderr.partition(str(tmp_path))[0] == message
 
 
-def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same():
+def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same(caplog):
     pytest.importorskip("numba", reason="compiled steps need numba")
-    from skmlp.compiled.jit import exact
+    from skmlp.compiled.jit import announced, exact
 
     namespace = {}
-    exec("def twice(x):\n    return x + x", namespace)  # it has no file beside which it could be kept
-    assert exact(namespace["twice"])(2.0) == 4.0
+    exec("def twice(x):\n    return x + x\ndef same(x):\n    return x", namespace)  # no file beside which to keep them
+    twice, same = exact(namespace["twice"]), exact(namespace["same"])
+    with announced(twice, "float32"):
+        assert same(2.0) == 2.0
+        assert not caplog.messages
+        assert [twice(2.0), twice(3.0)] == [4.0, 6.0]
+    (message,) = caplog.messages
+    assert message.startswith("Compiling the training steps for float32")
+    assert "set NUMBA_CACHE_DIR" in message
 
 
 def test_numba_is_imported_by_the_first_training_that_uses_it():

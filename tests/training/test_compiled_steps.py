@@ -15,7 +15,7 @@ from skmlp.optim.transforms import ScaleByAdam, ScaleByLearningRate
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 
-from skmlp.training import compiled_steps
+from skmlp.training import compiled_steps, pace, trainer
 
 ORIGINAL = compiled_steps.compiled_steps
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -422,3 +422,26 @@ def test_an_interruption_ends_the_fit_between_two_calls(monkeypatch, data):
     with pytest.warns(UserWarning, match="interrupted"):
         estimator = MLPRegressor(**settings("float32", max_iter=50)).fit(X, y)
     assert estimator.n_iter_ == 4
+
+
+def test_compiling_is_in_no_steps_time(monkeypatch, data):
+    """Neither in the history nor in what `max_time` allows."""
+    take_steps, now = compiled_steps.steps.take_steps, 0.0
+
+    def compile_first(parts, *arguments):
+        nonlocal now
+        n_steps = arguments[10].size
+        now += 1.0 if n_steps else 100.0
+        take_steps(parts, *arguments)
+
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
+    monkeypatch.setattr(compiled_steps, "_ready_dtypes", set())
+    monkeypatch.setattr(compiled_steps.steps, "take_steps", compile_first)
+    monkeypatch.setattr(trainer, "perf_counter", lambda: now)
+    monkeypatch.setattr(pace, "perf_counter", lambda: now)
+    X, y, _ = data
+    network = MLPRegressor(max_iter=30, max_time=20.0, tol=0.0, batch_size=90).fit(X, y)
+    assert now == 120.0
+    assert (network.stop_reason_, network.history_["seconds"]) == ("max_time", [2.0] * 10)  # two calls an epoch
+    MLPRegressor(max_iter=3, batch_size=90).fit(X, y)
+    assert now == 126.0
