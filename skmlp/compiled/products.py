@@ -12,7 +12,7 @@ References
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.compiled.intrinsics import BYTES, add_multiple, element, load, matrix, multiple, store, width
+from skmlp.compiled.intrinsics import BYTES, add_multiple, element, load, matrix, multiple, store, stretch, width
 from skmlp.compiled.jit import exact, inlined, reordering
 
 __all__ = ["LARGE", "LARGE_ALONE", "error_signal", "forward", "panel_size", "weight_gradient"]
@@ -24,9 +24,18 @@ LARGE, LARGE_ALONE = 8_000_000, 64_000_000
 TILE = 6
 
 
+# A column of `x` whose elements are so many bytes apart falls into few places of the first cache, and does not stay.
+# To copy a tile's columns pays when they meet a few panels, and are not too short.
+FAR, FEW_PANELS, SHORT = 1024, 8, 48
+
+# Panels that are used together, in bytes: half of a usual second cache.
+TOGETHER = 256 * 1024
+
+
 def panel_size(longest: int, itemsize: int) -> int:
-    """Return the elements of memory for panels of that many rows, and for a tile."""
-    return (longest + TILE) * (BYTES // itemsize)
+    """Return the elements of memory for panels of that many rows, and for the left side of a tile, or its result."""
+    n_lanes, n_panels = BYTES // itemsize, max(1, TOGETHER // (longest * BYTES))
+    return n_panels * longest * n_lanes + TILE * max(longest, n_lanes)
 
 
 @inlined
@@ -49,6 +58,8 @@ def weight_gradient(x: FloatArray, delta: FloatArray, out: FloatArray, panel: Fl
         _row_by_row(x.T, delta, out)
     elif n_out == 1 or n_rows * n_in * n_out > large:
         np.dot(x.T, delta, out)
+    elif n_in * x.itemsize >= FAR and n_out >= FEW_PANELS * width(out) and n_rows >= SHORT:
+        _product_of_columns(x, delta, out, panel)
     else:
         _product(x, x.T.strides, delta, delta.strides, n_rows, out, panel)
 
@@ -128,6 +139,32 @@ def _product(
                 for i in range(TILE):
                     for j in range(n_columns):
                         out[row + i, j] = narrow[i, j]
+
+
+@exact
+def _product_of_columns(x: FloatArray, delta: FloatArray, out: FloatArray, panel: FloatArray) -> None:
+    """Write ``x.T @ delta``, for columns of `x` whose elements are far apart.
+
+    As many panels as the second cache holds are filled, so that the columns of a tile need to be copied once for all of
+    them.
+    """
+    n_k, n_rows, n_columns, n_lanes = x.shape[0], x.shape[1], delta.shape[1], width(out)
+    size = n_k * n_lanes
+    n_panels = (panel.size - n_k * TILE) // size
+    copied = stretch(panel, n_panels * size, n_panels * size + n_k * TILE)
+    for begin in range(0, n_columns, n_panels * n_lanes):
+        end = min(begin + n_panels * n_lanes, n_columns)
+        for next_column in range(begin, end, n_lanes):
+            column, to = min(next_column, n_columns - n_lanes), (next_column - begin) * n_k
+            _fill(stretch(panel, to, to + size), delta, column, n_columns, 1, n_k, n_lanes)
+        for next_row in range(0, n_rows, TILE):
+            row = min(next_row, n_rows - TILE)
+            for k in range(n_k):
+                for i in range(TILE):
+                    copied[k * TILE + i] = element(x, k * n_rows + row + i)
+            for next_column in range(begin, end, n_lanes):
+                column, to = min(next_column, n_columns - n_lanes), (next_column - begin) * n_k
+                _tile(copied, 0, 1, TILE, n_k, stretch(panel, to, to + size), out, row * n_columns + column)
 
 
 @exact

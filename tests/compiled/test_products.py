@@ -10,11 +10,13 @@ from numba import njit
 from skmlp.compiled import products
 from skmlp.compiled.intrinsics import matrix
 
-# One, few and many samples; sizes around a tile of 4 and rows of 8 (float64) and 16 lanes (float32); and one for BLAS.
+# One, few and many samples; sizes around a tile of 6 and rows of 8 (float64) and 16 lanes (float32); one for BLAS; and
+# inputs whose columns are copied, with one group of panels and with several.
 N_SAMPLES = (1, 2, 3, 4, 5, 7, 8, 33)
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 40)
 BY_BLAS = [(100, 60, 50)]
-SHAPES = [(n, i, o) for n in N_SAMPLES for i in SIZES for o in SIZES] + BY_BLAS
+FAR = [(48, 256, 128), (50, 301, 129), (700, 260, 132)]
+SHAPES = [(n, i, o) for n in N_SAMPLES for i in SIZES for o in SIZES] + BY_BLAS + FAR
 LARGE, GUARD = 200_000, 64
 
 
@@ -27,7 +29,7 @@ def forward(x, weights, memory, panel):
 @njit
 def weight_gradient(x, delta, memory, panel):
     out = matrix(memory, GUARD, x.shape[1], delta.shape[1])
-    products.weight_gradient(x, delta, out, panel, LARGE)
+    products.weight_gradient(x, delta, out, panel, LARGE if x.shape[1] < 256 else products.LARGE_ALONE)
 
 
 @njit
@@ -44,7 +46,7 @@ def check(compute, left, right, expected):
     memory = np.full(expected.size + 2 * GUARD, -7.0, dtype)
     panel = np.full(size + GUARD, np.nan, dtype)
     panel[size:] = -7.0
-    compute(left, right, memory, panel)
+    compute(left, right, memory, panel[:size])
     found = memory[GUARD:-GUARD].reshape(expected.shape)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=20 * np.finfo(dtype).eps * max(scale, 1.0))
