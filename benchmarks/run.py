@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -184,11 +184,19 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def chosen(names: Sequence[str]) -> list[Case]:
+    """Return the cases of these names, and for a name that none has those that contain it."""
+    known = {case.name for case in CASES}
+    return [
+        case for case in CASES if any(case.name == name or (name not in known and name in case.name) for name in names)
+    ]
+
+
 def main() -> None:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", nargs="+", default=[""], help="only the cases whose name contains one of these")
+    parser.add_argument("--only", nargs="+", default=[""], help="only these cases, or those whose name contains one")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS))
     parser.add_argument("--repeats", type=int, default=5, help="trainings of each peer in each row, from as many seeds")
     parser.add_argument("--patience", type=int, default=1, help="times to repeat a training that other work disturbed")
@@ -213,8 +221,8 @@ def main() -> None:
     for threads in options.threads:
         # numba and torch keep compiled code in a folder that is empty now: the first case shows what compiling costs.
         with tempfile.TemporaryDirectory() as cache:
-            for case in CASES:
-                if (case.name, threads) in done or not any(part in case.name for part in options.only):
+            for case in chosen(options.only):
+                if (case.name, threads) in done:
                     continue
                 epochs = max(1, case.epochs // 10) if options.quick else case.epochs
                 row = measure(case, threads, options.peers, cache, repeats=repeats, epochs=epochs, patience=patience)

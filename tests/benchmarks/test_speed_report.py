@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import run
 from benchmarks.cases import CASES, OPTIONS, Case, final_loss, initial_weights, make_data, predictions, targets
 from benchmarks.peers import PEERS
 from benchmarks.peers.comparing import (
@@ -290,3 +291,13 @@ def test_initial_weights_have_the_shapes_and_bounds_of_glorot():
     assert 0.98 * bound < np.abs(W_1).max() <= bound
     assert {array.dtype for array in (W_1, b_1, W_2, b_2)} == {np.dtype(np.float32)}
     assert (initial_weights(case, 1)[0][0] != W_1).any()
+
+
+def test_a_whole_name_chooses_one_case_and_a_part_all_that_contain_it():
+    name = "64-100-10, batch 200, adam"
+    assert [case.name for case in run.chosen([name])] == [name]
+    assert [case.name for case in run.chosen(["200, adam, d", "8-16-1 regression, full"])] == [
+        "8-16-1 regression, full batch, adam",
+        f"{name}, dropout",
+    ]
+    assert run.chosen([""]) == list(run.CASES)
