@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import njit
-from numba.core import event
+from numba.core import event as events
 
 __all__ = ["announced", "as_written", "exact", "inlined", "reordering"]
 
@@ -50,11 +50,11 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def announced(function: Any, dtype: str) -> AbstractContextManager[Any]:
     """Log a message when `function` is compiled in this context, rather than found on disk."""
-    context: AbstractContextManager[Any] = event.install_listener("numba:compile", _Announcement(function, dtype))
+    context: AbstractContextManager[Any] = events.install_listener("numba:compile", _Announcement(function, dtype))
     return context
 
 
-class _Announcement(event.Listener):
+class _Announcement(events.Listener):
     def __init__(self, function: Any, dtype: str) -> None:
         self._function, self._dtype = function, dtype
 
