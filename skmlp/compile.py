@@ -20,15 +20,7 @@ DTYPES = ("float32", "float64")
 
 
 def make_ready(dtype: str) -> str:
-    """Compile the steps for a dtype, unless they are kept on disk; return in words what was done.
-
-    Raises
-    ------
-    ImportError
-        When numba is not installed, or cannot be imported.
-    """
-    os.environ["SKMLP_COMPILED"] = "1"
-    compiled.is_wanted()  # an error that says what to install
+    """Compile the steps for a dtype, unless they are kept on disk; return in words what was done."""
     started = perf_counter()
     from skmlp.compiled.steps import take_steps  # imports numba
 
@@ -53,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     dtypes = parser.parse_args(arguments).dtypes or DTYPES
     if unknown := sorted(set(dtypes).difference(DTYPES)):
         parser.error(f"a dtype must be one of {', '.join(DTYPES)}; got {', '.join(unknown)}")
+    os.environ["SKMLP_COMPILED"] = "1"
+    compiled.is_wanted()  # without numba an error that says what to install
     for dtype in dtypes:
         print(make_ready(dtype), flush=True)
 
