@@ -1,8 +1,24 @@
 """skmlp: the multi-layer perceptron scikit-learn never got."""
 
-from skmlp.estimators import MLPClassifier, MLPRegressor
-from skmlp.estimators.search_space import search_space
-from skmlp.inspection import lr_find
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from skmlp.estimators import MLPClassifier, MLPRegressor
+    from skmlp.estimators.search_space import search_space
+    from skmlp.inspection import lr_find
+else:
+    from skmlp._on_demand import on_demand
+
+    __getattr__, __dir__ = on_demand(
+        __name__,
+        {
+            "MLPClassifier": "skmlp.estimators",
+            "MLPRegressor": "skmlp.estimators",
+            "lr_find": "skmlp.inspection",
+            "search_space": "skmlp.estimators.search_space",
+        },
+        modules=("callbacks", "diagnosis", "estimators", "inspection", "nn", "optim", "tracking", "training"),
+    )
 
 __version__ = "0.1.0"
 

@@ -1,0 +1,63 @@
+"""What importing the package brings along."""
+
+import subprocess
+import sys
+from importlib import import_module
+from types import ModuleType
+
+import pytest
+
+import skmlp
+import skmlp.tracking
+
+
+def _run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_importing_skmlp_imports_no_package_that_scikit_learn_does_not() -> None:
+    code = """
+import sys
+import sklearn.base, sklearn.callback, sklearn.model_selection, sklearn.utils.validation
+before = {name.partition(".")[0] for name in sys.modules}
+from skmlp import *
+after = {name.partition(".")[0] for name in sys.modules}
+print(sorted(after - before), sorted(after & {"mlflow", "matplotlib", "torch", "tensorflow", "jax", "keras"}))
+"""
+    assert _run(code) == "['skmlp'] []"
+
+
+def test_pandas_is_needed_for_frames_only() -> None:
+    """scikit-learn imports pandas where it is installed; skmlp imports, fits and predicts without it."""
+    code = """
+import sys, warnings
+sys.modules["pandas"] = None  # as if it were not installed
+from skmlp import MLPRegressor
+warnings.simplefilter("ignore")
+X = [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]]
+print(MLPRegressor(max_iter=2).fit(X, [0.0, 1.0, 2.0]).predict(X).shape)
+"""
+    assert _run(code) == "(3,)"
+
+
+@pytest.mark.parametrize("package", [skmlp, skmlp.tracking], ids=lambda package: package.__name__)
+def test_a_package_has_its_names_when_they_are_asked_for(package: ModuleType) -> None:
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        value = getattr(package, name)
+        assert name.startswith("__") or (value.__name__ == name and value is getattr(package, name))
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'MLPClasifier'"):
+        _ = package.MLPClasifier
+
+
+def test_rooms_need_no_import_of_their_own() -> None:
+    rooms = ["callbacks", "diagnosis", "estimators", "inspection", "nn", "optim", "tracking", "training"]
+    code = f"import skmlp; print(all(getattr(skmlp, room).__name__ == 'skmlp.' + room for room in {rooms}))"
+    assert _run(code) == "True"
+    assert set(rooms) <= set(dir(skmlp))
+    assert all(getattr(skmlp, room) is import_module(f"skmlp.{room}") for room in rooms)
+
+
+def test_the_process_that_sends_to_mlflow_loads_no_scikit_learn() -> None:
+    """Every process of a search starts one, and scikit-learn takes as long to load as MLflow."""
+    assert _run("import sys, skmlp.tracking.sender; print('sklearn' in sys.modules)") == "False"
