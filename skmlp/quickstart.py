@@ -50,7 +50,8 @@ def tune(X: pd.DataFrame, y: pd.Series, *, n_jobs: int = 2) -> GridSearchCV:
     pipeline = Pipeline([("scale", StandardScaler()), ("mlp", MLPClassifier(max_iter=60, random_state=0))])
     search = GridSearchCV(pipeline, GRID, scoring="neg_log_loss", cv=4, n_jobs=n_jobs)
     if find_spec("mlflow") is not None:
-        search.set_callbacks(MLflowCallback(EXPERIMENT))
+        # Storing all statistics of an epoch takes MLflow longer than such an epoch itself.
+        search.set_callbacks(MLflowCallback(EXPERIMENT, every_n_epochs=5))
     # 60 epochs are a budget, not an accident: the search compares what the candidates do with it.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

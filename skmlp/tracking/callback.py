@@ -30,7 +30,8 @@ class MLflowCallback(TrackingHooks):
     tracking_uri : str, optional
         The store. By default ``mlflow.get_tracking_uri()``: without any choice, a SQLite file in the working folder.
     every_n_epochs : int, default=1
-        Metrics of every n-th epoch, and of the last one.
+        Metrics of every n-th epoch, and of the last one. Fewer make searches over small networks faster, whose
+        epochs take less time than MLflow needs to store them.
     monitor : bool, default=True
         Have the layers' statistics computed (see the estimators' `monitor`), and log them.
     child_runs : {"auto", "all", "none"} or int, default="auto"

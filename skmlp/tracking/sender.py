@@ -66,8 +66,12 @@ class RemoteStore:
         return is_reachable(self.uri)
 
     def reconnected(self) -> "RemoteStore":
-        """End the process in the middle of what it does, and return a store that will start another."""
-        _sender.end()
+        """End the process in the middle of what it does, if it does anything, and return a store that goes on.
+
+        A server that does not even answer a probe is asked for nothing; the process then lives on for others.
+        """
+        if _sender.is_busy:
+            _sender.end()
         other = RemoteStore(self.asked_uri)
         other.uri, other.runs, other._foreign, other._attempted = self.uri, self.runs, self._foreign, self._attempted
         return other
@@ -180,6 +184,11 @@ class _Sender:
         self._complaints.seek(0)
         lines = self._complaints.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self._one_at_a_time.locked()
 
     def end(self) -> None:
         """Kill the process; whoever waits for an answer hears that there is none."""

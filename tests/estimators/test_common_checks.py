@@ -32,7 +32,7 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 POSITIVE_LOSSES = ("poisson", "gamma", "tweedie")
-REGRESSION_LOSSES = ("absolute_error", "huber", "log_cosh", "quantile", *POSITIVE_LOSSES, "gaussian_nll")
+REGRESSION_LOSSES = ("absolute_error", Huber(0.5), "log_cosh", "quantile", *POSITIVE_LOSSES, "gaussian_nll")
 LEVELS = Quantile((0.1, 0.5, 0.9))
 
 
@@ -41,33 +41,33 @@ def _rate(cls: type, solver: str) -> float:
 
 
 def _configurations() -> list[Any]:
+    """Return the spread; settings that have nothing to do with each other share a configuration."""
     estimators: list[Any] = []
     for number, cls in enumerate((MLPClassifier, MLPRegressor)):
         own_solvers = list(SOLVERS)[number::3]  # theirs is the same code, too
+        beside = ({"dtype": "float64"}, {"dtype": "input"}, {"activation": ("tanh", "gelu")[number]}, {})
         estimators += [
             cls(),
-            *(cls(solver=solver, learning_rate_init=_rate(cls, solver), max_iter=EPOCHS) for solver in own_solvers),
+            *(
+                cls(solver=solver, learning_rate_init=_rate(cls, solver), max_iter=EPOCHS, **other)
+                for solver, other in zip(own_solvers, beside, strict=False)
+            ),
             cls(early_stopping=True),
             # One check fits twice and expects equal predictions: the first fit must already be at the only optimum.
             cls(warm_start=True, solver="lbfgs", hidden_layer_sizes=(), alpha=1.0),
-            *(cls(dtype=dtype, **SHORT) for dtype in ("float64", "input")),  # else float32
             cls(batch_size="full", **SHORT),
-            cls(activation=("tanh", "gelu")[number], **SHORT),
             *(cls(**settings, **SHORT) for settings in SETTINGS),
             cls(normalization="layer", **LBFGS),
         ]
     return [
         *estimators,
-        MLPClassifier(**LBFGS),
-        MLPRegressor(solver="lbfgs", max_iter=EPOCHS),
         # A loss is checked with one kind of solver; both kinds evaluate the same objective.
         *(MLPClassifier(loss=loss, **params) for loss, params in (("hinge", SHORT), ("focal", LBFGS))),
-        MLPClassifier(label_smoothing=0.1, **SHORT),
-        *(MLPClassifier(class_weight="balanced", **params) for params in (SHORT, LBFGS)),
+        MLPClassifier(class_weight="balanced", label_smoothing=0.1, **SHORT),
+        MLPClassifier(class_weight="balanced", **LBFGS),
         *(MLPRegressor(loss=loss, **(SHORT, LBFGS)[number % 2]) for number, loss in enumerate(REGRESSION_LOSSES)),
-        MLPRegressor(loss=Huber(0.5), **SHORT),
         MLPRegressor(loss=LEVELS, **SHORT),
-        *(MLPRegressor(standardize_target=True, **params) for params in (SHORT, LBFGS)),
+        MLPRegressor(standardize_target=True, **LBFGS),
         MLPRegressor(loss="gaussian_nll", standardize_target=True, **SHORT),
     ]
 

@@ -285,8 +285,10 @@ DRAWERS = {
 }
 
 
-@pytest.mark.parametrize("constrained", [True, False])
-@pytest.mark.parametrize("n_layers", [1, 2, 3, 6, 7, 10, 50])
+@pytest.mark.parametrize(
+    ("n_layers", "constrained"),
+    [(1, True), (2, False), (3, True), (6, False), (7, True), (10, False), (50, True), (50, False)],
+)
 @pytest.mark.parametrize("draw", DRAWERS.values(), ids=DRAWERS)
 def test_layers_can_be_read_however_many_they_are(draw, n_layers, constrained, monkeypatch):
     assert_legible(draw(observations(n_layers), axes(constrained=constrained)), monkeypatch)
@@ -295,7 +297,7 @@ def test_layers_can_be_read_however_many_they_are(draw, n_layers, constrained, m
 @pytest.mark.parametrize("last", [1, 2, 100, 20_000])
 @pytest.mark.parametrize("draw", DRAWERS.values(), ids=DRAWERS)
 def test_epochs_can_be_read_however_many_they_are(draw, last, monkeypatch):
-    assert_legible(draw(observations(12, n_epochs=min(last, 20), last=last), axes(constrained=True)), monkeypatch)
+    assert_legible(draw(observations(6, n_epochs=min(last, 20), last=last), axes(constrained=True)), monkeypatch)
 
 
 @pytest.mark.parametrize("constrained", [True, False])

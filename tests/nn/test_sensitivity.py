@@ -114,7 +114,7 @@ cases = st.fixed_dictionaries(
 
 
 @hypothesis.given(cases)
-@hypothesis.settings(max_examples=400)
+@hypothesis.settings(max_examples=200)
 def test_input_gradients_of_any_network(case):
     rng = np.random.default_rng(case["seed"])
     hidden = [3] * len(case["hidden"]) if case["equal_widths"] else case["hidden"]

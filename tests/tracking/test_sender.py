@@ -54,6 +54,21 @@ def test_a_process_that_ended_is_replaced(sqlite_uri: str) -> None:
     assert _runs(sqlite_uri)[0].data.metrics == {"m": 1.0}
 
 
+def test_only_a_process_that_does_something_is_ended(sqlite_uri: str) -> None:
+    store = RemoteStore(sqlite_uri)
+    store.send(_create())
+    sender = sender_module._sender
+    process = sender._process
+    assert process is not None
+    RemoteStore("http://127.0.0.1:9").reconnected()  # nothing was asked of that server
+    assert process.poll() is None
+    with sender._one_at_a_time:  # as while an answer is waited for
+        other = store.reconnected()
+    assert process.poll() is not None
+    other.send(Log("run", [["m", 1.0, 5, 1]]))
+    assert _runs(sqlite_uri)[0].data.metrics == {"m": 1.0}
+
+
 def test_a_second_attempt_finds_what_the_first_made(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer to the first may have been lost."""
     store = RemoteStore(sqlite_uri)
