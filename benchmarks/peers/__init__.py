@@ -45,7 +45,7 @@ class Entry(NamedTuple):
         return case.option in self.case_options and case.solver in self.solvers
 
 
-SKMLP = Entry("estimators", "skmlp", {"package": "skmlp"})
+SKMLP = Entry("estimators", "skmlp.estimators", {"package": "skmlp"})
 SKLEARN = Entry("estimators", "sklearn.neural_network", {"package": "sklearn.neural_network"})
 TORCH = Entry("pytorch", "torch", case_options=("", "dropout", "batch normalization"))
 
