@@ -4,6 +4,7 @@ What a configuration cannot do by its nature is an expected failure, each with i
 same is an error.
 """
 
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -45,12 +46,12 @@ def _configurations() -> list[Any]:
     estimators: list[Any] = []
     for number, cls in enumerate((MLPClassifier, MLPRegressor)):
         own_solvers = list(SOLVERS)[number::3]  # theirs is the same code, too
-        beside = ({"dtype": "float64"}, {"dtype": "input"}, {"activation": ("tanh", "gelu")[number]}, {})
+        beside = cycle(({"dtype": "float64"}, {"dtype": "input"}, {"activation": ("tanh", "gelu")[number]}))
         estimators += [
             cls(),
             *(
                 cls(solver=solver, learning_rate_init=_rate(cls, solver), max_iter=EPOCHS, **other)
-                for solver, other in zip(own_solvers, beside, strict=False)
+                for solver, other in zip(own_solvers, beside)  # noqa: B905 (one of them has no end)
             ),
             cls(early_stopping=True),
             # One check fits twice and expects equal predictions: the first fit must already be at the only optimum.
@@ -61,6 +62,8 @@ def _configurations() -> list[Any]:
         ]
     return [
         *estimators,
+        MLPClassifier(**LBFGS),
+        MLPRegressor(solver="lbfgs", max_iter=EPOCHS),
         # A loss is checked with one kind of solver; both kinds evaluate the same objective.
         *(MLPClassifier(loss=loss, **params) for loss, params in (("hinge", SHORT), ("focal", LBFGS))),
         MLPClassifier(class_weight="balanced", label_smoothing=0.1, **SHORT),
