@@ -70,6 +70,8 @@ class Objective(NamedTuple):
     layers : Layers
     loss : int
     smoothing, alpha, alpha_l1 : float
+    strongest : float
+        The largest factor of a penalty.
     n_weights : int
     block : Rows
     block_gradient : ndarray of shape (n_parameters,) or (0,)
@@ -81,6 +83,7 @@ class Objective(NamedTuple):
     smoothing: float
     alpha: float
     alpha_l1: float
+    strongest: float
     n_weights: int
     block: Rows
     block_gradient: FloatArray
@@ -238,9 +241,8 @@ def _add_gradients(
     for number in range(team.size - 1):
         _add(mine, stretch(team.gradients[number], begin, end))
     n_weights = _among(objective.n_weights, begin, end)
-    return _add_penalty(
-        objective.alpha / total, objective.alpha_l1 / total, n_weights, stretch(params, begin, end), mine
-    )
+    l2, l1 = min(objective.alpha / total, objective.strongest), min(objective.alpha_l1 / total, objective.strongest)
+    return _add_penalty(l2, l1, n_weights, stretch(params, begin, end), mine)
 
 
 @exact

@@ -14,7 +14,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp._typing import AnyArray, FloatArray
+from skmlp._typing import FloatArray
 from skmlp.estimators.builders import (
     adopt_settings,
     batch_rows,
@@ -26,6 +26,7 @@ from skmlp.estimators.builders import (
     resumed_model,
     start_output_bias,
     training_settings,
+    warn_about_batch_size,
 )
 from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
 from skmlp.estimators.constraints import ActivationChoice, Registered
@@ -37,7 +38,7 @@ from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, w
 from skmlp.estimators.sensitivity import InputGradient
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
-from skmlp.estimators.training import refit, train
+from skmlp.estimators.training import advice_on_divergence, prepare_rows, refit, train
 from skmlp.estimators.validation import validate_rows, validate_rows_and_targets, validate_weight
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.initializers import INITIALIZERS
@@ -184,9 +185,9 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
     def _check_warm_start_targets(self, targets: Any, y: Any) -> None:
         """Raise ValueError when `y` means something else than in the previous fit."""
 
-    def _weigh(self, y: AnyArray, sample_weight: FloatArray | None, targets: Any) -> FloatArray | None:
-        """Return the weights to train with, for encoded targets."""
-        return sample_weight
+    def _weigh(self, data: Data, targets: Any) -> Data:
+        """Return rows, whose targets are encoded, with the weights to train with."""
+        return data
 
     # ------------------------------------------------------------------ fitting
 
@@ -226,7 +227,8 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
         with self._unchanged_on_error(), EpochTasks(self, X, y, sample_weight, self._snapshot) as tasks:
             check_fit(self, X_val, y_val, sample_weight_val, groups)
             fitted = self._model if self.warm_start and hasattr(self, "_model") else None
-            rows, targets = self._validate(X, y, sample_weight, compute_dtype(self, fitted), fitted=fitted)
+            rows, targets = self._validate(X, y, sample_weight, compute_dtype(self, fitted), fitted=fitted, weigh=False)
+            warn_about_batch_size(self, rows.n_samples)
             batch_size = batch_rows(self, rows.n_samples)
             if fitted is None:
                 model = new_model(self, rows, targets)
@@ -234,14 +236,18 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
                 model = resumed_model(self, fitted, targets, rows.X.dtype)
             own = None
             if X_val is not None:
-                own, _ = self._validate(X_val, y_val, sample_weight_val, rows.X.dtype, fitted=model, targets=targets)
-            merge = batch_size >= rows.n_samples
-            parts = divide(self, rows, own, targets, model.split_seed, groups, merge=merge)
+                own, _ = self._validate(
+                    X_val, y_val, sample_weight_val, rows.X.dtype, fitted=model, targets=targets, weigh=False
+                )
+            parts = divide(self, rows, own, targets, model.split_seed, groups, lambda data: self._weigh(data, targets))
+            training, copies = prepare_rows(model, parts.training, batch_size)
             if fitted is None:
-                start_output_bias(self, model, parts.training)
-            validation = None if parts.held_out is None else as_validation(self, parts.held_out, targets, model)
+                start_output_bias(self, model, training)
+            validation = as_validation(self, parts, targets, model)
             self._publish(model, targets, validation=validation is not None, keep_history=fitted is not None)
             monitor = self._monitor(model)
+            if monitor is not None:
+                monitor.copies = copies
             start = copy_state(model.state) if self.refit else None
             tasks.begin()
 
@@ -252,7 +258,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
             result = train(
                 self,
                 model,
-                parts.training,
+                training,
                 batch_size=batch_size,
                 max_epochs=self.max_iter,
                 length=self.max_iter,
@@ -262,19 +268,20 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
                 restore_best=self.early_stopping if self.restore_best is None else self.restore_best,
                 keep_start=fitted is not None,
                 on_epoch_end=on_epoch_end,
-                samples_per_epoch=parts.n_samples,
+                samples_per_epoch=parts.training.n_samples,
                 monitor=monitor,
             )
             if start is not None and result.reason != "interrupted":
-                result = refit(self, model, start, parts, result, batch_size=batch_size)
+                result = refit(self, model, start, parts, result)
             model.state.settle()
             self._conclude(result, validation=validation is not None)
             if monitor is not None:
-                self._facts = probe(model, parts.training, parts.n_samples)
+                self._facts = probe(model, parts.training.in_one_type())
             tasks.end()
         lbfgs = self.solver == "lbfgs"
         planned = not lbfgs and build_schedule(self).runs_to_the_end
-        warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned)
+        advice = advice_on_divergence(self, training)
+        warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned, advice=advice)
         if self.monitor is not False:
             warn_about_health(self)
 
@@ -305,6 +312,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
                     self._observations = no_observations(len(model.params.weights))
                     model.state.plateau = Plateau(self.tol, self.n_iter_no_change)
             self.n_iter_ = 0
+            warn_about_batch_size(self, data.n_samples)
             batch_size = batch_rows(self, data.n_samples)
             monitor = self._monitor(model)
             result = train(
@@ -320,7 +328,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
             )
             self._conclude(result, validation=False)
         if result.reason in ("interrupted", "non_finite"):
-            warn_about(result)
+            warn_about(result, advice=advice_on_divergence(self, data))
 
     def _validate_changed_parameters(self) -> None:
         if not get_config()["skip_parameter_validation"]:
@@ -336,11 +344,13 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
         fitted: Model | None,
         targets: Targets | None = None,
         partial: bool = False,
+        weigh: bool = True,
     ) -> tuple[Data, Targets]:
         """Check what the user passed and encode it.
 
         Without a `fitted` model to go on from, the meaning of `y` is learned from it or given as `targets`. In a
-        warm-started fit, though not in a partial one, `y` must have all classes.
+        warm-started fit, though not in a partial one, `y` must have all classes. The weights are those to train with;
+        without `weigh` they are the user's own.
         """
         X, y = validate_rows_and_targets(self, X, y, dtype, y_numeric=self._y_numeric, reset=fitted is None)
         if fitted is not None and targets is None:
@@ -350,8 +360,8 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
         weight = validate_weight(sample_weight, X)
         if targets is None:
             targets = self._learn_targets(y, weight)
-        encoded = targets.encode(y, X.dtype)
-        return Data(X, encoded, self._weigh(encoded, weight, targets)), targets
+        data = Data(X, targets.encode(y, X.dtype), weight)
+        return self._weigh(data, targets) if weigh else data, targets
 
     # ------------------------------------------------------------------ fitted attributes
 

@@ -38,6 +38,7 @@ __all__ = [
     "resumed_model",
     "start_output_bias",
     "training_settings",
+    "warn_about_batch_size",
 ]
 
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
@@ -148,15 +149,19 @@ def batch_rows(estimator: Any, n_samples: int) -> int:
     batch_size = estimator.batch_size
     if batch_size == "full" or estimator.solver == "lbfgs":
         return n_samples
-    if batch_size == "auto":
-        return min(200, n_samples)
-    if batch_size > n_samples:
-        warn_caller(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped: "
-            f"batch_size={batch_size}, and there are {n_samples} samples.",
-            UserWarning,
-        )
-    return min(int(batch_size), n_samples)
+    return min(200 if batch_size == "auto" else int(batch_size), n_samples)
+
+
+def warn_about_batch_size(estimator: Any, n_samples: int) -> None:
+    """Warn, as scikit-learn does, when there are fewer rows than a batch is to have."""
+    batch_size = estimator.batch_size
+    if isinstance(batch_size, str) or estimator.solver == "lbfgs" or batch_size <= n_samples:
+        return
+    warn_caller(
+        "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped: "
+        f"batch_size={batch_size}, and there are {n_samples} samples.",
+        UserWarning,
+    )
 
 
 def compute_dtype(estimator: Any, fitted: Model | None) -> Any:

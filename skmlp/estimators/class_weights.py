@@ -42,6 +42,13 @@ def weigh_classes(
     weight: FloatArray = per_class[codes]
     if sample_weight is not None:
         weight = weight * sample_weight
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not np.isfinite(total):
+        raise ValueError(
+            f"The sum of the weights that class_weight={class_weight!r} gives the rows must be finite, "
+            "got inf. Divide all weights by the largest one."
+        )
     if not weight.any():
         raise ValueError(f"class_weight={class_weight!r} leaves no row in y with a weight above zero.")
     return weight

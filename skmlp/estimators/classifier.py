@@ -16,6 +16,7 @@ from skmlp.estimators.class_weights import weigh_classes
 from skmlp.estimators.constraints import LossChoice
 from skmlp.estimators.targets import Kind, LabelTargets, as_loss, choose_loss
 from skmlp.optim.schedules import Scheduled
+from skmlp.training.batches import Data
 
 __all__ = ["MLPClassifier"]
 
@@ -193,7 +194,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         `groups` to fit) or ``TimeSeriesSplit``. None sets rows aside only for `early_stopping`.
     scoring : str, callable, "loss" or None, default=None
         The score of the validation data: one of scikit-learn's names, ``scorer(estimator, X, y)``, ``"loss"`` for minus
-        the loss, or None for the accuracy.
+        the loss, or None for the accuracy. A scorer gets the sample weights passed to fit, if it takes `sample_weight`.
+        An epoch whose score raises an error or is NaN has NaN in the history, with a warning; the validation loss then
+        takes the place of the score.
     restore_best : bool or None, default=None
         Keep the weights of the epoch with the best validation score, without validation data with the lowest training
         loss. None does so with `early_stopping` only.
@@ -605,10 +608,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             return LabelTargets(known, "multilabel", choose_loss(self.loss, "multilabel"))
         return LabelTargets.from_classes(known, self.loss)
 
-    def _weigh(self, y: AnyArray, sample_weight: FloatArray | None, targets: LabelTargets) -> FloatArray | None:
+    def _weigh(self, data: Data, targets: LabelTargets) -> Data:
         if self.class_weight is None:
-            return sample_weight
-        return weigh_classes(self.class_weight, y, sample_weight, targets)
+            return data
+        return data._replace(sample_weight=weigh_classes(self.class_weight, data.y, data.sample_weight, targets))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -17,7 +17,7 @@ __all__ = ["probe"]
 ROWS, ELEMENTS = 500, 1_000_000
 
 
-def probe(model: Model, data: Data, n_samples: int | None = None) -> dict[str, Any]:
+def probe(model: Model, data: Data) -> dict[str, Any]:
     """Return numbers and arrays that describe rows, targets and what the network makes of them.
 
     Parameters
@@ -25,8 +25,6 @@ def probe(model: Model, data: Data, n_samples: int | None = None) -> dict[str, A
     model : Model
     data : Data
         Rows and targets as the network is trained on. A row counts by its weight.
-    n_samples : int, optional
-        How many samples they stand for, when equal ones were merged.
 
     Returns
     -------
@@ -46,7 +44,7 @@ def probe(model: Model, data: Data, n_samples: int | None = None) -> dict[str, A
         units = [_mean_and_deviation(unit.outputs, weight)[1] for unit in model.network.units(workspace)[:-1]]
         constant = np.broadcast_to(model.loss.constant(y, weight, raw.shape[1]).astype(raw.dtype), raw.shape)
         facts: dict[str, Any] = {
-            "n_samples": data.n_samples if n_samples is None else n_samples,
+            "n_samples": data.n_samples,
             "feature_mean": mean,
             "feature_std": deviation,
             "constant": _constant(data.X, np.ptp(features, axis=0) == 0.0),

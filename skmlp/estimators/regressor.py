@@ -158,7 +158,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         `groups` to fit) or ``TimeSeriesSplit``. None sets rows aside only for `early_stopping`.
     scoring : str, callable, "loss" or None, default=None
         The score of the validation data: one of scikit-learn's names, ``scorer(estimator, X, y)``, ``"loss"`` for minus
-        the loss, or None for R squared.
+        the loss, or None for R squared. A scorer gets the sample weights passed to fit, if it takes `sample_weight`.
+        An epoch whose score raises an error or is NaN has NaN in the history, with a warning; the validation loss then
+        takes the place of the score.
     restore_best : bool or None, default=None
         Keep the weights of the epoch with the best validation score, without validation data with the lowest training
         loss. None does so with `early_stopping` only.

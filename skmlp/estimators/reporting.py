@@ -24,18 +24,24 @@ def warn_caller(message: str, category: type[Warning]) -> None:
 
 
 def warn_about(
-    result: Result, *, lbfgs: bool = False, max_iter: int = 1, max_fun: int = 1, planned: bool = False
+    result: Result,
+    *,
+    lbfgs: bool = False,
+    max_iter: int = 1,
+    max_fun: int = 1,
+    planned: bool = False,
+    advice: str = "",
 ) -> None:
     """Turn the reason why training ended into the warning scikit-learn's users know.
 
-    With a schedule that runs over the whole training, the last epoch is where it is `planned` to end.
+    With a schedule that runs over the whole training, the last epoch is where it is `planned` to end. `advice` is what
+    to do about a training that diverged.
     """
     if result.reason == "interrupted":
         warn_caller("Training interrupted by user.", UserWarning)
     elif result.reason == "non_finite":
         warn_caller(
-            f"Training diverged and was stopped: {result.detail}. "
-            "Lower learning_rate_init, or scale the input data, for example with a StandardScaler.",
+            f"Training diverged and was stopped: {result.detail}. {advice}",
             ConvergenceWarning,
         )
     elif result.reason == "max_iter" and planned:

@@ -166,12 +166,11 @@ class LabelTargets:
         """
         if self.kind == "multilabel":
             return None
-        if self.kind == "binary":
-            return y > 0.5
-        counts = np.bincount(y)
+        codes = y if self.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
+        counts = np.bincount(codes)
         counts = counts[counts > 0]
-        feasible = counts.min() >= 2 and len(counts) <= min(n_held_out, len(y) - n_held_out)
-        return y if feasible else None
+        feasible = counts.min() >= 2 and len(counts) <= min(n_held_out, len(codes) - n_held_out)
+        return codes if feasible else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,11 +205,14 @@ class RealTargets:
     def standardized(self, y: AnyArray, sample_weight: FloatArray | None) -> "RealTargets":
         """Return targets that bring `y` to mean 0 and standard deviation 1, by weight; a constant keeps its scale."""
         values = self.columns(y).astype(np.float64)
+        # Neither the sum of the numbers nor their squares may overflow or vanish, so they are brought to about 1 first.
+        _, exponent = np.frexp(np.abs(values).max(axis=0))
+        values = np.ldexp(values, -exponent)
         shift = np.average(values, axis=0, weights=sample_weight)
         scale = np.sqrt(np.average((values - shift) ** 2, axis=0, weights=sample_weight))
         # A spread of rounding errors is none.
         constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(shift)
-        return replace(self, shift=shift, scale=np.where(constant, 1.0, scale))
+        return replace(self, shift=np.ldexp(shift, exponent), scale=np.where(constant, 1.0, np.ldexp(scale, exponent)))
 
     def encode(self, y: Any, dtype: np.dtype[Any]) -> AnyArray:
         """Return `y` as a matrix; too large numbers and numbers outside the loss's domain raise ValueError."""
@@ -256,14 +258,15 @@ class RealTargets:
         if self.shift is not None and self.scale is not None:
             # Several levels of a quantile share their target's unit.
             repeats = predicted.shape[1] // self.n_targets
-            scale, shift = (np.repeat(each, repeats).astype(raw.dtype) for each in (self.scale, self.shift))
-            predicted = predicted * scale + shift
+            scale, shift = np.repeat(self.scale, repeats), np.repeat(self.shift, repeats)
+            dtype = _holds(raw.dtype, scale, shift)
+            predicted = predicted * scale.astype(dtype) + shift.astype(dtype)
         return predicted[:, 0] if predicted.shape[1] == 1 else predicted
 
     def decode_std(self, std: FloatArray) -> FloatArray:
         """Return standard deviations, of the shape of the predictions."""
         if self.scale is not None:
-            std = std * self.scale.astype(std.dtype)
+            std = std * self.scale.astype(_holds(std.dtype, self.scale))
         return std[:, 0] if self.n_targets == 1 else std
 
     def score(self, y: AnyArray, raw: FloatArray, sample_weight: FloatArray | None) -> float:
@@ -287,6 +290,14 @@ class RealTargets:
     def strata(self, y: AnyArray, n_held_out: int) -> AnyArray | None:
         """Return None: numbers are split at random."""
         return None
+
+
+def _holds(dtype: np.dtype[Any], *numbers: AnyArray) -> np.dtype[Any]:
+    """Return the type, or float64 where the numbers are too large or too small for it."""
+    limits, sizes = np.finfo(dtype), np.abs(np.concatenate(numbers))
+    # The square root leaves room for predictions that are far from the mean.
+    fits = ((sizes == 0.0) | ((sizes > limits.tiny**0.5) & (sizes < limits.max**0.5))).all()
+    return dtype if fits else np.dtype(np.float64)
 
 
 def quantile_score(y: AnyArray, predicted: AnyArray, loss: Quantile, sample_weight: Any = None) -> float:

@@ -4,17 +4,23 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from skmlp.estimators.builders import build_objective
+import numpy as np
+
+from skmlp._typing import IntArray
+from skmlp.estimators.builders import batch_rows, build_objective
 from skmlp.estimators.holdout import Parts
 from skmlp.estimators.state import Model
-from skmlp.training.batches import Data
+from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.events import NonFiniteError, Result
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.stopping import Plateau
 from skmlp.training.threads import threads_for
 from skmlp.training.trainer import TrainingState
 
-__all__ = ["refit", "train"]
+__all__ = ["advice_on_divergence", "prepare_rows", "refit", "train"]
+
+# Targets from this size on may be why a training diverged.
+LARGE_TARGET = 1000.0
 
 
 def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epochs: int, **options: Any) -> Result:
@@ -54,12 +60,20 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
                 **options,
             )
     except NonFiniteError as event:
-        raise _hopeless(estimator, event) from event
+        raise _hopeless(estimator, data, event) from event
 
 
-def refit(
-    estimator: Any, model: Model, start: TrainingState, parts: Parts, found: Result, *, batch_size: int
-) -> Result:
+def prepare_rows(model: Model, data: Data, batch_size: int) -> tuple[Data, IntArray | None]:
+    """Return rows as they are trained on, and how many copies each stands for.
+
+    In full batches equal rows are merged, unless dropout is to leave out other units for each of them.
+    """
+    if batch_size < data.n_samples or any(model.architecture.dropout):
+        return data.in_one_type(), None
+    return merge_duplicates(data)
+
+
+def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, found: Result) -> Result:
     """Train from `start` on all rows, for as many epochs as were best, and return what to say of both trainings.
 
     When the user interrupts it, the model is what the first training left.
@@ -73,24 +87,26 @@ def refit(
     parts : Parts
     found : Result
         Of the first training.
-    batch_size : int
     """
+    assert parts.everything is not None
     first = model.state
     model.state = start
     start.plateau = Plateau(0.0, math.inf)
     if found.best_epoch > 0:
+        n_samples = parts.everything.n_samples
+        batch_size = batch_rows(estimator, n_samples)
         result = train(
             estimator,
             model,
-            parts.everything,
+            prepare_rows(model, parts.everything, batch_size)[0],
             batch_size=batch_size,
             max_epochs=found.best_epoch,
             length=estimator.max_iter,  # schedules are those of the first training
             keep_start=True,
-            samples_per_epoch=parts.n_everything,
+            samples_per_epoch=n_samples,
         )
         if result.reason == "non_finite":
-            raise _hopeless(estimator, NonFiniteError(f"in the refit on all rows: {result.detail}"))
+            raise _hopeless(estimator, parts.everything, NonFiniteError(f"in the refit on all rows: {result.detail}"))
         if result.reason == "interrupted":
             model.state = first
             return replace(found, reason="interrupted")
@@ -123,10 +139,24 @@ def _run_lbfgs(
     )
 
 
-def _hopeless(estimator: Any, event: NonFiniteError) -> ValueError:
+def _hopeless(estimator: Any, data: Data, event: NonFiniteError) -> ValueError:
     """Return scikit-learn's error for a training that diverged before there were weights worth keeping."""
     return ValueError(
         "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-        f"preprocessed. Precisely: {event}. Scale the data, for example with a StandardScaler, or lower "
+        f"preprocessed. Precisely: {event}. {advice_on_divergence(estimator, data)}"
+    )
+
+
+def advice_on_divergence(estimator: Any, data: Data) -> str:
+    """Return what to do about a training that diverged on these rows."""
+    advice = (
+        "Scale the input data, for example with a StandardScaler, or lower "
         f"learning_rate_init={estimator.learning_rate_init}."
     )
+    if getattr(estimator, "standardize_target", True) or data.y.dtype.kind != "f":
+        return advice
+    with np.errstate(over="ignore"):
+        size = float(np.abs(data.y).max(initial=0.0))
+    if size < LARGE_TARGET:
+        return advice
+    return f"The targets are as large as {size:.3g}: set standardize_target=True. {advice}"

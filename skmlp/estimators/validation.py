@@ -69,14 +69,21 @@ def validate_rows_and_targets(
 
 
 def validate_weight(sample_weight: Any, X: Any) -> FloatArray | None:
-    """Return the weights in the dtype of `X`; negative weights, or none above zero, raise ValueError."""
+    """Return the weights in float64; negative weights, none above zero or an infinite sum raise ValueError."""
     if sample_weight is None:
         return None
-    weight: FloatArray = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    weight: FloatArray = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weight.any():
         raise ValueError(
             "Sample weights must contain at least one positive weight; all of them are zero. "
             "Leave sample_weight out to weigh all rows equally."
+        )
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not isfinite(total):
+        raise ValueError(
+            f"The sum of sample_weight must be finite, got {total}: the largest weight is {weight.max():.3g}. "
+            "Divide all weights by the largest one."
         )
     return weight
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._configurable import Configurable
-from skmlp._typing import FloatArray
+from skmlp._typing import FloatArray, IntArray
 from skmlp.nn.activations import Activation
 from skmlp.nn.initializers import INITIALIZERS, Initializer
 from skmlp.nn.layers import ActivationLayer, Dense, Dropout, Layer, Normalization, Residual, TrainingPass
@@ -46,6 +46,13 @@ class Units(NamedTuple):
     outputs: FloatArray
     activation: Activation | None
     slopes: FloatArray | None
+
+    def repeated(self, times: IntArray | None) -> "Units":
+        """Return the units with each row so many times, if `times` tells it for exactly these rows."""
+        if times is None or len(times) != len(self.outputs):
+            return self
+        slopes = None if self.slopes is None else self.slopes.repeat(times, axis=0)
+        return Units(self.outputs.repeat(times, axis=0), self.activation, slopes)
 
 
 class Network:

@@ -8,6 +8,7 @@ with sample weights :math:`s_i` (1 by default). The gradient is exactly the grad
 ``loss_and_gradients`` and the gradient check all evaluate this one function.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -21,11 +22,17 @@ from skmlp.nn.network import Network, Workspace
 from skmlp.nn.parameters import Parameters
 from skmlp.nn.statistics import non_finite_output, non_finite_place
 
-__all__ = ["Objective", "ObjectiveWorkspace", "Value"]
+__all__ = ["Objective", "ObjectiveWorkspace", "Value", "strongest_penalty"]
 
 
 # Rows of a batch that are worked off at a time.
 BLOCK_ROWS = 1024
+
+
+def strongest_penalty(dtype: np.dtype[Any]) -> float:
+    """Return the largest factor of a penalty: the fourth root of the type's largest number."""
+    largest = float(np.finfo(dtype).max)
+    return math.sqrt(math.sqrt(largest))
 
 
 class Value(NamedTuple):
@@ -133,7 +140,8 @@ class Objective:
         rng: np.random.Generator | None,
     ) -> float:
         """Return these rows' share of the mean loss over the weight `total`, and write its gradient into `grad`."""
-        shares = None if sample_weight is None else sample_weight / total
+        dtype = params.vector.dtype
+        shares = None if sample_weight is None else (sample_weight / total).astype(dtype, copy=False)
         batch = TrainingPass(rng, shares, total) if self.network.has_modes else None
         activations = self.network.forward(params, X, workspace, batch)
         delta = workspace.raw_delta[: X.shape[0]]
@@ -166,17 +174,26 @@ class Objective:
             return 0.0
         weights, weight_grad = params.vector[: params.n_weights], grad.vector[: params.n_weights]
         scratch = workspace.scratch(weights)
+        alpha, alpha_l1 = self._strengths(total, weights.dtype)
         penalty = 0.0
         if self.alpha != 0.0:
-            np.multiply(weights, self.alpha / total, out=scratch)
+            np.multiply(weights, alpha, out=scratch)
             weight_grad += scratch
             penalty += 0.5 * float(np.dot(weights, scratch))
         if self.alpha_l1 != 0.0:
             np.sign(weights, out=scratch)
-            scratch *= self.alpha_l1 / total
+            scratch *= alpha_l1
             weight_grad += scratch
             penalty += float(np.dot(weights, scratch))
         return penalty
+
+    def _strengths(self, total: float, dtype: np.dtype[Any]) -> tuple[float, float]:
+        """Return `alpha` and `alpha_l1` over the total weight, limited to what squares do not overflow from.
+
+        From the limit on, the penalty outweighs any loss, so that a larger one would learn the same: zero weights.
+        """
+        largest = strongest_penalty(dtype)
+        return min(self.alpha / total, largest), min(self.alpha_l1 / total, largest)
 
     def value(self, params: Parameters, X: Any, y: AnyArray, sample_weight: FloatArray | None = None) -> Value:
         """Return the objective alone, in blocks of rows so that memory stays bounded."""
@@ -185,10 +202,11 @@ class Objective:
         loss = float(losses.sum(dtype=np.float64) if sample_weight is None else np.dot(losses, sample_weight))
         penalty = 0.0
         weights = params.vector[: params.n_weights]
+        alpha, alpha_l1 = self._strengths(total, weights.dtype)
         if self.alpha != 0.0:
-            penalty += 0.5 * self.alpha * float(np.dot(weights, weights)) / total
+            penalty += 0.5 * alpha * float(np.dot(weights, weights))
         if self.alpha_l1 != 0.0:
-            penalty += self.alpha_l1 * float(np.abs(weights).sum(dtype=np.float64)) / total
+            penalty += alpha_l1 * float(np.abs(weights).sum(dtype=np.float64))
         return Value(loss / total, penalty)
 
 

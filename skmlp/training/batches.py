@@ -27,7 +27,7 @@ class Data(NamedTuple):
     y : ndarray of shape (n_samples, n_outputs) or (n_samples,)
         As the loss takes it.
     sample_weight : ndarray of shape (n_samples,) or None
-        To train with, in the dtype of X.
+        To train with: in the dtype of X, or in float64 where that type cannot hold the weights.
     """
 
     X: Any
@@ -45,14 +45,23 @@ class Data(NamedTuple):
         return float(self.n_samples if self.sample_weight is None else self.sample_weight.sum(dtype=np.float64))
 
     def in_one_type(self) -> "Data":
-        """Return the same data with the weights in the dtype of X."""
+        """Return the same data with the weights in the dtype of X, if it can hold them and their sum."""
         weight = self.sample_weight
-        return self if weight is None else self._replace(sample_weight=weight.astype(self.X.dtype, copy=False))
+        if weight is None or not _fits(weight, self.X.dtype):
+            return self
+        return self._replace(sample_weight=weight.astype(self.X.dtype, copy=False))
 
     def take(self, rows: IntArray) -> "Data":
         """Return the given rows as a copy."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return Data(self.X[rows], self.y[rows], weight)
+
+
+def _fits(weight: FloatArray, dtype: np.dtype[Any]) -> bool:
+    """Tell whether a type can hold the positive weights to full precision, and their sum."""
+    limits = np.finfo(dtype)
+    smallest = np.min(weight, where=weight > 0.0, initial=np.inf)
+    return bool(smallest >= limits.tiny and weight.sum(dtype=np.float64) <= limits.max)
 
 
 class Batches:
@@ -162,18 +171,28 @@ def join(first: Data, second: Data) -> Data:
     return Data(stacked, np.concatenate([part.y for part in parts]), weight)
 
 
-def merge_duplicates(data: Data) -> Data:
-    """Merge equal rows into one row with the sum of their weights, in sorted order; drop rows without weight.
+def merge_duplicates(data: Data) -> tuple[Data, IntArray | None]:
+    """Merge equal rows into one row with the sum of their weights, in sorted order; drop rows of weight zero.
 
-    With all rows in one batch, neither their order nor writing one row twice instead of giving it weight 2 changes
-    the objective. Merged, they do not change its rounding either, so the fit is the same bit for bit; and a row and
-    its duplicate cannot end up on both sides of a validation split. Rows of large data are left as they are.
-    Weights come back in the dtype of X.
+    A full batch has the same objective whatever the order of its rows, and whether a row occurs twice or has twice the
+    weight. After merging it is also rounded in the same way, so the training is the same bit for bit. Rows of large
+    data are left as they are.
+
+    Parameters
+    ----------
+    data : Data
+
+    Returns
+    -------
+    merged : Data
+        With the weights as :meth:`Data.in_one_type` returns them.
+    copies : ndarray of shape (n_merged,) or None
+        How many rows of `data` each merged row stands for. None when every row stands for itself.
     """
     X, y, weight = data
     n_samples, n_features = X.shape
     if n_samples * n_features > MERGE_ELEMENTS:
-        return data.in_one_type()
+        return data.in_one_type(), None
     dense = X if isinstance(X, np.ndarray) else X.toarray()
     # + 0.0 turns -0.0 into 0.0, so that rows are equal as bytes exactly when they are equal as numbers.
     table = np.ascontiguousarray(np.column_stack([y, dense]), dtype=np.float64) + 0.0
@@ -181,8 +200,8 @@ def merge_duplicates(data: Data) -> Data:
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     # Weights of equal rows are added up in ascending order: sums of rounded numbers depend on the order.
     order = np.argsort(group) if weight is None else np.lexsort((weight, group))
-    counts = np.bincount(group[order], weights=None if weight is None else weight[order])
-    rows = first[counts > 0.0]
-    counts = counts[counts > 0.0]
-    merged = counts.astype(X.dtype) if (counts != 1.0).any() else None
-    return Data(X[rows], y[rows], merged)
+    sums = np.bincount(group[order], weights=None if weight is None else weight[order]).astype(np.float64)
+    counts = sums > 0.0
+    rows, copies = first[counts], np.bincount(group)[counts]
+    merged = Data(X[rows], y[rows], sums[counts] if (sums[counts] != 1.0).any() else None)
+    return merged.in_one_type(), copies if (copies > 1).any() else None

@@ -20,7 +20,7 @@ from skmlp.nn import activations as reference
 from skmlp.nn.layers import ActivationLayer, BatchNormalization, Dense, Dropout, Layer, LayerNormalization
 from skmlp.nn.losses import BinaryLogLoss, MultinomialLogLoss, SquaredError
 from skmlp.nn.network import Network
-from skmlp.nn.objective import BLOCK_ROWS, Objective
+from skmlp.nn.objective import BLOCK_ROWS, Objective, strongest_penalty
 from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Scheduled
 from skmlp.optim.solvers import Solver
@@ -83,7 +83,7 @@ def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int, l
         np.empty(capacity, dtype),
     )
     block_gradient = np.empty(params.n_trained if n_rows > capacity else 0, dtype)
-    alphas = float(objective.alpha), float(objective.alpha_l1)
+    alphas = float(objective.alpha), float(objective.alpha_l1), strongest_penalty(dtype)
     found = steps.Objective(layers, number, 0.0, *alphas, params.n_weights, block, block_gradient)
     return found if objective.is_scheduled else at_this_time(found, objective)
 

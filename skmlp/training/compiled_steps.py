@@ -56,6 +56,8 @@ def compiled_steps(
     params, data = state.params, batches.data
     if not isinstance(data.X, np.ndarray) or data.X.dtype != params.vector.dtype or not data.X.flags.c_contiguous:
         return None
+    if data.sample_weight is not None and data.sample_weight.dtype != data.X.dtype:
+        return None
     n_rows = max(batches.largest, buffers.n_samples)
     is_run = trainer.steps_are_plain and batches.n_batches > 1
     size = n_threads if is_run and _can_share(trainer.objective.network, n_rows, n_threads) else 1

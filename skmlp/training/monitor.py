@@ -119,7 +119,11 @@ class Monitor:
     ----------
     epoch : int
         Number of the current epoch.
+    copies : ndarray or None
+        How many samples each row stands for, where equal rows of a full batch were merged.
     """
+
+    copies: IntArray | None = None
 
     def __init__(
         self, params: Parameters, *, every: int | None = None, first_epoch: int = 1, closely: bool = False
@@ -194,7 +198,7 @@ class Monitor:
         self._step += 1
         observed = is_lost or self._step == self._next
         if observed:
-            self._measure(params, grad, units())
+            self._measure(params, grad, [unit.repeated(self.copies) for unit in units()])
             if self._kept_step == self._step - 1:
                 # Batches of one epoch exclude each other; those of two epochs are independent.
                 n_others = self._n_samples - 1 if self._kept_step >= self._first_step else math.inf

@@ -78,10 +78,23 @@ def _configurations() -> list[Any]:
 SIGNED_TARGETS = "The check's targets have both signs, whatever the tags say; this loss is for positive ones."
 A_COLUMN_FOR_EACH_LEVEL = "Predictions have a column for each level of a target, the check expects one for each target."
 SEVERAL_CLASSES_A_ROW = "The check's rows have several labels each, so that there is no class to weigh them by."
+ROWS_BY_CHANCE = "Chance decides row by row, and two copies of a row are two: {}."
 
 
 def _expected_failures(estimator: Any) -> dict[str, str]:
     """Return the checks that contradict the configuration, each with the reason."""
+    return _of_chance(estimator) | _of_targets(estimator)
+
+
+def _of_chance(estimator: Any) -> dict[str, str]:
+    if not estimator.early_stopping and not estimator.dropout:
+        return {}
+    what = "which are validated on" if estimator.early_stopping else "which units dropout leaves out"
+    checks = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")]
+    return dict.fromkeys(checks, ROWS_BY_CHANCE.format(what))
+
+
+def _of_targets(estimator: Any) -> dict[str, str]:
     if isinstance(estimator, MLPClassifier):
         if estimator.class_weight is None:
             return {}

@@ -445,14 +445,3 @@ def test_warnings_are_those_of_scikit_learn(labels):
     X, X_val, y, y_val = labels
     with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
         _classifier(max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
-
-
-def test_with_full_batches_a_row_and_its_duplicate_stay_on_one_side(numbers, monkeypatch):
-    X, _, y, _ = numbers
-    parts = []
-    take = holdout.take_parts
-    monkeypatch.setattr(holdout, "take_parts", lambda *a: parts.append(take(*a)) or parts[-1])
-    _regressor(batch_size="full", validation_split=0.3).fit(np.vstack([X, X]), np.concatenate([y, y]))
-    ((training, held_out),) = parts
-    assert training.n_samples + held_out.n_samples == len(X)
-    assert not set(map(bytes, training.X)) & set(map(bytes, held_out.X))

@@ -162,5 +162,5 @@ def test_join(weighted, as_sparse):
 def test_weights_are_added_up_in_full_precision_before_they_are_in_the_type_of_the_rows():
     X = np.zeros((3, 1), np.float32)
     third = Data(X, np.zeros((3, 1), np.float32), np.full(3, 1 / 3))
-    assert merge_duplicates(third).sample_weight is None  # 1/3 three times is 1
+    assert merge_duplicates(third)[0].sample_weight is None  # 1/3 three times is 1
     assert third.in_one_type().sample_weight.dtype == np.float32

@@ -22,26 +22,36 @@ WEIGHT = np.array([0.5, 1.0, 0.25, 2.0, 3.0, 0.0])
 
 
 def test_equal_rows_become_one_with_their_number():
-    merged = merge_duplicates(Data(X, Y))
+    merged, _ = merge_duplicates(Data(X, Y))
     assert _table(merged) == [(0.0, 3.0, 1.0, 2.0), (1.0, 2.0, 0.0, 2.0), (1.0, 2.0, 1.0, 1.0), (5.0, 5.0, 2.0, 1.0)]
 
 
 def test_weights_are_summed_and_rows_without_weight_dropped():
-    merged = merge_duplicates(Data(X, Y, WEIGHT))
+    merged, _ = merge_duplicates(Data(X, Y, WEIGHT))
     assert _table(merged) == [(0.0, 3.0, 1.0, 4.0), (1.0, 2.0, 0.0, 0.75), (1.0, 2.0, 1.0, 2.0)]
 
 
 def test_a_weight_is_a_number_of_copies():
     times = np.array([2, 0, 1, 3, 1, 1])
-    weighted = merge_duplicates(Data(X, Y, times.astype(float)))
-    repeated = merge_duplicates(Data(np.repeat(X, times, axis=0), np.repeat(Y, times)))
+    weighted, _ = merge_duplicates(Data(X, Y, times.astype(float)))
+    repeated, _ = merge_duplicates(Data(np.repeat(X, times, axis=0), np.repeat(Y, times)))
     for a, b in zip(weighted, repeated, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("weight", [None, np.ones(3)])
 def test_different_rows_of_weight_one_need_no_weights(weight):
-    assert merge_duplicates(Data(X[[0, 1, 5]], Y[[0, 1, 5]], weight)).sample_weight is None
+    merged, copies = merge_duplicates(Data(X[[0, 1, 5]], Y[[0, 1, 5]], weight))
+    assert merged.sample_weight is None
+    assert copies is None
+
+
+def test_copies_are_the_rows_that_a_merged_row_stands_for():
+    for data in (Data(X, Y), Data(X, Y, WEIGHT)):
+        merged, copies = merge_duplicates(data)
+        counted = sorted(zip(map(tuple, np.column_stack([merged.X, merged.y]).tolist()), copies, strict=True))
+        expected = [((0.0, 3.0, 1.0), 2), ((1.0, 2.0, 0.0), 2), ((1.0, 2.0, 1.0), 1)]
+        assert counted == (expected if data.sample_weight is not None else [*expected, ((5.0, 5.0, 2.0), 1)])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -60,7 +70,7 @@ def test_the_order_of_the_input_does_not_change_a_bit(dtype, as_sparse, targets)
 
     def merge(order):
         part = X[order]
-        return merge_duplicates(Data(sparse.csr_matrix(part) if as_sparse else part, y[order], weight[order]))
+        return merge_duplicates(Data(sparse.csr_matrix(part) if as_sparse else part, y[order], weight[order]))[0]
 
     first = merge(np.arange(100))
     assert first.n_samples == np.unique(rows).size
@@ -73,19 +83,19 @@ def test_the_order_of_the_input_does_not_change_a_bit(dtype, as_sparse, targets)
 
 
 def test_rows_that_differ_in_the_target_only_stay_apart():
-    merged = merge_duplicates(Data(np.zeros((3, 1)), np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 2.0]])))
+    merged, _ = merge_duplicates(Data(np.zeros((3, 1)), np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 2.0]])))
     assert _table(merged) == [(0.0, 1.0, 2.0, 2.0), (0.0, 1.0, 3.0, 1.0)]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_targets_in_any_memory_order_and_a_single_feature(order):
     y = np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 2.0]], order=order)
-    assert merge_duplicates(Data(np.zeros((3, 1)), y)).n_samples == 2
+    assert merge_duplicates(Data(np.zeros((3, 1)), y))[0].n_samples == 2
 
 
 def test_negative_zero_is_zero():
     rows = np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, -0.0], [-0.0, 0.0]])
-    assert _table(merge_duplicates(Data(rows, np.array([0.0, -0.0, 1.0, 1.0])))) == [
+    assert _table(merge_duplicates(Data(rows, np.array([0.0, -0.0, 1.0, 1.0])))[0]) == [
         (0.0, 0.0, 1.0, 2.0),
         (0.0, 1.0, 0.0, 2.0),
     ]
@@ -101,6 +111,6 @@ def test_the_input_is_kept():
 def test_large_data_are_returned_as_they_are(monkeypatch):
     monkeypatch.setattr(batches_module, "MERGE_ELEMENTS", X.size - 1)
     data = Data(X, Y)
-    assert merge_duplicates(data) is data
+    assert merge_duplicates(data) == (data, None)
     monkeypatch.setattr(batches_module, "MERGE_ELEMENTS", X.size)
-    assert merge_duplicates(data).n_samples == 4
+    assert merge_duplicates(data)[0].n_samples == 4
