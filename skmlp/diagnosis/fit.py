@@ -9,7 +9,7 @@ import numpy as np
 from skmlp.diagnosis.evidence import Evidence, one_digit
 from skmlp.diagnosis.findings import Finding, Remedy
 
-__all__ = ["overfitting", "underfitting"]
+__all__ = ["overfitting", "undefined_score", "underfitting"]
 
 # Last over lowest validation loss.
 OVERFITTED, BADLY = 1.2, 2.0
@@ -45,6 +45,29 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
             *(() if cured else (Remedy("Stop in time, and keep the best weights", {"early_stopping": True}),)),
             Remedy("A stronger penalty", {"alpha": one_digit(max(100.0 * alpha, 1e-2))}),
             *(() if evidence.is_lbfgs else (Remedy("Leave units out at random", {"dropout": 0.3}),)),
+        ),
+    )
+
+
+def undefined_score(evidence: Evidence) -> Iterator[Finding]:
+    """Find epochs whose validation score could not be computed, although the validation loss could."""
+    score, loss = evidence.column("validation_score"), evidence.column("validation_loss")
+    if not score.size or score.size != loss.size:
+        return
+    missing = np.isnan(score) & np.isfinite(loss)
+    if not missing.any():
+        return
+    first, count = 1 + int(np.argmax(missing)), int(np.count_nonzero(missing))
+    yield Finding(
+        "undefined_score",
+        "warning",
+        f"The validation score could not be computed in {count} of {missing.size} epochs, first in epoch {first}. "
+        "Epochs were compared by their validation loss.",
+        {"n_undefined": float(count), "n_epochs": float(missing.size)},
+        epoch=first,
+        remedies=(
+            Remedy("Judge by the default score, which is always defined", {"scoring": None}),
+            Remedy("Validate on data for which the score is defined, for example with every class among them"),
         ),
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 from skmlp.diagnosis.data import class_imbalance, constant_inputs, unscaled_inputs, unscaled_target
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import SEVERITIES, Diagnosis, Finding, Severity
-from skmlp.diagnosis.fit import overfitting, underfitting
+from skmlp.diagnosis.fit import overfitting, undefined_score, underfitting
 from skmlp.diagnosis.gradients import exploding_gradients, small_batch, vanishing_gradients
 from skmlp.diagnosis.pace import diverged, learning_rate_too_high, learning_rate_too_low, not_converged, plateau
 from skmlp.diagnosis.units import dead_units, saturated_units, symmetric_units, unused_capacity
@@ -29,6 +29,7 @@ RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     learning_rate_too_low,
     underfitting,
     overfitting,
+    undefined_score,
     not_converged,
     plateau,
     small_batch,

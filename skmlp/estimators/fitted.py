@@ -1,6 +1,6 @@
 """The fitted attributes that are views of the model or of the history."""
 
-from math import inf, isfinite, nan
+from math import inf, isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,11 +80,11 @@ class FittedAttributes:
         scores = self._fitted("best_validation_score_").history_.get("validation_score")
         if scores is None:
             return None
-        best = self._model.state.plateau.best
-        if self.early_stopping and best < inf:
+        recent, best = scores[-max(1, self.n_iter_) :], self._model.state.plateau.best
+        # With a score that was not defined the training went by the loss.
+        if self.early_stopping and best < inf and not any(map(isnan, recent)):
             return -best
-        recent = [score for score in scores[-max(1, self.n_iter_) :] if isfinite(score)]
-        return max(recent, default=nan)
+        return max(filter(isfinite, recent), default=nan)
 
     def history_frame(self) -> "pd.DataFrame":
         """Return the history as a pandas DataFrame, one row an epoch, indexed by the epoch's number from 1.

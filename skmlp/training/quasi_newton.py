@@ -16,7 +16,7 @@ from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row, StopR
 from skmlp.training.monitor import Monitor
 from skmlp.training.steps import Buffers
 from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Best, Validation
+from skmlp.training.validation import BestValidated, Validation
 
 __all__ = ["run_lbfgs"]
 
@@ -76,7 +76,7 @@ def run_lbfgs(
     n_iter = n_evaluations = 0
     last: Row = {}
     begun = started = perf_counter()
-    best = Best()
+    best = BestValidated()
     own_reason: StopReason | None = None
 
     def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
@@ -98,8 +98,9 @@ def run_lbfgs(
         if validation is not None:
             loss, score = validation.evaluate(objective.network, params)
             row |= {"validation_loss": loss, "validation_score": score}
-            best.offer(-score, n_iter, f"of iteration {n_iter}", params.vector)
-            if early_stopping is not None and early_stopping.update(-score):
+            what = f"of iteration {n_iter}"
+            value = best.offer_validated(loss, score, n_iter, what, params.vector, early_stopping)
+            if early_stopping is not None and early_stopping.update(value):
                 own_reason = "converged"
         now = perf_counter()
         if own_reason is None and max_seconds is not None and now - begun >= max_seconds:

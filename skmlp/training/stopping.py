@@ -1,5 +1,6 @@
 """When training has stopped making progress."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
@@ -36,3 +37,9 @@ class Plateau:
         if value < self.best:
             self.best = value
         return self.count > self.patience
+
+    def restart(self, values: Iterable[float]) -> None:
+        """Count from the beginning, with the values that earlier epochs have by another measure."""
+        self.best, self.count = inf, 0
+        for value in values:
+            self.update(value)

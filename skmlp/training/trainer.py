@@ -24,7 +24,7 @@ from skmlp.training.monitor import Monitor
 from skmlp.training.pace import Pace
 from skmlp.training.steps import Buffers, Evaluation, Steps, Sums
 from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Best, Validation
+from skmlp.training.validation import Best, BestValidated, Validation
 
 __all__ = ["Trainer", "TrainingState", "copy_state"]
 
@@ -192,7 +192,7 @@ class Trainer:
         buffers = buffers or Buffers(self.objective, state.params, batches.largest)
         steps = self._steps(state, batches, buffers, n_threads)
         pace = Pace(self, state, batches.n_batches, length, max_seconds)
-        best = Best()
+        best = Best() if validation is None else BestValidated()
         if keep_start:
             self._keep_start(state, best, validation, early_stopping=early_stopping)
         before_epoch = state.in_use.vector.copy() if validation is None and max_epochs > 1 else None
@@ -218,8 +218,10 @@ class Trainer:
                 else:
                     n_samples = round(n_samples * n_seen / data.n_samples)
                     state.samples_seen += n_samples
-                    self._judge(state, row, epoch, best, validation, before_epoch)
-                    if not self._progresses(state, row, early_stopping=early_stopping):
+                    value = self._judge(
+                        state, row, epoch, best, validation, before_epoch, early_stopping=early_stopping
+                    )
+                    if not self._progresses(state, row, value, early_stopping=early_stopping):
                         result = Result("converged", epoch)
                     elif pace.is_over:
                         result = Result("max_time", epoch)
@@ -265,12 +267,14 @@ class Trainer:
         self, state: TrainingState, best: Best, validation: Validation | None, *, early_stopping: bool
     ) -> None:
         """Offer the parameters that training starts from as the best ones so far."""
-        value = math.inf
-        if validation is not None:
-            value = -validation.evaluate(self.objective.network, state.in_use)[1]
-            if early_stopping:
-                state.plateau.best = min(state.plateau.best, value)
-        best.offer(value, 0, "before this training", state.in_use.vector)
+        what, vector = "before this training", state.in_use.vector
+        if validation is None or not isinstance(best, BestValidated):
+            best.offer(math.inf, 0, what, vector)
+            return
+        loss, score = validation.evaluate(self.objective.network, state.in_use)
+        value = best.offer_validated(loss, score, 0, what, vector)
+        if early_stopping:
+            state.plateau.best = min(state.plateau.best, value)
 
     def _judge(
         self,
@@ -280,23 +284,32 @@ class Trainer:
         best: Best,
         validation: Validation | None,
         before_epoch: FloatArray | None,
-    ) -> None:
-        """Add the validation after an epoch to its row, and offer the parameters that its value belongs to."""
-        if validation is not None:
+        *,
+        early_stopping: bool,
+    ) -> float:
+        """Add the validation after an epoch to its row, and offer the parameters that its value belongs to.
+
+        Returns what progress is measured by, lower is better.
+        """
+        if validation is not None and isinstance(best, BestValidated):
             loss, score = validation.evaluate(self.objective.network, state.in_use)
             row |= {"validation_loss": loss, "validation_score": score}
-            best.offer(-score, epoch, f"of epoch {epoch}, the best one,", state.in_use.vector)
-        elif before_epoch is not None:
+            plateau = state.plateau if early_stopping else None
+            what = f"of epoch {epoch}, the best one,"
+            value = best.offer_validated(loss, score, epoch, what, state.in_use.vector, plateau)
+            return value if early_stopping else row["loss"]
+        if before_epoch is not None:
             best.offer(row["loss"], epoch, f"from before epoch {epoch}, the best one,", before_epoch)
+        return row["loss"]
 
-    def _progresses(self, state: TrainingState, row: Row, *, early_stopping: bool) -> bool:
+    def _progresses(self, state: TrainingState, row: Row, value: float, *, early_stopping: bool) -> bool:
         """Tell whether there is reason to go on; a schedule that reacts to the loss takes note of it.
 
         A schedule that runs over the whole training is not cut short where the training loss stands still: its rate
         may be low on the way, and is at the end.
         """
         self.schedule.observe(row.get("validation_loss", row["loss"]), state.schedule_memory)
-        if not state.plateau.update(-row["validation_score"] if early_stopping else row["loss"]):
+        if not state.plateau.update(value):
             return True
         if self.schedule.retreat(state.learning_rate, state.schedule_memory):
             state.plateau.count = 0
@@ -321,7 +334,7 @@ class Trainer:
                 self._take_steps(state, steps, n_steps, pace, sums, monitor)
             else:
                 n_clipped += self._take_step(state, steps, pace, sums, monitor)
-            if pace.is_over:
+            if pace.is_over and sums.n_steps > 0:  # batches of weight zero are no steps
                 break
         pace.end_epoch()
         if not math.isfinite(global_norm(state.params.vector)):

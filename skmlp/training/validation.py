@@ -11,8 +11,9 @@ from skmlp.nn.losses import Loss
 from skmlp.nn.network import Network
 from skmlp.nn.parameters import Parameters
 from skmlp.training.batches import Data
+from skmlp.training.stopping import Plateau
 
-__all__ = ["Best", "Validation"]
+__all__ = ["Best", "BestValidated", "Validation"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Validation:
     loss : Loss
         Without what only helps training, such as label smoothing.
     score : callable or None
-        ``score(params, raw) -> float``, higher is better, for the raw outputs of `params` on the data. None judges by
-        the loss: the score is minus the loss.
+        ``score(params, raw) -> float``, higher is better, for the raw outputs of `params` on the data; NaN where it is
+        not defined. None judges by the loss: the score is minus the loss.
     """
 
     data: Data
@@ -72,3 +73,42 @@ class Best:
             self.value, self.epoch, self.what = math.inf if math.isnan(value) else value, epoch, what
             self.vector = vector.copy() if self.vector is None else self.vector
             self.vector[...] = vector
+
+
+class BestValidated(Best):
+    """The parameters of the best epoch by the validation score.
+
+    From the first score that is not defined on, all epochs are judged by their validation loss, the earlier ones too.
+
+    Attributes
+    ----------
+    by_loss : bool
+        Whether a score was not defined, so that the loss decides.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by_loss = False
+        self._losses: list[float] = []
+        self._best_by_loss = Best()
+
+    def offer_validated(
+        self, loss: float, score: float, epoch: int, what: str, vector: FloatArray, plateau: Plateau | None = None
+    ) -> float:
+        """Keep a copy of `vector` if it is the best so far, and return what the epoch is judged by, lower is better.
+
+        `plateau` is what counts epochs without progress, if that is on the validation data. It is to be updated with
+        the returned value. When the judgement changes from score to loss, it counts the earlier epochs again.
+        """
+        self._best_by_loss.offer(loss, epoch, what, vector)
+        if not self.by_loss and math.isnan(score) and math.isfinite(loss):
+            self.by_loss = True
+            if plateau is not None:
+                plateau.restart(self._losses)
+        self._losses.append(loss)
+        if not self.by_loss:
+            self.offer(-score, epoch, what, vector)
+            return -score
+        best = self._best_by_loss
+        self.value, self.epoch, self.what, self.vector = best.value, best.epoch, best.what, best.vector
+        return loss

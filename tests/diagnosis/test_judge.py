@@ -61,6 +61,7 @@ FAULTS = {
         "facts": {"baseline_loss": 1.1},
     },
     "overfitting": {"history": {"validation_loss": [1.0] * 11 + [1.5]}},
+    "undefined_score": {"history": {"validation_score": [0.5] * 11 + [math.nan]}},
     "not_converged": {
         "history": {"train_loss": np.linspace(1.0, 0.3, 12), "validation_loss": None},
         "stop_reason": "max_iter",

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from skmlp.diagnosis import Evidence
-from skmlp.diagnosis.fit import overfitting, underfitting
+from skmlp.diagnosis.fit import overfitting, undefined_score, underfitting
 from skmlp.optim.schedules import Cosine
 
 BELOW, ABOVE = 0.999, 1.001
-RULES = pytest.mark.parametrize("rule", [overfitting, underfitting])
+RULES = pytest.mark.parametrize("rule", [overfitting, undefined_score, underfitting])
 
 
 @RULES
@@ -213,3 +213,15 @@ def test_without_a_record_of_the_penalty_there_is_none(records):
     assert list(underfitting(evidence)) == []
     evidence = records({"train_loss": 1.8, "loss": None}, facts={"baseline_loss": 2.0})
     assert list(underfitting(evidence)) == []
+
+
+def test_epochs_without_a_score_are_counted(records):
+    score = [math.nan, 0.5, math.nan, *[0.6] * 9]
+    (finding,) = undefined_score(records({"validation_score": score}))
+    assert finding.evidence == {"n_undefined": 2.0, "n_epochs": 12.0}
+    assert finding.epoch == 1
+
+
+def test_a_score_is_not_missed_where_the_loss_is_not_a_number_either(records):
+    lost = [*[0.5] * 11, math.nan]
+    assert list(undefined_score(records({"validation_score": lost, "validation_loss": lost}))) == []

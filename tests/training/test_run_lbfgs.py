@@ -226,7 +226,7 @@ def test_however_it_ends_the_best_iteration_is_left_on_request(ending):
             raise KeyboardInterrupt
         return n == 5 and ending == "callback"
 
-    scores = [0.1, 0.3, math.nan, 0.2, 0.2]
+    scores = [0.1, 0.3, -math.inf, 0.2, 0.2]
     result, _ = _run(objective, params, data, stop=stop, max_iter=5, validation=_validation(scores), restore_best=True)
     assert (result.reason, result.n_epochs, result.best_epoch) == (ending, 5, 2)
     np.testing.assert_array_equal(params.vector, _parameters_after(2))

@@ -253,13 +253,36 @@ def test_however_training_ends_it_goes_back_to_the_best_epoch_only_on_request(
     np.testing.assert_array_equal(state.params.vector, expected.params.vector)
 
 
-def test_a_score_that_is_not_a_number_is_never_the_best():
+@pytest.mark.parametrize("scores", [[math.nan, 0.2, 0.8, 0.1], [0.2, 0.8, 0.1, math.nan]], ids=["first", "last"])
+def test_with_an_undefined_score_the_best_epoch_is_that_of_the_lowest_validation_loss(scores):
     trainer, data = _trainer(), _data()
     best, state = _state(trainer), _state(trainer)
-    _run(trainer, best, data, 3)
-    validation = _validation(_scores([math.nan, 0.2, 0.8, math.nan]))
-    _run(trainer, state, data, 4, validation=validation, restore_best=True)
+    result, rows = _run(trainer, state, data, 4, validation=_validation(_scores(scores)), restore_best=True)
+    lowest = 1 + int(np.argmin([row["validation_loss"] for row in rows]))
+    assert result.best_epoch == lowest != 1 + int(np.nanargmax(scores))
+    _run(trainer, best, data, lowest)
     np.testing.assert_array_equal(state.params.vector, best.params.vector)
+    assert np.isnan([row["validation_score"] for row in rows]).tolist() == np.isnan(scores).tolist()
+
+
+@pytest.mark.parametrize("n_defined", [0, 1, 3])
+def test_early_stopping_goes_by_the_validation_loss_once_a_score_is_undefined(n_defined):
+    trainer, data = _trainer(), _data()
+    scores = [0.1 * n for n in range(n_defined)] + [math.nan] * 60
+    mine, by_loss = (_impatient(_state(trainer)) for _ in range(2))
+    result, _ = _run(trainer, mine, data, 60, validation=_validation(_scores(scores)), early_stopping=True)
+    expected, _ = _run(trainer, by_loss, data, 60, validation=_validation(), early_stopping=True)
+    assert (result.reason, result.n_epochs, result.best_epoch) == (
+        expected.reason,
+        expected.n_epochs,
+        expected.best_epoch,
+    )
+    assert result.reason == "converged"
+
+
+def _impatient(state):
+    state.plateau = Plateau(1e-3, 2)
+    return state
 
 
 @pytest.mark.parametrize("weighted", [False, True])
