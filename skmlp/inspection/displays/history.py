@@ -70,7 +70,7 @@ class HistoryDisplay:
     >>> from skmlp import MLPClassifier
     >>> from skmlp.inspection import HistoryDisplay
     >>> X, y = load_iris(return_X_y=True)
-    >>> est = MLPClassifier(solver="lbfgs", random_state=0).fit(X, y)
+    >>> est = MLPClassifier(solver="lbfgs", alpha=1.0, max_iter=1000, random_state=0).fit(X, y)
     >>> display = HistoryDisplay.from_estimator(est, ax=Figure().subplots())
     >>> display.lines_[0].get_label()
     'training'
