@@ -11,7 +11,7 @@ import numpy as np
 
 from skmlp.estimators.random import spawn_streams
 from skmlp.estimators.reporting import warn_caller
-from skmlp.estimators.state import Architecture, Model
+from skmlp.estimators.state import Architecture, Model, without_addresses
 from skmlp.estimators.targets import Targets, choose_loss, loss_object
 from skmlp.nn.activations import check_derivative
 from skmlp.nn.losses import Loss, check_loss
@@ -299,11 +299,13 @@ def adopt_settings(estimator: Any, model: Model, targets: Targets, *, new_fit: b
         state.settle()
     schedule, initial = model.trainer.schedule, float(estimator.learning_rate_init)
     memory = schedule.new_memory()
-    is_other = model.schedule_in_words not in ("", repr(schedule)) or memory.keys() != state.schedule_memory.keys()
+    words = repr(schedule)
+    is_known = model.schedule_in_words in ("", words, without_addresses(words))
+    is_other = not is_known or memory.keys() != state.schedule_memory.keys()
     if new_fit or is_other or initial != model.learning_rate_init:
         state.step = state.epoch = 0
         state.schedule_memory = memory
-    model.schedule_in_words = repr(schedule)
+    model.schedule_in_words = words
     model.learning_rate_init = initial
     progress = () if new_fit else (state.plateau.best, state.plateau.count)
     state.plateau = Plateau(estimator.tol, estimator.n_iter_no_change, *progress)

@@ -6,6 +6,7 @@ are stored as they are.
 """
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +27,7 @@ from skmlp.training.steps import Buffers
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
-__all__ = ["Architecture", "Model"]
+__all__ = ["Architecture", "Model", "without_addresses"]
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,12 @@ class Model:
     learning_rate_init : float
         What the last training started from.
     trainer : Trainer or None
-        What trained it, with the `settings` it was built from.
+        What trained it, with the `settings` it was built from. Not stored: the next training builds the same anew.
     settings : tuple
         Values of the estimator's parameters that training depends on, as partial_fit last found them; empty after fit.
     schedule_in_words : str
-        The schedule of the last training, to notice another one: the objects can be changed in place.
+        The schedule of the last training, to notice another one: the objects can be changed in place. After loading,
+        without the addresses of functions.
     """
 
     def __init__(
@@ -163,12 +165,14 @@ class Model:
     def snapshot(self) -> "Model":
         """Return the same model with copies of its parameters; the rest is shared."""
         state, average = self.state, self.state.average
-        copied = replace(
+        model = copy.copy(self)
+        model.state = replace(
             state,
             params=state.params.on(state.params.vector.copy()),
             average=None if average is None else average.on(average.vector.copy()),
         )
-        return Model(self.architecture, self.network, copied, self.split_seed, self.learning_rate_init)
+        model._buffers = None  # working memory of the training that goes on
+        return model
 
     def with_params(self, vector: FloatArray) -> "Model":
         """Return the same model with other values of its parameters; the rest is shared."""
@@ -198,6 +202,8 @@ class Model:
             "epoch": state.epoch,
             "schedule_memory": dict(state.schedule_memory),
             "split_seed": self.split_seed,
+            "schedule_in_words": without_addresses(self.schedule_in_words),
+            "monitor": None if self._monitor is None else self._monitor.to_plain(),
         }
 
     @classmethod
@@ -226,7 +232,16 @@ class Model:
             dropout_rng=_stream(plain["dropout_stream"]),
             average=None if average is None else network.parameters(average),
         )
-        return cls(architecture, network, state, plain["split_seed"], plain["learning_rate_init"])
+        model = cls(architecture, network, state, plain["split_seed"], plain["learning_rate_init"])
+        model.schedule_in_words = plain["schedule_in_words"]
+        if plain["monitor"] is not None:
+            model._monitor = Monitor.from_plain(plain["monitor"], state.params)
+        return model
+
+
+def without_addresses(words: str) -> str:
+    """Return the repr of an object without addresses in memory, which differ from process to process."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", words)
 
 
 def _stream(state: dict[str, Any]) -> np.random.Generator:

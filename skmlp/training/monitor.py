@@ -5,9 +5,9 @@ measured in an epoch to one row. Nothing here changes what is trained, not by a 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -143,6 +143,32 @@ class Monitor:
         self._inactive: list[BoolArray | None] = []
         self._rows_seen = 0
         self._batches_differ, self._n_samples, self._first_step = True, 0, 1
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return arrays, numbers and lists that hold all that outlasts an epoch."""
+        is_compared = self._kept_step == self._step  # with the next gradient
+        return {
+            "every": self.every,
+            "closely": self.closely,
+            "epoch": self.epoch,
+            "step": self._step,
+            "next_step": self._next,
+            "gradient": self._kept.vector if is_compared else None,
+            "gradient_rows": self._kept_rows,
+            "inactive": self._inactive,
+            "rows_seen": self._rows_seen,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], params: Parameters) -> "Monitor":
+        """Undo :meth:`to_plain`; `params` tells the shapes."""
+        monitor = cls(params, every=plain["every"], closely=plain["closely"], first_epoch=plain["epoch"] + 1)
+        monitor._step, monitor._next = plain["step"], plain["next_step"]
+        if plain["gradient"] is not None:
+            monitor._kept.vector[...] = plain["gradient"]
+            monitor._kept_step, monitor._kept_rows = plain["step"], plain["gradient_rows"]
+        monitor._inactive, monitor._rows_seen = list(plain["inactive"]), plain["rows_seen"]
+        return monitor
 
     def begin_epoch(self, n_batches: int, n_samples: int) -> None:
         """Begin an epoch of that many batches of all the samples there are."""

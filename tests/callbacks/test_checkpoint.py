@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.callbacks import Checkpoint, StopWhen, TargetLoss
+from skmlp.optim import Exponential
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 
@@ -340,3 +341,23 @@ def test_a_checkpoint_knows_the_samples_seen(tmp_path: Path, data: Any, small: A
     assert [joblib.load(tmp_path / f"{epoch}.joblib").t_ for epoch in (1, 2, 3)] == [
         len(data[0]) * i for i in (1, 2, 3)
     ]
+
+
+@BOTH
+def test_a_checkpoint_knows_which_steps_to_observe(cls: Any, tmp_path: Path, data: Any, small: Any) -> None:
+    whole = small(cls, monitor=4).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    resumed = joblib.load(tmp_path / "2.joblib")
+    for _ in range(4):
+        resumed.partial_fit(*data)
+    np.testing.assert_equal(resumed.monitor_, whole.monitor_)
+
+
+def test_a_checkpoint_knows_its_schedule(tmp_path: Path, data: Any, small: Any) -> None:
+    keep = Checkpoint(tmp_path / "{epoch}.joblib")
+    small(learning_rate=Exponential(0.5), learning_rate_init=0.008).set_callbacks(keep).fit(*data)
+    same, other = (joblib.load(tmp_path / "2.joblib") for _ in range(2))
+    same.partial_fit(*data)
+    other.set_params(learning_rate=Exponential(0.25)).partial_fit(*data)
+    rates = [each.history_["learning_rate"][-1] for each in (same, other)]
+    means = [np.mean(decay ** (np.arange(3) / 3)) for decay in (0.5, 0.25)]
+    np.testing.assert_allclose(rates, [0.002 * means[0], 0.008 * means[1]], rtol=1e-12)
