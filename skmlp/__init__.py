@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from skmlp._version import __version__
+
 if TYPE_CHECKING:
     from skmlp.estimators import MLPClassifier, MLPRegressor
     from skmlp.estimators.search_space import search_space
@@ -19,7 +21,5 @@ else:
         },
         modules=("callbacks", "diagnosis", "estimators", "inspection", "nn", "optim", "tracking", "training"),
     )
-
-__version__ = "0.1.0"
 
 __all__ = ["MLPClassifier", "MLPRegressor", "__version__", "lr_find", "search_space"]

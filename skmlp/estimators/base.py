@@ -1,4 +1,4 @@
-"""What the classifier and the regressor share: fit and partial_fit, prediction, storing."""
+"""What the classifier and the regressor share: fit and partial_fit, prediction."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -37,6 +37,7 @@ from skmlp.estimators.probing import probe
 from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, warn_about
 from skmlp.estimators.sensitivity import InputGradient
 from skmlp.estimators.state import Model
+from skmlp.estimators.storing import Storing
 from skmlp.estimators.targets import Targets
 from skmlp.estimators.training import advice_on_divergence, prepare_rows, refit, train
 from skmlp.estimators.validation import validate_rows, validate_rows_and_targets, validate_weight
@@ -80,7 +81,7 @@ def why_no_partial_fit(estimator: Any) -> str | None:
     return None
 
 
-class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackSupportMixin, BaseEstimator, ABC):
     """Base of the two estimators; not for direct use."""
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -497,23 +498,6 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, CallbackSupportMix
         buffers = Buffers(objective, params, X.shape[0])
         value = objective.value_and_gradient(params, X, encoded, weight, buffers.workspace, buffers.grad)
         return value.loss + value.penalty, buffers.grad.weights, buffers.grad.biases
-
-    # ------------------------------------------------------------------ storing
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if "_model" in state:
-            state["_stored_model"] = state.pop("_model").to_plain()
-            state["_observations"] = self.monitor_
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        stored = state.pop("_stored_model", None)
-        super().__setstate__(state)
-        if stored is not None:
-            self._model = Model.from_plain(stored)
-            self._observations = Observations(vars(self)["_observations"])
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_model" in vars(self)

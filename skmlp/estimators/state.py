@@ -7,17 +7,18 @@ are stored as they are.
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from skmlp._typing import FloatArray
+from skmlp._version import __version__
 from skmlp.estimators.targets import loss_object
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.layers import NORMALIZATIONS, Normalization
-from skmlp.nn.losses import Loss
+from skmlp.nn.losses import LOSSES, Loss
 from skmlp.nn.network import Network, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
@@ -28,6 +29,10 @@ from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
 __all__ = ["Architecture", "Model", "without_addresses"]
+
+# Of the stored form. A new one is for what earlier versions cannot read; `_complete` then adds what earlier forms lack.
+# Format 1 had no number.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ class Architecture:
         chosen = self.normalization
         return multilayer_perceptron(
             self.layer_sizes,
-            [ACTIVATIONS[each] if isinstance(each, str) else each for each in self.activations],
-            normalization=NORMALIZATIONS[chosen]() if isinstance(chosen, str) else chosen,
+            [_named(each, ACTIVATIONS, "activation") if isinstance(each, str) else each for each in self.activations],
+            normalization=_named(chosen, NORMALIZATIONS, "normalization")() if isinstance(chosen, str) else chosen,
             dropout=self.dropout,
             residual=self.residual,
         )
@@ -183,6 +188,7 @@ class Model:
         """Return arrays, numbers, strings, lists and dicts that hold everything."""
         state, architecture = self.state, self.architecture
         return {
+            "format": FORMAT,
             "layer_sizes": list(architecture.layer_sizes),
             "activations": list(architecture.activations),
             "loss": architecture.loss,
@@ -208,7 +214,16 @@ class Model:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "Model":
-        """Undo :meth:`to_plain`."""
+        """Undo :meth:`to_plain`, also of earlier formats.
+
+        Raises
+        ------
+        ValueError
+            When the format is a later one, a key is missing, or a name is not registered.
+        """
+        plain = _complete(plain)
+        if isinstance(plain["loss"], str):
+            _named(plain["loss"], LOSSES, "loss")
         architecture = Architecture(
             tuple(plain["layer_sizes"]),
             tuple(plain["activations"]),
@@ -242,6 +257,38 @@ class Model:
 def without_addresses(words: str) -> str:
     """Return the repr of an object without addresses in memory, which differ from process to process."""
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", words)
+
+
+class _Complete(dict[str, Any]):
+    """What was stored, with an error for a missing key."""
+
+    def __missing__(self, key: str) -> Any:
+        raise ValueError(
+            f"The stored estimator is damaged: there is no {key!r} in it. Load an intact copy, or fit it again."
+        )
+
+
+def _complete(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return what was stored in the present format."""
+    written = plain.get("format", 1)
+    if written > FORMAT:
+        raise ValueError(
+            f"The estimator was stored by a later version of skmlp, in format {written}. This version, {__version__}, "
+            f"reads formats up to {FORMAT}: upgrade skmlp to load the estimator."
+        )
+    added: dict[str, Any] = {"schedule_in_words": "", "monitor": None} if written == 1 else {}
+    return _Complete(added | plain)
+
+
+def _named(name: str, registry: Mapping[str, Any], kind: str) -> Any:
+    """Return what is registered by this name."""
+    if name not in registry:
+        raise ValueError(
+            f"There is no {kind} named {name!r} in this process, which a stored estimator needs to have. If it is one "
+            f"of your own, register it before you load the estimator; if it is one of a later version of skmlp than "
+            f"{__version__}, upgrade skmlp."
+        )
+    return registry[name]
 
 
 def _stream(state: dict[str, Any]) -> np.random.Generator:

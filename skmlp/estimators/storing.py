@@ -1,0 +1,74 @@
+"""How an estimator is stored and loaded: its model as plain values, with the versions that wrote them."""
+
+import inspect
+import warnings
+from typing import Any
+
+import sklearn
+from sklearn.exceptions import InconsistentVersionWarning
+
+from skmlp._version import __version__
+from skmlp.estimators.state import Model
+from skmlp.training.history import Observations
+
+__all__ = ["OtherVersionWarning", "Storing"]
+
+
+class OtherVersionWarning(InconsistentVersionWarning):
+    """An estimator is loaded with another version of skmlp or scikit-learn than the one it was stored with.
+
+    Parameters
+    ----------
+    estimator_name : str
+    skmlp_version, sklearn_version : str
+        What it was stored with.
+    """
+
+    def __init__(self, estimator_name: str, skmlp_version: str, sklearn_version: str) -> None:
+        super().__init__(
+            estimator_name=estimator_name,
+            current_sklearn_version=sklearn.__version__,
+            original_sklearn_version=sklearn_version,
+        )
+        self.current_skmlp_version = __version__
+        self.original_skmlp_version = skmlp_version
+
+    def __str__(self) -> str:
+        return (
+            f"{self.estimator_name} was stored with skmlp {self.original_skmlp_version} and scikit-learn "
+            f"{self.original_sklearn_version}, and is loaded with skmlp {self.current_skmlp_version} and scikit-learn "
+            f"{self.current_sklearn_version}. It may predict or train differently. Compare its predictions with "
+            "earlier ones, or install the versions it was stored with."
+        )
+
+
+class Storing:
+    """Gives the two estimators their stored form, for pickle, joblib, skops and copies."""
+
+    _model: Model
+    _observations: Observations
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
+        if "_model" in state:
+            state["_stored_model"] = state.pop("_model").to_plain()
+            state["_observations"] = self._observations.columns
+        return {**state, "_skmlp_version": __version__, "_sklearn_version": sklearn.__version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Parameters that did not exist in the version that stored it have their defaults.
+        state = {**_defaults(type(self)), **state}
+        stored = state.pop("_stored_model", None)
+        versions = state.pop("_skmlp_version", __version__), state.pop("_sklearn_version", sklearn.__version__)
+        super().__setstate__(state)  # type: ignore[misc]
+        if stored is not None:
+            self._model = Model.from_plain(stored)
+            self._observations = Observations(vars(self)["_observations"])
+        if versions != (__version__, sklearn.__version__):
+            warnings.warn(OtherVersionWarning(type(self).__name__, *versions), stacklevel=2)
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """Return the default values of the constructor's parameters."""
+    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+    return {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
