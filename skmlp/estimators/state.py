@@ -28,7 +28,7 @@ from skmlp.training.steps import Buffers
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
-__all__ = ["Architecture", "Model", "without_addresses"]
+__all__ = ["Architecture", "Complete", "Model", "without_addresses"]
 
 # Of the stored form. A new one is for what earlier versions cannot read; `_complete` then adds what earlier forms lack.
 # Format 1 had no number.
@@ -259,7 +259,7 @@ def without_addresses(words: str) -> str:
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", words)
 
 
-class _Complete(dict[str, Any]):
+class Complete(dict[str, Any]):
     """What was stored, with an error for a missing key."""
 
     def __missing__(self, key: str) -> Any:
@@ -277,7 +277,7 @@ def _complete(plain: dict[str, Any]) -> dict[str, Any]:
             f"reads formats up to {FORMAT}: upgrade skmlp to load the estimator."
         )
     added: dict[str, Any] = {"schedule_in_words": "", "monitor": None} if written == 1 else {}
-    return _Complete(added | plain)
+    return Complete(added | plain)
 
 
 def _named(name: str, registry: Mapping[str, Any], kind: str) -> Any:

@@ -2,14 +2,18 @@
 
 import inspect
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
+from skmlp._typing import AnyArray
 from skmlp._version import __version__
-from skmlp.estimators.state import Model
+from skmlp.estimators.state import Complete, Model
 from skmlp.training.history import Observations
+from skmlp.training.monitor import no_observations
 
 __all__ = ["OtherVersionWarning", "Storing"]
 
@@ -57,15 +61,22 @@ class Storing:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Parameters that did not exist in the version that stored it have their defaults.
-        state = {**_defaults(type(self)), **state}
+        state = Complete(_defaults(type(self)) | state)
         stored = state.pop("_stored_model", None)
         versions = state.pop("_skmlp_version", __version__), state.pop("_sklearn_version", sklearn.__version__)
-        super().__setstate__(state)  # type: ignore[misc]
         if stored is not None:
-            self._model = Model.from_plain(stored)
-            self._observations = Observations(vars(self)["_observations"])
+            state["_model"] = Model.from_plain(stored)
+            state["_observations"] = _observations(state["_observations"], len(state["_model"].params.weights))
+        super().__setstate__(state)  # type: ignore[misc]
         if versions != (__version__, sklearn.__version__):
             warnings.warn(OtherVersionWarning(type(self).__name__, *versions), stacklevel=2)
+
+
+def _observations(columns: Mapping[str, AnyArray], n_layers: int) -> Observations:
+    """Return the observations; statistics that did not exist in the version that stored them are NaN."""
+    n_rows, now = len(columns["epoch"]), no_observations(n_layers).columns
+    missing = {name: np.full((n_rows, *cells.shape[1:]), np.nan) for name, cells in now.items() if name not in columns}
+    return Observations({**columns, **missing})
 
 
 def _defaults(cls: type) -> dict[str, Any]:

@@ -130,6 +130,8 @@ def test_a_missing_key_is_named(cls: Any) -> None:
     for key in estimator.__getstate__()["_stored_model"].keys() - {"format"}:
         with pytest.raises(ValueError, match=rf"stored estimator is damaged: there is no '{key}' in it\. Load an"):
             _loaded(estimator, lambda state, key=key: state["_stored_model"].pop(key))
+    with pytest.raises(ValueError, match="there is no '_observations' in it"):
+        _loaded(estimator, lambda state: state.pop("_observations"))
 
 
 @BOTH
@@ -188,6 +190,18 @@ def test_without_all_parameters_that_have_their_default_training_goes_on_to_the_
     loaded = _loaded(estimator, reduce)
     for one, other in zip(_train(loaded).coefs_, _train(estimator).coefs_, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["gradient_norm", "activation_quantiles"])
+def test_a_statistic_that_is_not_stored_is_unknown_before_and_observed_afterwards(cls: Any, name: str) -> None:
+    estimator = _fitted(cls)
+    loaded = _train(_loaded(estimator, lambda state: state["_observations"].pop(name)))
+    n_before = len(estimator.monitor_["epoch"])
+    assert np.isnan(loaded.monitor_[name][:n_before]).all()
+    np.testing.assert_array_equal(loaded.monitor_[name][n_before:], _train(estimator).monitor_[name][n_before:])
+    assert len(loaded.monitor_[name]) > n_before
+    loaded.monitor_frame()
 
 
 def test_a_setting_that_is_not_stored_has_its_default() -> None:
