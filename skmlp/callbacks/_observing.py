@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from skmlp.callbacks.tasks import fit_name, is_epoch, is_fit
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.reporting import warn_caller
 
 __all__ = ["EpochCallback", "Fit", "FitObserver", "is_score"]
 
@@ -54,6 +55,13 @@ class FitObserver(ABC):
 
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
+        self._has_warned = False
+
+    def warn_once(self, message: str) -> None:
+        """Warn at the first call of this fit only: a full disk stays full."""
+        if not self._has_warned:
+            self._has_warned = True
+            warn_caller(message, RuntimeWarning)
 
     @abstractmethod
     def epoch_ended(self, fitted_estimator: Any) -> bool:

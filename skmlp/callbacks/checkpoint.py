@@ -9,7 +9,7 @@ from typing import Any
 import joblib
 
 from skmlp.callbacks._checks import check_whole_number
-from skmlp.callbacks._files import temporary_beside
+from skmlp.callbacks._files import put_in_place, remove_stale, temporary_beside
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver, is_score
 
 __all__ = ["Checkpoint"]
@@ -23,7 +23,9 @@ class Checkpoint(EpochCallback):
 
     For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search. What
     is stored is the skmlp estimator alone; below a pipeline it expects the rows that the steps before it return. A
-    file is there all at once or not at all, and takes the place of an older one.
+    file is there all at once or not at all, and takes the place of an older one, also when the process is killed or the
+    power fails. A hidden file ``.skmlp-...`` that a killed process leaves is removed by the next fit that stores there,
+    on systems with file locks (not on Windows). When the disk is full, the fit goes on with one warning.
 
     ``joblib.load`` (of files you trust, as any pickle) returns a fitted estimator. It holds weights, history, the
     state of the optimizer and of the random streams. Training in mini-batches that goes on with ``partial_fit`` on the
@@ -116,6 +118,7 @@ class _Checkpoints(FitObserver):
     def __init__(self, fit: Fit, settings: Checkpoint) -> None:
         super().__init__(fit)
         self.settings = settings
+        self.folders: set[str] = set()  # without what killed processes left
         self.best = math.inf
         if settings.save_best_only:
             earlier = fit.estimator.history_[settings.monitor]
@@ -128,15 +131,27 @@ class _Checkpoints(FitObserver):
         row, settings = self.fit.row, self.settings
         if self.fit.epoch % settings.every or math.isnan(row["loss"]):
             return False
-        if settings.save_best_only:
-            cost = self._cost(row[settings.monitor])
-            if not cost < self.best:
-                return False
-            _store(fitted_estimator, settings.path_in(self.fit))
-            self.best = cost
+        cost = self._cost(row[settings.monitor]) if settings.save_best_only else -math.inf
+        if settings.save_best_only and not cost < self.best:
+            return False
+        path = settings.path_in(self.fit)
+        try:
+            self._tidy(os.path.dirname(path))
+            _store(fitted_estimator, path)
+        except OSError as error:
+            self.warn_once(
+                f"{path} could not be stored ({type(error).__name__}: {error}). The fit goes on and tries again at its "
+                "next checkpoint, without another warning."
+            )
         else:
-            _store(fitted_estimator, settings.path_in(self.fit))
+            self.best = cost
         return False
+
+    def _tidy(self, folder: str) -> None:
+        """Remove what killed processes left in a folder, before the first file is stored there."""
+        if folder not in self.folders:
+            remove_stale(folder)
+            self.folders.add(folder)
 
 
 def _store(fitted_estimator: Any, path: str) -> None:
@@ -145,7 +160,7 @@ def _store(fitted_estimator: Any, path: str) -> None:
         vars(stored).pop(name, None)
     with temporary_beside(path) as temporary:
         joblib.dump(stored, temporary)
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
 
 
 def _fields(template: str) -> set[str]:

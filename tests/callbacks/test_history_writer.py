@@ -1,4 +1,6 @@
 import csv
+import errno
+import io
 import json
 import math
 import os
@@ -123,22 +125,18 @@ def test_a_line_is_one_write(tmp_path: Path, data: Any, small: Any, monkeypatch:
     opened: list[tuple[str, int]] = []
     written: list[bytes] = []
 
-    class File:
-        def __enter__(self) -> "File":
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def write(self, line: bytes) -> None:
+    class File(io.FileIO):
+        def write(self, line: Any) -> int:
             written.append(line)
+            return super().write(line)
 
     def recorded(path: str, mode: str, buffering: int) -> File:
         opened.append((mode, buffering))
-        return File()
+        return File(path, "a+")
 
-    monkeypatch.setattr("skmlp.callbacks.history_writer.open", recorded, raising=False)
+    monkeypatch.setattr("skmlp.callbacks._files.open", recorded, raising=False)
     small().set_callbacks(HistoryWriter(tmp_path / "history.jsonl")).fit(*data)
-    assert opened == [("ab", 0)] * 6
+    assert opened == [("a+b", 0)] * 6
     assert [line.count(b"\n") for line in written] == [1] * 6
     assert all(line.endswith(b"}\n") for line in written)
 
@@ -185,6 +183,103 @@ def test_a_file_of_somebody_else_is_left_alone(content: str, tmp_path: Path, dat
         small().set_callbacks(HistoryWriter(path)).fit(*data)
     assert len([warning for warning in caught if warning.category is RuntimeWarning]) == 1
     assert path.read_text() == content
+
+
+class Disk:
+    """A disk with room for so many bytes, which takes a part of what does not fit, as a real one does."""
+
+    def __init__(self, monkeypatch: Any, room: int) -> None:
+        self.room = room
+        disk = self
+
+        class File(io.FileIO):
+            def write(self, content: Any) -> int:
+                n_bytes = min(len(content), disk.room)
+                if n_bytes == 0:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                disk.room -= n_bytes
+                return super().write(content[:n_bytes])
+
+            def truncate(self, size: int | None = None) -> int:
+                assert size is not None
+                disk.room += os.fstat(self.fileno()).st_size - size
+                return super().truncate(size)
+
+        monkeypatch.setattr("skmlp.callbacks._files.open", lambda path, *_, **__: File(path, "a+"), raising=False)
+
+
+@ENDINGS
+@pytest.mark.parametrize("room", [0, 1, 500, 501, 650])
+def test_a_full_disk_costs_whole_lines_and_one_warning(
+    ending: str, room: int, tmp_path: Path, data: Any, small: Any, monkeypatch: Any
+) -> None:
+    path = tmp_path / f"history{ending}"
+    Disk(monkeypatch, room)
+    plain = small().fit(*data)
+    with pytest.warns(RuntimeWarning, match=rf"history\{ending} could not be written .*No space left") as caught:
+        estimator = small().set_callbacks(HistoryWriter(path)).fit(*data)
+    assert len([warning for warning in caught if warning.category is RuntimeWarning]) == 1
+    assert estimator.history_["loss"] == plain.history_["loss"]
+    content = path.read_bytes() if path.exists() else b""
+    assert content == b"" or content.endswith(b"\n")
+    epochs = [] if not content else read(path)["epoch"].tolist()
+    assert epochs == list(range(1, len(epochs) + 1))
+    assert 0 < len(epochs) < 6 if room >= 500 else epochs == []
+
+
+@ENDINGS
+def test_rows_are_added_when_there_is_space_again(
+    ending: str, tmp_path: Path, data: Any, small: Any, monkeypatch: Any
+) -> None:
+    path = tmp_path / f"history{ending}"
+    disk = Disk(monkeypatch, 300)
+
+    def make_room(history: Any) -> bool:
+        if len(history["loss"]) == 4:
+            disk.room = 100_000
+        return False
+
+    with pytest.warns(RuntimeWarning, match="rows that are missing are added then"):
+        estimator = small().set_callbacks(StopWhen(make_room), HistoryWriter(path)).fit(*data)
+    np.testing.assert_array_equal(read(path)["loss"], estimator.history_["loss"])
+
+
+@ENDINGS
+def test_other_callbacks_do_not_suffer_from_a_full_disk(
+    ending: str, tmp_path: Path, data: Any, small: Any, monkeypatch: Any
+) -> None:
+    Disk(monkeypatch, 0)
+    stop = StopWhen(lambda history: len(history["loss"]) == 2)
+    with pytest.warns(RuntimeWarning, match="could not be written"):
+        estimator = small().set_callbacks(HistoryWriter(tmp_path / f"history{ending}"), stop).fit(*data)
+    assert estimator.stop_reason_ == "callback"
+    assert estimator.n_iter_ == 2
+
+
+@ENDINGS
+@pytest.mark.parametrize("length", [1, 30, 5000])
+def test_a_line_that_a_killed_process_tore_is_removed_by_the_next_fit(
+    ending: str, length: int, tmp_path: Path, data: Any, small: Any
+) -> None:
+    path = tmp_path / f"history{ending}"
+    first = small().set_callbacks(HistoryWriter(path)).fit(*data)
+    torn = (lines(path)[-1][:-1] * 40)[:length]
+    with path.open("a", encoding="utf-8") as file:
+        file.write(torn)
+    second = small(random_state=1).set_callbacks(HistoryWriter(path)).fit(*data)
+    np.testing.assert_array_equal(read(path)["loss"], first.history_["loss"] + second.history_["loss"])
+
+
+def test_a_last_line_that_lacks_the_line_break_alone_is_kept(tmp_path: Path, data: Any, small: Any) -> None:
+    """Some editors leave it out."""
+    for ending, kept in ((".csv", 1), (".jsonl", 6)):
+        path = tmp_path / f"history{ending}"
+        small().set_callbacks(HistoryWriter(path)).fit(*data)
+        before = lines(path)[:kept]
+        path.write_text("\n".join(before), encoding="utf-8")
+        small(max_iter=2).set_callbacks(HistoryWriter(path)).fit(*data)
+        assert lines(path)[:kept] == before
+        assert len(read(path)) == {".csv": 2, ".jsonl": 8}[ending]
 
 
 def test_a_relative_path_stays_where_it_began(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
