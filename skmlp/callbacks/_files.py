@@ -72,7 +72,7 @@ def remove_stale(folder: str) -> None:
 
     A lock ends with its process: a file that can be locked is nobody's. Without locks, nothing is removed.
     """
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # no folder yet, or one that may not be listed
         for name in filter(_TEMPORARY.match, os.listdir(folder)):
             with suppress(OSError):  # gone by now, or not ours to change
                 path = os.path.join(folder, name)
