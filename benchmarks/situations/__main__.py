@@ -87,7 +87,7 @@ def main() -> None:
         "date": dt.date.today().isoformat(),
         "quick": options.quick,
         "threads": options.threads,
-        "compiled": compiled.is_wanted(),
+        "compiled": not compiled.why_not(),
         "machine": describe_machine(),
         "rows": [],
         "left_out": {},

@@ -4,21 +4,43 @@ NumPy is the reference: :mod:`skmlp.nn` and :mod:`skmlp.optim` say what is compu
 same, equal to rounding, in fewer passes and without the interpreter between them. They know arrays only. What they do
 not cover is left to NumPy.
 
-The environment variable ``SKMLP_COMPILED`` decides: ``"auto"`` (the default) uses them when numba is installed,
-``"0"`` never, ``"1"`` raises an error when numba is missing.
+The environment variable ``SKMLP_COMPILED`` decides: ``"auto"`` (the default) uses them when numba is installed and the
+training is long enough (:mod:`skmlp.training.engine`), ``"0"`` never, ``"1"`` wherever there are any, and raises an
+error when numba is missing or fails.
 """
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
-__all__ = ["is_wanted", "leave_out"]
+__all__ = ["NotCompiledError", "choice", "loading", "why_not"]
 
-_left_out = False
+# What went wrong when this process loaded or compiled them.
+_failure = ""
 
 
-def is_wanted() -> bool:
-    """Tell whether training may use compiled steps.
+class NotCompiledError(Exception):
+    """There are no compiled steps for a training; the message says why."""
+
+
+def choice() -> str:
+    """Return the value of the environment variable ``SKMLP_COMPILED``.
+
+    Raises
+    ------
+    ValueError
+        When it is none of the three.
+    """
+    value = os.environ.get("SKMLP_COMPILED", "auto")
+    if value not in ("auto", "0", "1"):
+        raise ValueError(f"The environment variable SKMLP_COMPILED must be 'auto', '0' or '1'. Got {value!r} instead.")
+    return value
+
+
+def why_not() -> str:
+    """Say why this process trains without compiled steps; empty when it can have them.
 
     Raises
     ------
@@ -27,34 +49,52 @@ def is_wanted() -> bool:
     ValueError
         When ``SKMLP_COMPILED`` is none of the three.
     """
-    choice = os.environ.get("SKMLP_COMPILED", "auto")
-    if choice == "0":
-        return False
-    if choice not in ("auto", "1"):
-        raise ValueError(f"The environment variable SKMLP_COMPILED must be 'auto', '0' or '1'. Got {choice!r} instead.")
-    if choice == "1" and not _has_numba():
-        raise ImportError("SKMLP_COMPILED=1 needs numba: pip install 'skmlp[fast]', or set SKMLP_COMPILED=auto.")
-    return not _left_out and _has_numba()
+    chosen = choice()
+    if chosen == "0":
+        return "SKMLP_COMPILED=0"
+    if not _has_numba():
+        if chosen == "1":
+            raise ImportError("SKMLP_COMPILED=1 needs numba: pip install 'skmlp[fast]', or set SKMLP_COMPILED=auto.")
+        return "numba is not installed"
+    return "" if chosen == "1" else _failure
 
 
-def leave_out(error: ImportError) -> None:
-    """Do without compiled steps from here on, with a warning, because numba cannot be imported.
+@contextmanager
+def loading() -> Iterator[None]:
+    """Do without compiled steps from here on, with a warning, when the body cannot load or compile them.
 
     Raises
     ------
-    ImportError
-        With ``SKMLP_COMPILED=1``.
+    NotCompiledError
+        After that warning.
+    RuntimeError
+        Instead, with ``SKMLP_COMPILED=1``.
     """
-    global _left_out
-    if os.environ.get("SKMLP_COMPILED") == "1":
-        raise error
-    _left_out = True
-    warnings.warn(
-        f"Training runs without compiled steps, because numba is installed but cannot be imported: {error} "
-        "Set SKMLP_COMPILED=0 to be told no more.",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+    global _failure
+    try:
+        yield
+    except Exception as error:  # numba may be damaged or too new, the disk full, the files on it cut off
+        first_line = str(error).strip().partition("\n")[0]
+        what = f"{type(error).__name__}: {first_line}"
+        way_out = (
+            "Make room on the disk, or set NUMBA_CACHE_DIR to a folder that can be written to"
+            if isinstance(error, OSError)
+            else "Install a version of numba that is supported (pip install 'skmlp[fast]')"
+        )
+        if choice() == "1":
+            raise RuntimeError(
+                f"SKMLP_COMPILED=1, but the compiled steps cannot be loaded. {what}. {way_out}, or set "
+                "SKMLP_COMPILED=0."
+            ) from error
+        _failure = f"the compiled steps cannot be loaded ({what})"
+        warnings.warn(
+            f"Training uses NumPy instead of compiled steps in this process, because they cannot be loaded. {what}. "
+            f"{way_out}; SKMLP_COMPILED=0 does without them and without this warning, SKMLP_COMPILED=1 shows the "
+            "whole error.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        raise NotCompiledError(_failure) from error
 
 
 def _has_numba() -> bool:

@@ -2,15 +2,19 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import config, njit
 from numba.core import event as events
+from numba.core.caching import FunctionCache
 
 __all__ = ["announced", "as_written", "exact", "inlined", "reordering"]
+
+if config.DISABLE_JIT:
+    raise ImportError("NUMBA_DISABLE_JIT is set, so that numba compiles nothing: unset it to have compiled steps")
 
 # The wrapper for callers in C, which there are none of, is left out: it costs time to compile.
 _SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
@@ -20,12 +24,24 @@ _SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wr
 _VERSION = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
 
 
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """A function's machine code on disk."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the code for a signature; None, so that it is compiled and stored again, when the file is damaged."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # pickle may fail in any way
+            self.flush()
+            return None
+
+
 def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
     function.__qualname__ += f"_{_VERSION}"
-    try:
-        return njit(**_SETTINGS, fastmath=fastmath, cache=True)(function)
-    except RuntimeError:  # there is no folder that one may write to
-        return njit(**_SETTINGS, fastmath=fastmath)(function)
+    compiled = njit(**_SETTINGS, fastmath=fastmath)(function)
+    with suppress(RuntimeError):  # there is no folder that one may write to
+        compiled._cache = _Cache(function)
+    return compiled
 
 
 def as_written(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -421,6 +421,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         self.best_n_iter_ = result.best_epoch if validation else None
         self.stop_reason_ = result.reason
         self.stop_message_ = result.detail
+        self.engine_ = result.engine
         self.t_ = self._model.state.samples_seen
         if self.verbose and result.reason == "converged" and self.solver != "lbfgs":
             print_plateau(self.tol, self.n_iter_no_change, early_stopping=self.early_stopping)

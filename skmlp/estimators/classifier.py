@@ -250,6 +250,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     stop_reason_ : str
         Why training ended: ``"converged"``, ``"max_iter"``, ``"max_time"``, ``"max_fun"``, ``"callback"``,
         ``"interrupted"``, ``"non_finite"`` or ``"failed"``; ``stop_message_`` says more where there is more to say.
+    engine_ : str
+        What took the steps of the last training: ``"compiled"``, or ``"numpy: "`` and why it was not the compiled steps.
+        The training alone decides, by how long it may take, and the environment variable ``SKMLP_COMPILED``.
     loss_curve_ : list of float
         ``history_["loss"]``.
     loss_ : float
@@ -452,7 +455,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         The optimizer's state and the random stream are kept from call to call: k calls on the same data are the same
         training as ``fit`` with ``max_iter=k``, apart from stopping rules. With mini-batches they are so bit for bit,
-        with full batches to rounding, since ``fit`` sorts the rows of those and merges equal ones.
+        with full batches to rounding, since ``fit`` sorts the rows of those and merges equal ones. They are equal to
+        rounding, too, where `max_iter` makes a training long enough for compiled steps (``engine_``): ``fit`` has them
+        from the beginning, a stream of calls when it has become as long.
 
         Parameters
         ----------

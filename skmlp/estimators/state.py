@@ -207,6 +207,7 @@ class Model:
             "step": state.step,
             "epoch": state.epoch,
             "schedule_memory": dict(state.schedule_memory),
+            "is_long": state.is_long,
             "split_seed": self.split_seed,
             "schedule_in_words": without_addresses(self.schedule_in_words),
             "monitor": None if self._monitor is None else self._monitor.to_plain(),
@@ -246,6 +247,7 @@ class Model:
             schedule_memory=dict(plain["schedule_memory"]),
             dropout_rng=_stream(plain["dropout_stream"]),
             average=None if average is None else network.parameters(average),
+            is_long=plain.get("is_long", False),
         )
         model = cls(architecture, network, state, plain["split_seed"], plain["learning_rate_init"])
         model.schedule_in_words = plain["schedule_in_words"]

@@ -110,6 +110,7 @@ def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, foun
         if result.reason == "interrupted":
             model.state = first
             return replace(found, reason="interrupted")
+        found = replace(found, engine=result.engine)
     start.plateau = first.plateau
     return found
 
@@ -127,7 +128,7 @@ def _run_lbfgs(
     **options: Any,
 ) -> Result:
     """Leave out what L-BFGS has no use for."""
-    return run_lbfgs(
+    result = run_lbfgs(
         build_objective(estimator, model.network, model.loss),
         model.params,
         data,
@@ -137,6 +138,7 @@ def _run_lbfgs(
         early_stopping=model.state.plateau if early_stopping else None,
         **options,
     )
+    return replace(result, engine="numpy: solver='lbfgs'")
 
 
 def _hopeless(estimator: Any, data: Data, event: NonFiniteError) -> ValueError:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
-from skmlp.compiled import activations, losses, network, normalization, products, solvers, steps
+from skmlp.compiled import NotCompiledError, activations, losses, network, normalization, products, solvers, steps
 from skmlp.compiled.intrinsics import BYTES
 from skmlp.compiled.team import LINE
 from skmlp.nn import activations as reference
@@ -63,18 +63,24 @@ _GELU: dict[str, tuple[int, tuple[float, float]]] = {
 }
 
 
-def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int, large: int) -> steps.Objective | None:
-    """Return an objective for batches of `n_rows` rows as arrays; None when the compiled functions do not know it.
+def objective_as_arrays(objective: Objective, params: Parameters, n_rows: int, large: int) -> steps.Objective:
+    """Return an objective for batches of `n_rows` rows as arrays.
 
     BLAS computes products of more than `large` multiplications.
+
+    Raises
+    ------
+    NotCompiledError
+        When the compiled functions do not know it.
     """
-    if type(objective) is not Objective or type(objective.network) is not Network:
-        return None  # they may compute something else
+    for each, known in ((objective, Objective), (objective.network, Network)):
+        if type(each) is not known:  # it may compute something else
+            raise NotCompiledError(f"there are no compiled steps for {type(each).__name__}")
     number = _LOSSES.get(type(objective.loss))
+    if number is None:
+        raise NotCompiledError(f"there are no compiled steps for the loss {type(objective.loss).__name__}")
     capacity = n_rows if objective.network.couples_rows else min(n_rows, BLOCK_ROWS)
     layers = _layers(objective.network, params, capacity, large)
-    if number is None or layers is None:
-        return None
     dtype, n_raw = params.vector.dtype, objective.network.n_out
     block = steps.Rows(
         np.empty((capacity, objective.network.n_in), dtype),
@@ -164,12 +170,15 @@ def rows_as_arrays(data: Data, loss: int) -> steps.Rows:
     )
 
 
-def _layers(dense_network: Network, params: Parameters, n_rows: int, large: int) -> network.Layers | None:
-    """Return the table of a network, with memory for `n_rows` rows; None when there is a layer it has no place for."""
+def _layers(dense_network: Network, params: Parameters, n_rows: int, large: int) -> network.Layers:
+    """Return the table of a network, with memory for `n_rows` rows."""
     table = _Table(params, n_rows)
-    is_known = all(table.add(*each) for each in zip(dense_network.layers, params.layers, strict=True))
-    if not is_known or not table.is_plain:  # the output layer has no normalization and no activation
-        return None
+    for layer, views in zip(dense_network.layers, params.layers, strict=True):
+        if not table.add(layer, views):
+            part = layer.activation if isinstance(layer, ActivationLayer) else layer
+            raise NotCompiledError(f"there are no compiled steps for {type(part).__name__} in this network")
+    if not table.is_plain:
+        raise NotCompiledError("there are no compiled steps for a last layer with an activation or a normalization")
     dtype, rows = params.vector.dtype, np.array(table.rows)
     longest = max(n_rows, *rows[:, [network.N_IN, network.N_OUT]].ravel().tolist())
     return network.Layers(

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from skmlp._typing import FloatArray, IntArray
+from skmlp.compiled import NotCompiledError, products, steps
 from skmlp.compiled import network as columns
-from skmlp.compiled import products, steps
 from skmlp.compiled.jit import announced
 from skmlp.compiled.team import Team
 from skmlp.nn.activations import Activation
 from skmlp.nn.layers import ActivationLayer, Dense, Dropout
 from skmlp.nn.network import Network, Units
 from skmlp.nn.objective import BLOCK_ROWS, Objective
+from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Time
 from skmlp.training.batches import Batches
 from skmlp.training.compiled_arrays import (
@@ -47,32 +48,28 @@ _ready_dtypes: set[np.dtype] = set()
 
 def compiled_steps(
     trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers, n_threads: int = 1
-) -> "CompiledSteps | None":
-    """Return the compiled steps of a training; None where there are none for its objective or its data.
+) -> "CompiledSteps":
+    """Return the compiled steps of a training.
 
     They are taken by `n_threads` threads, if each can have rows of its own, and a call takes more than one step: to
     wake the threads costs as much as a small one.
+
+    Raises
+    ------
+    NotCompiledError
+        When there are none for its objective.
     """
-    params, data = state.params, batches.data
-    if not isinstance(data.X, np.ndarray) or data.X.dtype != params.vector.dtype or not data.X.flags.c_contiguous:
-        return None
-    if data.sample_weight is not None and data.sample_weight.dtype != data.X.dtype:
-        return None
+    params = state.params
     n_rows = max(batches.largest, buffers.n_samples)
     is_run = trainer.steps_are_plain and batches.n_batches > 1
     size = n_threads if is_run and _can_share(trainer.objective.network, n_rows, n_threads) else 1
     kept = buffers.compiled
     if kept is None or not kept.is_for(trainer.objective, params.vector, size):
         large = products.LARGE if size < n_threads else products.LARGE_ALONE
-        objectives = [objective_as_arrays(trainer.objective, params, -(-n_rows // size), large) for _ in range(size)]
-        known = [each for each in objectives if each is not None]
-        gradients = np.empty((size - 1, params.n_trained), params.vector.dtype)
-        kept = buffers.compiled = _Kept(trainer.objective, params.vector, known, gradients)
-    if not kept.objectives:
-        return None
-    found = CompiledSteps(trainer, state, batches, buffers, kept)
-    found.make_ready()
-    return found
+        kept = buffers.compiled = _keep(trainer.objective, params, -(-n_rows // size), size, large)
+    if kept.why_not:
+        raise NotCompiledError(kept.why_not)
+    return CompiledSteps(trainer, state, batches, buffers, kept)
 
 
 def _can_share(network: Network, n_rows: int, n_threads: int) -> bool:
@@ -98,15 +95,29 @@ class _Kept(NamedTuple):
     objectives : list of steps.Objective
         As arrays, one for each thread, with memory of its own; empty when it is not known there.
     gradients : ndarray of shape (n_helpers, n_parameters)
+    why_not : str
+        Why it is not known.
     """
 
     objective: Objective
     vector: FloatArray
     objectives: list[steps.Objective]
     gradients: FloatArray
+    why_not: str
 
     def is_for(self, objective: Objective, vector: FloatArray, size: int) -> bool:
         return self.objective is objective and self.vector is vector and len(self.gradients) == size - 1
+
+
+def _keep(objective: Objective, params: Parameters, n_rows: int, size: int, large: int) -> _Kept:
+    """Return what `size` threads need, each for `n_rows` rows."""
+    objectives, why_not = [], ""
+    try:
+        objectives = [objective_as_arrays(objective, params, n_rows, large) for _ in range(size)]
+    except NotCompiledError as error:
+        why_not = str(error)
+    gradients = np.empty((size - 1, params.n_trained), params.vector.dtype)
+    return _Kept(objective, params.vector, objectives, gradients, why_not)
 
 
 class CompiledSteps(Steps):

@@ -31,9 +31,12 @@ class Result:
     best_epoch : int
         The one with the best validation score, without validation with the lowest training loss; 0 when that is what
         there was before.
+    engine : str
+        What took the steps: ``"compiled"``, or ``"numpy: "`` and why not the compiled steps.
     """
 
     reason: StopReason
     n_epochs: int
     detail: str = ""
     best_epoch: int = 0
+    engine: str = ""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from skmlp import compiled
 from skmlp._typing import FloatArray
 from skmlp.nn.constraints import limit_norms
 from skmlp.nn.objective import Objective
@@ -19,6 +18,7 @@ from skmlp.optim.clipping import Clip
 from skmlp.optim.schedules import Schedule
 from skmlp.optim.solvers import Solver
 from skmlp.training.batches import Batches, Data
+from skmlp.training.engine import choose_steps
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row
 from skmlp.training.monitor import Monitor
 from skmlp.training.pace import Pace
@@ -51,6 +51,9 @@ class TrainingState:
         The stream of dropout.
     average : Parameters or None
         The average of the parameters over the steps, when there is one.
+    is_long : bool
+        Whether the training has once been long enough for compiled steps. It stays so: a training that goes on with
+        what is left of it has the same steps.
     """
 
     params: Parameters
@@ -64,6 +67,7 @@ class TrainingState:
     schedule_memory: dict[str, float] = field(default_factory=dict)
     dropout_rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     average: Parameters | None = None
+    is_long: bool = False
 
     @property
     def in_use(self) -> Parameters:
@@ -190,7 +194,7 @@ class Trainer:
         smallest = 2 if self.objective.network.couples_rows else 1
         batches = Batches(data, min(batch_size, data.n_samples), shuffle=shuffle, smallest=smallest)
         buffers = buffers or Buffers(self.objective, state.params, batches.largest)
-        steps = self._steps(state, batches, buffers, n_threads)
+        steps, engine = choose_steps(self, state, batches, buffers, n_threads, length or max_epochs, max_seconds)
         pace = Pace(self, state, batches.n_batches, length, max_seconds)
         best = Best() if validation is None else BestValidated()
         if keep_start:
@@ -238,20 +242,7 @@ class Trainer:
             state.solver_state = self.solver.init(state.params.trained, state.params.n_weights)
         if _goes_back(result, best, validation, restore_best=restore_best):
             state.settle(best.vector)
-        return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
-
-    def _steps(self, state: TrainingState, batches: Batches, buffers: Buffers, n_threads: int) -> Steps:
-        """Return what computes the steps: compiled functions where there are any, NumPy where not."""
-        if compiled.is_wanted():
-            try:
-                from skmlp.training.compiled_steps import compiled_steps  # imports numba
-            except ImportError as error:
-                compiled.leave_out(error)
-            else:
-                steps = compiled_steps(self, state, batches, buffers, n_threads)
-                if steps is not None:
-                    return steps
-        return Steps(self, state, batches, buffers)
+        return replace(result, best_epoch=best.epoch, engine=engine)
 
     def _check(self, batch_size: int, n_samples: int, validation: Validation | None, *, early_stopping: bool) -> None:
         """Raise ValueError for what cannot be trained."""

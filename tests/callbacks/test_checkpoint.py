@@ -217,6 +217,7 @@ def test_stored_without_callbacks_and_without_the_running_fit(tmp_path: Path, da
     assert vars(joblib.load(tmp_path / "at.joblib")).keys() == vars(plain).keys() - {
         "stop_reason_",
         "stop_message_",
+        "engine_",
         "best_n_iter_",
     }
 

@@ -1,4 +1,4 @@
-"""Who decides whether training uses compiled steps."""
+"""Who decides whether training can use compiled steps, and what becomes of it when numba fails."""
 
 import os
 import subprocess
@@ -16,60 +16,76 @@ def has_numba(request, monkeypatch):
 
 
 def test_by_default_they_are_used_when_numba_is_there(has_numba, monkeypatch):
+    expected = "" if has_numba else "numba is not installed"
     monkeypatch.delenv("SKMLP_COMPILED", raising=False)
-    assert compiled.is_wanted() is has_numba
+    assert compiled.why_not() == expected
     monkeypatch.setenv("SKMLP_COMPILED", "auto")
-    assert compiled.is_wanted() is has_numba
+    assert compiled.why_not() == expected
 
 
 def test_never_with_0(has_numba, monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "0")
-    assert compiled.is_wanted() is False
+    assert compiled.why_not() == "SKMLP_COMPILED=0"
 
 
 def test_1_insists(has_numba, monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     if has_numba:
-        assert compiled.is_wanted() is True
+        assert compiled.why_not() == ""
     else:
         with pytest.raises(ImportError, match=r"SKMLP_COMPILED=1 needs numba: pip install 'skmlp\[fast\]'"):
-            compiled.is_wanted()
+            compiled.why_not()
 
 
 def test_other_values_are_refused(has_numba, monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "yes")
     with pytest.raises(ValueError, match=r"must be 'auto', '0' or '1'. Got 'yes' instead"):
-        compiled.is_wanted()
+        compiled.why_not()
 
 
 BROKEN = """
 import os, sys, warnings
 import numpy as np
 from skmlp import MLPRegressor, compiled
+from skmlp.training import engine
 
-sys.modules["numba"] = None
+if "NUMBA_DISABLE_JIT" not in os.environ:
+    sys.modules["numba"] = None
 compiled._has_numba = lambda: True
+engine.LOADING = 0.0  # every training is long enough
 X = np.eye(20)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for _ in range(2):
-        MLPRegressor(max_iter=1).fit(X, X[:, 0])
+        model = MLPRegressor(max_iter=1).fit(X, X[:, 0])
 print(*(str(each.message) for each in caught if each.category is RuntimeWarning), sep="\\n")
+print(model.engine_)
 os.environ["SKMLP_COMPILED"] = "1"
-compiled._left_out = False
 try:
     MLPRegressor(max_iter=1).fit(X, X[:, 0])
-except ImportError:
-    print("refused")
+except RuntimeError as error:
+    print(error)
 """
 
 
-def test_a_numba_that_cannot_be_imported_is_done_without_or_refused():
-    environment = {**os.environ, "SKMLP_COMPILED": "auto"}
+@pytest.mark.parametrize(
+    ("environment", "cause"),
+    [
+        ({}, "ModuleNotFoundError: import of numba halted; None in sys.modules"),
+        ({"NUMBA_DISABLE_JIT": "1"}, "ImportError: NUMBA_DISABLE_JIT is set"),
+    ],
+    ids=["import fails", "switched off"],
+)
+def test_a_numba_that_does_not_work_is_done_without_after_one_warning_or_refused(environment, cause):
+    if environment:
+        pytest.importorskip("numba", reason="compiled steps need numba")
+    environment = {**os.environ, "SKMLP_COMPILED": "auto", **environment}
     run = subprocess.run([sys.executable, "-c", BROKEN], check=True, env=environment, capture_output=True, text=True)
-    warning, refused = run.stdout.splitlines()
-    assert warning.startswith("Training runs without compiled steps, because numba is installed but cannot be imported")
-    assert refused == "refused"
+    warning, engine, refused = run.stdout.splitlines()
+    assert warning.startswith("Training uses NumPy instead of compiled steps in this process")
+    assert engine.startswith("numpy: the compiled steps cannot be loaded")
+    assert refused.startswith("SKMLP_COMPILED=1, but the compiled steps cannot be loaded")
+    assert all(cause in each for each in (warning, engine, refused))
 
 
 UPDATE = """
@@ -97,6 +113,29 @@ def test_what_a_process_compiled_the_next_one_finds_on_disk(tmp_path):
         assert run.stderr.partition(str(tmp_path))[0] == message
 
 
+def double_on_disk():
+    from skmlp.compiled.jit import as_written
+
+    def double(x):
+        return x + x
+
+    compiled = as_written(double)
+    assert compiled(2.0) == 4.0
+    return compiled.stats
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"], ids=["the index", "the code"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x04", b"no pickle"], ids=["empty", "cut off", "something else"])
+def test_a_damaged_file_on_disk_is_compiled_again_and_replaced(tmp_path, monkeypatch, ending, content):
+    numba = pytest.importorskip("numba", reason="compiled steps need numba")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    double_on_disk()
+    (file,) = tmp_path.rglob(f"*.{ending}")
+    file.write_bytes(content)
+    assert sum(double_on_disk().cache_misses.values()) == 1
+    assert sum(double_on_disk().cache_hits.values()) == 1
+
+
 def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same(caplog):
     pytest.importorskip("numba", reason="compiled steps need numba")
     from skmlp.compiled.jit import announced, exact
@@ -113,11 +152,22 @@ def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same(capl
     assert "set NUMBA_CACHE_DIR" in message
 
 
-def test_numba_is_imported_by_the_first_training_that_uses_it():
-    code = (
-        "import sys, warnings; warnings.simplefilter('ignore'); import numpy as np; from skmlp import MLPRegressor\n"
-        "assert 'numba' not in sys.modules\n"
-        "MLPRegressor(max_iter=1).fit(np.eye(20), np.arange(20.0))\n"
-        "assert 'numba' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "SKMLP_COMPILED": "0"})
+TRAININGS = """
+import sys, warnings
+import numpy as np
+from skmlp import MLPClassifier, MLPRegressor
+
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).normal(size=(150, 4))
+MLPClassifier(max_iter=200).fit(X, X[:, 0] > 0.0)
+MLPRegressor().partial_fit(X, X[:, 0])
+MLPRegressor(hidden_layer_sizes=1000, batch_size=10, solver="lbfgs", max_iter=2).fit(X, X[:, 0])
+print("numba" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("choice", ["auto", "0"])
+def test_short_trainings_do_not_import_numba(choice):
+    environment = {**os.environ, "SKMLP_COMPILED": choice}
+    run = subprocess.run([sys.executable, "-c", TRAININGS], check=True, env=environment, capture_output=True, text=True)
+    assert run.stdout == "False\n"
