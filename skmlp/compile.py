@@ -22,7 +22,8 @@ DTYPES = ("float32", "float64")
 def make_ready(dtype: str) -> str:
     """Compile the steps for a dtype, unless they are kept on disk; return in words what was done."""
     started = perf_counter()
-    from skmlp.compiled.steps import take_steps  # imports numba
+    with compiled.loading():
+        from skmlp.compiled.steps import take_steps  # imports numba
 
     steps: Any = take_steps
     n_compiled = sum(steps.stats.cache_misses.values())
@@ -46,9 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := sorted(set(dtypes).difference(DTYPES)):
         parser.error(f"a dtype must be one of {', '.join(DTYPES)}; got {', '.join(unknown)}")
     os.environ["SKMLP_COMPILED"] = "1"
-    compiled.is_wanted()  # without numba an error that says what to install
-    for dtype in dtypes:
-        print(make_ready(dtype), flush=True)
+    try:
+        compiled.why_not()  # without numba an error that says what to install
+        for dtype in dtypes:
+            print(make_ready(dtype), flush=True)
+    except (ImportError, RuntimeError) as error:
+        parser.exit(1, f"Nothing is compiled, or not all of it. {error}\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The command that compiles ahead."""
 
+import errno
 from collections import Counter
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from skmlp import compiled
 pytest.importorskip("numba", reason="compiled steps need numba")
 
 from skmlp.compiled import steps
+from skmlp.training.compiled_steps import CompiledSteps
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +52,28 @@ def test_other_dtypes_are_refused(capsys):
     assert "a dtype must be one of float32, float64; got float16" in capsys.readouterr().err
 
 
-def test_without_numba_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(compiled, "_has_numba", lambda: False)
-    with pytest.raises(ImportError, match=r"pip install 'skmlp\[fast\]'"):
+def assert_refused(capsys):
+    with pytest.raises(SystemExit) as refused:
         ahead.main([])
+    assert refused.value.code == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+def test_without_numba_it_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(compiled, "_has_numba", lambda: False)
+    assert "pip install 'skmlp[fast]'" in assert_refused(capsys)
+
+
+def test_it_says_what_fails_and_ends_with_an_error(monkeypatch, capsys):
+    from skmlp.training import compiled_steps
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(compiled_steps, "_ready_dtypes", set())
+    monkeypatch.setattr(CompiledSteps, "_take", fail)
+    error = assert_refused(capsys)
+    assert "No space left on device" in error
+    assert "set NUMBA_CACHE_DIR" in error

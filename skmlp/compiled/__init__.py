@@ -73,24 +73,22 @@ def loading() -> Iterator[None]:
     global _failure
     try:
         yield
-    except Exception as error:  # numba may be damaged or too new, the disk full, the files on it cut off
+    except Exception as error:  # numba or its files may be damaged or too new, the disk full, ...
         first_line = str(error).strip().partition("\n")[0]
         what = f"{type(error).__name__}: {first_line}"
         way_out = (
-            "Make room on the disk, or set NUMBA_CACHE_DIR to a folder that can be written to"
+            "Make room on the disk, or set NUMBA_CACHE_DIR to another folder."
             if isinstance(error, OSError)
-            else "Install a version of numba that is supported (pip install 'skmlp[fast]')"
+            else "If numba is damaged or of an unknown version, pip install 'skmlp[fast]'."
         )
         if choice() == "1":
             raise RuntimeError(
-                f"SKMLP_COMPILED=1, but the compiled steps cannot be loaded. {what}. {way_out}, or set "
-                "SKMLP_COMPILED=0."
+                f"The compiled steps cannot be loaded. {what}. {way_out} SKMLP_COMPILED=0 trains without them."
             ) from error
         _failure = f"the compiled steps cannot be loaded ({what})"
         warnings.warn(
-            f"Training uses NumPy instead of compiled steps in this process, because they cannot be loaded. {what}. "
-            f"{way_out}; SKMLP_COMPILED=0 does without them and without this warning, SKMLP_COMPILED=1 shows the "
-            "whole error.",
+            f"Training uses NumPy in this process from here on: the compiled steps cannot be loaded. {what}. {way_out} "
+            "SKMLP_COMPILED=0 trains without them and without this warning, SKMLP_COMPILED=1 shows the whole error.",
             RuntimeWarning,
             stacklevel=3,
         )

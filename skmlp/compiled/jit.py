@@ -13,8 +13,8 @@ from numba.core.caching import FunctionCache
 
 __all__ = ["announced", "as_written", "exact", "inlined", "reordering"]
 
-if config.DISABLE_JIT:
-    raise ImportError("NUMBA_DISABLE_JIT is set, so that numba compiles nothing: unset it to have compiled steps")
+if config.DISABLE_JIT:  # type: ignore[attr-defined]
+    raise ImportError("NUMBA_DISABLE_JIT is set: numba compiles nothing until it is unset")
 
 # The wrapper for callers in C, which there are none of, is left out: it costs time to compile.
 _SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
@@ -24,15 +24,16 @@ _SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wr
 _VERSION = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]
+class _Cache(FunctionCache):
     """A function's machine code on disk."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the code for a signature; None, so that it is compiled and stored again, when the file is damaged."""
+        files: Any = super()
         try:
-            return super().load_overload(sig, target_context)
+            return files.load_overload(sig, target_context)
         except Exception:  # pickle may fail in any way
-            self.flush()
+            files.flush()
             return None
 
 
@@ -40,7 +41,7 @@ def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., 
     function.__qualname__ += f"_{_VERSION}"
     compiled = njit(**_SETTINGS, fastmath=fastmath)(function)
     with suppress(RuntimeError):  # there is no folder that one may write to
-        compiled._cache = _Cache(function)
+        compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]
     return compiled
 
 

@@ -208,8 +208,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Why training ended: ``"converged"``, ``"max_iter"``, ``"max_time"``, ``"max_fun"``, ``"callback"``,
         ``"interrupted"``, ``"non_finite"`` or ``"failed"``; ``stop_message_`` says more where there is more to say.
     engine_ : str
-        What took the steps of the last training: ``"compiled"``, or ``"numpy: "`` and why it was not the compiled steps.
-        The training alone decides, by how long it may take, and the environment variable ``SKMLP_COMPILED``.
+        What took the steps of the last training: ``"compiled"``, or ``"numpy: "`` and why not compiled steps. The
+        training alone decides, by how long it may take, and the environment variable ``SKMLP_COMPILED``.
     loss_curve_ : list of float
         ``history_["loss"]``.
     loss_ : float

@@ -186,7 +186,7 @@ def test_after_one_warning_training_goes_on_as_if_numba_were_not_there(
             model.partial_fit(X, Y > 0.0, classes=[False, True])
         return model
 
-    with pytest.warns(RuntimeWarning, match="Training uses NumPy instead of compiled steps") as caught:
+    with pytest.warns(RuntimeWarning, match="Training uses NumPy in this process") as caught:
         found = trained()
     again = trained()
     monkeypatch.setenv("SKMLP_COMPILED", "0")
@@ -210,7 +210,7 @@ def test_insisting_on_compiled_steps_raises_the_failure(monkeypatch, failing):
     model = network(max_iter=2)
     before = clone(model)
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="SKMLP_COMPILED=1, but the compiled steps cannot be loaded") as raised:
+        with pytest.raises(RuntimeError, match="The compiled steps cannot be loaded") as raised:
             model.fit(X, Y)
         assert failing in str(raised.value)
     assert vars(model).keys() == vars(before).keys()

@@ -1,0 +1,62 @@
+"""The compiled steps use numba's internals, which may change with each of its versions."""
+
+import tomllib
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+pytest.importorskip("numba", reason="compiled steps need numba")
+
+WHAT_TO_DO = (
+    "When numba moves: read in its change log what became of the internals below; run tests/compiled, tests/training "
+    "and python -m benchmarks.products with the new version; mend skmlp/compiled/intrinsics.py, maths.py and jit.py, "
+    "which use them; then raise the upper bound in pyproject.toml: the extra 'fast', the groups 'test' and 'bench'."
+)
+
+
+def requirements():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    lists = [project["project"]["optional-dependencies"]["fast"]]
+    lists += [project["dependency-groups"][group] for group in ("test", "bench")]
+    return [Requirement(line) for each in lists for line in each if line.startswith("numba")]
+
+
+def test_the_extra_and_the_groups_have_one_bound_and_it_holds_what_is_installed():
+    extra, *groups = requirements()
+    assert [each.specifier for each in groups] == [extra.specifier] * 2
+    assert any(each.operator == "<" for each in extra.specifier), WHAT_TO_DO
+    assert extra.specifier.contains(version("numba")), WHAT_TO_DO
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("numba.core.caching", "FunctionCache.load_overload"),
+        ("numba.core.caching", "FunctionCache.flush"),
+        ("numba.core.cgutils", "get_or_insert_function"),
+        ("numba.core.config", "DISABLE_JIT"),
+        ("numba.core.event", "Listener"),
+        ("numba.core.event", "install_listener"),
+        ("numba.extending", "models.PrimitiveModel"),
+        ("numba.extending", "register_model"),
+        ("numba.np.arrayobj", "populate_array"),
+        ("llvmlite.ir", "VectorType"),
+        ("llvmlite.ir", "IRBuilder.load_atomic"),
+        ("llvmlite.ir", "IRBuilder.store_atomic"),
+        ("llvmlite.ir", "IRBuilder.shuffle_vector"),
+    ],
+)
+def test_the_internals_in_use_exist(module, name):
+    found = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+        assert found is not None, f"{module}.{name}: {WHAT_TO_DO}"
+
+
+def test_a_function_keeps_its_code_where_jit_puts_it():
+    from numba import njit
+
+    assert hasattr(njit(lambda x: x), "_cache"), WHAT_TO_DO
