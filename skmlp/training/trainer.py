@@ -152,7 +152,8 @@ class Trainer:
             Rows a step, clipped to the number of samples.
         max_epochs : int
         length : int, optional
-            Epochs of the whole training, which schedules' progress refers to; unknown by default.
+            Epochs of the whole training, which schedules' progress and the choice of the engine refer to; by default
+            schedules do not know it, and the engine is chosen for `max_epochs`.
         max_seconds : float, optional
             Ends the training after the step in which that time is over.
         shuffle : bool, default=True
