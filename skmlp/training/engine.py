@@ -73,6 +73,8 @@ def _why_numpy(
             return "sparse data"
         if X.dtype != state.params.vector.dtype or not X.flags.c_contiguous:
             return "data of another dtype or order than the weights"
+        if batches.data.sample_weight is not None and batches.data.sample_weight.dtype != X.dtype:
+            return f"sample weights that {X.dtype} cannot hold"
     if compiled.choice() == "auto" and not state.is_long:
         return "the training takes less time than loading the compiled steps"
     return compiled.why_not()

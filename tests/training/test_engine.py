@@ -146,6 +146,12 @@ def test_sparse_data_have_no_compiled_steps(monkeypatch):
     assert network(max_iter=2).fit(sparse.csr_array(X), Y).engine_ == "numpy: sparse data"
 
 
+def test_weights_that_the_compute_type_cannot_hold_have_no_compiled_steps(monkeypatch):
+    monkeypatch.setenv("SKMLP_COMPILED", "1")
+    model = network(max_iter=2).fit(X, Y, sample_weight=np.full(len(Y), 1e-60))
+    assert model.engine_ == "numpy: sample weights that float32 cannot hold"
+
+
 def test_without_numba_a_long_training_says_so(monkeypatch, ten_epochs_are_long):
     monkeypatch.setattr(compiled, "_has_numba", lambda: False)
     assert network(max_iter=10).fit(X, Y).engine_ == "numpy: numba is not installed"
