@@ -110,16 +110,22 @@ def random_split(estimator: Any, data: Data, targets: Targets, seed: int) -> tup
     counting = np.arange(data.n_samples) if weight is None else np.flatnonzero(weight)
     n_rows = counting.size
     # At least two rows, which a score needs; as in scikit-learn the number is rounded up.
-    n_held_out = max(2, math.ceil(fraction * n_rows))
+    n_asked = math.ceil(fraction * n_rows)
+    n_held_out = max(2, n_asked)
     if n_held_out >= n_rows:
         raise ValueError(
             f"The validation set is too small. Increase {name!r} or the size of your dataset: at least 2 samples to "
             f"validate on and 1 to train on are needed, got n_samples = {n_rows} with a positive weight and "
             f"{name}={fraction}."
         )
-    _, held_out = train_test_split(
-        counting, test_size=n_held_out, random_state=seed, stratify=targets.strata(data.y[counting], n_held_out)
-    )
+    strata = targets.strata(data.y[counting], n_held_out, is_tiny=n_asked < 2)
+    try:
+        _, held_out = train_test_split(counting, test_size=n_held_out, random_state=seed, stratify=strata)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} The two classes are {targets.original(np.array([[0.0], [1.0]])).tolist()}, of which the second "
+            f"one is 'True' here. Increase the size of your dataset, or set early_stopping=False."
+        ) from None
     trained = np.ones(data.n_samples, dtype=bool)
     trained[held_out] = False
     return np.flatnonzero(trained), held_out

@@ -158,11 +158,13 @@ class LabelTargets:
         right = raw.argmax(axis=1) == y if self.kind == "multiclass" else ((raw > 0.0) == (y > 0.5)).all(axis=1)
         return float(np.average(right, weights=sample_weight))
 
-    def strata(self, y: AnyArray, n_held_out: int) -> AnyArray | None:
+    def strata(self, y: AnyArray, n_held_out: int, *, is_tiny: bool) -> AnyArray | None:
         """Return what to stratify a validation split of encoded targets by, or None.
 
-        Multilabel rows have no single class. With more classes than a stratified split of this size can serve, a
-        plain random split is better than none.
+        Multilabel rows have no single class. With more classes than a stratified split of this size can serve, or a
+        class of one row, a plain random split is better than none. In tiny data, where two rows to validate on are
+        already more than the user asked for, one of two classes may not have a single row: as in scikit-learn the
+        split then raises an error.
         """
         if self.kind == "multilabel":
             return None
@@ -170,6 +172,8 @@ class LabelTargets:
         counts = np.bincount(codes)
         counts = counts[counts > 0]
         feasible = counts.min() >= 2 and len(counts) <= min(n_held_out, len(codes) - n_held_out)
+        if not feasible and is_tiny and self.kind == "binary":
+            return y > 0.5
         return codes if feasible else None
 
 
@@ -287,7 +291,7 @@ class RealTargets:
             scores = np.where(spread > 0.0, 1.0 - residual / np.where(spread > 0.0, spread, 1.0), residual == 0.0)
         return float(scores.mean())
 
-    def strata(self, y: AnyArray, n_held_out: int) -> AnyArray | None:
+    def strata(self, y: AnyArray, n_held_out: int, *, is_tiny: bool) -> AnyArray | None:
         """Return None: numbers are split at random."""
         return None
 

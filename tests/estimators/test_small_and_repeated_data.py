@@ -140,6 +140,11 @@ def test_early_stopping_takes_few_patterns_and_rare_classes(X, y):
     assert len(est.validation_scores_) == est.n_iter_
 
 
+def test_of_four_rows_a_class_of_one_is_refused_by_its_label():
+    with pytest.raises(ValueError, match=r"are: \['True'\] The two classes are \['no', 'yes'\]"):
+        MLPClassifier(early_stopping=True).fit([[1, 2], [2, 3], [3, 4], [4, 5]], ["no", "no", "no", "yes"])
+
+
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 def test_rows_of_weight_zero_are_not_validated_on(cls):
     X = np.random.default_rng(0).standard_normal((60, 2))
