@@ -127,6 +127,9 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
     }
 
+    # Every cross-validation takes `groups` for its own splitter; fit gets them on set_fit_request(groups=True) only.
+    __metadata_request__fit = {"groups": False}
+
     hidden_layer_sizes: Any
     activation: Any
     solver: Any

@@ -434,7 +434,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         sample_weight_val : array-like, default=None
             Weights of the rows of X_val.
         groups : array-like of shape (n_samples,), default=None
-            For a `validation_split` that keeps groups together.
+            For a `validation_split` that keeps groups together. With scikit-learn's metadata routing, an outer
+            estimator or cross-validation hands them down after ``set_fit_request(groups=True)``; without that they
+            are for its own splitter.
 
         Returns
         -------

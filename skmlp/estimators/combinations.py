@@ -3,6 +3,8 @@
 from numbers import Real
 from typing import Any
 
+from sklearn.model_selection._split import GroupsConsumerMixin
+
 from skmlp._configurable import Configurable, is_scheduled
 from skmlp.estimators.builders import ADAM_FAMILY, build_schedule
 from skmlp.estimators.holdout import is_fraction, wants_split
@@ -39,6 +41,12 @@ def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, gr
         raise ValueError(
             f"groups are for a splitter that keeps them together, got validation_split={split!r}. "
             "Set for example validation_split=GroupShuffleSplit(n_splits=1, test_size=0.1)."
+        )
+    if groups is None and isinstance(split, GroupsConsumerMixin):
+        raise ValueError(
+            f"validation_split={split!r} keeps groups together, and fit got groups=None. Pass groups to fit; inside a "
+            "search or a cross-validation enable scikit-learn's metadata routing and call "
+            f"{type(estimator).__name__}.set_fit_request(groups=True)."
         )
     validated = X_val is not None or wants_split(estimator)
     if estimator.scoring is not None and not validated:

@@ -12,10 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss, make_scorer, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
+    GroupKFold,
     GroupShuffleSplit,
     KFold,
     PredefinedSplit,
     TimeSeriesSplit,
+    cross_validate,
     train_test_split,
 )
 from sklearn.pipeline import make_pipeline
@@ -198,6 +200,66 @@ def test_a_splitter_keeps_groups_together(labels, monkeypatch):
     assert not set(groups[train]) & set(groups[held_out])
     assert len(train) + len(held_out) == len(y)
     assert len(model.validation_scores_) == 15
+
+
+def _pipeline(model):
+    return make_pipeline(StandardScaler(), model)
+
+
+def _search(model):
+    return GridSearchCV(_pipeline(model), {"mlpclassifier__alpha": [0.01, 0.1]}, cv=GroupKFold(2))
+
+
+NESTINGS = pytest.mark.parametrize(
+    "nest", [lambda model: model, _pipeline, _search], ids=["alone", "pipeline", "search"]
+)
+
+
+@NESTINGS
+def test_groups_that_are_for_the_cross_validation_stay_there(labels, nest):
+    X, _, y, _ = labels
+    groups = np.arange(len(y)) // 40
+    with sklearn.config_context(enable_metadata_routing=True):
+        found = cross_validate(
+            nest(_classifier(max_iter=2)), X, y, params={"groups": groups}, cv=GroupKFold(2), error_score="raise"
+        )
+    assert len(found["test_score"]) == 2
+
+
+@NESTINGS
+def test_requested_groups_reach_the_validation_split(labels, nest, monkeypatch):
+    X, _, y, _ = labels
+    groups, seen = np.arange(len(y)) // 40, []
+    split = GroupShuffleSplit.split
+    monkeypatch.setattr(
+        GroupShuffleSplit,
+        "split",
+        lambda self, X, y, groups: seen.append(np.unique(groups).tolist()) or split(self, X, y, groups),
+    )
+    model = _classifier(max_iter=2, validation_split=GroupShuffleSplit(1, test_size=0.3, random_state=0))
+    with sklearn.config_context(enable_metadata_routing=True):
+        wrapped = nest(model.set_fit_request(groups=True))
+        cross_validate(wrapped, X, y, params={"groups": groups}, cv=GroupKFold(2), error_score="raise")
+    first, last = seen[0], seen[-1]
+    assert not set(first) & set(last)
+    assert set(first + last) <= set(range(10))
+
+
+def test_groups_reach_the_validation_split_of_a_step_by_its_name(labels, monkeypatch):
+    X, _, y, _ = labels
+    groups = np.arange(len(y)) // 40
+    seen = _parts(monkeypatch)
+    model = _classifier(max_iter=2, validation_split=GroupShuffleSplit(1, test_size=0.3, random_state=0))
+    _search(model).fit(X, y, mlpclassifier__groups=groups, groups=groups)
+    train, held_out = seen[-1]  # of the refit
+    assert not set(groups[train]) & set(groups[held_out])
+
+
+def test_without_groups_a_group_splitter_says_how_to_pass_them(labels):
+    X, _, y, _ = labels
+    model = _classifier(validation_split=GroupShuffleSplit(1))
+    with pytest.raises(ValueError, match=r"(?s)validation_split=GroupShuffleSplit\(.*set_fit_request\(groups=True\)"):
+        model.fit(X, y)
 
 
 def test_for_data_in_order_of_time_the_last_rows_are_set_aside(numbers, monkeypatch):
