@@ -22,6 +22,8 @@ __all__ = ["MLPClassifier"]
 
 
 _LOSS = LossChoice(classification=True)
+# The log-odds of what cannot be: its probability is 0 in every type, its logarithm is finite.
+_IMPOSSIBLE = -10_000.0
 
 
 def _has_probabilities(estimator: Any) -> bool:
@@ -518,9 +520,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         p : ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``; float64, or float32 when X is a float32 array. Rows sum to 1,
-            except for multilabel targets, where every column is the probability of one label.
+            except for multilabel targets, where every column is the probability of one label. With a single class
+            there is a second column of zeros, for any other class, as in scikit-learn's MLP.
         """
-        return self._probabilities(self._raw_predict(X))
+        return self._probabilities(self._raw_log_odds(X))
 
     @available_unless(why_no_probabilities)
     def predict_log_proba(self, X: Any) -> FloatArray:
@@ -537,14 +540,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             ``log(predict_proba(X))``; where a probability is too small for its type, its logarithm comes from the
             raw output.
         """
-        raw = self._raw_predict(X)
+        raw = self._raw_log_odds(X)
         loss = self._model.loss
         log_p = loss.log_predict(raw)  # type: ignore[attr-defined]
         if self._label_kind != "multiclass":
             log_no, log_yes = log_p
             log_p = np.hstack([log_no, log_yes]) if self._label_kind == "binary" else log_yes
         p = self._probabilities(raw)
-        log_p = log_p[:, : p.shape[1]]
         np.log(p, out=log_p, where=p > np.finfo(p.dtype).tiny)
         return log_p
 
@@ -565,13 +567,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         raw = self._raw_predict(X)
         return raw[:, 0] if self._label_kind == "binary" else raw
 
+    def _raw_log_odds(self, X: Any) -> FloatArray:
+        """Return the raw outputs that the probabilities come from; a single class is certain."""
+        raw = self._raw_predict(X)
+        return np.full_like(raw, _IMPOSSIBLE) if len(self.classes_) == 1 and self._label_kind == "binary" else raw
+
     def _probabilities(self, raw: FloatArray) -> FloatArray:
-        """Turn raw outputs into one column of probabilities for each class."""
+        """Turn raw outputs into probabilities: a column for each class, two if there are fewer."""
         loss = self._model.loss
         if self._label_kind != "binary":
             return loss.predict(raw)
-        if len(self.classes_) == 1:
-            return np.ones_like(raw)
         return np.hstack([loss.predict(-raw), loss.predict(raw)])
 
     # ------------------------------------------------------------------ what y means

@@ -8,7 +8,11 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn import config_context
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import DataConversionWarning
+from sklearn.model_selection import KFold
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -264,8 +268,39 @@ def test_one_class_is_a_constant_predictor(value: Any) -> None:
     est = _fit(MLPClassifier, X, np.full(60, value))
     assert est.classes_.tolist() == [value]
     assert (est.predict(X) == value).all()
-    np.testing.assert_array_equal(est.predict_proba(X), np.ones((60, 1)))
-    np.testing.assert_array_equal(est.predict_log_proba(X), np.zeros((60, 1)))
+    for rows in (X, X.astype(np.float32)):
+        np.testing.assert_array_equal(est.predict_proba(rows), np.tile([1.0, 0.0], (60, 1)))
+        log_p = est.predict_log_proba(rows)
+        np.testing.assert_array_equal(log_p[:, 0], 0.0)
+        assert np.isfinite(log_p).all()
+        np.testing.assert_array_equal(np.exp(log_p[:, 1]), 0.0)
+
+
+@pytest.mark.parametrize("constant", [0, 1])
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
+def test_a_chain_of_classifiers_takes_a_label_that_is_constant(method: str, constant: int) -> None:
+    labels = np.column_stack([Y > 0, np.full(60, constant), Y > 1]).astype(int)
+    network = MLPClassifier((5,), max_iter=5, random_state=0)
+    chain = ClassifierChain(network, cv=3, chain_method=method).fit(X, labels)
+    assert chain.predict_proba(X).shape == chain.predict_log_proba(X).shape == (60, 3)
+    np.testing.assert_array_equal(chain.predict(X)[:, 1], constant)
+
+
+@pytest.mark.parametrize(
+    "ensemble",
+    [
+        lambda network: OneVsRestClassifier(network),
+        lambda network: MultiOutputClassifier(network),
+        lambda network: MultiOutputClassifier(CalibratedClassifierCV(network, cv=KFold(2))),
+    ],
+    ids=["one against the rest", "each by itself", "calibrated"],
+)
+@pytest.mark.filterwarnings("ignore:Label not 1 is present in all training examples:UserWarning")
+def test_other_ensembles_take_a_label_that_is_constant(ensemble: Any) -> None:
+    labels = np.column_stack([Y > 0, np.zeros(60)]).astype(int)
+    model = ensemble(MLPClassifier((5,), max_iter=5, random_state=0)).fit(X, labels)
+    model.predict_proba(X)
+    np.testing.assert_array_equal(model.predict(X)[:, 1], 0)
 
 
 @BOTH
