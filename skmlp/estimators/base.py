@@ -1,7 +1,7 @@
 """What the classifier and the regressor share: fit and partial_fit, prediction."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
@@ -11,7 +11,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.metrics import get_scorer_names
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import FloatArray
@@ -29,7 +29,7 @@ from skmlp.estimators.builders import (
     warn_about_batch_size,
 )
 from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
-from skmlp.estimators.constraints import ActivationChoice, Registered
+from skmlp.estimators.constraints import ActivationChoice, Function, InstanceWith, Registered
 from skmlp.estimators.fitted import FittedAttributes
 from skmlp.estimators.health import SelfDiagnosis, warn_about_health
 from skmlp.estimators.holdout import as_validation, divide
@@ -40,7 +40,15 @@ from skmlp.estimators.state import Model
 from skmlp.estimators.storing import Storing
 from skmlp.estimators.targets import Targets
 from skmlp.estimators.training import advice_on_divergence, prepare_rows, refit, train
-from skmlp.estimators.validation import validate_rows, validate_rows_and_targets, validate_weight
+from skmlp.estimators.validation import (
+    FITTED,
+    OWN_VALIDATION,
+    in_form_of,
+    naming,
+    validate_rows,
+    validate_rows_and_targets,
+    validate_weight,
+)
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.initializers import INITIALIZERS
 from skmlp.nn.layers import NORMALIZATIONS, Normalization
@@ -57,6 +65,8 @@ from skmlp.training.threads import SHARED_IN_PREDICTION, threads_for
 from skmlp.training.trainer import copy_state
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]
+
+_SCORER = " (sklearn.metrics.make_scorer makes one of a metric)"
 
 # Attributes that scikit-learn's callback machinery keeps on an estimator during fit.
 _CALLBACK_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
@@ -109,8 +119,8 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "dtype": [StrOptions({"float32", "float64", "input"})],
-        "weight_init": [Registered(INITIALIZERS, extra=("auto",)), callable],
-        "bias_init": [Registered(INITIALIZERS, extra=("auto",)), callable],
+        "weight_init": [Registered(INITIALIZERS, extra=("auto",)), Function("f(rng, n_in, n_out, dtype)")],
+        "bias_init": [Registered(INITIALIZERS, extra=("auto",)), Function("f(rng, n_in, n_out, dtype)")],
         "monitor": ["boolean", Interval(Integral, 1, None, closed="left")],
         "normalization": [Registered(NORMALIZATIONS, Normalization), None],
         "dropout": [Interval(Real, 0, 1, closed="left"), "array-like", Scheduled],
@@ -120,8 +130,8 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         "max_norm": [Interval(Real, 0, None, closed="neither"), None],
         "gradient_clip": [Interval(Real, 0, None, closed="neither"), Scheduled, Registered(CLIPS, Clip), None],
         "averaging": [Interval(Real, 0, 1, closed="neither"), None],
-        "validation_split": [Interval(Real, 0, 1, closed="neither"), HasMethods(["split"]), None],
-        "scoring": [StrOptions({"loss", *get_scorer_names()}), callable, None],
+        "validation_split": [Interval(Real, 0, 1, closed="neither"), InstanceWith(["split"]), None],
+        "scoring": [StrOptions({"loss", *get_scorer_names()}), Function("scorer(estimator, X, y)", _SCORER), None],
         "restore_best": ["boolean", None],
         "refit": ["boolean"],
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
@@ -210,6 +220,12 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         -------
         self : estimator instance
         """
+        for callback in callbacks:
+            if isinstance(callback, type):
+                raise TypeError(
+                    f"set_callbacks takes instances of callbacks, got the class {callback.__name__}. "
+                    f"Write set_callbacks({callback.__name__}(...))."
+                )
         if not hasattr(self, "_parent_callback_ctx"):  # set by the user, not handed down by an outer estimator
             callbacks = tuple(
                 callback.without_propagation() if hasattr(callback, "without_propagation") else callback
@@ -241,8 +257,13 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
             own = None
             if X_val is not None:
                 own, _ = self._validate(
-                    X_val, y_val, sample_weight_val, rows.X.dtype, fitted=model, targets=targets, weigh=False
+                    *(X_val, y_val, sample_weight_val, rows.X.dtype),
+                    fitted=model,
+                    targets=targets,
+                    names=OWN_VALIDATION,
+                    weigh=False,
                 )
+                own = own._replace(X=in_form_of(rows.X, own.X))
             parts = divide(self, rows, own, targets, model.split_seed, groups, lambda data: self._weigh(data, targets))
             training, copies = prepare_rows(model, parts.training, batch_size)
             if fitted is None:
@@ -289,13 +310,16 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         if self.monitor is not False:
             warn_about_health(self)
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, targets: Targets | None = None) -> None:
-        """Train one epoch on the given data; `targets` starts a classifier."""
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, told_targets: Callable[[], Targets] | None = None
+    ) -> None:
+        """Train one epoch on the given data; `told_targets` starts a classifier, with parameters that are valid."""
         fitted = self._model if hasattr(self, "_model") else None
         settings = training_settings(self)
         if fitted is None or settings != fitted.settings:
             self._validate_changed_parameters()
             check_partial_fit(self)
+        targets = None if told_targets is None else told_targets()
         with self._unchanged_on_error():
             dtype = compute_dtype(self, None) if fitted is None else fitted.dtype
             data, targets = self._validate(X, y, sample_weight, dtype, fitted=fitted, targets=targets, partial=True)
@@ -349,23 +373,27 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         targets: Targets | None = None,
         partial: bool = False,
         weigh: bool = True,
+        names: tuple[str, str, str] = FITTED,
     ) -> tuple[Data, Targets]:
-        """Check what the user passed and encode it.
+        """Check what the user passed and encode it; errors call it by its `names`.
 
         Without a `fitted` model to go on from, the meaning of `y` is learned from it or given as `targets`. In a
         warm-started fit, though not in a partial one, `y` must have all classes. The weights are those to train with;
         without `weigh` they are the user's own.
         """
-        X, y = validate_rows_and_targets(self, X, y, dtype, y_numeric=self._y_numeric, reset=fitted is None)
+        X, y = validate_rows_and_targets(
+            self, X, y, dtype, y_numeric=self._y_numeric, reset=fitted is None, names=names
+        )
         if fitted is not None and targets is None:
             targets = self._fitted_targets()
             if not partial:
                 self._check_warm_start_targets(targets, y)
-        weight = validate_weight(sample_weight, X)
-        if targets is None:
-            targets = self._learn_targets(y, weight)
-        data = Data(X, targets.encode(y, X.dtype), weight)
-        return self._weigh(data, targets) if weigh else data, targets
+        weight = validate_weight(sample_weight, X, names[2])
+        with naming(names[1], y, "y"):
+            if targets is None:
+                targets = self._learn_targets(y, weight)
+            data = Data(X, targets.encode(y, X.dtype), weight)
+            return self._weigh(data, targets) if weigh else data, targets
 
     # ------------------------------------------------------------------ fitted attributes
 

@@ -1,5 +1,6 @@
 """From constructor parameters to core objects."""
 
+from collections.abc import Mapping, Set
 from copy import copy
 from dataclasses import replace
 from itertools import pairwise
@@ -176,6 +177,10 @@ def compute_dtype(estimator: Any, fitted: Model | None) -> Any:
 def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Architecture:
     """Return the architecture the parameters ask for, on these data."""
     sizes = estimator.hidden_layer_sizes
+    for name in ("hidden_layer_sizes", "dropout"):
+        value = getattr(estimator, name)
+        if isinstance(value, Set | Mapping):
+            raise ValueError(f"{name} must be a list or tuple in the order of the layers, got {value!r}.")
     hidden = [sizes] if isinstance(sizes, Integral) else list(sizes)
     if not all(isinstance(size, Integral) and not isinstance(size, bool) for size in hidden):
         raise ValueError(f"hidden_layer_sizes must be whole numbers, got {hidden}.")

@@ -1,5 +1,6 @@
 """The classifier."""
 
+from functools import partial
 from numbers import Real
 from typing import Any, Self
 
@@ -14,7 +15,8 @@ from skmlp.estimators.availability import available_unless
 from skmlp.estimators.base import BaseMLP, why_no_partial_fit
 from skmlp.estimators.class_weights import weigh_classes
 from skmlp.estimators.constraints import LossChoice
-from skmlp.estimators.targets import Kind, LabelTargets, as_loss, choose_loss
+from skmlp.estimators.targets import Kind, LabelTargets, all_labels, as_loss, choose_loss
+from skmlp.estimators.validation import naming
 from skmlp.optim.schedules import Scheduled
 from skmlp.training.batches import Data
 
@@ -471,8 +473,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Labels among `classes`.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
-        classes : array-like of shape (n_classes,), default=None
-            All labels that will ever occur; required in the first call, optional later.
+        classes : array-like of shape (n_classes,) or set, default=None
+            All labels that will ever occur, in any order; required in the first call, optional later.
 
         Returns
         -------
@@ -484,10 +486,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             When the input is invalid, `classes` is missing in the first call or differs from it later, or `y` has
             other labels.
         """
-        targets = None
-        if classes is not None or not hasattr(self, "_model"):
-            targets = self._targets_from_classes(y, classes)
-        self._partial_fit(X, y, sample_weight, targets)
+        is_told = classes is not None or not hasattr(self, "_model")
+        self._partial_fit(X, y, sample_weight, partial(self._targets_from_classes, y, classes) if is_told else None)
         return self
 
     def predict(self, X: Any) -> AnyArray:
@@ -609,14 +609,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """Return what `classes` says about `y` in partial_fit."""
         if classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        known = np.unique(classes)
+        known = all_labels(classes)
         if hasattr(self, "_model"):
             if not np.array_equal(known, self.classes_):
                 raise ValueError(
                     f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
                 )
             return self._fitted_targets()
-        if type_of_target(y, input_name="y") == "multilabel-indicator":
+        with naming("y", y), np.errstate(invalid="ignore"):  # scikit-learn looks for fractions by a cast
+            y_type = type_of_target(y, input_name="y")
+        if y_type == "multilabel-indicator":
             return LabelTargets(known, "multilabel", choose_loss(self.loss, "multilabel"))
         return LabelTargets.from_classes(known, self.loss)
 

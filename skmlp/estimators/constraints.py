@@ -1,13 +1,52 @@
 """Rules for constructor parameters beyond those scikit-learn ships."""
 
+import inspect
 from collections.abc import Collection
 from typing import Any
 
-from sklearn.utils._param_validation import Options
+from sklearn.utils._param_validation import HasMethods, Options
 
 from skmlp.nn.losses import LOSSES, Loss
 
-__all__ = ["ActivationChoice", "LossChoice", "Registered"]
+__all__ = ["ActivationChoice", "Function", "InstanceWith", "LossChoice", "Registered"]
+
+
+class Function(Options):
+    """A function that is called with a number of positional arguments. A class, which can be called too, is none.
+
+    Parameters
+    ----------
+    call : str
+        How it is called, as the user reads it: ``"f(rng, n_in)"``.
+    hint : str, default=""
+        What else the user should know.
+    """
+
+    def __init__(self, call: str, hint: str = "") -> None:
+        super().__init__(object, {call})
+        self.call = call
+        self.hint = hint
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        if not callable(val) or isinstance(val, type):
+            return False
+        try:
+            inspect.signature(val).bind_partial(*self.call.split(","))  # there may be more, by keyword
+        except TypeError:
+            return False
+        except ValueError:  # some built-in functions have no signature to look at
+            return True
+        return True
+
+    def __str__(self) -> str:
+        return f"a callable {self.call}{self.hint}"
+
+
+class InstanceWith(HasMethods):
+    """An object that has some methods. A class that has them is none."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return not isinstance(val, type) and super().is_satisfied_by(val)
 
 
 class Registered(Options):
@@ -42,7 +81,7 @@ class LossChoice(Registered):
 
     def is_satisfied_by(self, val: Any) -> bool:
         if isinstance(val, tuple):
-            return len(val) == 2 and all(map(callable, val))
+            return len(val) == 2 and all(callable(each) and not isinstance(each, type) for each in val)
         if isinstance(val, str):
             return val in self._names()
         return isinstance(val, Loss) and val.is_classification == self.classification

@@ -93,7 +93,7 @@ def splitter_split(splitter: Any, X: Any, y: Any, groups: Any) -> tuple[IntArray
     """Return the rows to train and to validate on: the last split, which for time-ordered data ends with the data."""
     try:
         *_, (train, held_out) = check_cv(splitter).split(X, y, groups)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ValueError(f"validation_split={splitter!r} could not split the data: {error}") from error
     return np.asarray(train), np.asarray(held_out)
 

@@ -4,6 +4,7 @@ A targets object encodes `y`, knows the loss, decodes raw outputs into predictio
 differ in nothing else.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,7 +16,17 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.losses import LOSSES, FunctionLoss, Loss, Quantile
 
-__all__ = ["Kind", "LabelTargets", "RealTargets", "Targets", "as_loss", "choose_loss", "loss_object", "quantile_score"]
+__all__ = [
+    "Kind",
+    "LabelTargets",
+    "RealTargets",
+    "Targets",
+    "all_labels",
+    "as_loss",
+    "choose_loss",
+    "loss_object",
+    "quantile_score",
+]
 
 Kind = Literal["binary", "multiclass", "multilabel"]
 
@@ -66,6 +77,26 @@ def loss_object(loss: str | Loss) -> Loss:
     return loss if isinstance(loss, Loss) else LOSSES[loss]
 
 
+def all_labels(classes: Any) -> AnyArray:
+    """Return the sorted labels that a user lists as `classes`, a sequence, an array or a set of them."""
+    if not hasattr(classes, "__array__") and isinstance(classes, Iterable) and not isinstance(classes, str | bytes):
+        classes = list(classes)
+    labels = np.asarray(classes)
+    values = labels.tolist() if labels.ndim == 1 else []
+    if not values:
+        raise ValueError(
+            f"classes must be a list of all labels that will ever occur, got {classes!r}. "
+            "Pass for example np.unique(y_of_all_data)."
+        )
+    if any(value is None or value != value for value in values):
+        raise ValueError(f"classes contains NaN or None, which is no label: got {classes!r}. Leave it out.")
+    kinds = {isinstance(value, str) for value in list(classes)}
+    if len(kinds) > 1:
+        raise ValueError(f"classes must be all strings or all numbers, got {classes!r}.")
+    known: AnyArray = np.unique(labels)
+    return known
+
+
 @dataclass(frozen=True, eq=False)
 class LabelTargets:
     """Class labels.
@@ -90,12 +121,14 @@ class LabelTargets:
     @classmethod
     def from_labels(cls, y: Any, loss: Any) -> "LabelTargets":
         """Learn the classes from all labels at once; `loss` is the user's choice."""
-        check_classification_targets(y)
-        y_type = type_of_target(y, input_name="y")
+        with np.errstate(invalid="ignore"):  # scikit-learn looks for fractions by a cast
+            check_classification_targets(y)
+            y_type = type_of_target(y, input_name="y")
         if y_type == "multiclass-multioutput":
             raise ValueError(
-                "Multioutput target data is not supported: y has several columns with more than two classes each. "
-                "Fit one classifier per column, for example with sklearn.multioutput.MultiOutputClassifier."
+                "Multioutput target data is not supported: y has several columns whose labels are not 0 and 1. "
+                "Where a column has two labels, encode them as 0 and 1, for example as (y == label).astype(int); "
+                "else fit one classifier per column, for example with sklearn.multioutput.MultiOutputClassifier."
             )
         if y_type == "multilabel-indicator":
             return cls(np.arange(y.shape[1]), "multilabel", choose_loss(loss, "multilabel"), sparse.issparse(y))
@@ -128,13 +161,21 @@ class LabelTargets:
                     f"got shape {dense.shape}."
                 )
             if not np.isin(dense, (0, 1)).all():
-                raise ValueError("Multilabel targets must be 0 or 1.")
+                raise ValueError(
+                    f"Multilabel targets must be 0 or 1; y has {np.unique(dense)[:5]}. Encode it, for example as "
+                    "(y == label).astype(int)."
+                )
             return dense.astype(dtype)
         if np.ndim(y) != 1:
             raise ValueError(
                 f"y must be one column of labels, as in the first fit; got an array of shape {np.shape(y)}."
             )
-        codes = np.searchsorted(self.classes, y)
+        try:
+            codes = np.searchsorted(self.classes, y)
+        except TypeError as error:
+            raise ValueError(
+                f"y has labels that cannot be compared with the classes, which are {self.classes}: {error}."
+            ) from None
         np.minimum(codes, len(self.classes) - 1, out=codes)
         if not np.array_equal(self.classes[codes], y):
             raise ValueError(
@@ -220,13 +261,13 @@ class RealTargets:
 
     def encode(self, y: Any, dtype: np.dtype[Any]) -> AnyArray:
         """Return `y` as a matrix; too large numbers and numbers outside the loss's domain raise ValueError."""
-        if sparse.issparse(y):
-            raise TypeError("Sparse data was passed for y, but dense data is required. Use '.toarray()' to convert it.")
         values = self.columns(y)
         if self.shift is not None:
             values = (values - self.shift) / self.scale
         with np.errstate(over="ignore"):
             values = np.ascontiguousarray(values, dtype=dtype)
+        if np.isnan(values).any():  # None among objects
+            raise ValueError("Input y contains NaN. Leave out the rows without a target.")
         if not np.isfinite(values).all():
             raise ValueError(
                 f"Input y contains infinity or a value too large for {values.dtype!r}. "
@@ -242,6 +283,8 @@ class RealTargets:
 
     def columns(self, y: Any) -> AnyArray:
         """Return `y` as a matrix; another number of columns than the network was started with raises ValueError."""
+        if sparse.issparse(y):
+            raise TypeError("Sparse data was passed for y, but dense data is required. Use '.toarray()' to convert it.")
         values = np.asarray(y)
         values = values.reshape(-1, 1) if values.ndim == 1 else values
         if values.shape[1] != self.n_targets:

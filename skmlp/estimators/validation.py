@@ -5,18 +5,108 @@ plain array of the right type and shape whose numbers are finite passes it uncha
 Everything else does, and every error comes from there.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import isfinite
+from reprlib import repr as repr_of
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.reporting import warn_caller
 
-__all__ = ["validate_rows", "validate_rows_and_targets", "validate_weight"]
+__all__ = [
+    "FITTED",
+    "OWN_VALIDATION",
+    "in_form_of",
+    "naming",
+    "validate_rows",
+    "validate_rows_and_targets",
+    "validate_weight",
+]
+
+# What the rows, targets and weights are called in errors: the arguments of fit.
+Names = tuple[str, str, str]
+FITTED: Names = ("X", "y", "sample_weight")
+OWN_VALIDATION: Names = ("X_val", "y_val", "sample_weight_val")
+
+
+@contextmanager
+def naming(name: str, value: Any, usual: str = "") -> Iterator[None]:
+    """Let errors of the body name the argument that `value` was passed as, and what in it is not a number.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    value : object
+        What the user passed.
+    usual : str, optional
+        What errors call it that know nothing of `name`.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        error.args = (_explained(str(error), name, value, usual),)
+        raise
+
+
+def _explained(message: str, name: str, value: Any, usual: str) -> str:
+    if "Complex data not supported" in message:
+        message = "Complex data not supported."  # without the data
+    if usual != name:
+        message = message.replace(f"Input {usual} ", f"Input {name} ")
+    if re.search(r"could not convert|float\(\) argument|^Complex|could not be promoted", message):
+        message = f"{message.rstrip('.')}. {name} must hold real numbers{_where_not(value)}."
+    is_named = re.search(rf"\b{name}\b|^\w+=", message)  # or blames a parameter
+    return message if is_named else f"{name}: {message}"
+
+
+def _where_not(value: Any) -> str:
+    """Say which column of `value` is not of real numbers, if there is one, and what to do."""
+    frame = getattr(value, "columns", None) is not None
+    for label, column in _columns(value):
+        if getattr(getattr(column, "dtype", None), "kind", "O") in "biuf":
+            continue
+        found = next((each for each in np.asarray(column, dtype=object).tolist() if not _is_number(each)), None)
+        if found is not None:
+            where = f", but {'it' if label is None else f'column {label!r}'} holds {repr_of(found)}"
+            advice = "; encode it, for example with sklearn's OneHotEncoder in a ColumnTransformer, or leave it out"
+            return where + (advice if frame else "")
+    return ""
+
+
+def _columns(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Return the columns of a frame or an array with their names or numbers; one that is the only one has none."""
+    names = getattr(value, "columns", None)
+    if names is not None:
+        for index, name in enumerate(names):
+            yield name, value.iloc[:, index] if hasattr(value, "iloc") else value[name]
+        return
+    try:
+        array = value.data if sparse.issparse(value) else np.asarray(value)
+    except ValueError:  # rows of different lengths
+        return
+    if array.ndim == 2:
+        yield from enumerate(array.T)
+    else:
+        yield None, array.reshape(-1)
+
+
+def _is_number(value: Any) -> bool:
+    if value is None or type(value).__name__ == "NAType":  # missing, which is another error
+        return True
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def validate_rows(estimator: Any, X: Any, dtype: Any) -> Any:
@@ -24,24 +114,26 @@ def validate_rows(estimator: Any, X: Any, dtype: Any) -> Any:
     plain = _plain_rows(estimator, X, dtype)
     if plain is not None:
         return plain
-    with np.errstate(over="ignore"):  # numbers too large for float32 become infinite and are reported as that
+    # Numbers too large for float32 become infinite and are reported as that.
+    with naming("X", X, "X"), np.errstate(over="ignore"):
         return validate_data(estimator, X, accept_sparse="csr", dtype=dtype, order="C", reset=False)
 
 
 def validate_rows_and_targets(
-    estimator: Any, X: Any, y: Any, dtype: Any, *, y_numeric: bool, reset: bool
+    estimator: Any, X: Any, y: Any, dtype: Any, *, y_numeric: bool, reset: bool, names: Names = FITTED
 ) -> tuple[Any, Any]:
     """Return `X` as :func:`validate_rows` does, and `y` as an array, a column vector flattened with a warning.
 
     With `reset`, ``n_features_in_`` and ``feature_names_in_`` are set; else they are checked. `dtype` may be a list,
-    then X keeps its dtype if it is in the list.
+    then X keeps its dtype if it is in the list. Errors call the two by their `names`.
     """
     if not reset and type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "iuf":
         plain = _plain_rows(estimator, X, dtype)
         if plain is not None and len(y) == len(plain) and (y.dtype.kind != "f" or isfinite(y.sum())):
             return plain, y
+    rows, targets = X, y
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             X, y = validate_data(
                 estimator,
                 X,
@@ -53,39 +145,61 @@ def validate_rows_and_targets(
                 y_numeric=y_numeric,
                 reset=reset,
             )
-    except ValueError as error:
-        if "too large for dtype('float32')" not in str(error):
+    except (ValueError, TypeError) as error:
+        name, value, usual = _at_fault(error, rows, targets, dtype, names)
+        with naming(name, value, usual):
+            if "too large for dtype('float32')" in str(error):
+                advice = 'If its numbers are finite, scale it, or compute in float64 with dtype="float64".'
+                raise ValueError(f"{error} {advice}") from None
             raise
-        advice = 'If its numbers are finite, scale it, or compute in float64 with dtype="float64".'
-        raise ValueError(f"{error} {advice}") from None
     if y.ndim == 2 and y.shape[1] == 1:
+        with naming(names[1], targets, "y"):
+            y = column_or_1d(y)
         warn_caller(
             "A column-vector y was passed when a 1d array was expected. "
             "Please change the shape of y to (n_samples,), for example using ravel().",
             DataConversionWarning,
         )
-        y = column_or_1d(y)
     return X, y
 
 
-def validate_weight(sample_weight: Any, X: Any) -> FloatArray | None:
+def _at_fault(error: Exception, X: Any, y: Any, dtype: Any, names: Names) -> tuple[str, Any, str]:
+    """Return the name, the value and the usual name of what scikit-learn refused."""
+    if "inconsistent numbers of samples" in str(error):
+        return f"{names[0]} and {names[1]}", None, ""
+    try:
+        with np.errstate(all="ignore"):
+            check_array(X, accept_sparse="csr", dtype=dtype, input_name="X")
+    except (ValueError, TypeError):
+        return names[0], X, "X"
+    is_of_rows = re.match(r"X |The feature names", str(error))  # their number or names, which need the estimator
+    return (names[0], X, "X") if is_of_rows else (names[1], y, "y")
+
+
+def validate_weight(sample_weight: Any, X: Any, name: str = "sample_weight") -> FloatArray | None:
     """Return the weights in float64; negative weights, none above zero or an infinite sum raise ValueError."""
     if sample_weight is None:
         return None
-    weight: FloatArray = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    if not weight.any():
-        raise ValueError(
-            "Sample weights must contain at least one positive weight; all of them are zero. "
-            "Leave sample_weight out to weigh all rows equally."
-        )
-    with np.errstate(over="ignore"):
-        total = weight.sum()
-    if not isfinite(total):
-        raise ValueError(
-            f"The sum of sample_weight must be finite, got {total}: the largest weight is {weight.max():.3g}. "
-            "Divide all weights by the largest one."
-        )
+    with naming(name, sample_weight, "sample_weight"), np.errstate(over="ignore"):
+        weight: FloatArray = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise ValueError(
+                "Sample weights must contain at least one positive weight; all of them are zero. "
+                f"Leave {name} out to weigh all rows equally."
+            )
+        if not isfinite(weight.sum()):
+            raise ValueError(
+                f"The sum of {name} must be finite, got inf: the largest weight is {weight.max():.3g}. "
+                "Divide all weights by the largest one."
+            )
     return weight
+
+
+def in_form_of(rows: Any, others: Any) -> Any:
+    """Return `others` as a CSR matrix if `rows` are one, else as an array."""
+    if sparse.issparse(rows) == sparse.issparse(others):
+        return others
+    return sparse.csr_matrix(others) if sparse.issparse(rows) else others.toarray()
 
 
 def _plain_rows(estimator: Any, X: Any, dtype: Any) -> FloatArray | None:

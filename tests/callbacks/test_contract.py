@@ -58,6 +58,14 @@ def test_protocol(callback: Any) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("name", [name for name in callbacks.__all__ if hasattr(getattr(callbacks, name), "setup")])
+def test_a_class_in_place_of_a_callback_is_refused(cls: Any, name: str) -> None:
+    words = rf"takes instances of callbacks, got the class {name}. Write set_callbacks\({name}\(...\)\)"
+    with pytest.raises(TypeError, match=words):
+        cls().set_callbacks(getattr(callbacks, name))
+
+
+@BOTH
 @pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"solver": "lbfgs"}, {"batch_size": "full"}], ids=str)
 def test_the_result_is_the_same_to_the_bit(
     cls: Any, params: dict[str, Any], callback: Any, data: Any, small: Any

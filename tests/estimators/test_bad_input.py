@@ -1,11 +1,14 @@
 """Bad input: the errors scikit-learn's users know, and an estimator that is as it was before the call."""
 
+import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from scipy import sparse
+from sklearn.model_selection import GroupKFold
 
 from skmlp import MLPClassifier, MLPRegressor
 
@@ -125,8 +128,6 @@ def test_bad_rows(cls: Any, case: str, assert_both_refuse: Any, everything_of: A
 
 @BOTH
 @pytest.mark.parametrize("case", BAD_TARGETS)
-# scikit-learn looks for fractions in labels before it looks for NaN.
-@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 def test_bad_targets(cls: Any, case: str, assert_both_refuse: Any) -> None:
     y, error, words = BAD_TARGETS[case]
     assert_both_refuse(cls, error, words, X, y)
@@ -203,6 +204,165 @@ def test_another_number_of_outputs() -> None:
         with pytest.raises(ValueError, match="y has 2 outputs, but the network was started with 1"):
             call(X, np.column_stack([Y, Y]))
     np.testing.assert_array_equal(est.predict(X), before)
+
+
+# What is none of the arguments, made of an array that is one.
+NONSENSE: dict[str, Any] = {
+    "strings": lambda array: np.full(array.shape, "u"),
+    "bytes": lambda array: np.full(array.shape, b"u"),
+    "a string among objects": lambda array: np.array(
+        [*array.tolist()[:-1], ["u"] * 4 if array.ndim == 2 else "u"], object
+    ),
+    "complex": lambda array: array + 1j,
+    "NaN": lambda array: _with(np.nan, array),
+    "infinity": lambda array: _with(np.inf, array),
+    "beyond float32": lambda array: _with(1e300, array),
+    "too few": lambda array: array[:7],
+    "three dimensions": lambda array: np.zeros((30, 2, 2)),
+    "rows of several lengths": lambda array: [[1.0], [1.0, 2.0]] * 15,
+    "dict": lambda array: {"a": 1.0},
+    "set": lambda array: {1.0, 2.0},
+    "class": lambda array: MLPClassifier,
+    "estimator": lambda array: MLPClassifier(),
+    "text": lambda array: "u",
+}
+ARGUMENTS = {
+    "fit": ["X", "y", "sample_weight", "X_val", "y_val", "sample_weight_val", "groups"],
+    "partial_fit": ["X", "y", "sample_weight"],
+    "predict": ["X"],
+    "input_gradient": ["X"],
+    "loss_and_gradients": ["X", "y", "sample_weight"],
+}
+# What is taken after all: labels may be strings, groups anything, and predictions are computed in float64.
+FINE = {
+    *((MLPClassifier, method, "y", "strings") for method in ("fit",)),
+    *((cls, "fit", "groups", "beyond float32") for cls in (MLPClassifier, MLPRegressor)),
+    *((cls, method, "X", "beyond float32") for cls in (MLPClassifier, MLPRegressor) for method in ARGUMENTS),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("kind", NONSENSE)
+@pytest.mark.parametrize(
+    ("method", "argument"), [(method, each) for method, names in ARGUMENTS.items() for each in names]
+)
+def test_the_error_names_the_argument_and_comes_without_a_warning(
+    cls: Any, method: str, argument: str, kind: str
+) -> None:
+    if (cls, method, argument, kind) in FINE or ("y" not in ARGUMENTS[method] and kind == "too few"):
+        return
+    good = {"X": X, "y": Y, "sample_weight": ONES, "X_val": X, "y_val": Y, "sample_weight_val": ONES, "groups": Y}
+    given = {name: good[name] for name in ARGUMENTS[method]}
+    estimator = _estimator(cls)
+    if method == "fit" and argument == "groups":
+        given = {"X": X, "y": Y, "groups": Y}
+        estimator.set_params(validation_split=GroupKFold(2))
+    elif method == "fit":
+        del given["groups"]
+    elif method == "partial_fit" and cls is MLPClassifier:
+        given["classes"] = [0, 1, 2]
+    else:
+        estimator.fit(X, Y)
+    given[argument] = NONSENSE[kind](good[argument])
+    with pytest.raises((ValueError, TypeError)) as caught:
+        getattr(estimator, method)(**given)
+    name = "validation_split" if argument == "groups" else argument
+    assert re.search(rf"\b{name}\b", str(caught.value)), str(caught.value)
+
+
+FRAMES: dict[str, Any] = {
+    "pandas": lambda columns: pd.DataFrame(columns),
+    "pandas category": lambda columns: pd.DataFrame(columns).astype({"b": "category"}),
+    "polars": lambda columns: pl.DataFrame(columns),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("argument", ["X", "X_val"])
+@pytest.mark.parametrize("frame", FRAMES)
+def test_the_error_names_the_column_of_a_frame_that_is_not_of_numbers(cls: Any, frame: str, argument: str) -> None:
+    columns = {"a": [1.0, None] + [2.0] * 28, "b": ["u"] * 30, "c": [1.0] * 30}
+    good = (
+        pl.DataFrame(dict.fromkeys("abc", X[:, 0])) if frame == "polars" else pd.DataFrame(X[:, :3], columns=[*"abc"])
+    )
+    given = {"X": good, "y": Y, "X_val": good, "y_val": Y, argument: FRAMES[frame](columns)}
+    with pytest.raises(ValueError, match=rf"{argument} must hold real numbers, but column 'b' holds 'u'; encode it"):
+        _estimator(cls).fit(**given)
+
+
+def test_the_error_names_the_complex_column() -> None:
+    frame = pd.DataFrame({"a": np.ones(30), "b": np.ones(30) + 1j})
+    with pytest.raises(ValueError, match=r"Complex data not supported. X must hold real numbers, but column 'b' holds"):
+        _estimator(MLPClassifier).fit(frame, Y)
+
+
+@BOTH
+@pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
+def test_validation_data_may_be_sparse_where_the_training_data_are_not(cls: Any, form: Any) -> None:
+    other = np.asarray if form is sparse.csr_matrix else sparse.csr_matrix
+    mixed = _estimator(cls, refit=True).fit(form(X), Y, X_val=other(X), y_val=Y)
+    same = _estimator(cls, refit=True).fit(form(X), Y, X_val=form(X), y_val=Y)
+    np.testing.assert_array_equal(mixed.coefs_[0], same.coefs_[0])
+
+
+def test_columns_of_labels_that_are_not_zero_and_one() -> None:
+    names = np.array([["yes", "no"], ["no", "yes"]] * 15)
+    with pytest.raises(ValueError, match=r"y has several columns whose labels are not 0 and 1.*\(y == label\)"):
+        _estimator(MLPClassifier).fit(X, names)
+    with pytest.raises(ValueError, match=r"must be 0 or 1; y has \[1 2\]. Encode it"):
+        _estimator(MLPClassifier).fit(X, np.array([[1, 2], [2, 1]] * 15))
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_sparse_targets_to_standardize(method: str) -> None:
+    estimator = _estimator(MLPRegressor, standardize_target=True)
+    with pytest.raises(TypeError, match="Sparse data was passed for y, but dense data is required"):
+        getattr(estimator, method)(X, sparse.csr_matrix(np.column_stack([Y, Y])))
+
+
+def test_labels_of_another_kind_in_the_validation_data() -> None:
+    with pytest.raises(
+        ValueError, match=r"y_val: y has labels that cannot be compared with the classes, which are \[0 1"
+    ):
+        _estimator(MLPClassifier).fit(X, Y, X_val=X, y_val=np.array([None, *Y[1:]], dtype=object))
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        {2, 0, 1},
+        frozenset([2, 0, 1]),
+        {2: "c", 0: "a", 1: "b"}.keys(),
+        range(3),
+        (each for each in (0, 1, 2)),
+        pd.Index([0, 1, 2]),
+    ],
+    ids=["set", "frozenset", "keys", "range", "generator", "index"],
+)
+def test_classes_may_be_any_collection(classes: Any) -> None:
+    given = _estimator(MLPClassifier).partial_fit(X, Y, classes=classes)
+    listed = _estimator(MLPClassifier).partial_fit(X, Y, classes=[0, 1, 2])
+    np.testing.assert_array_equal(given.classes_, [0, 1, 2])
+    np.testing.assert_array_equal(given.coefs_[0], listed.coefs_[0])
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (3, "must be a list of all labels that will ever occur, got 3"),
+        ("abc", "must be a list of all labels that will ever occur, got 'abc'"),
+        (int, "must be a list of all labels that will ever occur, got <class 'int'>"),
+        ([], r"must be a list of all labels that will ever occur, got \[\]. Pass for example np.unique"),
+        ([[0, 1], [2, 3]], "must be a list of all labels that will ever occur"),
+        ([0, 1, np.nan], "contains NaN or None, which is no label: got .* Leave it out"),
+        ([0, 1, None], "contains NaN or None"),
+        ([0, 1, "a"], r"must be all strings or all numbers, got \[0, 1, 'a'\]"),
+    ],
+)
+def test_what_is_no_list_of_classes(classes: Any, words: str, assert_refuses: Any) -> None:
+    assert_refuses(
+        MLPClassifier, ValueError, f"classes {words}", lambda est: est.partial_fit(X, Y, classes=classes), warm=False
+    )
 
 
 def test_an_overflowing_loss_is_named_as_the_place():

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import f1_score
+from sklearn.model_selection import KFold
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.nn.initializers import Orthogonal
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 # Fits here run few epochs on purpose.
@@ -62,6 +65,14 @@ BAD_PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"dtype": "float16"}, "must be a str among .*'float32'"),
     ({"weight_init": "xavier"}, r"must be a str among \{.*'glorot_uniform'.*\} or a callable"),
     ({"bias_init": 1.0}, "must be a str among"),
+    # Classes can be called, and so can functions of other arguments.
+    ({"weight_init": int}, r"must be a str among .* or a callable f\(rng, n_in, n_out, dtype\)"),
+    ({"weight_init": np.zeros}, r"must be a str among .* or a callable f\(rng, n_in, n_out, dtype\)"),
+    ({"bias_init": Orthogonal}, r"must be a str among .* or a callable f\(rng, n_in, n_out, dtype\)"),
+    ({"scoring": f1_score}, r"must be .*callable scorer\(estimator, X, y\) \(sklearn.metrics.make_scorer makes one"),
+    ({"scoring": int}, r"must be a str among .* a callable scorer\(estimator, X, y\)"),
+    ({"validation_split": KFold}, "must be a float in the range .* an object implementing 'split'"),
+    ({"loss": (int, float)}, "must be a str among .* a tuple of two functions"),
 ]
 
 
@@ -76,12 +87,18 @@ def test_bad_parameters(cls: Any, params: dict[str, Any], rule: str, assert_refu
 @BOTH
 @pytest.mark.parametrize(
     ("params", "rule"),
-    [({"alpha": -1}, r"float in the range \[0"), ({"batch_size": 0}, "str among"), ({"solver": "newton"}, "str among")],
+    [
+        ({"alpha": -1}, r"float in the range \[0"),
+        ({"batch_size": 0}, "str among"),
+        ({"solver": "newton"}, "str among"),
+        ({"loss": 1e308}, "str among"),
+        ({"loss": [5]}, "str among"),
+    ],
     ids=str,
 )
 def test_bad_parameters_of_partial_fit(cls: Any, params: dict[str, Any], rule: str, assert_refuses: Any) -> None:
     ((name, value),) = params.items()
-    words = rf"The '{name}' parameter of {cls.__name__} must be a {rule}.* Got {value!r} instead"
+    words = rf"The '{name}' parameter of {cls.__name__} must be a {rule}.* Got {re.escape(repr(value))} instead"
     classes = {"classes": [0, 1, 2]} if cls is MLPClassifier else {}
     assert_refuses(
         cls, InvalidParameterError, words, lambda est: est.partial_fit(X, Y, **classes), warm=False, **params
@@ -102,6 +119,8 @@ def test_bad_loss() -> None:
         ({"hidden_layer_sizes": (5, -1)}, r"hidden_layer_sizes must be > 0, got \[5, -1\]"),
         ({"hidden_layer_sizes": (5, 0)}, r"hidden_layer_sizes must be > 0, got \[5, 0\]"),
         ({"hidden_layer_sizes": (5.5,)}, r"hidden_layer_sizes must be whole numbers, got \[5.5\]"),
+        ({"hidden_layer_sizes": {5, 3}}, r"hidden_layer_sizes must be a list or tuple .*, got \{.*\}"),
+        ({"dropout": {0.1}}, r"dropout must be a list or tuple in the order of the layers, got \{0.1\}"),
         ({"hidden_layer_sizes": (True,)}, r"hidden_layer_sizes must be whole numbers, got \[True\]"),
         ({"activation": ["relu", "tanh"]}, r"one for each hidden layer: got 2 of them for hidden_layer_sizes=\(5,\)"),
         ({"weight_init": _three_ones}, r"must return finite values of shape \(4, 5\); it returned shape"),

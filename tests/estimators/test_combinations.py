@@ -390,7 +390,10 @@ BAD: dict[str, list[tuple[Any, str]]] = {
         (np.nan, "must be a float in the range"),
         (5, "must be a float in the range"),
     ],
-    "scoring": [("best", "must be a str among .*'loss'.*, a callable or None"), (3, "must be a str among")],
+    "scoring": [
+        ("best", "must be a str among .*'loss'.*, a callable .*make_scorer.* or None"),
+        (3, "must be a str among"),
+    ],
     "restore_best": [("yes", "must be an instance of 'bool'.* or None"), (1, "must be an instance of 'bool'")],
     "refit": [(None, "must be an instance of 'bool'"), (1, "must be an instance of 'bool'")],
     "max_time": [
