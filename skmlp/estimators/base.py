@@ -35,6 +35,7 @@ from skmlp.estimators.health import SelfDiagnosis, warn_about_health
 from skmlp.estimators.holdout import as_validation, divide
 from skmlp.estimators.probing import probe
 from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, warn_about
+from skmlp.estimators.scales import warn_about_scales
 from skmlp.estimators.sensitivity import InputGradient
 from skmlp.estimators.state import Model
 from skmlp.estimators.storing import Storing
@@ -264,6 +265,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
                     weigh=False,
                 )
                 own = own._replace(X=in_form_of(rows.X, own.X))
+                warn_about_scales(self, rows, own)
             parts = divide(self, rows, own, targets, model.split_seed, groups, lambda data: self._weigh(data, targets))
             training, copies = prepare_rows(model, parts.training, batch_size)
             if fitted is None:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import sklearn
 from scipy import sparse
-from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss, make_scorer, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import (
@@ -21,7 +22,7 @@ from sklearn.model_selection import (
     train_test_split,
 )
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.estimators import base, holdout
@@ -137,6 +138,84 @@ def test_in_a_pipeline_the_steps_before_transform_own_data(labels, refit):
     )
     assert pipeline[-1].history_["validation_loss"] == by_hand.history_["validation_loss"]
     np.testing.assert_array_equal(pipeline.predict_proba(X_val), by_hand.predict_proba(scaler.transform(X_val)))
+
+
+SCALERS = pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), RobustScaler()], ids=repr)
+RAW = load_wine(return_X_y=True)
+
+
+@SCALERS
+def test_validation_data_that_no_step_has_scaled_cost_one_warning(scaler):
+    rows = slice(None, None, 3)
+    pipeline = make_pipeline(scaler, _classifier(max_iter=3))
+    with pytest.warns(
+        UserWarning, match=r'(?s)X_val is on another scale than X.*transform_input=\["X_val"\]'
+    ) as caught:
+        pipeline.fit(*RAW, mlpclassifier__X_val=RAW[0][rows], mlpclassifier__y_val=RAW[1][rows])
+    assert [each.category for each in caught if "scale" in str(each.message)] == [UserWarning]
+
+
+@SCALERS
+def test_validation_data_that_are_scaled_cost_none(scaler):
+    X, y = RAW
+    scaler.fit(X[::2])
+    _classifier(max_iter=3).fit(scaler.transform(X[::2]), y[::2], X_val=scaler.transform(X[1::2]), y_val=y[1::2])
+
+
+def test_rows_that_are_scaled_down_cost_a_warning(numbers):
+    X, X_val, y, y_val = numbers
+    with pytest.warns(UserWarning, match="X_val is on another scale than X: it differs in 9 of 9 columns"):
+        _regressor(max_iter=3).fit(X, y, X_val=X_val / 20.0, y_val=y_val)
+
+
+def test_the_warning_names_the_column_of_a_frame(labels):
+    X, X_val, y, y_val = labels
+    names = [f"feature {index}" for index in range(30)]
+    far = X_val * 10.0 + 100.0
+    far[:, 7] += 1e6
+    with pytest.warns(
+        UserWarning, match=r"it differs in 30 of 30 columns, most of all in column 'feature 7', which is"
+    ):
+        _classifier(max_iter=3).fit(
+            pd.DataFrame(X, columns=names), y, X_val=pd.DataFrame(far, columns=names), y_val=y_val
+        )
+
+
+def test_targets_that_are_not_scaled_cost_a_warning(numbers):
+    X, X_val, y, y_val = numbers
+    model = TransformedTargetRegressor(_regressor(max_iter=3), transformer=StandardScaler())
+    with pytest.warns(UserWarning, match="y_val is on another scale than y.*standardize_target=True"):
+        model.fit(X, 1000.0 * y, X_val=X_val, y_val=1000.0 * y_val)
+    _regressor(max_iter=3, standardize_target=True).fit(X, 1000.0 * y, X_val=X_val, y_val=1000.0 * y_val)
+
+
+@pytest.mark.parametrize(
+    "other",
+    {
+        "single columns drift": lambda X: X + 100.0 * (np.arange(8) < 2),
+        "the mean moves": lambda X: X + 1.5,
+        "the spread doubles": lambda X: 2.0 * X,
+        "a narrow part": lambda X: 0.05 * X + 1.0,
+        "outliers": lambda X: np.where(np.arange(len(X)) % 3 == 0, 1e6, 1.0)[:, np.newaxis] * X,
+        "heavy tails": lambda X: np.exp(3.0 * X),
+        "a few rows": lambda X: 100.0 + X[:5],
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_ordinary_differences_of_validation_data_cost_none(other):
+    name, change = other
+    X = np.random.default_rng(0).standard_normal((300, 8))
+    training = np.exp(3.0 * X[:200]) if name == "heavy tails" else X[:200]
+    own = change(X[200:])
+    _regressor(max_iter=3, batch_size=32, learning_rate_init=1e-9).fit(
+        training, X[:200, 0], X_val=own, y_val=X[200 : 200 + len(own), 0]
+    )
+
+
+def test_columns_that_are_mostly_zero_have_no_scale_to_compare(labels):
+    X = np.eye(40)[np.arange(200) % 40]
+    y = np.arange(200) % 2
+    _classifier(max_iter=3).fit(sparse.csr_matrix(X), y, X_val=sparse.csr_matrix(X[:30] * 100.0), y_val=y[:30])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Whether validation data of the user's own are on the scale of the training data."""
+
+from typing import Any
+
+import numpy as np
+
+from skmlp._typing import AnyArray, FloatArray
+from skmlp.estimators.reporting import warn_caller
+from skmlp.training.batches import Data
+
+__all__ = ["warn_about_scales"]
+
+# Rows looked at, at most; fewer where they are so wide that a dense copy would not be small; and at least.
+ROWS, ELEMENTS, FEWEST = 500, 1_000_000, 20
+# Columns are compared by medians and median distances from them, which outliers and heavy tails do not move. One is
+# far out where the distance of validation from training data is this many times the distance within the latter; one
+# or two columns by themselves may well drift, and must be farther out ...
+FAR, FAR_ALONE = 5.0, 20.0
+# ... and shrunk to a point where all validation data lie in the middle, this share of the distance apart.
+SHRUNK = 0.1
+# The shares of the columns that must be so: single ones drift, and a narrow part of the data may lie in the middle.
+MANY, NEARLY_ALL = 1 / 3, 0.9
+
+
+def warn_about_scales(estimator: Any, training: Data, own: Data) -> None:
+    """Warn when X_val, or numbers in y_val, are on another scale than what the network is trained on."""
+    names = getattr(estimator, "feature_names_in_", ())
+    found = _difference(training.X, own.X, [repr(name) for name in names])
+    if found:
+        warn_caller(
+            f"X_val is on another scale than X: {found}. Validation on it means little. Transform it as X is "
+            'transformed; a Pipeline does so with transform_input=["X_val"] and metadata routing enabled.',
+            UserWarning,
+        )
+    found = _difference(training.y, own.y, []) if estimator._y_numeric else ""
+    if found:
+        warn_caller(
+            f"y_val is on another scale than y: {found}. Validation on it means little. Transform it as y is "
+            "transformed, or use standardize_target=True in place of a transformer of y.",
+            UserWarning,
+        )
+
+
+def _difference(training: Any, own: Any, names: list[str]) -> str:
+    """Say in how many columns `own` is on another scale, and how far in one; nothing if that is no cause to worry."""
+    rows, others = _some_of(training), _some_of(own)
+    if min(len(rows), len(others)) < FEWEST:
+        return ""
+    (median, spread), (own_median, own_spread) = _median_and_spread(rows), _median_and_spread(others)
+    distance = np.median(np.abs(others - median), axis=0)
+    known = spread > 0.0  # elsewhere one value is the rule, and there is no scale to compare with
+    out = known & (distance > (FAR if known.sum() > 2 else FAR_ALONE) * spread)
+    if not out.any() or out.sum() < MANY * known.sum():
+        out |= known & (own_spread > 0.0) & (own_spread < SHRUNK * spread) & (distance < 0.5 * spread)
+        if not out.any() or out.sum() < NEARLY_ALL * known.sum():
+            return ""
+    ratio = np.ones(len(out))
+    np.divide(np.maximum(distance, own_spread), spread, out=ratio, where=out)
+    column = int(np.abs(np.log(ratio)).argmax())
+    return (
+        f"it differs in {out.sum()} of {known.sum()} columns, most of all in column "
+        f"{names[column] if names else column}, which is {median[column]:.3g} +- {spread[column]:.3g} where the "
+        f"network is trained and {own_median[column]:.3g} +- {own_spread[column]:.3g} here"
+    )
+
+
+def _median_and_spread(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    median = np.median(rows, axis=0)
+    return median, np.median(np.abs(rows - median), axis=0)
+
+
+def _some_of(values: Any) -> FloatArray:
+    """Return at most as many rows as are to be looked at, evenly spread, in float64."""
+    values = values.reshape(-1, 1) if values.ndim == 1 else values
+    n_rows = min(values.shape[0], ROWS, ELEMENTS // values.shape[1])
+    chosen: Any = values[np.linspace(0, values.shape[0] - 1, n_rows).round().astype(int)]
+    rows: AnyArray = chosen if isinstance(chosen, np.ndarray) else chosen.toarray()
+    return rows.astype(np.float64)
