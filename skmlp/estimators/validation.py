@@ -90,7 +90,7 @@ def _columns(value: Any) -> Iterator[tuple[Any, Any]]:
             yield name, value.iloc[:, index] if hasattr(value, "iloc") else value[name]
         return
     try:
-        array = value.data if sparse.issparse(value) else np.asarray(value)
+        array = np.asarray(value.data if sparse.issparse(value) else value)  # type: ignore[attr-defined]
     except ValueError:  # rows of different lengths
         return
     if array.ndim == 2:

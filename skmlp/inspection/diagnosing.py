@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skmlp.diagnosis import Diagnosis, Evidence, judge
-from skmlp.estimators.base import BaseMLP
-from skmlp.inspection._estimators import before_last, last_step
+from skmlp.inspection._estimators import as_trained_on, fitted_mlp
 
 __all__ = ["diagnose"]
 
@@ -22,9 +21,10 @@ def diagnose(
 
     Parameters
     ----------
-    estimator_or_history : MLPClassifier, MLPRegressor, Pipeline or dict
-        A fitted estimator, a fitted Pipeline that ends with one, or a history that was kept: a dict of lists as
-        ``history_``, with at least ``train_loss``. Of a search, pass the ``best_estimator_``.
+    estimator_or_history : estimator or dict
+        A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best estimator)
+        or in a TransformedTargetRegressor; or a history that was kept: a dict of lists as ``history_``, with at least
+        ``train_loss``.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
         The rows it was trained on, as they were passed to ``fit``. After a fit with ``monitor=True`` they are not
         needed: they were looked at then.
@@ -70,13 +70,11 @@ def diagnose(
         return _of_history(estimator_or_history, X, y, monitor)
     if monitor is not None:
         raise ValueError("monitor belongs to a history: an estimator has its own.")
-    estimator = last_step(estimator_or_history)
-    if not isinstance(estimator, BaseMLP):
-        raise TypeError(
-            "diagnose takes an MLPClassifier or MLPRegressor of skmlp, a Pipeline that ends with one, or a history. "
-            f"Got {estimator_or_history!r}. Of a search, pass the best_estimator_."
-        )
-    return estimator.diagnose(None if X is None else before_last(estimator_or_history, X), y, sample_weight)
+    network = fitted_mlp(estimator_or_history, "diagnose, if not a history,")
+    if X is not None:
+        X, y = as_trained_on(estimator_or_history, X, y)
+    diagnosis: Diagnosis = network.diagnose(X, y, sample_weight)
+    return diagnosis
 
 
 def _of_history(history: Mapping[str, Any], X: Any, y: Any, monitor: Mapping[str, Any] | None) -> Diagnosis:

@@ -6,15 +6,13 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis
-from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import FloatArray
-from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.validation import validate_rows
+from skmlp.inspection._estimators import as_trained_on, fitted_mlp, names_of_steps
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sklearn.pipeline import Pipeline
 
 __all__ = ["feature_importance"]
 
@@ -50,8 +48,9 @@ def feature_importance(
     Parameters
     ----------
     estimator : estimator
-        A fitted MLPClassifier or MLPRegressor, or a Pipeline that ends in one. For ``"permutation"`` any fitted
-        estimator.
+        A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best estimator)
+        or in a TransformedTargetRegressor (whose targets the gradient is of as the network learns them). For
+        ``"permutation"`` any fitted estimator.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         Rows to judge by, representative of those the network is for. ``"permutation"`` takes no sparse matrix.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
@@ -112,22 +111,8 @@ def feature_importance(
 
 
 def _by_gradient(estimator: Any, X: Any) -> tuple[list[str], FloatArray, FloatArray]:
-    from sklearn.pipeline import Pipeline
-
-    network, names = estimator, None
-    while isinstance(network, Pipeline):
-        check_is_fitted(network)
-        before, network = network[:-1], network[-1]
-        if len(before):
-            X = before.transform(X)
-            names = _names_out(before)
-    if not isinstance(network, BaseMLP):
-        raise TypeError(
-            'method="gradient" is for an MLPClassifier, an MLPRegressor or a Pipeline that ends in one, got '
-            f"{estimator!r}. Pass that, for example the best_estimator_ of a search, or use "
-            'method="permutation".'
-        )
-    check_is_fitted(network)
+    network = fitted_mlp(estimator, 'feature_importance with method="gradient"')
+    X, _ = as_trained_on(estimator, X)
     rows = validate_rows(network, X, np.float64)
     n_samples, n_features = rows.shape
     moves = np.empty((n_samples, n_features))
@@ -135,7 +120,7 @@ def _by_gradient(estimator: Any, X: Any) -> tuple[list[str], FloatArray, FloatAr
         gradient = np.abs(network._input_gradient(rows[block], "prediction"))
         moves[block] = gradient if gradient.ndim == 2 else gradient.mean(axis=1)
     moves *= _spread(rows)
-    names = getattr(network, "feature_names_in_", names)
+    names = getattr(network, "feature_names_in_", names_of_steps(estimator))
     return _names(names, n_features), moves.mean(axis=0), moves.std(axis=0)
 
 
@@ -160,14 +145,6 @@ def _spread(rows: Any) -> FloatArray:
     variances = mean_variance_axis(rows, axis=0)[1] if sparse.issparse(rows) else rows.var(axis=0)
     spread: FloatArray = np.sqrt(variances)
     return spread
-
-
-def _names_out(steps: "Pipeline") -> Any:
-    """Return the names of the columns that leave the steps, or None where they do not say."""
-    try:
-        return steps.get_feature_names_out()
-    except (AttributeError, ValueError):  # a step has no names, or has seen none
-        return None
 
 
 def _names(names: Any, n_features: int) -> list[str]:

@@ -11,13 +11,13 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import clone
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_output_bias
 from skmlp.estimators.combinations import check_fit
-from skmlp.inspection.displays._drawing import BLUE, VERMILLION, clean, label_log_scale, new_axes
+from skmlp.inspection._estimators import TAKEN, fit_around, layers_around
+from skmlp.inspection.displays._drawing import BLUE, PALETTE, VERMILLION, clean, label_log_scale, new_axes
 from skmlp.nn.objective import Objective, Value
 from skmlp.optim.schedules import FunctionSchedule
 from skmlp.training.events import NonFiniteError
@@ -83,13 +83,15 @@ class LearningRateSearch:
         above = np.flatnonzero(self.smoothed_losses[:lowest] > middle)
         return int(above[-1]) + 1 if above.size else 0
 
-    def plot(self, ax: "Axes | None" = None) -> "LearningRateDisplay":
+    def plot(self, ax: "Axes | None" = None, *, name: str | None = None) -> "LearningRateDisplay":
         """Draw the losses over the rates.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw; by default in a new figure of pyplot.
+        name : str, optional
+            What to call the test in the legend.
 
         Returns
         -------
@@ -100,7 +102,7 @@ class LearningRateSearch:
         ImportError
             Without matplotlib.
         """
-        return LearningRateDisplay(self).plot(ax)
+        return LearningRateDisplay(self, name=name).plot(ax)
 
     def __repr__(self) -> str:
         rates = self.learning_rates
@@ -130,9 +132,11 @@ def lr_find(
 
     Parameters
     ----------
-    estimator : MLPClassifier, MLPRegressor or Pipeline
-        With a stochastic solver. It is not changed. The steps of a Pipeline before its last are copied as well and
-        fitted to all of X, without weights. With an integer `random_state` the result is the same each time.
+    estimator : estimator
+        An MLPClassifier or MLPRegressor with a stochastic solver, also as the last step of a Pipeline, in a search (its
+        best estimator, before the fit the one it was made with) or in a TransformedTargetRegressor. It is not
+        changed. What transforms X and y is copied as well and fitted to all of them, without weights. With an integer
+        `random_state` the result is the same each time.
     X, y
         As for the estimator's ``fit``.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -174,9 +178,8 @@ def lr_find(
     >>> model = model.set_params(mlpclassifier__learning_rate_init=search.suggestion)
     """
     _check_numbers(low, high, n_steps)
-    before, model = _copies(estimator)
-    for steps in before:
-        X = steps.fit_transform(X, y)
+    _check_estimator(estimator)
+    model, X, y = fit_around(estimator, X, y)
     record = _Record(n_steps)
     ratio = (float(high) / float(low)) ** (1.0 / (n_steps - 1))
     _train(model, X, y, sample_weight, float(low), ratio, record)
@@ -197,6 +200,8 @@ class LearningRateDisplay:
     ----------
     search : LearningRateSearch
         From :func:`lr_find`.
+    name : str, optional
+        What to call the test in the legend, where several are drawn in the same axes.
 
     Attributes
     ----------
@@ -231,8 +236,9 @@ class LearningRateDisplay:
     figure_: "Figure | SubFigure"
     lines_: "list[Line2D]"
 
-    def __init__(self, search: LearningRateSearch) -> None:
+    def __init__(self, search: LearningRateSearch, *, name: str | None = None) -> None:
         self.search = search
+        self.name = name
 
     @classmethod
     def from_estimator(
@@ -246,6 +252,7 @@ class LearningRateDisplay:
         high: float = 10.0,
         n_steps: int = 200,
         ax: "Axes | None" = None,
+        name: str | None = None,
     ) -> Self:
         """Run the test and draw it.
 
@@ -254,22 +261,28 @@ class LearningRateDisplay:
         estimator, X, y, sample_weight, low, high, n_steps
             As of :func:`lr_find`.
         ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure.
+            Where to draw; by default in a new figure. The ``ax_`` of another display draws one over the other.
+        name : str, optional
+            What to call the test in the legend.
 
         Returns
         -------
         display : LearningRateDisplay
             Its `search` holds the numbers.
         """
-        return cls(lr_find(estimator, X, y, sample_weight, low=low, high=high, n_steps=n_steps)).plot(ax)
+        search = lr_find(estimator, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
+        return cls(search, name=name).plot(ax)
 
-    def plot(self, ax: "Axes | None" = None) -> Self:
+    def plot(self, ax: "Axes | None" = None, *, name: str | None = None) -> Self:
         """Draw.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure of pyplot.
+            Where to draw; by default in a new figure of pyplot. In the ``ax_`` of another display, both are drawn one
+            over the other, each in its own colour.
+        name : str, optional
+            What to call the test in the legend; by default the display's `name`.
 
         Returns
         -------
@@ -284,19 +297,26 @@ class LearningRateDisplay:
         self.figure_ = ax.figure
         search = self.search
         rates, smoothed, middle = search.learning_rates, search.smoothed_losses, search._middle
-        (raw,) = ax.plot(rates, search.losses, color=BLUE, alpha=0.35, linewidth=1.0, label="each batch")
-        (smooth,) = ax.plot(rates, smoothed, color=BLUE, linewidth=1.8, label="smoothed")
-        (point,) = ax.plot(
-            rates[middle], smoothed[middle], "o", color=VERMILLION, label=f"suggestion: {search.suggestion:.2g}"
+        name = self.name if name is None else name
+        prefix = "" if name is None else f"{name}: "
+        n_before = sum(line.get_gid() == "learning rate test" for line in ax.lines)
+        color, mark = [(BLUE, VERMILLION), *((other, other) for other in PALETTE[2:])][n_before % (len(PALETTE) - 1)]
+        limits = ax.get_ylim() if n_before else (math.inf, -math.inf)
+        (raw,) = ax.plot(rates, search.losses, color=color, alpha=0.35, linewidth=1.0, label=f"{prefix}each batch")
+        (smooth,) = ax.plot(
+            rates, smoothed, color=color, linewidth=1.8, label=f"{prefix}smoothed", gid="learning rate test"
         )
-        ax.axvline(search.suggestion, color=VERMILLION, linewidth=1.0, linestyle="--")
+        (point,) = ax.plot(
+            rates[middle], smoothed[middle], "o", color=mark, label=f"{prefix}suggestion: {search.suggestion:.2g}"
+        )
+        ax.axvline(search.suggestion, color=mark, linewidth=1.0, linestyle="--")
         self.lines_ = [raw, smooth, point]
         ax.set(xscale="log", xlabel="Learning rate", ylabel="Loss")
         label_log_scale(ax.xaxis, rates[-1] / rates[0])
         # The losses of the explosion would leave a flat line of all others.
         before = search.losses[: smoothed.argmin() + 1]
         room = 0.3 * float(np.ptp(before))
-        ax.set_ylim(before.min() - 0.3 * room, before.max() + room)
+        ax.set_ylim(min(before.min() - 0.3 * room, limits[0]), max(before.max() + room, limits[1]))
         ax.legend(frameon=False, loc="best")
         clean(ax)
         return self
@@ -343,7 +363,8 @@ class _Recorded(Objective):
 
 def _train(model: Any, X: Any, y: Any, sample_weight: Any, low: float, ratio: float, record: _Record) -> None:
     """Train `model`, an estimator of ours, with rates from `low` on that grow by `ratio`, until the record is full."""
-    model.set_params(scoring=None, refit=False)  # they ask for validation data, which only fit may have been promised
+    # They ask for validation data, which only fit may have been promised, or for groups.
+    model.set_params(scoring=None, refit=False, validation_split=None)
     model._validate_params()
     check_fit(model, None, None, None, None)
     data, targets = model._validate(X, y, sample_weight, compute_dtype(model, None), fitted=None)
@@ -379,26 +400,16 @@ def _start(losses: FloatArray) -> float:
     return float(np.median(losses[:START]))
 
 
-def _copies(estimator: Any) -> tuple[list[Any], Any]:
-    """Return copies of what transforms X, and of the estimator of ours behind it; another one raises an error."""
-    from sklearn.pipeline import Pipeline  # here, for `import skmlp` does without
-
-    last, before = estimator, []
-    while isinstance(last, Pipeline):
-        before += [clone(last[:-1])] if len(last) > 1 else []
-        last = last.steps[-1][1]
+def _check_estimator(estimator: Any) -> None:
+    """Raise an error for an estimator without a learning rate of ours."""
+    last = layers_around(estimator, fitted=False)[-1]
     if not isinstance(last, BaseMLP):
-        where = "" if last is estimator else " as the last step of the Pipeline"
-        raise TypeError(
-            "lr_find takes an MLPClassifier or MLPRegressor of skmlp, or a Pipeline that ends with one. "
-            f"Got {last!r}{where}. For one inside a search or another wrapper, pass the inner estimator."
-        )
+        raise TypeError(f"lr_find takes {TAKEN}. Got {last!r}.")
     if isinstance(last.solver, str) and last.solver == "lbfgs":
         raise ValueError(
             'lr_find looks for a learning rate, and solver="lbfgs" has none: it searches along a line at each step. '
             'Use a stochastic solver, for example solver="adam".'
         )
-    return before, clone(last)
 
 
 def _check_numbers(low: float, high: float, n_steps: int) -> None:

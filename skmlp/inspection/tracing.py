@@ -7,11 +7,10 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import AnyArray
-from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import current_objective
+from skmlp.inspection._estimators import as_trained_on, fitted_mlp
 from skmlp.inspection._recording import Step, record
 
 __all__ = ["Step", "Trace", "trace"]
@@ -89,8 +88,10 @@ def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
 
     Parameters
     ----------
-    estimator : MLPClassifier or MLPRegressor
-        Fitted, or trained by partial_fit. ``coefs_`` and ``intercepts_`` can be written to, for numbers of your own.
+    estimator : estimator
+        A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, which transforms X first, in a
+        search (its best estimator) or in a TransformedTargetRegressor, which transforms y first. Its ``coefs_`` and
+        ``intercepts_`` can be written to, for numbers of your own.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         A few rows, at most 1000.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -108,7 +109,7 @@ def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
     NotFittedError
         Before the first fit or partial_fit.
     TypeError
-        For another estimator than the two.
+        For another estimator.
     ValueError
         For more than 1000 rows, and when the data are invalid.
 
@@ -127,20 +128,16 @@ def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
     >>> steps["z_1"].ravel(), steps["delta_1"].ravel(), steps["dL/dW_1"].ravel()
     (array([2.5, 0.5]), array([ 0.75, -0.75]), array([-1.5 ,  2.25]))
     """
-    if not isinstance(estimator, BaseMLP):
-        raise TypeError(
-            f"trace is for an MLPClassifier or an MLPRegressor, got {estimator!r}. Of a Pipeline pass the last step "
-            "and what reaches it: trace(pipeline[-1], pipeline[:-1].transform(X), y)."
-        )
-    check_is_fitted(estimator)
-    model = estimator._model
-    data, _ = estimator._validate(X, y, sample_weight, model.dtype, fitted=model, partial=True)
+    network = fitted_mlp(estimator, "trace")
+    X, y = as_trained_on(estimator, X, y)
+    model = network._model
+    data, _ = network._validate(X, y, sample_weight, model.dtype, fitted=model, partial=True)
     if data.n_samples > MOST_ROWS:
         raise ValueError(
             f"trace keeps every number of a training step, of at most {MOST_ROWS} rows. Got {data.n_samples} rows; "
             "pass a few of them. For the gradients alone there is loss_and_gradients."
         )
-    objective = current_objective(estimator, model, dropout=False)
+    objective = current_objective(network, model, dropout=False)
     return Trace(record(objective, model.params, *data.in_one_type()))
 
 

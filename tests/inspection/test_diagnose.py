@@ -10,7 +10,6 @@ import pytest
 from sklearn.datasets import load_wine
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
@@ -118,16 +117,9 @@ def test_of_a_history_with_what_was_observed():
     ids=str,
 )
 def test_anything_else_is_refused_with_what_would_do(other):
-    words = "diagnose takes an MLPClassifier or MLPRegressor of skmlp, a Pipeline that ends with one, or a history"
+    words = "diagnose, if not a history, takes an MLPClassifier or MLPRegressor of skmlp, also as the last step"
     with pytest.raises(TypeError, match=words):
         diagnose(other)
-
-
-def test_of_a_search_the_best_estimator_is_asked_for():
-    search = _fit(GridSearchCV(_network(max_iter=2), {"alpha": [0.1]}, cv=2))
-    with pytest.raises(TypeError, match="Of a search, pass the best_estimator_"):
-        diagnose(search)
-    assert diagnose(search.best_estimator_, X, Y).codes
 
 
 @pytest.mark.parametrize("est", [_network(), make_pipeline(StandardScaler(), _network())], ids=["network", "pipeline"])

@@ -8,7 +8,6 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -214,9 +213,6 @@ def test_an_estimator_of_another_library_is_refused_where_the_objective_is_neede
     other = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y)
     with pytest.raises(TypeError, match=r"Got LogisticRegression\(\) as the last step of the Pipeline"):
         LossSurfaceDisplay.from_estimator(other, X, y, ax=axes())
-    search = GridSearchCV(MLPClassifier((2,), tol=10.0, n_iter_no_change=1), {"alpha": [0.1]}, cv=2).fit(X, y)
-    with pytest.raises(TypeError, match="best_estimator_"):
-        LossSurfaceDisplay.from_estimator(search, X, y, ax=axes())
 
 
 # ---------------------------------------------------------------------- what they take from an estimator

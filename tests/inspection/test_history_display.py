@@ -192,3 +192,48 @@ def test_the_schedule_of_a_training_is_drawn():
     display = HistoryDisplay.from_estimator(est, ax=axes())
     assert display.lines_[-1].get_ydata().tolist() == est.history_["learning_rate"]
     assert display.learning_rate_ax_ is not None
+
+
+def test_several_trainings_in_the_same_axes_are_named_and_told_apart():
+    first = HistoryDisplay.from_history(HISTORY, ax=axes(), name="Adam")
+    second = HistoryDisplay.from_history(HISTORY, ax=first.ax_, name="SGD")
+    third = HistoryDisplay.from_history({"train_loss": [1.0, 0.5]}, ax=first.ax_).plot(first.ax_, name="again")
+    first.figure_.canvas.draw()
+    names = [text.get_text() for text in first.ax_.get_legend().get_texts()]
+    assert names == [
+        "Adam: training",
+        "Adam: validation, lowest in epoch 3",
+        "SGD: training",
+        "SGD: validation, lowest in epoch 3",
+        "training",
+        "again: training",
+    ]
+    assert [display.lines_[0].get_linestyle() for display in (first, second, third)] == ["-", "--", "-."]
+    assert second.score_ax_ is first.score_ax_
+    assert first.figure_.axes == [first.ax_, first.score_ax_]
+
+
+def test_the_name_of_the_display_holds_until_another_is_given():
+    display = HistoryDisplay(HISTORY, name="Adam").plot(axes())
+    assert display.lines_[0].get_label() == "Adam: training"
+    assert display.plot(axes(), name="other").lines_[0].get_label() == "other: training"
+
+
+def test_a_second_training_gets_the_panels_that_the_first_had_no_need_of():
+    ax = axes()
+    HistoryDisplay.from_history({"train_loss": [2.0, 1.0]}, ax=ax)
+    second = HistoryDisplay.from_history({**HISTORY, "learning_rate": [0.1, 0.05, 0.02, 0.01]}, ax=ax)
+    assert ax.figure.axes == [ax, second.score_ax_, second.learning_rate_ax_]
+    assert [bool(panel.get_xlabel()) for panel in ax.figure.axes] == [False, False, True]
+
+
+def test_losses_below_zero_give_all_trainings_a_linear_axis():
+    ax = axes()
+    HistoryDisplay.from_history({"train_loss": [2.0, 1.0]}, ax=ax)
+    assert ax.get_yscale() == "log"
+    HistoryDisplay.from_history({"train_loss": [2.0, -1.0]}, ax=ax)
+    assert ax.get_yscale() == "linear"
+
+
+def test_from_estimator_takes_a_name(fitted):
+    assert HistoryDisplay.from_estimator(fitted, ax=axes(), name="L-BFGS").lines_[0].get_label() == "L-BFGS: training"

@@ -263,7 +263,7 @@ class TestEstimator:
         [
             LogisticRegression(),
             make_pipeline(StandardScaler(), LogisticRegression()),
-            GridSearchCV(MLPClassifier(), {}),
+            GridSearchCV(LogisticRegression(), {}),
             MLPClassifier,
             None,
         ],
@@ -404,3 +404,14 @@ class TestDisplay:
         picture.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(picture, dpi=140)
         assert picture.stat().st_size > 10_000
+
+    def test_several_tests_in_the_same_axes_are_named_and_told_apart(self):
+        search = lr_find(classifier(), X_CLASS, Y)
+        first = LearningRateDisplay(search, name="Adam").plot(axes())
+        limits = first.ax_.get_ylim()
+        second = search.plot(first.ax_, name="SGD")
+        names = [text.get_text() for text in first.ax_.get_legend().get_texts()]
+        assert [name.split(":")[0] for name in names] == ["Adam"] * 3 + ["SGD"] * 3
+        assert names[1] == "Adam: smoothed"
+        assert first.lines_[1].get_color() != second.lines_[1].get_color()
+        assert first.ax_.get_ylim() == limits

@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from skmlp import MLPClassifier, MLPRegressor
@@ -377,8 +378,8 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(NotFittedError):
         trace(_classifier(), X, CODES)
     estimator = _fit(_classifier())
-    with pytest.raises(TypeError, match=r"Of a Pipeline pass the last step and what reaches it"):
-        trace(make_pipeline(estimator), X, CODES)
+    with pytest.raises(TypeError, match=r"trace takes an MLPClassifier or MLPRegressor.*Got LogisticRegression"):
+        trace(make_pipeline(LogisticRegression()).fit(X, CODES), X, CODES)
     with pytest.raises(ValueError, match=r"at most 1000 rows\. Got 1400 rows"):
         trace(estimator, np.tile(X, (200, 1)), np.tile(CODES, 200))
     with pytest.raises(ValueError, match="classes not in"):

@@ -4,10 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from sklearn.utils.validation import check_is_fitted
-
 from skmlp._typing import FloatArray
-from skmlp.inspection._estimators import last_step
+from skmlp.inspection._estimators import fitted_mlp
 from skmlp.inspection.displays._drawing import numbers
 
 if TYPE_CHECKING:
@@ -32,8 +30,9 @@ class MonitorDisplay(ABC):
 
         Parameters
         ----------
-        estimator : MLPClassifier, MLPRegressor or Pipeline
-            One that was fitted with ``monitor=True``; of a Pipeline the last step.
+        estimator : estimator
+            An MLPClassifier or MLPRegressor that was fitted with ``monitor=True``, also as the last step of a Pipeline,
+            in a search (its best estimator) or in a TransformedTargetRegressor.
         ax : matplotlib Axes, optional
             Where to draw; by default in a new figure.
 
@@ -49,7 +48,7 @@ class MonitorDisplay(ABC):
         ValueError
             If no epoch was observed.
         """
-        return cls(monitor_of(estimator)).plot(ax)
+        return cls(monitor_of(estimator, cls.__name__)).plot(ax)
 
     @classmethod
     def from_history(cls, monitor: Mapping[str, Any], *, ax: "Axes | None" = None) -> Self:
@@ -94,9 +93,7 @@ class MonitorDisplay(ABC):
         return numbers(epochs), numbers(self.monitor[statistic])
 
 
-def monitor_of(estimator: Any) -> Mapping[str, Any]:
+def monitor_of(estimator: Any, helper: str) -> Mapping[str, Any]:
     """Return what was observed while an estimator was fitted."""
-    last = last_step(estimator)
-    check_is_fitted(last)
-    monitor: Mapping[str, Any] = getattr(last, "monitor_", {})
+    monitor: Mapping[str, Any] = fitted_mlp(estimator, helper).monitor_
     return monitor

@@ -112,8 +112,9 @@ class ActivationDisplay(MonitorDisplay):
 
         Parameters
         ----------
-        estimator : MLPClassifier, MLPRegressor or Pipeline
-            One that was fitted with ``monitor=True``; of a Pipeline the last step.
+        estimator : estimator
+            An MLPClassifier or MLPRegressor that was fitted with ``monitor=True``, also as the last step of a Pipeline,
+            in a search (its best estimator) or in a TransformedTargetRegressor.
         statistic : {"activation", "gradient"}, default="activation"
             As of the class.
         ax : matplotlib Axes, optional
@@ -130,7 +131,7 @@ class ActivationDisplay(MonitorDisplay):
         ValueError
             If no epoch was observed, or for another statistic.
         """
-        return cls(monitor_of(estimator), statistic=statistic).plot(ax)
+        return cls(monitor_of(estimator, cls.__name__), statistic=statistic).plot(ax)
 
     @classmethod
     def from_history(

@@ -5,10 +5,9 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import FloatArray
-from skmlp.inspection._estimators import last_step
+from skmlp.inspection._estimators import fitted_part
 from skmlp.inspection.displays._drawing import INK, NOT_FINITE, new_axes, numbers
 
 if TYPE_CHECKING:
@@ -94,8 +93,9 @@ class HiddenUnitsDisplay:
 
         Parameters
         ----------
-        estimator : MLPClassifier, MLPRegressor or Pipeline
-            A fitted one; of a Pipeline the last step.
+        estimator : estimator
+            A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best
+            estimator) or in a TransformedTargetRegressor.
         layer : int, default=0
             Which of ``coefs_``: 0 is the first hidden layer, the last one the output layer.
         image_shape : tuple of (int, int), default=None
@@ -118,9 +118,7 @@ class HiddenUnitsDisplay:
         ValueError
             If a parameter is invalid, or there is no square of as many pixels as inputs.
         """
-        last = last_step(estimator)
-        check_is_fitted(last, "coefs_")
-        coefs = last.coefs_
+        coefs = fitted_part(estimator, "coefs_", cls.__name__)
         if not _is_int(layer) or not 0 <= layer < len(coefs):
             raise ValueError(f"layer must be an int in the range [0, {len(coefs) - 1}]. Got {layer!r}.")
         if not _is_int(n_units) or n_units < 1:

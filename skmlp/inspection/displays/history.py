@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import FloatArray
-from skmlp.inspection._estimators import last_step
+from skmlp.inspection._estimators import fitted_part
 from skmlp.inspection.displays._drawing import (
     BLUE,
     GREEN,
@@ -32,6 +31,9 @@ __all__ = ["HistoryDisplay"]
 
 # Heights of the losses, and of the score and the learning rate below them.
 LOSSES, SCORE, LEARNING_RATE = 4.0, 2.0, 1.6
+LOSS_COLUMNS, BELOW_THE_LOSSES = ("train_loss", "validation_loss"), ("validation_score", "learning_rate")
+# Of the first, second, ... history in the same axes.
+DASHES = ("-", "--", ":", "-.")
 
 
 class HistoryDisplay:
@@ -45,6 +47,8 @@ class HistoryDisplay:
     history : dict of str to list of float
         What an estimator's ``history_`` holds: at least ``"train_loss"``; with validation data ``"validation_loss"``
         and ``"validation_score"``; and ``"learning_rate"``.
+    name : str, optional
+        What to call the training in the legend, where several are drawn in the same axes.
 
     Attributes
     ----------
@@ -86,19 +90,23 @@ class HistoryDisplay:
     figure_: "Figure | SubFigure"
     lines_: "list[Line2D]"
 
-    def __init__(self, history: Mapping[str, Sequence[float]]) -> None:
+    def __init__(self, history: Mapping[str, Sequence[float]], *, name: str | None = None) -> None:
         self.history = history
+        self.name = name
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: "Axes | None" = None) -> Self:
+    def from_estimator(cls, estimator: Any, *, ax: "Axes | None" = None, name: str | None = None) -> Self:
         """Draw the history of a fitted estimator.
 
         Parameters
         ----------
-        estimator : MLPClassifier, MLPRegressor or Pipeline
-            A fitted one; of a Pipeline the last step.
+        estimator : estimator
+            A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best
+            estimator) or in a TransformedTargetRegressor.
         ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure.
+            Where to draw; by default in a new figure. The ``ax_`` of another display draws one over the other.
+        name : str, optional
+            What to call the training in the legend.
 
         Returns
         -------
@@ -109,12 +117,12 @@ class HistoryDisplay:
         NotFittedError
             Before the first fit or partial_fit.
         """
-        last = last_step(estimator)
-        check_is_fitted(last, "history_")
-        return cls(last.history_).plot(ax)
+        return cls(fitted_part(estimator, "history_", cls.__name__), name=name).plot(ax)
 
     @classmethod
-    def from_history(cls, history: Mapping[str, Sequence[float]], *, ax: "Axes | None" = None) -> Self:
+    def from_history(
+        cls, history: Mapping[str, Sequence[float]], *, ax: "Axes | None" = None, name: str | None = None
+    ) -> Self:
         """Draw a history that was kept elsewhere.
 
         Parameters
@@ -122,22 +130,27 @@ class HistoryDisplay:
         history : dict of str to list of float
             As of the class.
         ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure.
+            Where to draw; by default in a new figure. The ``ax_`` of another display draws one over the other.
+        name : str, optional
+            What to call the training in the legend.
 
         Returns
         -------
         display : HistoryDisplay
         """
-        return cls(history).plot(ax)
+        return cls(history, name=name).plot(ax)
 
-    def plot(self, ax: "Axes | None" = None) -> Self:
+    def plot(self, ax: "Axes | None" = None, *, name: str | None = None) -> Self:
         """Draw.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             Where to draw; by default in a new figure of pyplot. The score and the learning rate are drawn in new axes
-            in their lower part.
+            in their lower part. In the ``ax_`` of another display, both are drawn one over the other, the later ones
+            with other dashes.
+        name : str, optional
+            What to call the training in the legend; by default the display's `name`.
 
         Returns
         -------
@@ -150,16 +163,21 @@ class HistoryDisplay:
         """
         self.ax_ = new_axes() if ax is None else ax
         self.figure_ = self.ax_.figure
+        name = self.name if name is None else name
+        self._prefix = "" if name is None else f"{name}: "
+        self._dashes = DASHES[sum(line.get_gid() == "train_loss" for line in self.ax_.lines) % len(DASHES)]
         self.lines_ = [self._draw(self.ax_, "train_loss", BLUE, "training")]
         if "validation_loss" in self.history:
             self._draw_validation()
-        _finish_losses(self.ax_, self.lines_)
+        _finish_losses(self.ax_)
         self._draw_below()
         return self
 
     def _draw(self, ax: "Axes", name: str, color: str, label: str) -> "Line2D":
         values = self.history[name]
-        return draw_curve(ax, np.arange(1.0, len(values) + 1.0), values, color, label)
+        line = draw_curve(ax, np.arange(1.0, len(values) + 1.0), values, color, f"{self._prefix}{label}")
+        line.set(linestyle=self._dashes, gid=name)
+        return line
 
     def _draw_validation(self) -> None:
         losses = numbers(self.history["validation_loss"])
@@ -167,26 +185,32 @@ class HistoryDisplay:
         self.lines_.append(line)
         if np.isfinite(losses).any():
             best = int(np.nanargmin(losses))
-            line.set_label(f"validation, lowest in epoch {best + 1}")
+            line.set_label(f"{self._prefix}validation, lowest in epoch {best + 1}")
             self.ax_.plot(best + 1, losses[best], "o", color=VERMILLION, fillstyle="none", markersize=9)
 
     def _draw_below(self) -> None:
         """Give the lower part of the axes to what belongs below the losses, and name the epochs at the very bottom."""
-        self.score_ax_ = self.learning_rate_ax_ = None
-        has_score, has_rate = "validation_score" in self.history, _changes(self.history.get("learning_rate", ()))
-        heights = [LOSSES, *[SCORE] * has_score, *[LEARNING_RATE] * has_rate]
-        panels = divide(self.ax_, len(heights), height_ratios=heights, hspace=0.12) if heights[1:] else [self.ax_]
-        if has_score:
-            self.score_ax_ = panels[1]
+        panels = _panels_below(self.ax_)
+        needed = {"validation_score": SCORE} if "validation_score" in self.history else {}
+        if _changes(self.history.get("learning_rate", ())):
+            needed["learning_rate"] = LEARNING_RATE
+        new = {name: height for name, height in needed.items() if name not in panels}
+        if new:
+            heights = [LOSSES, *new.values()]
+            panels |= zip(new, divide(self.ax_, len(heights), height_ratios=heights, hspace=0.12)[1:], strict=True)
+        self.score_ax_ = panels["validation_score"] if "validation_score" in needed else None
+        self.learning_rate_ax_ = panels["learning_rate"] if "learning_rate" in needed else None
+        if self.score_ax_ is not None:
             self._draw_panel(self.score_ax_, "validation_score", GREEN, "Validation\nscore")
-        if has_rate:
-            self.learning_rate_ax_ = panels[-1]
+        if self.learning_rate_ax_ is not None:
             line = self._draw_panel(self.learning_rate_ax_, "learning_rate", INK, "Learning\nrate")
             line.set_drawstyle("steps-mid")  # a rate holds for its whole epoch
-            _log_where_positive(self.learning_rate_ax_, numbers(line.get_ydata()))
-        for panel in panels[:-1]:
+            _log_where_positive(self.learning_rate_ax_)
+        *above, lowest = sorted([self.ax_, *panels.values()], key=lambda panel: -panel.get_position().y0)
+        for panel in above:
             panel.tick_params(labelbottom=False)
-        label_epochs(panels[-1])
+            panel.set_xlabel("")
+        label_epochs(lowest)
 
     def _draw_panel(self, ax: "Axes", name: str, color: str, label: str) -> "Line2D":
         from matplotlib.ticker import MaxNLocator
@@ -206,16 +230,28 @@ def _changes(rates: Sequence[float]) -> bool:
     return known.size > 0 and bool(np.ptp(known) > 1e-9 * np.abs(known).max())
 
 
-def _finish_losses(ax: "Axes", lines: "list[Line2D]") -> None:
-    _log_where_positive(ax, np.concatenate([numbers(line.get_ydata()) for line in lines]))
+def _panels_below(ax: "Axes") -> "dict[str, Axes]":
+    """Return what was drawn below the losses before, by the column of the history."""
+    together = ax.get_shared_x_axes().get_siblings(ax)
+    return {
+        line.get_gid(): panel for panel in together for line in panel.lines[:1] if line.get_gid() in BELOW_THE_LOSSES
+    }
+
+
+def _finish_losses(ax: "Axes") -> None:
+    _log_where_positive(ax)
     ax.set_ylabel("Loss")
     ax.legend(frameon=False, loc="best")
     clean(ax)
 
 
-def _log_where_positive(ax: "Axes", values: FloatArray) -> None:
-    """Give the axes a log scale if all values have a place on it."""
+def _log_where_positive(ax: "Axes") -> None:
+    """Give the axes a log scale if all values of all histories in them have a place on it."""
+    drawn = [numbers(line.get_ydata()) for line in ax.lines if line.get_gid() in (*LOSS_COLUMNS, *BELOW_THE_LOSSES)]
+    values: FloatArray = np.concatenate(drawn)
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0.0:
         ax.set_yscale("log")
         label_log_scale(ax.yaxis, values.max() / values.min())
+    elif ax.get_yscale() == "log":  # of another history that is in them already
+        ax.set_yscale("linear")

@@ -8,7 +8,7 @@ import numpy as np
 from skmlp._typing import FloatArray
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import current_objective
-from skmlp.inspection._estimators import before_last, fitted_mlp
+from skmlp.inspection._estimators import as_trained_on, fitted_mlp
 from skmlp.inspection.displays._drawing import (
     INK,
     NOT_FINITE,
@@ -118,8 +118,9 @@ class LossSurfaceDisplay:
 
         Parameters
         ----------
-        estimator : MLPClassifier, MLPRegressor or Pipeline
-            A fitted one; a Pipeline that ends with one transforms X first.
+        estimator : estimator
+            A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, which transforms X first, in a
+            search (its best estimator) or in a TransformedTargetRegressor, which transforms y first.
         X, y
             What it was fitted to, or other data of the kind.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -148,7 +149,7 @@ class LossSurfaceDisplay:
         """
         _check_numbers(span, resolution)
         model = fitted_mlp(estimator, cls.__name__)
-        surface = _Surface(model, before_last(estimator, X), y, sample_weight, random_state)
+        surface = _Surface(model, *as_trained_on(estimator, X, y), sample_weight, random_state)
         steps = np.linspace(-float(span), float(span), resolution)
         losses = np.array([[surface.loss(a, b) for a in steps] for b in steps])
         return cls(steps, losses, surface.loss(0.0, 0.0)).plot(ax)
