@@ -101,7 +101,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         "solver": [Registered(SOLVERS, Solver, extra=("lbfgs",))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto", "full"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Registered(SCHEDULES, Schedule), callable],
+        "learning_rate": [Registered(SCHEDULES, Schedule), Function("f(progress)")],
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],

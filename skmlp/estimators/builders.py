@@ -106,10 +106,7 @@ def build_solver(estimator: Any) -> Solver:
 
 def build_schedule(estimator: Any) -> Schedule:
     """Return the schedule object."""
-    try:
-        return as_schedule(estimator.learning_rate, float(estimator.power_t))
-    except ValueError as error:  # a class, which is callable and passes for a function
-        raise ValueError(f"learning_rate is not a schedule. {error}") from None
+    return as_schedule(estimator.learning_rate, float(estimator.power_t))
 
 
 def build_objective(estimator: Any, network: Network, loss: Loss) -> Objective:

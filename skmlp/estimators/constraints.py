@@ -81,7 +81,7 @@ class LossChoice(Registered):
 
     def is_satisfied_by(self, val: Any) -> bool:
         if isinstance(val, tuple):
-            return len(val) == 2 and all(callable(each) and not isinstance(each, type) for each in val)
+            return len(val) == 2 and all(map(Function("f(y, raw)").is_satisfied_by, val))
         if isinstance(val, str):
             return val in self._names()
         return isinstance(val, Loss) and val.is_classification == self.classification

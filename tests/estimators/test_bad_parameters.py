@@ -29,6 +29,10 @@ def _three_ones(rng: np.random.Generator, n_in: int, n_out: int, dtype: Any) -> 
     return np.ones(3, dtype)
 
 
+def _of_nothing() -> float:
+    return 1.0
+
+
 BAD_PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"activation": "sigmoid"}, r"must be a str among \{.*'logistic'.*\} or an instance of 'Activation'"),
     ({"activation": 3}, "must be a str among"),
@@ -72,7 +76,9 @@ BAD_PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"scoring": f1_score}, r"must be .*callable scorer\(estimator, X, y\) \(sklearn.metrics.make_scorer makes one"),
     ({"scoring": int}, r"must be a str among .* a callable scorer\(estimator, X, y\)"),
     ({"validation_split": KFold}, "must be a float in the range .* an object implementing 'split'"),
-    ({"loss": (int, float)}, "must be a str among .* a tuple of two functions"),
+    ({"loss": (int, float)}, r"must be a str among .* a tuple of two functions \(loss, gradient\)"),
+    ({"loss": (_of_nothing, _of_nothing)}, r"must be a str among .* a tuple of two functions"),
+    ({"learning_rate": _of_nothing}, r"must be a str among .* or a callable f\(progress\)"),
 ]
 
 

@@ -360,7 +360,7 @@ def test_label_smoothing_that_leaves_its_range_is_refused(assert_refuses: Any) -
         ),
         ({"learning_rate": lambda t: float("nan")}, "gave nan for progress 0.0"),
         ({"learning_rate": lambda t: "fast"}, "gave 'fast' for progress 0.0"),
-        ({"learning_rate": Cosine}, "learning_rate is not a schedule. .*Got <class .*Cosine'>"),
+        ({"learning_rate": Cosine}, "The 'learning_rate' parameter of .* a callable f.progress.*Got <class .*Cosine'>"),
         ({"dropout": 1.5 * Cosine()}, r"Every rate in dropout must be a float in the range \[0.0, 1.0\), got Sched"),
         ({"dropout": [0.1, -0.5 * Cosine()]}, r"Every rate in dropout must be a float in the range .*value=-0.5"),
         ({"beta_1": 1.9 * Cosine()}, "'beta_1' parameter of Adam must be .* Got 1.9 instead"),
