@@ -233,11 +233,17 @@ ARGUMENTS = {
     "input_gradient": ["X"],
     "loss_and_gradients": ["X", "y", "sample_weight"],
 }
-# What is taken after all: labels may be strings, groups anything, and predictions are computed in float64.
+# What is taken after all: labels may be strings, groups anything, and predictions and weights are in float64.
 FINE = {
     *((MLPClassifier, method, "y", "strings") for method in ("fit",)),
     *((cls, "fit", "groups", "beyond float32") for cls in (MLPClassifier, MLPRegressor)),
     *((cls, method, "X", "beyond float32") for cls in (MLPClassifier, MLPRegressor) for method in ARGUMENTS),
+    *(
+        (cls, method, argument, "beyond float32")
+        for cls in (MLPClassifier, MLPRegressor)
+        for method in ARGUMENTS
+        for argument in ("sample_weight", "sample_weight_val")
+    ),
 }
 
 
