@@ -247,7 +247,7 @@ class Model:
             schedule_memory=dict(plain["schedule_memory"]),
             dropout_rng=_stream(plain["dropout_stream"]),
             average=None if average is None else network.parameters(average),
-            is_long=plain.get("is_long", False),
+            is_long=plain["is_long"],
         )
         model = cls(architecture, network, state, plain["split_seed"], plain["learning_rate_init"])
         model.schedule_in_words = plain["schedule_in_words"]
@@ -278,7 +278,7 @@ def _complete(plain: dict[str, Any]) -> dict[str, Any]:
             f"The estimator was stored by a later version of skmlp, in format {written}. This version, {__version__}, "
             f"reads formats up to {FORMAT}: upgrade skmlp to load the estimator."
         )
-    added: dict[str, Any] = {"schedule_in_words": "", "monitor": None} if written == 1 else {}
+    added: dict[str, Any] = {"schedule_in_words": "", "monitor": None, "is_long": False} if written == 1 else {}
     return Complete(added | plain)
 
 

@@ -48,7 +48,7 @@ def _loaded(estimator: Any, change: Callable[[dict[str, Any]], object] = lambda 
 def _make_old(state: dict[str, Any]) -> None:
     """Make it what was stored before there were numbers of formats."""
     del state["_skmlp_version"], state["_sklearn_version"]
-    for key in ("format", "schedule_in_words", "monitor"):
+    for key in ("format", "schedule_in_words", "monitor", "is_long"):
         del state["_stored_model"][key]
 
 
