@@ -62,7 +62,7 @@ from skmlp.training.history import Observations, append_row, empty_history
 from skmlp.training.monitor import Monitor, no_observations
 from skmlp.training.steps import Buffers
 from skmlp.training.stopping import Plateau
-from skmlp.training.threads import SHARED_IN_PREDICTION, threads_for
+from skmlp.training.threads import threads_for_prediction
 from skmlp.training.trainer import copy_state
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]
@@ -490,8 +490,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         params = model.params
         if params.vector.dtype != dtype:
             params = params.on(params.vector.astype(dtype))
-        threads = threads_for(model.network, X.shape[0], SHARED_IN_PREDICTION)
-        with threads, np.errstate(over="ignore", invalid="ignore"):
+        with threads_for_prediction(model.network, X.shape[0]), np.errstate(over="ignore", invalid="ignore"):
             return model.network.predict(params, X)
 
     def loss_and_gradients(

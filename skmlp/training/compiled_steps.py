@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from skmlp._threads import available_threads
 from skmlp._typing import FloatArray, IntArray
 from skmlp.compiled import NotCompiledError, products, steps
 from skmlp.compiled import network as columns
@@ -84,6 +85,14 @@ def _can_share(network: Network, n_rows: int, n_threads: int) -> bool:
     return is_known and largest <= n_threads * products.LARGE_ALONE
 
 
+def _blas_shares(network: Network, objective: steps.Objective) -> bool:
+    """Tell whether there are products so large that BLAS computes them, and threads that it may share them between."""
+    largest = len(objective.block.X) * max(
+        layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense)
+    )
+    return largest > objective.layers.large and available_threads() > 1
+
+
 class _Kept(NamedTuple):
     """What is used again by the next training with the same buffers.
 
@@ -142,7 +151,7 @@ class CompiledSteps(Steps):
     ) -> None:
         super().__init__(trainer, state, batches, buffers)
         self._objectives, self._now = kept.objectives, trainer.objective
-        self._teamwork = Teamwork(kept.gradients)
+        self._teamwork = Teamwork(kept.gradients, blas_shares=_blas_shares(self._network, kept.objectives[0]))
         self._dtype = state.params.vector.dtype
         self._n_dropped = units_dropped(kept.objectives[0])
         self._rows = rows_as_arrays(batches.data, kept.objectives[0].loss)

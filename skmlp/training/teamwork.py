@@ -1,14 +1,15 @@
 """Calls in several threads at once, for compiled functions that wait for each other."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
+from skmlp._threads import Helpers, one_blas_thread
 from skmlp._typing import FloatArray
 from skmlp.compiled.team import LINE, Team, share
-from skmlp.training.threads import one_blas_thread
 
 __all__ = ["Teamwork"]
 
@@ -22,6 +23,8 @@ class Teamwork:
     ----------
     gradients : ndarray of shape (n_helpers, n_parameters)
         Memory for what the rows of each helper add to the gradient.
+    blas_shares : bool, default=False
+        Without helpers, let BLAS share products between threads of its own.
 
     Attributes
     ----------
@@ -29,20 +32,21 @@ class Teamwork:
         How many threads.
     """
 
-    def __init__(self, gradients: FloatArray) -> None:
+    def __init__(self, gradients: FloatArray, *, blas_shares: bool = False) -> None:
         n_helpers = len(gradients)
         self.size = 1 + n_helpers
-        self._gradients = gradients
-        self._helpers = ThreadPoolExecutor(n_helpers, "skmlp") if n_helpers > 0 else None
+        self._gradients, self._blas_shares = gradients, blas_shares
+        self._helpers = Helpers(n_helpers) if n_helpers > 0 else None
 
     def call(self, work: Callable[[Team], None]) -> None:
         """Call `work` in each thread, and return when all are done.
 
-        BLAS has one thread meanwhile: the others would take the cores of the team.
+        With helpers BLAS has one thread meanwhile: the others would take the cores of the team.
         """
         teams = self._teams()
         if self._helpers is None:
-            work(teams[0])
+            with one_blas_thread.suspended() if self._blas_shares else nullcontext():
+                work(teams[0])
             return
 
         def call_off(_: object) -> None:

@@ -1,11 +1,19 @@
-"""Small trainings use one BLAS thread, large ones are shared; whatever was set before is set again afterwards."""
+"""BLAS has one thread while something is computed; large work is shared, whatever else computes in the process."""
+
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from threadpoolctl import ThreadpoolController, threadpool_info
+import threadpoolctl
+from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
-from skmlp import MLPRegressor
+from skmlp import MLPRegressor, _threads
 from skmlp.callbacks import StopWhen
+from skmlp.nn import products
 from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.network import multilayer_perceptron
 from skmlp.training import threads
@@ -13,55 +21,93 @@ from skmlp.training import threads
 SMALL = multilayer_perceptron([64, 100, 10], [ACTIVATIONS["relu"]])
 LARGE = multilayer_perceptron([784, 512, 10], [ACTIVATIONS["relu"]])
 
+X = np.random.default_rng(0).normal(size=(200, 64))
+
 
 def blas_threads():
     return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
 
+def leave_blas_to_all_threads():
+    """End what contexts of threadpoolctl around the tests have in force: only their thread can set limits."""
+    library = threadpoolctl.OpenBLASController
+    if hasattr(library, "clear_controlling_thread"):  # from version 3.8 on
+        library.clear_controlling_thread(force=True)
+
+
 @pytest.fixture(autouse=True)
-def two_threads():
-    with ThreadpoolController().limit(limits=2, user_api="blas"):
-        if blas_threads() != {2}:
-            pytest.skip("this BLAS does not take two threads")
-        yield
+def two_threads(monkeypatch):
+    for name in _threads._LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(_threads.multiprocessing, "parent_process", lambda: None)  # that of the tests may be a worker
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    leave_blas_to_all_threads()
+    limit = ThreadpoolController().limit(limits=2, user_api="blas")
+    leave_blas_to_all_threads()
+    if blas_threads() != {2}:
+        pytest.skip("this BLAS does not take two threads")
+    yield
+    leave_blas_to_all_threads()
+    limit.restore_original_limits()
+    leave_blas_to_all_threads()
 
 
-def test_one_thread_for_small_products_only():
-    with threads.threads_for(SMALL, 200):
-        assert blas_threads() == {1}
-    assert blas_threads() == {2}
-    with threads.threads_for(LARGE, 128):
-        assert blas_threads() == {2}
-    with threads.threads_for(SMALL, 32):  # BLAS does not share that anyway
+@pytest.fixture
+def two_others():
+    """Return two functions that call a function in a thread of theirs."""
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        yield [lambda call, pool=pool: pool.submit(call).result() for pool in (one, other)]
+
+
+def n_threads(network, n_rows):
+    with threads.threads_for(network, n_rows) as n_threads:
+        return n_threads
+
+
+def test_blas_has_one_thread_meanwhile():
+    for context in (threads.threads_for(LARGE, 128), threads.threads_for_prediction(LARGE, 128)):
+        with context:
+            assert blas_threads() == {1}
         assert blas_threads() == {2}
 
 
 def test_batches_are_shared_by_the_threads_that_blas_had():
-    with threads.threads_for(SMALL, 32) as n_threads:
-        assert n_threads == 1
-    with threads.threads_for(LARGE, 128) as n_threads:
-        assert n_threads == 2
-    with threads.threads_for(SMALL, 1024) as n_threads:  # each product is small, but not all of them
-        assert (n_threads, blas_threads()) == (1, {1})
     deep = multilayer_perceptron([64, *[100] * 5, 10], [ACTIVATIONS["relu"]] * 5)
-    with threads.threads_for(deep, 512) as n_threads:
-        assert (n_threads, blas_threads()) == (2, {1})
-    with threads.one_blas_thread, threads.threads_for(LARGE, 128) as n_threads:
-        assert n_threads == 1
+    assert [n_threads(SMALL, 32), n_threads(SMALL, 1024), n_threads(LARGE, 128), n_threads(deep, 512)] == [1, 1, 2, 2]
+    with threadpool_limits(1, user_api="blas"):
+        assert n_threads(LARGE, 128) == 1
+
+
+def test_batches_are_shared_by_no_more_threads_than_joblib_counts_cores(monkeypatch):
+    monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # LOKY_MAX_CPU_COUNT, a container's quota
+    assert n_threads(LARGE, 128) == 1
+
+
+def test_a_worker_process_has_one_thread_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.setattr(_threads.multiprocessing, "parent_process", object)
+    assert n_threads(LARGE, 128) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert n_threads(LARGE, 128) == 2
+
+
+def test_batches_are_not_shared_where_no_thread_can_be_started(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert n_threads(LARGE, 128) == 1
 
 
 def test_a_thread_has_enough_to_do():
     sizes = 64 * 100 + 100 * 10
     for n_rows, expected in ((2 * threads.WORTH_A_THREAD // sizes, 1), (2 * threads.WORTH_A_THREAD // sizes + 1, 2)):
-        with threads.threads_for(SMALL, n_rows) as n_threads:
-            assert n_threads == expected
+        assert n_threads(SMALL, n_rows) == expected
 
 
 def test_a_thread_has_enough_rows():
     wide = multilayer_perceptron([4000, 4000, 10], [ACTIVATIONS["relu"]])
     for n_rows, expected in ((2 * threads.ROWS_OF_A_THREAD - 1, 1), (2 * threads.ROWS_OF_A_THREAD, 2)):
-        with threads.threads_for(wide, n_rows) as n_threads:
-            assert n_threads == expected
+        assert n_threads(wide, n_rows) == expected
 
 
 def test_what_was_set_is_set_again_after_an_error():
@@ -70,26 +116,175 @@ def test_what_was_set_is_set_again_after_an_error():
     assert blas_threads() == {2}
 
 
-def test_overlapping_limits_leave_none_behind():
-    first, second = threads.threads_for(SMALL, 200), threads.threads_for(SMALL, 200)
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    assert blas_threads() == {1}
-    second.__exit__(None, None, None)
+@pytest.mark.parametrize("order", ["aAbB", "abAB", "abBA", "aabAbBAB"])
+def test_overlapping_limits_are_in_force_till_the_last_has_left(order, two_others):
+    n_inside = 0
+    for letter in order:
+        call, enters = two_others[letter in "bB"], letter.islower()
+        call(_threads.one_blas_thread.__enter__ if enters else _threads.one_blas_thread.__exit__)
+        n_inside += 1 if enters else -1
+        assert blas_threads() == ({1} if n_inside > 0 else {2})
+        assert _threads.one_blas_thread.n_outside() == 2
+
+
+class Library:
+    """A BLAS library that has a limit for each thread."""
+
+    def __init__(self):
+        self._own = threading.local()
+
+    @property
+    def num_threads(self):
+        return getattr(self._own, "number", 4)
+
+    def set_num_threads(self, number):
+        self._own.number = number
+
+
+def test_where_each_thread_has_a_limit_each_sets_and_lifts_its_own(monkeypatch, two_others):
+    library, (one, other) = Library(), two_others
+    monkeypatch.setattr(_threads, "_libraries", lambda: ((), (library,)))
+    limit, seen = _threads._OneBlasThread(), []
+
+    def note():
+        seen.append([call(lambda: library.num_threads) for call in two_others])
+
+    other(lambda: library.set_num_threads(3))
+    for call, step in (
+        (one, limit.__enter__),
+        (other, limit.__enter__),
+        (one, limit.__exit__),
+        (other, limit.__exit__),
+    ):
+        call(step)
+        note()
+    assert seen == [[1, 3], [1, 1], [4, 1], [4, 3]]
+
+
+def test_a_suspended_limit_is_lifted_unless_another_thread_has_set_it(two_others):
+    limit = _threads.one_blas_thread
+    with limit:
+        with limit.suspended():
+            assert blas_threads() == {2}
+        assert blas_threads() == {1}
+        two_others[0](limit.__enter__)
+        with limit.suspended():
+            assert blas_threads() == {1}
+    with limit.suspended():  # this thread has set none
+        assert blas_threads() == {1}
+    two_others[0](limit.__exit__)
     assert blas_threads() == {2}
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("first_to_leave", [0, 1])
+def test_fits_that_overlap_leave_blas_as_it_was(first_to_leave):
+    have_begun, seen = threading.Barrier(2), []
+    first_has_left = threading.Event()
+
+    def fit(number):
+        def meet(history):
+            have_begun.wait(60)
+            if number != first_to_leave:
+                first_has_left.wait(60)
+            seen.append(blas_threads())
+            return True
+
+        MLPRegressor(hidden_layer_sizes=(100,), batch_size=100, random_state=0).set_callbacks(StopWhen(meet)).fit(
+            X, X[:, 0]
+        )
+        if number == first_to_leave:
+            first_has_left.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(fit, range(2)))
+        assert blas_threads() == {2}
+    assert seen == [{1}, {1}]
+
+
+@pytest.mark.parametrize("call", ["fit", "partial_fit", "predict"])
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_afterwards_a_limit_that_another_thread_sets_has_its_effect(call, two_others):
+    estimator = MLPRegressor(hidden_layer_sizes=(100,), max_iter=2, random_state=0).fit(X, X[:, 0])
+    if call == "predict":
+        estimator.predict(X)
+    elif call == "partial_fit":
+        estimator.partial_fit(X, X[:, 0])
+
+    def limited():
+        with threadpool_limits(1, user_api="blas"):
+            return blas_threads()
+
+    assert two_others[0](limited) == {1}
+    assert blas_threads() == {2}
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed")
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_fit_beside_another_gives_the_same_bits(solver, monkeypatch, two_others):
+    monkeypatch.setenv("SKMLP_COMPILED", "0")
+    for module in (products, threads):
+        monkeypatch.setattr(module, "WORTH_SHARING", 2_000_000)
+    rows = np.random.default_rng(0).normal(size=(300, 500)).astype(np.float32)
+
+    def fit():
+        options = {"solver": solver, "batch_size": 150, "max_iter": 2, "random_state": 0}
+        estimator = MLPRegressor(hidden_layer_sizes=(200,), **options).fit(rows, rows[:, 0])
+        return [*estimator.coefs_, estimator.predict(rows)]
+
+    alone = fit()
+    two_others[0](_threads.one_blas_thread.__enter__)
+    beside = fit()
+    two_others[0](_threads.one_blas_thread.__exit__)
+    for one, other in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_batches_are_shared_by_as_many_threads_beside_another_computation(two_others):
+    two_others[0](_threads.one_blas_thread.__enter__)
+    beside = n_threads(LARGE, 128)
+    two_others[0](_threads.one_blas_thread.__exit__)
+    assert beside == n_threads(LARGE, 128) == 2
+
+
+def test_fits_when_the_main_thread_has_ended_and_in_atexit():
+    code = """
+        import atexit, threading, warnings
+        import numpy as np
+        from skmlp import MLPRegressor, _threads
+        from skmlp.nn import products
+        from skmlp.training import threads
+
+        warnings.simplefilter("ignore")
+        _threads.one_blas_thread.n_outside = lambda: 2
+        products.WORTH_SHARING = threads.WORTH_A_THREAD = threads.WORTH_SHARING = 1_000
+        X = np.ones((200, 20))
+
+        def fit(what):
+            MLPRegressor(hidden_layer_sizes=(10,), batch_size=64, max_iter=2, random_state=0).fit(X, X[:, 0]).predict(X)
+            print(what)
+
+        def wait_and_fit():
+            threading.main_thread().join()
+            fit("after main")
+
+        atexit.register(fit, "in atexit")
+        threading.Thread(target=wait_and_fit).start()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert (done.stdout.split("\n"), done.stderr) == (["after main", "in atexit", ""], "")
 
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_in_a_fit(call):
-    X, seen = np.random.default_rng(0).normal(size=(1000, 64)), []
+    seen = []
 
     def note(history):
         seen.append(blas_threads())
         return False
 
-    estimator = MLPRegressor(batch_size=500, max_iter=2, random_state=0)
+    estimator = MLPRegressor(batch_size=100, max_iter=2, random_state=0)
     if call == "fit":
         estimator.set_callbacks(StopWhen(note)).fit(X, X[:, 0])
         assert seen[-1] == {1}

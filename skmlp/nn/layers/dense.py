@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from skmlp._typing import FloatArray
 from skmlp.nn.layers.base import Layer
 from skmlp.nn.parameters import ParameterShape
+from skmlp.nn.products import matmul
 
 __all__ = ["Dense"]
 
@@ -46,7 +47,7 @@ class Dense(Layer):
     def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
         z = memory[0]
         if isinstance(x, np.ndarray):
-            np.matmul(x, params["weights"], out=z)
+            matmul(x, params["weights"], z)
         else:
             z[...] = x @ params["weights"]  # sparse
         z += params["biases"]
@@ -65,13 +66,13 @@ class Dense(Layer):
     ) -> FloatArray:
         _, ones, input_delta = memory
         if isinstance(x, np.ndarray):
-            np.matmul(x.T, delta, out=grads["weights"])
+            matmul(x.T, delta, grads["weights"])
         else:
             grads["weights"][...] = x.T @ delta
         np.matmul(ones, delta, out=grads["biases"])  # column sums; several times faster than delta.sum(axis=0)
         if is_first:
             return delta
-        return np.matmul(delta, params["weights"].T, out=input_delta)
+        return matmul(delta, params["weights"].T, input_delta)
 
     def backward_prediction(
         self,
