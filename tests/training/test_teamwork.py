@@ -1,5 +1,9 @@
 """Threads that wait for each other: they come together, and none waits for one that will not come."""
 
+import os
+import subprocess
+import sys
+import textwrap
 import threading
 from contextlib import nullcontext
 
@@ -100,3 +104,33 @@ def test_an_interruption_before_all_have_come_leaves_everything_as_it_was(monkey
         estimator = MLPRegressor(hidden_layer_sizes=(50,), batch_size=100, max_iter=50, random_state=0).fit(X, X[:, 0])
     assert len(vectors) == 4
     np.testing.assert_array_equal(estimator._model.state.params.trained, vectors[-1])
+
+
+def test_fits_are_shared_when_the_main_thread_has_ended_and_in_atexit():
+    code = """
+        import atexit, threading, warnings
+        import numpy as np
+        from skmlp import MLPRegressor, _threads
+
+        warnings.simplefilter("ignore")
+        _threads.one_blas_thread.n_outside = lambda: 2
+        X = np.random.default_rng(0).normal(size=(1100, 100)).astype(np.float32)
+
+        def fit(when):
+            estimator = MLPRegressor(hidden_layer_sizes=(200,), batch_size=500, max_iter=2, random_state=0)
+            print(when, estimator.fit(X, X[:, 0]).loss_)
+
+        def fit_late():
+            threading.main_thread().join()
+            fit("after main")
+
+        atexit.register(fit, "in atexit")
+        threading.Thread(target=fit_late).start()
+        fit("in main")
+    """
+    command, compiled = [sys.executable, "-c", textwrap.dedent(code)], {**os.environ, "SKMLP_COMPILED": "1"}
+    done = subprocess.run(command, env=compiled, capture_output=True, text=True, check=True)
+    lines = [line.rpartition(" ") for line in done.stdout.splitlines()]
+    assert [when for when, _, _ in lines] == ["in main", "after main", "in atexit"], done.stderr
+    losses = [float(loss) for _, _, loss in lines]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-3)  # not every Python can start threads as late as that

@@ -1,8 +1,5 @@
 """BLAS has one thread while something is computed; large work is shared, whatever else computes in the process."""
 
-import subprocess
-import sys
-import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -245,34 +242,6 @@ def test_batches_are_shared_by_as_many_threads_beside_another_computation(two_ot
     beside = n_threads(LARGE, 128)
     two_others[0](_threads.one_blas_thread.__exit__)
     assert beside == n_threads(LARGE, 128) == 2
-
-
-def test_fits_when_the_main_thread_has_ended_and_in_atexit():
-    code = """
-        import atexit, threading, warnings
-        import numpy as np
-        from skmlp import MLPRegressor, _threads
-        from skmlp.nn import products
-        from skmlp.training import threads
-
-        warnings.simplefilter("ignore")
-        _threads.one_blas_thread.n_outside = lambda: 2
-        products.WORTH_SHARING = threads.WORTH_A_THREAD = threads.WORTH_SHARING = 1_000
-        X = np.ones((200, 20))
-
-        def fit(what):
-            MLPRegressor(hidden_layer_sizes=(10,), batch_size=64, max_iter=2, random_state=0).fit(X, X[:, 0]).predict(X)
-            print(what)
-
-        def wait_and_fit():
-            threading.main_thread().join()
-            fit("after main")
-
-        atexit.register(fit, "in atexit")
-        threading.Thread(target=wait_and_fit).start()
-    """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
-    assert (done.stdout.split("\n"), done.stderr) == (["after main", "in atexit", ""], "")
 
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])
