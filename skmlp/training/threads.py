@@ -11,6 +11,10 @@ from skmlp.nn.products import WORTH_SHARING, shared_products
 
 __all__ = ["threads_for", "threads_for_prediction"]
 
+# Multiplications of a product that no BLAS shares between threads: a prediction for few rows takes less time than to set
+# a limit.
+ALONE_ANYWAY = 262_144
+
 # A thread's share of a batch: the multiplications in all layers that are worth waking and waiting for it, and as many
 # rows as are worth a pass over all weights.
 WORTH_A_THREAD, ROWS_OF_A_THREAD = 4_000_000, 32
@@ -25,7 +29,7 @@ def threads_for(network: Network, n_rows: int) -> Iterator[int]:
     """
     n_busy = min(n_rows * sum(_sizes(network)) // WORTH_A_THREAD, n_rows // ROWS_OF_A_THREAD)
     n_threads = available_threads() if n_busy > 1 and can_start_threads() else 1
-    with threads_for_prediction(network, n_rows):
+    with one_blas_thread, threads_for_prediction(network, n_rows):
         yield max(1, min(n_busy, n_threads))
 
 
@@ -33,8 +37,11 @@ def threads_for(network: Network, n_rows: int) -> Iterator[int]:
 def threads_for_prediction(network: Network, n_rows: int) -> Iterator[None]:
     """Limit BLAS to one thread, and let several share the large products of passes of `n_rows` rows."""
     rows = n_rows if network.couples_rows else min(n_rows, BLOCK_ROWS)
-    n_threads = available_threads() if rows * max(_sizes(network)) >= WORTH_SHARING else 1
-    with one_blas_thread, shared_products(n_threads):
+    largest = rows * max(_sizes(network))
+    if largest < ALONE_ANYWAY:
+        yield
+        return
+    with one_blas_thread, shared_products(available_threads() if largest >= WORTH_SHARING else 1):
         yield
 
 

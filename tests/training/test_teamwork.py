@@ -12,10 +12,16 @@ import pytest
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 
-from skmlp import MLPRegressor
+from skmlp import MLPRegressor, _threads
+from skmlp.compiled import products
 from skmlp.compiled.jit import exact
 from skmlp.compiled.team import Team, share, wait
+from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.losses import SquaredError
+from skmlp.nn.network import multilayer_perceptron
+from skmlp.nn.objective import Objective
 from skmlp.training import compiled_steps
+from skmlp.training.compiled_arrays import objective_as_arrays
 from skmlp.training.teamwork import Teamwork
 
 
@@ -68,6 +74,26 @@ def test_each_thread_has_a_number_and_one_blas_thread():
     assert all(blas <= {1} for _, _, blas in seen)
 
 
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_thread_alone_may_leave_large_products_to_the_threads_of_blas(shares, monkeypatch):
+    done = []
+    monkeypatch.setattr(_threads._OneBlasThread, "__exit__", lambda *_: done.append("lifted"))
+    monkeypatch.setattr(_threads._OneBlasThread, "__enter__", lambda *_: done.append("set"))
+    monkeypatch.setattr(_threads.one_blas_thread._limits[1], "n_inside", 1)
+    Teamwork(np.empty((0, 5), np.float32), blas_shares=shares).call(lambda _: done.append("work"))
+    assert done == (["lifted", "work", "set"] if shares else ["work"])
+
+
+@pytest.mark.parametrize(("n_rows", "n_threads", "shares"), [(79, 2, False), (81, 1, False), (81, 2, True)])
+def test_blas_shares_the_products_that_are_left_to_it(n_rows, n_threads, shares, monkeypatch):
+    monkeypatch.setattr(compiled_steps, "available_threads", lambda: n_threads)
+    network = multilayer_perceptron([100, 1000, 1], [ACTIVATIONS["relu"]])
+    params = network.parameters()
+    objective = Objective(network, SquaredError())
+    arrays = objective_as_arrays(objective, params, n_rows, products.LARGE)
+    assert compiled_steps._blas_shares(network, arrays) == shares
+
+
 @pytest.mark.parametrize("failing", [0, 1, 2])
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
 def test_none_waits_for_one_that_fails(failing, error):
@@ -83,7 +109,7 @@ def test_none_waits_for_one_that_fails(failing, error):
     assert came == [False, False]
 
 
-def test_an_interruption_before_all_have_come_leaves_everything_as_it_was(monkeypatch):
+def test_an_interruptiodone_all_have_come_leaves_everything_as_it_was(monkeypatch):
     X = np.random.default_rng(0).normal(size=(1100, 100))
     take_steps, vectors = compiled_steps.steps.take_steps, []
 

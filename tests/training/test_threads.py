@@ -173,6 +173,11 @@ def test_a_suspended_limit_is_lifted_unless_another_thread_has_set_it(two_others
     assert blas_threads() == {2}
 
 
+def test_a_small_prediction_sets_no_limit():
+    with threads.threads_for_prediction(SMALL, 40):  # 40 * 64 * 100 multiplications
+        assert blas_threads() == {2}
+
+
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("first_to_leave", [0, 1])
 def test_fits_that_overlap_leave_blas_as_it_was(first_to_leave):
