@@ -1,7 +1,7 @@
 """Threads to compute with: how many there are, and BLAS with one of its own meanwhile.
 
 The threads of a BLAS library wait for each other in loops. Where no core is idle, the one that is waited for does not
-run, and a product takes ten to thirty times as long as on one thread. Threads that sleep until there is work cost
+run, and a product can take thirty times as long as on one thread. Threads that sleep until there is work cost
 nothing then, so work is shared between those, and each of them computes with a BLAS of one thread.
 """
 

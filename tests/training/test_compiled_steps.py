@@ -234,7 +234,9 @@ def test_which_steps_threads_share(monkeypatch, data, changes, expected):
     sizes, original = [], compiled_steps.Teamwork
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     monkeypatch.setattr(training, "threads_for", lambda *_: nullcontext(2))
-    monkeypatch.setattr(compiled_steps, "Teamwork", lambda kept: sizes.append(1 + len(kept)) or original(kept))
+    monkeypatch.setattr(
+        compiled_steps, "Teamwork", lambda kept, **options: sizes.append(1 + len(kept)) or original(kept, **options)
+    )
     estimator = MLPRegressor(**settings("float32", **changes)).fit(X, y)
     monkeypatch.setattr(compiled_steps.products, "LARGE_ALONE", 20 * 7 * 6 // 2 - 1)  # 20 rows, 6 inputs, 7 units
     estimator.fit(X, y)  # half a product is too large
