@@ -31,16 +31,24 @@ def available_threads() -> int:
     most one for each core; and one in a worker process of multiprocessing, whose siblings have the other cores, unless
     the environment says otherwise.
     """
-    import joblib
-
     if multiprocessing.parent_process() is not None and not any(map(os.environ.get, _LIMITS)):
         return 1
+    return min(one_blas_thread.n_outside(), _n_cores())
+
+
+@cache
+def _n_cores() -> int:
+    """Return how many cores this process may use, which a container's quota limits, too."""
+    import joblib
+
     n_cores: int = joblib.cpu_count()
-    return min(one_blas_thread.n_outside(), n_cores)
+    return n_cores
 
 
 def can_start_threads() -> bool:
-    """Tell whether a thread can be started: not every version of Python can at its end, in ``atexit`` for example."""
+    """Tell whether a thread can be started: not every version of Python can when its main thread has ended."""
+    if threading.main_thread().is_alive():
+        return True
     try:
         threading.Thread(target=int, daemon=True).start()
     except RuntimeError:

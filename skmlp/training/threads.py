@@ -11,8 +11,8 @@ from skmlp.nn.products import WORTH_SHARING, shared_products
 
 __all__ = ["threads_for", "threads_for_prediction"]
 
-# Multiplications of a product that no BLAS shares between threads: a prediction for few rows takes less time than to set
-# a limit.
+# Multiplications of a product below which no BLAS uses threads. A prediction for few rows takes less time than to set a
+# limit.
 ALONE_ANYWAY = 262_144
 
 # A thread's share of a batch: the multiplications in all layers that are worth waking and waiting for it, and as many

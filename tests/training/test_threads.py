@@ -20,6 +20,8 @@ LARGE = multilayer_perceptron([784, 512, 10], [ACTIVATIONS["relu"]])
 
 X = np.random.default_rng(0).normal(size=(200, 64))
 
+N_CORES = _threads._n_cores
+
 
 def blas_threads():
     return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
@@ -37,7 +39,7 @@ def two_threads(monkeypatch):
     for name in _threads._LIMITS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(_threads.multiprocessing, "parent_process", lambda: None)  # that of the tests may be a worker
-    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    monkeypatch.setattr(_threads, "_n_cores", lambda: 2)
     leave_blas_to_all_threads()
     limit = ThreadpoolController().limit(limits=2, user_api="blas")
     leave_blas_to_all_threads()
@@ -77,6 +79,7 @@ def test_batches_are_shared_by_the_threads_that_blas_had():
 
 def test_batches_are_shared_by_no_more_threads_than_joblib_counts_cores(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # LOKY_MAX_CPU_COUNT, a container's quota
+    monkeypatch.setattr(_threads, "_n_cores", N_CORES.__wrapped__)
     assert n_threads(LARGE, 128) == 1
 
 
@@ -91,6 +94,9 @@ def test_batches_are_not_shared_where_no_thread_can_be_started(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
+    ended = threading.Thread()
+    monkeypatch.setattr(threading, "main_thread", lambda: ended)
+    assert n_threads(LARGE, 128) == 2
     monkeypatch.setattr(threading.Thread, "start", refuse)
     assert n_threads(LARGE, 128) == 1
 
