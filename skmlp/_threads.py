@@ -16,7 +16,7 @@ from functools import cache
 from queue import SimpleQueue
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 __all__ = ["Helpers", "available_threads", "can_start_threads", "one_blas_thread"]
 
@@ -188,14 +188,14 @@ def _numbers(libraries: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _set(libraries: tuple[Any, ...], numbers: tuple[int, ...]) -> None:
-    """Set the libraries' limits, and leave them to whoever sets them next."""
+    """Set the libraries' limits, whoever set them last, and leave them to whoever sets them next."""
+    _let_all_threads_set_limits()
     for library, number in zip(libraries, numbers, strict=True):
         library.set_num_threads(number)
-    # From version 3.8 on, threadpoolctl ignores all threads but the one that set a limit, until that leaves a context.
-    with _nothing().limit():
-        pass
+    _let_all_threads_set_limits()
 
 
-@cache
-def _nothing() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="nothing")
+def _let_all_threads_set_limits() -> None:
+    """From version 3.8 on, threadpoolctl else ignores all threads but the one that set OpenBLAS's limit last."""
+    if hasattr(OpenBLASController, "clear_controlling_thread"):
+        OpenBLASController.clear_controlling_thread(force=True)

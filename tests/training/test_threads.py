@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import threadpoolctl
 from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
 
 from skmlp import MLPRegressor, _threads
@@ -27,28 +26,21 @@ def blas_threads():
     return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
 
-def leave_blas_to_all_threads():
-    """End what contexts of threadpoolctl around the tests have in force: only their thread can set limits."""
-    library = threadpoolctl.OpenBLASController
-    if hasattr(library, "clear_controlling_thread"):  # from version 3.8 on
-        library.clear_controlling_thread(force=True)
-
-
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch):
     for name in _threads._LIMITS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(_threads.multiprocessing, "parent_process", lambda: None)  # that of the tests may be a worker
     monkeypatch.setattr(_threads, "_n_cores", lambda: 2)
-    leave_blas_to_all_threads()
+    _threads._let_all_threads_set_limits()
     limit = ThreadpoolController().limit(limits=2, user_api="blas")
-    leave_blas_to_all_threads()
+    _threads._let_all_threads_set_limits()
     if blas_threads() != {2}:
         pytest.skip("this BLAS does not take two threads")
     yield
-    leave_blas_to_all_threads()
+    _threads._let_all_threads_set_limits()
     limit.restore_original_limits()
-    leave_blas_to_all_threads()
+    _threads._let_all_threads_set_limits()
 
 
 @pytest.fixture
@@ -128,6 +120,14 @@ def test_overlapping_limits_are_in_force_till_the_last_has_left(order, two_other
         n_inside += 1 if enters else -1
         assert blas_threads() == ({1} if n_inside > 0 else {2})
         assert _threads.one_blas_thread.n_outside() == 2
+
+
+def test_the_limit_is_in_force_whoever_has_set_another_before(two_others):
+    with threadpool_limits(2, user_api="blas"):
+        two_others[0](_threads.one_blas_thread.__enter__)
+        assert blas_threads() == {1}
+        two_others[0](_threads.one_blas_thread.__exit__)
+        assert blas_threads() == {2}
 
 
 class Library:
