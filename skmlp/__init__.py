@@ -5,6 +5,15 @@ from typing import TYPE_CHECKING
 from skmlp._version import __version__
 
 if TYPE_CHECKING:
+    # Under their own names: what type checkers shall find without an import of it.
+    from skmlp import callbacks as callbacks
+    from skmlp import diagnosis as diagnosis
+    from skmlp import estimators as estimators
+    from skmlp import inspection as inspection
+    from skmlp import nn as nn
+    from skmlp import optim as optim
+    from skmlp import tracking as tracking
+    from skmlp import training as training
     from skmlp.estimators import MLPClassifier, MLPRegressor
     from skmlp.estimators.search_space import search_space
     from skmlp.inspection import lr_find

@@ -1,8 +1,10 @@
 """What importing the package brings along."""
 
+import ast
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -48,6 +50,18 @@ def test_a_package_has_its_names_when_they_are_asked_for(package: ModuleType) ->
         assert name.startswith("__") or (value.__name__ == name and value is getattr(package, name))
     with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'MLPClasifier'"):
         _ = package.MLPClasifier
+
+
+@pytest.mark.parametrize("package", [skmlp, skmlp.tracking], ids=lambda package: package.__name__)
+def test_type_checkers_see_the_names_that_are_imported_on_demand(package: ModuleType) -> None:
+    """Of modules they see only those that are imported under TYPE_CHECKING with a name given to them."""
+    assert package.__file__ is not None
+    (branch,) = (node for node in ast.parse(Path(package.__file__).read_text()).body if isinstance(node, ast.If))
+    imports = [each for node in branch.body if isinstance(node, ast.ImportFrom) for each in node.names]
+    (call,) = (node for each in branch.orelse for node in ast.walk(each) if isinstance(node, ast.Call))
+    modules = [ast.literal_eval(keyword.value) for keyword in call.keywords]
+    assert {each.name for each in imports if not each.asname} == ast.literal_eval(call.args[1]).keys()
+    assert {each.asname for each in imports if each.asname} == set(*modules)
 
 
 def test_rooms_need_no_import_of_their_own() -> None:

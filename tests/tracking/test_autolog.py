@@ -1,6 +1,8 @@
 """One line that tracks every fit, beside MLflow's own automatic logging or alone."""
 
+import re
 from collections.abc import Iterator
+from inspect import getdoc, signature
 from typing import Any
 
 import mlflow
@@ -96,6 +98,30 @@ def test_cross_validation_is_tracked_in_this_process() -> None:
     autolog()
     cross_val_score(pipeline(), X, Y, cv=3)
     assert [points(run) for run in runs()] == [4, 4, 4]
+
+
+def test_the_first_argument_is_the_experiment() -> None:
+    mlflow.set_experiment("another")
+    autolog("test", "first")
+    network().fit(X, Y)
+    assert [run.info.run_name for run in runs()] == ["first"]
+
+
+def test_its_parameters_are_those_of_the_callback() -> None:
+    parameters, of_callback = dict(signature(autolog).parameters), dict(signature(MLflowCallback).parameters)
+    assert parameters.pop("disable").default is False
+    assert list(parameters.items()) == list(of_callback.items())
+    described = parameter_docs(autolog)
+    assert described.pop("disable") == "bool, default=False Stop tracking."
+    assert described == parameter_docs(MLflowCallback)
+    assert described.keys() == of_callback.keys()
+
+
+def parameter_docs(documented: Any) -> dict[str, str]:
+    """Return what the docstring says of each parameter, in one line."""
+    section = getdoc(documented).split("Parameters\n----------\n")[1].split("\n\nRaises")[0]
+    parts = re.split(r"^(\w+) : ", section, flags=re.MULTILINE)[1:]
+    return {name: " ".join(text.split()) for name, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def test_wrong_settings_are_told_at_once() -> None:
