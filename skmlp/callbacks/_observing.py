@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
+from skmlp.callbacks.propagation import ForNetworks
 from skmlp.callbacks.tasks import fit_name, is_epoch, is_fit
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.reporting import warn_caller
@@ -76,7 +77,7 @@ class FitObserver(ABC):
 _running: dict[tuple[int, int], FitObserver] = {}
 
 
-class EpochCallback(ABC):
+class EpochCallback(ForNetworks, ABC):
     """Base of the callbacks: an observer for each fit of an skmlp estimator, silence on all others."""
 
     def __init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sklearn.model_selection._search import BaseSearchCV
 
+from skmlp.callbacks.propagation import ForNetworks
 from skmlp.callbacks.tasks import Place, is_fit, is_fold, place_of
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.reporting import warn_caller
@@ -51,7 +52,7 @@ class TrackingError(RuntimeError):
     """Something could not be told to MLflow, and ``on_error="raise"`` asks to fail then, after the fit."""
 
 
-class TrackingHooks:
+class TrackingHooks(ForNetworks):
     """The hooks. Whether scikit-learn hands the callback down is the difference of the two subclasses."""
 
     def __init__(self, settings: Settings) -> None:
