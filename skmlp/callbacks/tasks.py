@@ -54,9 +54,9 @@ class Place:
         return self.role == "cv" and self.split == 0 and self.iteration in (None, 0)
 
     @property
-    def key(self) -> str:
-        """Identifier, the same in every process."""
-        return f"{self.tree}/{'.'.join(map(str, self.ids[1:]))}" if len(self.ids) > 1 else self.tree
+    def branch(self) -> str:
+        """The way from the root to here, the same in every process: ``"/1.0"``; ``""`` for the root itself."""
+        return f"/{'.'.join(map(str, self.ids[1:]))}" if len(self.ids) > 1 else ""
 
 
 def place_of(context: Any) -> Place:

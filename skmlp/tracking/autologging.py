@@ -54,8 +54,8 @@ def autolog(
     Parameters
     ----------
     experiment : str, optional
-        Name of the experiment, made if there is none. By default the one that ``mlflow.set_experiment`` or MLflow's
-        environment variables chose, else ``"Default"``.
+        Name of the experiment, made if there is none. By default the one that MLflow would use: that of
+        ``mlflow.set_experiment``, of its environment variables or of a plugin of it, else ``"Default"``.
     run_name : str, optional
         Name of the outermost run. By default the estimator's class.
     disable : bool, default=False

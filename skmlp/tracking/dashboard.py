@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from skmlp.tracking.settings import chosen_experiment
+
 __all__ = ["dashboard_url", "find_experiment", "serve"]
 
 VIEW = "skmlp"
@@ -155,13 +157,13 @@ def find_experiment(client: Any, uri: str, name: str | None, is_default_store: b
     ValueError
         When there is no such experiment.
     """
-    # `mlflow.set_experiment` leaves the ID in the environment, for child processes; it means MLflow's own store.
-    current = os.environ.get("MLFLOW_EXPERIMENT_ID") if name is None and is_default_store else None
-    if current:
+    current = None
+    if name is None:
+        name, current = chosen_experiment(elsewhere=not is_default_store)
+    if current is not None:
         experiment = next((each for each in client.search_experiments() if each.experiment_id == current), None)
         wanted = f"with the ID {current}"
     else:
-        name = name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or "Default"
         experiment = client.get_experiment_by_name(name)
         wanted = f"named {name!r}"
     if experiment is None or experiment.lifecycle_stage != "active":

@@ -4,9 +4,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from logging import getLogger
 from typing import Any
+from uuid import uuid4
 
 from sklearn.model_selection._search import BaseSearchCV
 
@@ -57,6 +58,8 @@ class TrackingHooks(ForNetworks):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        # Tells the runs of this callback from those of another one in the same fit, in every process.
+        self._id = uuid4().hex[:8]
         self._sessions: dict[str, Session] = {}
         self._warned: set[str] = set()
 
@@ -70,13 +73,14 @@ class TrackingHooks(ForNetworks):
         return InnerHooks(self.settings)
 
     def __repr__(self) -> str:
-        default = asdict(Settings())
-        given = {name: value for name, value in asdict(self.settings).items() if value != default[name]}
+        default = Settings()
+        shown = [each.name for each in fields(Settings) if each.repr]
+        given = {name: value for name in shown if (value := getattr(self.settings, name)) != getattr(default, name)}
         return f"MLflowCallback({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     def __getstate__(self) -> dict[str, Any]:
         settings = self.settings.resolved()  # the worker that this goes to may be older than the user's choices
-        return {"settings": settings, "_sessions": dict(self._sessions), "_warned": set()}
+        return {"settings": settings, "_id": self._id, "_sessions": dict(self._sessions), "_warned": set()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
@@ -86,6 +90,8 @@ class TrackingHooks(ForNetworks):
     def setup(self, estimator: Any, context: Any) -> None:
         """Begin the outermost run."""
         place = place_of(context)
+        if place.tree in self._sessions:
+            return  # set twice on the same estimator
         if place.role == "fit":  # otherwise on an estimator inside a search, where each fold sees to itself
             with self._only_warning("setup", place):
                 self._sessions[place.tree] = self._begin_outermost(estimator, place)
@@ -152,30 +158,76 @@ class TrackingHooks(ForNetworks):
     def _session_of(self, place: Place) -> Session | None:
         return self._sessions.get(place.tree)
 
-    def _session(self, place: Place, *, announced: bool) -> Session:
+    def _session(self, place: Place, active: ActiveRun | None = None, *, announced: bool) -> Session:
         settings = self.settings.resolved()
-        return Session(
-            settings.tracking_uri, settings.experiment, settings.experiment_id, place.tree, announced=announced
-        )
+        experiment, experiment_id = settings.experiment, settings.experiment_id
+        if active is not None:
+            experiment, experiment_id = None, active.experiment_id
+        elif settings.named_run is not None:
+            experiment = experiment_id = None
+        run = f"{place.tree}-{self._id}"
+        return Session(settings.tracking_uri, experiment, experiment_id, run, announced=announced)
 
     def _begin_outermost(self, estimator: Any, place: Place) -> Session:
         active = active_run(self.settings)
-        session = self._session(place, announced=True)
+        session = self._session(place, active, announced=True)
         outbox = self._outbox(session)
         # A run of the user's takes the first fit in, later ones are nested in it: parameters cannot be changed.
         adopted = active if active is not None and active.run_id not in used_runs else None
+        resumed = self._run_to_resume() if active is None else None
         outermost_fits[session.run] = Outermost(
             outbox,
             owned=adopted is None,
             error_before=sys.exception(),
             parameters_are_there=active is not None and active.by_autologging,
+            resumes=resumed,
         )
         if adopted is not None:
             used_runs.add(adopted.run_id)
             outbox.put(AdoptRun(session.run, adopted.run_id))
+            return session
+        name = self.settings.run_name or type(estimator).__name__
+        if active is not None:
+            outbox.put(AdoptRun(active.run_id, active.run_id))
+            parent = active.run_id
+            outbox.put(CreateRun(session.run, name, None, active.experiment_id, parent, now(), {}))
         else:
-            self._create_outermost(outbox, session, estimator, active)
+            self._create_outermost(outbox, session, name, resumed)
         return session
+
+    def _run_to_resume(self) -> str | None:
+        """Return the run that ``MLFLOW_RUN_ID`` names, for the first fit of the process it was set for."""
+        named = self.settings.resolved().named_run
+        if named is None or named in used_runs or self.settings.is_resolved:
+            return None
+        used_runs.add(named)
+        return named
+
+    def _create_outermost(
+        self,
+        outbox: Outbox,
+        session: Session,
+        name: str,
+        resume: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        patience: float = 0.0,
+    ) -> None:
+        """Begin a run of the user's choice: the one that is to be resumed, one nested in it, or one of its own."""
+        settings = self.settings.resolved()
+        outbox.put(
+            CreateRun(
+                session.run,
+                name,
+                settings.experiment,
+                settings.experiment_id,
+                None,
+                now(),
+                dict(tags or {}),
+                patience,
+                resume=resume,
+                within=settings.named_run if resume is None else None,
+            )
+        )
 
     def _describe_outermost(self, estimator: Any, place: Place) -> Session:
         session = self._sessions[place.tree]
@@ -190,15 +242,6 @@ class TrackingHooks(ForNetworks):
         names = tuple(name for search in searches for name in searched_names(search))
         logger.info("Tracking %s in %s, run %s", place.root_name, outbox.uri, run_id or session.run)
         return replace(session, run_id=run_id, searched=names)
-
-    def _create_outermost(self, outbox: Outbox, session: Session, estimator: Any, active: ActiveRun | None) -> None:
-        parent = None
-        experiment, experiment_id = session.experiment, session.experiment_id
-        if active is not None:
-            parent, experiment, experiment_id = active.run_id, None, active.experiment_id
-            outbox.put(AdoptRun(parent, active.run_id))
-        name = self.settings.run_name or type(estimator).__name__
-        outbox.put(CreateRun(session.run, name, experiment, experiment_id, parent, now(), {}))
 
     def _describe_data(self, session: Session, X: Any, y: Any) -> None:
         outermost = outermost_fits[session.run]
@@ -234,6 +277,11 @@ class TrackingHooks(ForNetworks):
         if outermost.owned:
             outbox.put(EndRun(session.run, status, now(), children=status != "FINISHED"))
         unsent = outbox.close(self.settings.close_timeout)
+        run_id, resumed = outbox.run_id(session.run), outermost.resumes
+        if None not in (run_id, resumed) and run_id != resumed and self.settings.experiment is None:
+            outermost.failures.append(
+                f"the run {resumed} that MLFLOW_RUN_ID names is not in the store; the fit is in the new run {run_id}"
+            )
         self._report(session, unsent, outermost.failures)
 
     def _log_model(self, estimator: Any, session: Session, outermost: Outermost) -> None:
@@ -264,6 +312,8 @@ class TrackingHooks(ForNetworks):
     def _begin_fit(self, estimator: BaseMLP, place: Place, session: Session, X: Any) -> None:
         outermost = outermost_fits.get(session.run)
         key = (id(self), id(estimator))
+        if key in tracked_fits:
+            return  # by the same callback, set twice
         if place.role == "fit" and outermost is not None and not outermost.has_fit:
             outermost.has_fit = True
             fit = self._tracked(outermost.outbox, session.run, place)
@@ -294,13 +344,14 @@ class TrackingHooks(ForNetworks):
             patience = 0.0 if place.is_first else CHILD_PATIENCE
             tags = {"skmlp.role": "search", "skmlp.task_path": place.root_name, **self.settings.tags}
             name = self.settings.run_name or place.root_name
-            outbox.put(CreateRun(session.run, name, *where, None, now(), tags, patience))
+            self._create_outermost(outbox, session, name, tags=tags, patience=patience)
+        run = f"{session.run}{place.branch}"
         name, tags = fold_name_and_tags(place, session.n_splits)
         tags |= {"skmlp.role": place.role, "skmlp.task_path": place.path, **estimator_tags(estimator)}
-        outbox.put(CreateRun(place.key, name, *where, session.run, now(), {**tags, **self.settings.tags}))
+        outbox.put(CreateRun(run, name, *where, session.run, now(), {**tags, **self.settings.tags}))
         searched = getattr(candidate, "values", {}) if session.announced else {}
-        outbox.put(Log(place.key, params={**flat_params(estimator), **searched}))
-        return self._tracked(outbox, place.key, place)
+        outbox.put(Log(run, params={**flat_params(estimator), **searched}))
+        return self._tracked(outbox, run, place)
 
     def _end_fit(self, estimator: BaseMLP, error: BaseException | None) -> None:
         tracked = tracked_fits.pop((id(self), id(estimator)), None)

@@ -48,6 +48,7 @@ class CreateRun:
     experiment : str or None
         The experiment's name, made if there is none of that name; None with `experiment_id` given.
     experiment_id : str or None
+        Without name and ID the experiment is the parent's.
     parent : str or None
         Identifier of the run this one is nested in.
     start : int
@@ -55,6 +56,9 @@ class CreateRun:
     tags : dict of str
     patience : float
         Seconds to wait for somebody else, who is about to create the same run, before doing it.
+    resume, within : str or None
+        MLflow's ID of a run to go on with instead, or to be nested in, if it is there and in `experiment`, should that
+        be given.
     """
 
     run: str
@@ -65,6 +69,8 @@ class CreateRun:
     start: int
     tags: dict[str, str]
     patience: float = 0.0
+    resume: str | None = None
+    within: str | None = None
 
 
 @dataclass(frozen=True)

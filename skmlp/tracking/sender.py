@@ -115,6 +115,8 @@ class RemoteStore:
             time.sleep(LOOK_INTERVAL)
         self.uri = answer["uri"]
         self.runs |= answer["runs"]
+        if isinstance(record, CreateRun) and self.runs.get(record.run) == record.resume is not None:
+            self._foreign.add(record.run)
 
 
 class _Sender:

@@ -24,6 +24,7 @@ class Session:
     uri : str or None
         None for MLflow's default store.
     experiment, experiment_id : str or None
+        None both for the experiment of a run that was there before.
     run : str
         Our identifier of the outermost run.
     run_id : str or None
@@ -55,6 +56,7 @@ class Outermost:
     owned: bool
     error_before: BaseException | None
     parameters_are_there: bool
+    resumes: str | None = None
     has_fit: bool = False
     example: Any = None
     outcome: tuple[str, dict[str, str]] = ("FINISHED", {})

@@ -175,7 +175,11 @@ class Store:
     def _create(self, record: CreateRun) -> None:
         if record.run in self.runs:
             return
-        experiment_id = record.experiment_id or self._experiment_id(record.experiment or "Default")
+        named = self._named_run(record)
+        if named is not None and record.resume is not None:
+            self._resume(record.run, named.info.run_id)
+            return
+        experiment_id = named.info.experiment_id if named is not None else self._experiment_of(record)
         others_may = record.patience > 0.0
         if self.retry or others_may:
             found = self._find(record.run, experiment_id)
@@ -186,8 +190,10 @@ class Store:
         parent = None
         if record.parent is not None:
             parent = self.runs.get(record.parent) or self._find(record.parent, experiment_id)
-            if parent is not None:
-                tags[PARENT_TAG] = parent
+        elif named is not None:
+            parent = named.info.run_id
+        if parent is not None:
+            tags[PARENT_TAG] = parent
         if self.wait and (others_may or (record.parent is not None and parent is None)):
             raise NotYetError(record.run)
         run = self._client.create_run(experiment_id, start_time=record.start, tags=_cut(tags), run_name=record.name)
@@ -197,6 +203,38 @@ class Store:
             if first != run.info.run_id:
                 self._client.delete_run(run.info.run_id)
         self.runs[record.run] = first
+
+    def _named_run(self, record: CreateRun) -> Any:
+        """Return the run to go on with or to be nested in; None if there is none, or in another experiment."""
+        run_id = record.resume or record.within
+        if run_id is None:
+            return None
+        try:
+            run = self._client.get_run(run_id)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            return None
+        if run.info.lifecycle_stage != "active":
+            return None
+        if record.experiment not in (None, self._client.get_experiment(run.info.experiment_id).name):
+            return None
+        return run
+
+    def _resume(self, run: str, run_id: str) -> None:
+        """Let a run that is there stand for `run`, whose nested runs may look for it by its tag."""
+        self._client.update_run(run_id, status="RUNNING")
+        self._client.set_tag(run_id, ID_TAG, run)
+        self.runs[run] = run_id
+        self.foreign.add(run)
+
+    def _experiment_of(self, record: CreateRun) -> str:
+        if record.experiment_id is not None:
+            return record.experiment_id
+        if record.experiment is None and record.parent in self.runs:
+            experiment_id: str = self._client.get_run(self.runs[record.parent]).info.experiment_id
+            return experiment_id
+        return self._experiment_id(record.experiment or "Default")
 
     def _find(self, run: str, experiment_id: str) -> str | None:
         """Return MLflow's ID of the first run with our identifier."""

@@ -3,7 +3,9 @@
 import itertools
 import json
 import pickle
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -410,6 +412,137 @@ def test_an_explicit_experiment_beats_an_active_run_elsewhere(store: Runs) -> No
         network().set_callbacks(MLflowCallback("test")).fit(X, Y)
     assert len(store.all("test")) == 1
     assert store.curve(store.all("elsewhere")[0]) == []
+
+
+def test_what_is_nested_in_an_active_run_is_in_its_experiment(store: Runs) -> None:
+    experiment_id = store.client.create_experiment("test")
+    with mlflow.start_run(experiment_id=experiment_id):
+        GridSearchCV(network(), {"alpha": [0.1]}, cv=2).set_callbacks(MLflowCallback()).fit(X, Y)
+    assert len(store.children()) == 3
+
+
+@pytest.fixture
+def named_run(store: Runs, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The ID of a run that is there and ended, in MLFLOW_RUN_ID; its experiment is not MLflow's current one."""
+    run_id = str(store.client.create_run(store.client.create_experiment("test"), run_name="named").info.run_id)
+    store.client.log_param(run_id, "alpha", "what I say")
+    store.client.set_terminated(run_id)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    return run_id
+
+
+def test_the_run_that_mlflow_run_id_names_takes_in_the_first_fit(store: Runs, named_run: str) -> None:
+    network().set_callbacks(MLflowCallback()).fit(X, Y)
+    assert [run.info.run_id for run in store.all()] == [named_run]
+    assert_whole(store, store.all())
+    assert store.top().data.params.items() >= {"alpha": "what I say", "network.layer_sizes": "5-6-4-1"}.items()
+    # As it were in a worker process of cross_val_score, and in one that calls fit again.
+    network().set_callbacks(pickle.loads(pickle.dumps(MLflowCallback("test")))).fit(X, Y)
+    network().set_callbacks(MLflowCallback()).fit(X, Y)
+    assert_whole(store, store.children())
+    assert len(store.children()) == 2
+    assert store.client.get_run(named_run).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize("where", ["outer", "inner"])
+def test_a_search_is_in_the_run_that_mlflow_run_id_names(store: Runs, named_run: str, where: str) -> None:
+    callback, net = MLflowCallback("test" if where == "outer" else None), network()
+    if where == "inner":
+        net.set_callbacks(callback)
+    wanted = GridSearchCV(net, {"alpha": [0.1, 1.0]}, cv=2, refit=False, n_jobs=2)
+    if where == "outer":
+        wanted.set_callbacks(callback)
+    wanted.fit(X, Y)
+    # Set inside, the callback knows of no search: the folds make its run.
+    (inside,) = (
+        [named_run] if where == "outer" else [run.info.run_id for run in store.all() if parent(run) == named_run]
+    )
+    folds = [run for run in store.all() if parent(run) == inside]
+    assert len(folds) == 4
+    assert_whole(store, folds)
+    assert len(store.all()) == (5 if where == "outer" else 6)
+    assert all(run.info.status == "FINISHED" for run in store.all())
+
+
+def parent(run: Any) -> Any:
+    return run.data.tags.get("mlflow.parentRunId")
+
+
+def test_an_explicit_experiment_or_store_beats_the_run_that_mlflow_run_id_names(
+    store: Runs, named_run: str, tmp_path: Path
+) -> None:
+    elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "elsewhere.db")
+    network().set_callbacks(MLflowCallback("another")).fit(X, Y)
+    network().set_callbacks(MLflowCallback("another", tracking_uri=elsewhere)).fit(X, Y)
+    for runs in (store, Runs(elsewhere)):
+        assert_whole(runs, [runs.top("another")])
+    assert store.curve(store.top()) == []
+
+
+def test_a_run_that_is_not_there_is_told_and_costs_nothing(store: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    with pytest.warns(TrackingWarning, match=f"the run {'0' * 32} that MLFLOW_RUN_ID names is not in the store"):
+        network().set_callbacks(MLflowCallback()).fit(X, Y)
+    assert_whole(store, [store.top("Default")])
+
+
+def test_the_experiment_is_the_one_that_mlflow_would_use(store: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.tracking.default_experiment.registry import _default_experiment_provider_registry as registry
+
+    class Provider:
+        def in_context(self) -> bool:
+            return True
+
+        def get_experiment_id(self) -> str:
+            return ids["provided"]
+
+    ids = {name: store.client.create_experiment(name) for name in ("provided", "by_id", "by_name", "set")}
+    monkeypatch.setattr(registry, "_registry", [Provider()])
+    variables = {"provided": {}, "by_id": {"MLFLOW_EXPERIMENT_ID": ids["by_id"]}}
+    variables["by_name"] = {**variables["by_id"], "MLFLOW_EXPERIMENT_NAME": "by_name"}
+    for expected in ("provided", "by_id", "by_name", "set"):
+        for name, value in variables.get(expected, {}).items():
+            monkeypatch.setenv(name, value)
+        if expected == "set":
+            mlflow.set_experiment("set")
+        settings = MLflowCallback().settings.resolved()
+        assert (settings.experiment or settings.experiment_id) == (expected if expected == "by_name" else ids[expected])
+    network().set_callbacks(MLflowCallback()).fit(X, Y)
+    assert_whole(store, [store.top("set")])
+
+
+def test_an_experiment_chosen_by_its_id_is_of_mlflows_own_store(store: Runs, tmp_path: Path) -> None:
+    mlflow.set_experiment("test")
+    elsewhere = MLflowCallback(tracking_uri=f"sqlite:///{tmp_path / 'elsewhere.db'}").settings.resolved()
+    assert (elsewhere.experiment, elsewhere.experiment_id) == ("Default", None)
+
+
+# ------------------------------------------------------------------ two callbacks
+
+
+def test_two_stores_have_both_the_whole_fit(store: Runs, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    shutil.copy(tmp_path / "mlflow.db", tmp_path / "other.db")
+    both = [MLflowCallback("test"), MLflowCallback("test", tracking_uri=other)]
+    GridSearchCV(network(), {"alpha": [0.1]}, cv=2).set_callbacks(*both).fit(X, Y)
+    for runs in (store, Runs(other)):
+        assert runs.top().info.status == "FINISHED"
+        assert len(runs.children()) == 3
+        assert_whole(runs, runs.children())
+
+
+def test_outside_and_inside_both_have_the_whole_fit(store: Runs) -> None:
+    inside = network().set_callbacks(MLflowCallback("inside"))
+    make_pipeline(StandardScaler(), inside).set_callbacks(MLflowCallback("outside")).fit(X, Y)
+    for experiment in ("inside", "outside"):
+        assert_whole(store, [store.top(experiment)])
+
+
+def test_a_callback_that_is_set_twice_makes_one_run(store: Runs) -> None:
+    callback = MLflowCallback("test")
+    pipeline().set_callbacks(callback, callback).fit(X, Y)
+    assert_whole(store, [store.top()])
 
 
 # ------------------------------------------------------------------ bad ends
