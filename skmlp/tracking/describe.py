@@ -14,6 +14,7 @@ from sklearn.utils.validation import _num_samples
 
 import skmlp
 from skmlp.estimators.base import BaseMLP
+from skmlp.tracking.tables import columns_of, is_frame, rows_of
 
 __all__ = ["configuration", "dataset", "estimator_tags", "flat_params", "network_params", "readable", "shape_params"]
 
@@ -124,13 +125,12 @@ def dataset(X: Any, y: Any) -> tuple[str, str, str, str] | None:
 
 def _schema(X: Any, y: Any) -> dict[str, Any]:
     """Return MLflow's description of columns for a frame, of a tensor for the rest."""
-    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+    if is_frame(X):
         if X.shape[1] > SCHEMA_COLUMNS:
             return {"mlflow_colspec": []}
-        columns = zip(X.columns, X.dtypes, strict=True)
         return {
             "mlflow_colspec": [
-                {"type": _column_type(dtype), "name": str(name), "required": True} for name, dtype in columns
+                {"type": _column_type(dtype), "name": name, "required": True} for name, dtype in columns_of(X)
             ]
         }
     tensors = {"features": _tensor(X)}
@@ -158,7 +158,9 @@ def _sample(values: Any) -> list[str]:
         return []
     n_rows = values.shape[0]
     rows: Any = np.unique(np.linspace(0, n_rows - 1, DIGEST_ROWS).astype(int)) if n_rows else []
-    some = values.iloc[rows] if hasattr(values, "iloc") else values[rows]
+    some = rows_of(values, rows)
+    if hasattr(some, "to_pylist"):  # of pyarrow
+        some = [list(row.values())[:DIGEST_COLUMNS] for row in some.to_pylist()]
     if hasattr(some, "toarray"):  # sparse: few rows, whatever the number of columns
         some = np.asarray(some.sum(axis=1))
     table = np.asarray(some)

@@ -39,8 +39,6 @@ __all__ = ["InnerHooks", "TrackingError", "TrackingHooks", "TrackingWarning"]
 CREATION_TIMEOUT = 30.0
 # Seconds for which a fold waits for the first one to make their common run, where nobody else does.
 CHILD_PATIENCE = 5.0
-# Rows of the data kept as the example of a model's input.
-EXAMPLE_ROWS = 5
 
 logger = getLogger("skmlp.tracking")
 
@@ -246,8 +244,8 @@ class TrackingHooks(ForNetworks):
     def _describe_data(self, session: Session, X: Any, y: Any) -> None:
         outermost = outermost_fits[session.run]
         outermost.outbox.put(Log(session.run, params=shape_params(X)))
-        if self.settings.log_model and hasattr(X, "shape"):
-            outermost.example = X[:EXAMPLE_ROWS]
+        if self.settings.log_model:
+            outermost.data = X
         described = dataset(X, y) if self.settings.log_dataset else None
         if described is not None:
             outermost.outbox.put(LogDataset(session.run, *described))
@@ -291,7 +289,7 @@ class TrackingHooks(ForNetworks):
         run_id = outermost.outbox.run_id(session.run)
         if run_id is None or unsent.n_spilled or unsent.n_lost:
             raise ConnectionError("the store is away; skmlp.tracking.log_model(estimator, X, run_id=...) does it later")
-        log_model(estimator, outermost.example, run_id=run_id, tracking_uri=session.uri)
+        log_model(estimator, outermost.data, run_id=run_id, tracking_uri=session.uri)
 
     def _report(self, session: Session, unsent: Unsent, failures: list[str]) -> None:
         """Say once, at the end, what could not be stored and how to store it."""

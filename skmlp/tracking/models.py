@@ -3,18 +3,33 @@
 import copy
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from skmlp.tracking.dashboard import find_experiment
+from skmlp.tracking.tables import as_served, first_rows
 
 __all__ = ["log_model"]
 
-# What a file may contain, next to skops's own list: the packages that an skmlp estimator needs anyway.
-TRUSTED_PACKAGES = ("skmlp", "sklearn")
+# What a file may contain, next to skops's own list and NumPy's types: packages of estimators, ...
+TRUSTED_PACKAGES = ("skmlp", "sklearn", "imblearn", "skrub")
+# ... and what estimators of theirs hold: splines, distributions to draw parameters from, functions of arrays.
+TRUSTED_PARTS = (
+    "numpy.clip",
+    "numpy.dtypes",
+    "numpy.nan_to_num",
+    "numpy.round",
+    "scipy._lib.array_api_compat.numpy",
+    "scipy.interpolate",
+    "scipy.stats._continuous_distns",
+    "scipy.stats._discrete_distns",
+    "scipy.stats._distn_infrastructure",
+)
 # Rows of X that are stored with the model.
 N_EXAMPLES = 5
 # Attributes in which scikit-learn keeps callbacks; a callback belongs to a fit, not to the model.
@@ -28,20 +43,24 @@ def log_model(
     run_id: str | None = None,
     name: str = "model",
     tracking_uri: str | None = None,
+    serialization_format: Literal["skops", "cloudpickle", "pickle"] = "skops",
+    trusted: Iterable[str] = (),
 ) -> Any:
     """Store a fitted estimator in MLflow as a model of a run.
 
-    The file is one of skops: no pickle, and nothing in it but types of skmlp and scikit-learn and arrays. Nothing of
-    MLflow's state changes: no tracking URI, no active run, no environment variable. `estimator` stays as it is;
-    callbacks are not stored.
+    The file is one of skops: no pickle, and nothing in it but arrays and types of skmlp, scikit-learn,
+    imbalanced-learn and skrub, and harmless ones of NumPy and SciPy. Nothing of MLflow's state changes: no tracking
+    URI, no active run, no environment variable. `estimator` stays as it is; callbacks are not stored.
 
     Parameters
     ----------
     estimator : estimator
         A fitted estimator of skmlp, or a pipeline or a search with one inside.
-    X : array-like or sparse matrix of shape (n_samples, n_features), optional
-        Its first five rows are stored as the input example, and the types of its columns as the signature, which
-        MLflow then checks when it predicts. Do not pass data that must not leave the machine.
+    X : array-like, sparse matrix or frame of shape (n_samples, n_features), optional
+        Its first five rows are stored as the input example, and the types of its columns, from all rows, as the
+        signature, which MLflow then checks when it predicts. In a frame integers become floats, so that a value may be
+        missing, and categories strings: ``mlflow.pyfunc`` wants them like that, as in the example. Do not pass data
+        that must not leave the machine.
     run_id : str, optional
         The run the model belongs to; by default the active run, if there is one in this store. Otherwise the model
         belongs to no run, but to MLflow's current experiment.
@@ -49,6 +68,11 @@ def log_model(
         The model's name.
     tracking_uri : str, optional
         The store; what MLflow resolves by default.
+    serialization_format : {"skops", "cloudpickle", "pickle"}, default="skops"
+        As in ``mlflow.sklearn.log_model``. The other two store anything, functions of yours as well, and whoever loads
+        such a file runs what is in it.
+    trusted : iterable of str, default=()
+        More names of types and functions, or of packages of them, that whoever loads a file of skops is to trust.
 
     Returns
     -------
@@ -60,8 +84,8 @@ def log_model(
     sklearn.exceptions.NotFittedError
         When the estimator is not fitted.
     ValueError
-        When the estimator holds something, such as an activation of your own, that is neither of skmlp nor of
-        scikit-learn; or when there is neither a run nor a current experiment.
+        When the estimator holds something, such as an activation of your own, that is not trusted; when
+        `serialization_format` is none of the three; or when there is neither a run nor a current experiment.
     mlflow.exceptions.MlflowException
         When the store does not take the model.
 
@@ -77,13 +101,14 @@ def log_model(
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(estimator)
+    _check_format(serialization_format, trusted)
     bare = _without_callbacks(estimator, {})
-    trusted = _trusted_types(bare)
+    types = _types_to_trust(bare, tuple(trusted)) if serialization_format == "skops" else None
     uri = tracking_uri or mlflow.get_tracking_uri()
     client = mlflow.MlflowClient(uri)
     run = _find_run(client, run_id, uri)
     experiment_id = run.info.experiment_id if run else find_experiment(client, uri, None, tracking_uri is None)
-    with tempfile.TemporaryDirectory() as folder, _without_hints():
+    with tempfile.TemporaryDirectory() as folder, _without_hint():
         path = Path(folder, "model")
         model = Model(run_id=run.info.run_id if run else None)
         # Everything that may be wrong with the estimator shows here, before the store has heard of a model.
@@ -91,9 +116,9 @@ def log_model(
             bare,
             str(path),
             mlflow_model=model,
-            serialization_format="skops",
-            skops_trusted_types=trusted,
-            pip_requirements=_requirements(),
+            serialization_format=serialization_format,
+            skops_trusted_types=types,
+            pip_requirements=_requirements(bare, serialization_format, types or []),
             **_described_input(bare, X),
         )
         logged = _create(client, experiment_id, run, name)
@@ -138,32 +163,63 @@ def _without_callbacks(value: Any, done: dict[int, Any]) -> Any:
     return twin
 
 
-def _trusted_types(estimator: Any) -> list[str]:
-    """Return what a reader has to trust, and refuse what is not ours or scikit-learn's."""
+def _check_format(serialization_format: str, trusted: Iterable[str]) -> None:
+    formats = ("skops", "cloudpickle", "pickle")
+    if serialization_format not in formats:
+        raise ValueError(
+            f"The 'serialization_format' parameter of log_model must be a str among {set(formats)}. "
+            f"Got {serialization_format!r} instead."
+        )
+    if isinstance(trusted, str):
+        raise ValueError(f"The 'trusted' parameter of log_model must be a list of names. Got {trusted!r} instead.")
+
+
+def _types_to_trust(estimator: Any, trusted: tuple[str, ...]) -> list[str]:
+    """Return what a reader has to trust, and refuse what is neither harmless nor explicitly trusted."""
     import skops.io
 
     try:
         types = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
     except Exception as error:  # skops fails in many ways at functions and classes that have no name to be found by
         raise ValueError(_refusal(f"something that skops cannot store ({type(error).__name__}: {error})")) from error
-    foreign = [name for name in types if name.split(".")[0] not in TRUSTED_PACKAGES]
+    known = (*TRUSTED_PACKAGES, *TRUSTED_PARTS, *trusted)
+    foreign = [
+        name
+        for name in types
+        if not any(f"{name}.".startswith(f"{each}.") for each in known) and not _is_type_of_numpy(name)
+    ]
     if foreign:
         raise ValueError(_refusal(", ".join(foreign)))
     return list(types)
 
 
+def _is_type_of_numpy(name: str) -> bool:
+    """Tell whether a name is that of ``numpy.dtype``, of a type of scalars or of a universal function."""
+    package, _, attribute = name.partition(".")
+    value = getattr(np, attribute, None) if package == "numpy" else None
+    is_type = isinstance(value, type) and issubclass(value, np.generic | np.dtype)
+    return is_type or isinstance(value, np.ufunc)
+
+
 def _refusal(what: str) -> str:
     return (
         f"The estimator cannot be stored as a model that everybody may load without fear: it holds {what}, and only "
-        f"types of {' and '.join(TRUSTED_PACKAGES)} are trusted. Use activations, initializers and schedules by their "
-        f"names, or store it yourself, for readers who trust you: mlflow.sklearn.log_model(estimator, "
-        f"name='model', serialization_format='cloudpickle'). Of a search, search.best_estimator_ may be free of it."
+        f"types of {', '.join(TRUSTED_PACKAGES)} and some of numpy and scipy are trusted. Use activations, "
+        f"initializers and schedules by their names; or, for readers who trust you, name what else they are to trust "
+        f"in trusted=[...], or store anything with serialization_format='cloudpickle'. Of a search, "
+        f"search.best_estimator_ may be free of it."
     )
 
 
-def _requirements() -> list[str]:
+def _requirements(estimator: Any, serialization_format: str, types: list[str]) -> list[str]:
     """Return the installed versions of what loading needs; MLflow would find them out in a process of many seconds."""
-    return [f"{package}=={version(package)}" for package in ("skmlp", "scikit-learn", "numpy", "skops")]
+    needed = ["skmlp", "scikit-learn", "numpy", *([] if serialization_format == "pickle" else [serialization_format])]
+    parts = [estimator, *(estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else ())]
+    packages = {name.partition(".")[0] for name in [*types, *(type(part).__module__ for part in parts)]}
+    if others := packages - {"skmlp", "sklearn", "numpy", "builtins"}:
+        installed = packages_distributions()
+        needed += sorted({installed[package][0] for package in others if package in installed} - set(needed))
+    return [f"{package}=={version(package)}" for package in needed]
 
 
 # ---------------------------------------------------------------------- the input
@@ -175,34 +231,16 @@ def _described_input(estimator: Any, X: Any) -> dict[str, Any]:
 
     if X is None:
         return {"signature": False}
-    example = _first_rows(X)
-    output = estimator.predict(example) if hasattr(estimator, "predict") else None
-    return {"input_example": example, "signature": infer_signature(example, output)}
-
-
-def _first_rows(X: Any) -> Any:
-    """Return a few rows in a form that MLflow can describe."""
-    import numpy as np
-
-    if hasattr(X, "iloc"):
-        return X.iloc[:N_EXAMPLES]
-    if hasattr(X, "to_pandas"):  # a frame of polars
-        return X[:N_EXAMPLES].to_pandas()
-    if hasattr(X, "tocsr"):
-        return X.tocsr()[:N_EXAMPLES]
-    return np.asarray(X[:N_EXAMPLES])
+    served = as_served(X)
+    output = estimator.predict(first_rows(X, N_EXAMPLES)) if hasattr(estimator, "predict") else None
+    return {"input_example": first_rows(served, N_EXAMPLES), "signature": infer_signature(served, output)}
 
 
 @contextmanager
-def _without_hints() -> Iterator[None]:
-    """Keep two of MLflow's hints to itself, neither of which the user can follow.
-
-    One is about columns of integers, but the types of X are what the estimator was fitted on. The other is about type
-    hints in MLflow's own code, which it gives when it is imported.
-    """
+def _without_hint() -> Iterator[None]:
+    """Keep a hint about type hints in MLflow's own code to itself, which it gives when it is imported."""
     with warnings.catch_warnings():
-        for hint in ("Hint: Inferred schema contains integer column", "(?s).*type hint is inferred as AnyType"):
-            warnings.filterwarnings("ignore", message=hint, category=UserWarning)
+        warnings.filterwarnings("ignore", message="(?s).*type hint is inferred as AnyType", category=UserWarning)
         yield
 
 

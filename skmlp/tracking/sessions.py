@@ -58,7 +58,7 @@ class Outermost:
     parameters_are_there: bool
     resumes: str | None = None
     has_fit: bool = False
-    example: Any = None
+    data: Any = None
     outcome: tuple[str, dict[str, str]] = ("FINISHED", {})
     failures: list[str] = field(default_factory=list)
 

@@ -8,11 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from scipy import sparse
+from scipy.stats import loguniform
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
+from sklearn.feature_selection import SelectKBest, mutual_info_classif
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from skmlp import MLPClassifier
 from skmlp.nn.activations import FunctionActivation
@@ -134,6 +145,135 @@ def test_without_a_run_the_current_experiment_has_the_model(sqlite_uri: str) -> 
     logged = MlflowClient(sqlite_uri).get_logged_model(info.model_id)
     assert (logged.experiment_id, logged.source_run_id) == (experiment_id, None)
     np.testing.assert_array_equal(mlflow.sklearn.load_model(info.model_uri).predict(X), network().fit(X, Y).predict(X))
+
+
+KINDS: dict[str, Any] = {
+    "list": lambda: X.tolist(),
+    "float32": lambda: X.astype(np.float32),
+    "frame": lambda: pd.DataFrame(X, columns=list("abcde")),
+    "unnamed_frame": lambda: pd.DataFrame(X),
+    "polars": lambda: pytest.importorskip("polars").DataFrame(X, schema=list("abcde")),
+    "arrow": lambda: pytest.importorskip("pyarrow").Table.from_pandas(pd.DataFrame(X, columns=list("abcde"))),
+    **{kind: lambda kind=kind: getattr(sparse, kind)(X) for kind in ("csr_array", "coo_matrix", "coo_array")},
+    **{kind: lambda kind=kind: getattr(sparse, kind)(X) for kind in ("csc_matrix", "dia_matrix", "bsr_array")},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_data_is_described_and_served(kind: str, sqlite_uri: str) -> None:
+    data = KINDS[kind]()
+    mlflow.set_tracking_uri(sqlite_uri)
+    estimator = network().fit(data, Y)
+    info = log_model(estimator, data)
+    # What MLflow takes: frames of pandas, arrays, and two kinds of sparse matrices.
+    served = data if "frame" in kind else sparse.csr_matrix(data) if sparse.issparse(data) else np.asarray(data)
+    if kind in ("polars", "arrow"):
+        served = data.to_pandas()
+    assert info.signature.inputs.is_tensor_spec() == (not isinstance(served, pd.DataFrame))
+    np.testing.assert_array_equal(mlflow.pyfunc.load_model(info.model_uri).predict(served), estimator.predict(data))
+
+
+@pytest.mark.parametrize("kind", ["polars", "arrow", "coo_matrix", "bsr_array"])
+def test_the_callback_stores_the_model_of_every_kind_of_data(kind: str, sqlite_uri: str) -> None:
+    data = KINDS[kind]()
+    estimator = network().set_callbacks(MLflowCallback("x", log_model=True, artifacts=False, tracking_uri=sqlite_uri))
+    y = pytest.importorskip("polars").Series("y", Y) if kind == "polars" else Y
+    estimator.fit(data, y)
+    client = MlflowClient(sqlite_uri)
+    (run,) = client.search_runs([client.get_experiment_by_name("x").experiment_id])
+    (output,) = run.outputs.model_outputs
+    mlflow.set_tracking_uri(sqlite_uri)
+    loaded = mlflow.sklearn.load_model(f"models:/{output.model_id}")
+    np.testing.assert_array_equal(loaded.predict(data), estimator.predict(data))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_the_signature_is_that_of_all_rows(library: str, sqlite_uri: str) -> None:
+    n = 300
+    frame = pd.DataFrame({"count": np.arange(n), "late": [1.0] * (n - 1) + [np.nan], "town": ["here", "there"] * 150})
+    data: Any = frame
+    if library == "pandas":
+        data = frame.astype({"town": "category"})
+        data["object"] = [1] * (n - 1) + ["a"]  # numbers at first, and then a name
+    elif library == "polars":
+        data = pytest.importorskip("polars").from_pandas(frame)
+    else:
+        data = pytest.importorskip("pyarrow").Table.from_pandas(frame)
+    columns = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["count", "late"]), (OneHotEncoder(), ["town"])
+    )
+    estimator = make_pipeline(columns, network()).fit(data, frame["count"] > 100)
+    mlflow.set_tracking_uri(sqlite_uri)
+    info = log_model(estimator, data)  # and no hint about integers
+    found = {each.name: (each.type.name, each.required) for each in info.signature.inputs}
+    assert found.pop("object", ("string", True)) == ("string", True)
+    assert found == {"count": ("double", True), "late": ("double", False), "town": ("string", True)}
+    served = frame.astype({"count": float}).assign(object="a")
+    loaded = mlflow.pyfunc.load_model(info.model_uri)
+    np.testing.assert_array_equal(loaded.predict(served), estimator.predict(data))
+    served.loc[3, "count"] = np.nan
+    assert len(loaded.predict(served)) == n
+
+
+HARMLESS: dict[str, Any] = {
+    "imputer": lambda: SimpleImputer(add_indicator=True),
+    "bins": lambda: KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"),
+    "splines": SplineTransformer,
+    "function": lambda: FunctionTransformer(np.nan_to_num),
+    "selection": lambda: SelectKBest(mutual_info_classif, k=2),
+    "columns": lambda: make_column_transformer((StandardScaler(), make_column_selector(dtype_include=np.number))),
+}
+
+
+@pytest.mark.parametrize("step", HARMLESS)
+def test_what_preprocessing_holds_is_trusted(step: str, sqlite_uri: str) -> None:
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    assert_stored(make_pipeline(HARMLESS[step](), network()).fit(frame, Y), sqlite_uri, frame)
+
+
+def test_a_distribution_to_draw_from_is_trusted(sqlite_uri: str) -> None:
+    drawn = RandomizedSearchCV(network(), {"alpha": loguniform(1e-3, 1.0)}, n_iter=2, cv=2, random_state=0)
+    assert_stored(drawn.fit(X, Y), sqlite_uri)
+
+
+def test_pipelines_of_imbalanced_learn_are_trusted(sqlite_uri: str) -> None:
+    imblearn = pytest.importorskip("imblearn", reason="imbalanced-learn is not installed")
+    sampler = imblearn.over_sampling.RandomOverSampler(random_state=0)
+    assert_stored(imblearn.pipeline.make_pipeline(sampler, network()).fit(X, Y), sqlite_uri, needs="imbalanced-learn")
+
+
+def test_encoders_of_skrub_are_trusted(sqlite_uri: str) -> None:
+    skrub = pytest.importorskip("skrub", reason="skrub is not installed")
+    frame = pd.DataFrame(X, columns=list("abcde")).assign(town=["here", "there"] * 30)
+    assert_stored(make_pipeline(skrub.TableVectorizer(), network()).fit(frame, Y), sqlite_uri, frame, needs="skrub")
+
+
+def assert_stored(estimator: Any, uri: str, data: Any = X, needs: str = "skops") -> None:
+    mlflow.set_tracking_uri(uri)
+    info = log_model(estimator, data)
+    np.testing.assert_array_equal(mlflow.sklearn.load_model(info.model_uri).predict(data), estimator.predict(data))
+    (requirements,) = (path for path in files_of(uri, info) if path.name == "requirements.txt")
+    assert f"{needs}==" in requirements.read_text()
+
+
+def test_the_caller_may_trust_more_or_store_anything(sqlite_uri: str) -> None:
+    odd = network().fit(X, Y)
+    odd.note = np.polynomial.Polynomial([1.0, 2.0])
+    name = "numpy.polynomial.polynomial.Polynomial"
+    with pytest.raises(ValueError, match=f"it holds {name}, and only .* trusted=.* serialization_format='cloudpickle'"):
+        log_model(odd, X, tracking_uri=sqlite_uri)
+    mlflow.set_tracking_uri(sqlite_uri)
+    for trusted in ([name], ["numpy.polynomial"]):
+        info = log_model(odd, X, trusted=trusted)
+        np.testing.assert_array_equal(mlflow.sklearn.load_model(info.model_uri).note.coef, [1.0, 2.0])
+    for serialization_format in ("cloudpickle", "pickle"):
+        info = log_model(odd, X, serialization_format=serialization_format)
+        assert info.flavors["sklearn"]["serialization_format"] == serialization_format
+        np.testing.assert_array_equal(mlflow.pyfunc.load_model(info.model_uri).predict(X), odd.predict(X))
+    with pytest.raises(ValueError, match=r"'serialization_format' parameter .* among .*'skops'.* Got 'onnx'"):
+        log_model(odd, X, serialization_format="onnx")
+    with pytest.raises(ValueError, match=r"'trusted' parameter .* a list of names\. Got 'numpy\.polynomial'"):
+        log_model(odd, X, trusted="numpy.polynomial")
 
 
 def test_functions_of_the_user_are_refused_before_the_store_hears_of_it(sqlite_uri: str) -> None:

@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.optim import Adam
 from skmlp.tracking import MLflowCallback, TrackingError, TrackingWarning
+from skmlp.tracking.describe import dataset
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:(Stochastic Optimizer|lbfgs failed):sklearn.exceptions.ConvergenceWarning"
@@ -230,6 +231,33 @@ def test_the_data_are_described_without_being_copied(store: Runs, kind: str) -> 
     digest = entry.dataset.digest
     network().set_callbacks(MLflowCallback("other", monitor=False)).fit(data[:79], Y[:79])
     assert store.top("other").inputs.dataset_inputs[0].dataset.digest != digest
+
+
+@pytest.mark.parametrize("kind", ["coo_matrix", "dia_array", "bsr_matrix", "dok_array"])
+def test_the_digest_is_that_of_the_rows_whatever_the_sparse_format(kind: str) -> None:
+    import scipy.sparse
+
+    data = getattr(scipy.sparse, kind)(X)
+    described, other = dataset(data, Y), dataset(scipy.sparse.csr_array(X), Y)
+    assert described is not None
+    assert other is not None
+    assert described[1:] == other[1:]
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_the_columns_of_a_frame_are_described_whatever_its_library(library: str) -> None:
+    module = pytest.importorskip(library)
+    columns = {"real": [0.5, 1.5], "whole": [1, 2], "truth": [True, False], "text": ["a", "b"]}
+
+    def described(**values: Any) -> Any:
+        frame = pd.DataFrame({**columns, **values})
+        if library == "polars":
+            return dataset(module.from_pandas(frame), module.Series("y", [0, 1]))
+        return dataset(module.Table.from_pandas(frame) if library == "pyarrow" else frame, Y[:2])
+
+    found = {each["name"]: each["type"] for each in json.loads(described()[2])["mlflow_colspec"]}
+    assert found == {"real": "double", "whole": "long", "truth": "boolean", "text": "string"}
+    assert described()[1] == described()[1] != described(text=["a", "c"])[1]
 
 
 def test_a_pipeline_is_one_run_wherever_the_callback_is(store: Runs) -> None:
