@@ -24,8 +24,10 @@ from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.optim import Adam
-from skmlp.tracking import MLflowCallback, TrackingError, TrackingWarning
+from skmlp.tracking import MLflowCallback, TrackingError, TrackingWarning, replay
 from skmlp.tracking.describe import dataset
+from skmlp.tracking.journal import CreateRun, EndRun, Log
+from skmlp.tracking.spool import Spool
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:(Stochastic Optimizer|lbfgs failed):sklearn.exceptions.ConvergenceWarning"
@@ -506,6 +508,20 @@ def test_an_explicit_experiment_or_store_beats_the_run_that_mlflow_run_id_names(
     for runs in (store, Runs(elsewhere)):
         assert_whole(runs, [runs.top("another")])
     assert store.curve(store.top()) == []
+
+
+def test_what_is_replayed_goes_into_the_named_run(store: Runs, named_run: str, tmp_path: Path) -> None:
+    spool = Spool(str(tmp_path / "spool"), None, "fit")
+    begin = CreateRun("fit", "MLPClassifier", None, None, None, 0, {}, resume=named_run)
+    child = CreateRun("fit/1", "refit", None, None, "fit", 0, {})
+    params = Log("fit", params={"alpha": "0.1", "beta": "0.2"})
+    spool.write([begin, child, params, EndRun("fit/1", "FINISHED", 1), EndRun("fit", "FINISHED", 1)])
+    for _ in range(2):
+        assert replay(tmp_path / "spool").rejected == []
+    assert {run.info.status for run in store.all()} == {"FINISHED"}
+    assert store.top().info.run_id == named_run
+    assert store.top().data.params == {"alpha": "what I say", "beta": "0.2"}
+    assert len(store.children()) == 1
 
 
 def test_a_run_that_is_not_there_is_told_and_costs_nothing(store: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
