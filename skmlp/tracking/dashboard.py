@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from skmlp.tracking.addresses import is_server, masked, masked_errors, without_login
+from skmlp.tracking.clients import new_client
 from skmlp.tracking.settings import chosen_experiment
 
 __all__ = ["dashboard_url", "find_experiment", "serve"]
@@ -112,12 +114,13 @@ def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = N
     >>> dashboard_url("digits")  # doctest: +SKIP
     'http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp&workflowType=...'
     """
-    uri, client = _connect(tracking_uri)
-    experiment_id = find_experiment(client, uri, experiment, tracking_uri is None)
-    runs = client.search_runs([experiment_id], max_results=N_RUNS, order_by=["attributes.start_time DESC"])
-    metrics = {key for run in runs for key in run.data.metrics}
-    client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{VIEW}", _encoded_view(metrics))
-    server = server or (uri if _is_server(uri) else f"http://{HOST}:5000")
+    with masked_errors():
+        uri, client = _connect(tracking_uri)
+        experiment_id = find_experiment(client, uri, experiment, tracking_uri is None)
+        runs = client.search_runs([experiment_id], max_results=N_RUNS, order_by=["attributes.start_time DESC"])
+        metrics = {key for run in runs for key in run.data.metrics}
+        client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{VIEW}", _encoded_view(metrics))
+    server = server or (without_login(uri) if is_server(uri) else f"http://{HOST}:5000")
     address = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
     # Without the workflow MLflow opens an experiment as one of generative AI.
     return f"{address}?compareRunsMode=CHART&viewStateShareKey={VIEW}&workflowType=machine_learning"
@@ -128,11 +131,7 @@ def _connect(tracking_uri: str | None) -> tuple[str, Any]:
     import mlflow
 
     uri = tracking_uri or mlflow.get_tracking_uri()
-    return uri, mlflow.MlflowClient(uri)
-
-
-def _is_server(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
+    return uri, new_client(uri)
 
 
 def find_experiment(client: Any, uri: str, name: str | None, is_default_store: bool) -> str:
@@ -169,8 +168,9 @@ def find_experiment(client: Any, uri: str, name: str | None, is_default_store: b
     if experiment is None or experiment.lifecycle_stage != "active":
         names = ", ".join(repr(each.name) for each in client.search_experiments(max_results=10)) or "none"
         raise ValueError(
-            f"There is no active experiment {wanted} in the store {uri}, which has: {names}. Pass the name of one of "
-            f"them, or the tracking_uri of the store that has it; a fit with an MLflowCallback makes the experiment."
+            f"There is no active experiment {wanted} in the store {masked(uri)}, which has: {names}. Pass the name "
+            f"of one of them, or the tracking_uri of the store that has it; a fit with an MLflowCallback makes the "
+            f"experiment."
         )
     return str(experiment.experiment_id)
 
@@ -334,7 +334,7 @@ def serve(
     Ctrl-C ends the server.
     """
     uri, _ = _connect(tracking_uri)
-    if _is_server(uri):
+    if is_server(uri):
         _announce(dashboard_url(experiment, tracking_uri=tracking_uri), open_browser)
         return
     server = f"http://{HOST}:{port}"
@@ -390,11 +390,16 @@ def _assert_port_is_free(port: int) -> None:
 
 def _start_server(uri: str, port: int) -> subprocess.Popen[bytes]:
     """Start a server of two processes, in a group of their own: Ctrl-C shall reach us first."""
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     return subprocess.Popen(
-        [*command, "--host", HOST, "--port", str(port), "--workers", "1"],
-        # Without its job queue MLflow's server has 2 processes instead of 15.
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"],
+        env={
+            **os.environ,
+            "MLFLOW_BACKEND_STORE_URI": uri,  # a command line, with the password in it, is there for all to see
+            "PYTHONSAFEPATH": "1",  # a random.py in the working folder is not imported, by no process of the server
+            # Without its job queue MLflow's server has 2 processes instead of 15.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
         start_new_session=True,
     )
 
@@ -413,7 +418,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], server: str) -> None:
             continue
         raise RuntimeError(
             f"The MLflow server ended with exit code {process.returncode}; what it said stands above. Try it by "
-            f"itself: {' '.join(map(str, process.args))}"  # type: ignore[arg-type]
+            f"itself, with the store in MLFLOW_BACKEND_STORE_URI: {' '.join(map(str, process.args))}"  # type: ignore[arg-type]
         )
     raise RuntimeError(f"The MLflow server at {server} does not answer after {START_TIMEOUT:g} seconds.")
 

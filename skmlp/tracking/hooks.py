@@ -15,6 +15,7 @@ from skmlp.callbacks.propagation import ForNetworks
 from skmlp.callbacks.tasks import Place, is_fit, is_fold, place_of
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.reporting import warn_caller
+from skmlp.tracking.addresses import masked
 from skmlp.tracking.describe import dataset, estimator_tags, flat_params, readable, shape_params, versions
 from skmlp.tracking.fits import TrackedFit, outcome_of
 from skmlp.tracking.journal import AdoptRun, CreateRun, EndRun, Log, LogDataset, now
@@ -74,7 +75,7 @@ class TrackingHooks(ForNetworks):
         default = Settings()
         shown = [each.name for each in fields(Settings) if each.repr]
         given = {name: value for name in shown if (value := getattr(self.settings, name)) != getattr(default, name)}
-        return f"MLflowCallback({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+        return masked(f"MLflowCallback({', '.join(f'{name}={value!r}' for name, value in given.items())})")
 
     def __getstate__(self) -> dict[str, Any]:
         settings = self.settings.resolved()  # the worker that this goes to may be older than the user's choices
@@ -238,7 +239,7 @@ class TrackingHooks(ForNetworks):
         outbox.put(Log(session.run, params=params, tags={**estimator_tags(estimator), **tags, **self.settings.tags}))
         run_id = outbox.run_id(session.run, CREATION_TIMEOUT if searches else 0.0)
         names = tuple(name for search in searches for name in searched_names(search))
-        logger.info("Tracking %s in %s, run %s", place.root_name, outbox.uri, run_id or session.run)
+        logger.info("Tracking %s in %s, run %s", place.root_name, masked(outbox.uri), run_id or session.run)
         return replace(session, run_id=run_id, searched=names)
 
     def _describe_data(self, session: Session, X: Any, y: Any) -> None:
@@ -288,7 +289,8 @@ class TrackingHooks(ForNetworks):
         unsent = outermost.outbox.flush(self.settings.close_timeout)
         run_id = outermost.outbox.run_id(session.run)
         if run_id is None or unsent.n_spilled or unsent.n_lost:
-            raise ConnectionError("the store is away; skmlp.tracking.log_model(estimator, X, run_id=...) does it later")
+            reasons = "; ".join(unsent.reasons) or "its run is not there yet"
+            raise ConnectionError(f"{reasons}; skmlp.tracking.log_model(estimator, X, run_id=...) does it later")
         log_model(estimator, outermost.data, run_id=run_id, tracking_uri=session.uri)
 
     def _report(self, session: Session, unsent: Unsent, failures: list[str]) -> None:
@@ -296,7 +298,9 @@ class TrackingHooks(ForNetworks):
         files = [str(path) for path in files_of(os.path.dirname(unsent.path), session.run)]
         parts = list(failures)
         if unsent.n_lost:
-            parts.append(f"{unsent.n_lost} records are lost, since they could not be written to {unsent.path} either")
+            parts.append(f"{unsent.n_lost} records are lost, since they could not be kept in {unsent.path} either")
+        if unsent.left_out:
+            parts.append(f"MLflow refuses, and was told everything else: {'; '.join(unsent.left_out)}")
         if files:
             where = files[0] if len(files) == 1 else os.path.dirname(files[0])
             parts.append(f"what is missing is kept; send it with: python -m skmlp.tracking replay {where}")
@@ -374,7 +378,7 @@ class TrackingHooks(ForNetworks):
             outbox.put(EndRun(session.run, "FINISHED", now()))
         unsent = outbox.close(self.settings.close_timeout)
         # What is kept in files the outermost fit tells of, if it knows of us.
-        if unsent.n_lost or (unsent.n_spilled and not session.announced):
+        if unsent.n_lost or unsent.left_out or (unsent.n_spilled and not session.announced):
             self._report(session, unsent, [])
 
     # ------------------------------------------------------------------ what everything uses
@@ -401,6 +405,7 @@ class TrackingHooks(ForNetworks):
                 self._complain(f"Telling MLflow about this fit failed, which does not affect the fit: {failure}.")
 
     def _complain(self, message: str) -> None:
+        message = masked(message)
         if self.settings.on_error == "raise":
             raise TrackingError(message)
         if self.settings.on_error == "warn":

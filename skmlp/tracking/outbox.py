@@ -6,10 +6,11 @@ and waits while a server is away; what is not sent when the fit ends goes to a f
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, ClassVar
 
+from skmlp.tracking.addresses import masked
 from skmlp.tracking.journal import AdoptRun, CreateRun, Log, Record
 from skmlp.tracking.spool import Spool, merge
 from skmlp.tracking.store import is_transient
@@ -43,7 +44,9 @@ class Unsent:
     path : str
         The file.
     n_spilled, n_lost : int
-        Records written to the file, and those that could not even be written.
+        Records written to the file, and those that are not even there.
+    left_out : list of str
+        What MLflow refuses, and would refuse again.
     reasons : list of str
         The different errors, in the order they came.
     """
@@ -51,14 +54,19 @@ class Unsent:
     path: str
     n_spilled: int = 0
     n_lost: int = 0
+    left_out: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
     def add_reason(self, error: object) -> None:
         """Remember an error, once."""
-        reason = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
+        reason = masked(f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error))
         reason = reason if len(reason) < 500 else f"{reason[:500]} ..."
         if reason not in self.reasons and len(self.reasons) < 10:
             self.reasons.append(reason)
+
+    def leave_out(self, items: list[str]) -> None:
+        """Remember what MLflow refuses, each once; an epoch's metric comes again and again."""
+        self.left_out.extend(masked(item) for item in items if masked(item) not in self.left_out)
 
 
 class Outbox:
@@ -150,6 +158,7 @@ class Outbox:
                     # The thread may still be inside a call, which nobody waits for any more.
                     self._in_flight, self._waiting, self._n_metrics = [], [], 0
                     self._store = self._store.reconnected()
+                self._look_for_file()
         return self.unsent
 
     def close(self, timeout: float) -> Unsent:
@@ -191,7 +200,8 @@ class Outbox:
                 silent += 1
                 if silent >= patience:
                     self._given_up[uri] = self._clock()
-                    self.unsent.add_reason(f"{uri} does not answer")
+                    why = f" ({self._store.silence})" if self._store.silence else ""
+                    self.unsent.add_reason(f"{uri} does not answer{why}")
                     return
 
     def _unlocked(self, ask: Callable[[], bool]) -> bool:
@@ -247,7 +257,7 @@ class Outbox:
                 attempts += 1
                 if is_transient(error) and attempts < ATTEMPTS:
                     continue
-                self._reject(store, record, error)
+                self._reject(record, error)
             attempts = 0
             self._done_with(record)
 
@@ -262,27 +272,17 @@ class Outbox:
                 self._n_sent += 1
                 self._changed.notify_all()
 
-    def _reject(self, store: Any, record: Record, error: Exception) -> None:
-        """Keep what the store refuses, part by part: one bad value shall not cost the others."""
-        parts = [record]
-        if isinstance(record, Log):
-            empty: dict[str, Any] = {"metrics": [], "params": {}, "tags": {}}
-            contents = {name: getattr(record, name) for name in empty if getattr(record, name)}
-            if len(contents) > 1:
-                parts = [replace(record, **{**empty, name: content}) for name, content in contents.items()]
-        refused = []
-        for part in parts:
-            try:
-                if part is record:
-                    raise error
-                store.send(part)
-            except Exception as reason:
-                refused.append(part)
-                error = reason
+    def _reject(self, record: Record, error: Exception) -> None:
+        """Keep what the store did not take, but for what it will never take."""
+        left_out = getattr(error, "left_out", [])
         with self._changed:
-            if refused and self._is_current():
+            if not self._is_current():
+                return
+            if left_out:
+                self.unsent.leave_out(left_out)
+            else:
                 self.unsent.add_reason(error)
-                self._spill(refused)
+                self._spill([record])
 
     # ------------------------------------------------------------------ the file
 
@@ -297,6 +297,7 @@ class Outbox:
     def _spill(self, records: list[Record]) -> None:
         runs = {record.run for record in records if not isinstance(record, CreateRun | AdoptRun)}
         runs |= {record.parent for record in records if isinstance(record, CreateRun) and record.parent}
+        self._look_for_file()
         known = [AdoptRun(run, self._store.runs[run]) for run in sorted(runs) if run in self._store.runs]
         try:
             self._spool.write([*known, *records])
@@ -305,3 +306,10 @@ class Outbox:
             self.unsent.add_reason(error)
         else:
             self.unsent.n_spilled += len(records)
+
+    def _look_for_file(self) -> None:
+        """Count what was in the file as lost when somebody has deleted it."""
+        if self.unsent.n_spilled and not self._spool.path.exists():
+            self.unsent.add_reason(f"{self._spool.path} was deleted")
+            self.unsent.n_lost += self.unsent.n_spilled
+            self.unsent.n_spilled = 0

@@ -3,27 +3,50 @@
 MLflow's client is Python through and through: in a thread beside the training it would take the interpreter away from
 it, a tenth of a millisecond for every value sent to a SQLite store, and its locks would be in the way of a fork. The
 process is started when the first record is sent, serves all fits of the process that started it, and ends with it.
+
+Requests and answers are lines of JSON with a number, in pipes. Records are carried out one after the other. Whether a
+server is alive can be asked meanwhile.
 """
 
 import atexit
+import itertools
 import json
 import os
+import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import replace
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
-from skmlp.tracking.journal import AdoptRun, CreateRun, Record, as_dict, from_dict
-from skmlp.tracking.store import NotYetError, Store, default_uri, is_reachable, is_server, is_transient, origin
+import skmlp
+from skmlp.tracking.addresses import is_server, masked
+from skmlp.tracking.journal import AdoptRun, CreateRun, EndRun, Log, Record, as_dict, from_dict, now
+from skmlp.tracking.store import (
+    PROBE_TIMEOUT,
+    NotYetError,
+    RefusedError,
+    Store,
+    default_uri,
+    is_transient,
+    origin,
+    why_unreachable,
+)
 
 __all__ = ["RemoteStore", "SendError", "main"]
 
 # Seconds in which a run's parent should appear that another process creates, and between two looks for it.
 PARENT_PATIENCE, LOOK_INTERVAL = 5.0, 0.25
+# Seconds that the process has for its first answer, to which it must import MLflow.
+START_PATIENCE = 60.0
+# Seconds in which the process comes to an end after the one it serves has ended.
+END_PATIENCE = 30.0
 
 
 class SendError(Exception):
@@ -33,11 +56,14 @@ class SendError(Exception):
     ----------
     transient : bool
         Whether the same may succeed later.
+    left_out : list of str
+        What MLflow refuses, if it has taken all the rest.
     """
 
-    def __init__(self, message: str, *, transient: bool) -> None:
+    def __init__(self, message: str, *, transient: bool, left_out: list[str] | None = None) -> None:
         super().__init__(message)
         self.transient = transient
+        self.left_out = left_out or []
 
 
 class RemoteStore:
@@ -47,11 +73,17 @@ class RemoteStore:
     ----------
     uri : str or None
         Tracking URI; None for MLflow's default, which is known after the first record.
+
+    Attributes
+    ----------
+    silence : str
+        Why the server did not answer when it was last asked.
     """
 
     def __init__(self, uri: str | None) -> None:
         self.asked_uri = uri
         self.uri = uri or "MLflow's default store"
+        self.silence = ""
         self.runs: dict[str, str] = {}
         self._foreign: set[str] = set()
         self._attempted: set[str] = set()
@@ -63,7 +95,16 @@ class RemoteStore:
 
     def is_reachable(self) -> bool:
         """Ask a server whether it is alive; other stores always count as reachable."""
-        return is_reachable(self.uri)
+        if not self.is_server:
+            return True
+        try:
+            answer = _sender.probe({"probe": self.uri, **_surroundings()})
+        except SendError as error:
+            self.silence = str(error)
+            # Without a process nothing can be asked: sending says what is wrong.
+            return not error.transient
+        self.silence = masked(answer.get("why") or "")
+        return not self.silence
 
     def reconnected(self) -> "RemoteStore":
         """End the process in the middle of what it does, if it does anything, and return a store that goes on.
@@ -98,9 +139,7 @@ class RemoteStore:
         request = {
             "record": as_dict(record),
             "uri": self.asked_uri,
-            # MLflow's settings, and what paths are relative to, may have changed since the process was started.
-            "settings": {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")},
-            "folder": os.getcwd(),
+            **_surroundings(),
             "runs": {run: self.runs[run] for run in about if run is not None and run in self.runs},
             "foreign": record.run in self._foreign,
             # An attempt that ended without an answer may have succeeded.
@@ -119,17 +158,138 @@ class RemoteStore:
             self._foreign.add(record.run)
 
 
+def _surroundings() -> dict[str, Any]:
+    """Return what counts at this moment, as the process may have been started before the user chose it.
+
+    MLflow's settings, certificates and proxies are in the environment; paths are relative to the folder.
+    """
+    return {"environment": dict(os.environ), "folder": _working_folder()}
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was deleted
+        return None
+
+
+def _import_path() -> list[str]:
+    """Return where the process looks for modules: what can be imported here can be imported there.
+
+    Python puts the script's or the working folder first, where a ``random.py`` would stand for the one that MLflow
+    needs. They come last; but the folder that skmlp itself comes from keeps its place.
+    """
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    home = os.path.abspath(Path(skmlp.__file__).parents[1])
+    last = {_working_folder(), *([os.path.dirname(os.path.abspath(main))] if main else [])} - {home}
+    path = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str) and entry]
+    return [entry for entry in path if entry not in last] + [entry for entry in path if entry in last]
+
+
+class _Process:
+    """A sending process; several requests may wait for its answers at the same time."""
+
+    def __init__(self) -> None:
+        code = f"import sys; sys.path[:] = {_import_path()!r}; from {__name__} import main; main()"
+        self._complaints = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (read when the process has ended)
+        self.popen = subprocess.Popen(
+            [sys.executable, "-P", "-c", code],  # -P: nothing is imported from the working folder before that
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            # Plain descriptors: a buffer has a lock, which a fork would copy while the thread below holds it.
+            bufsize=0,
+            # Ctrl-C in a terminal is for the training alone, which then has something to tell.
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._awaited: dict[int, queue.SimpleQueue[dict[str, Any] | None]] = {}
+        self._has_answered = self._is_silent = False
+        threading.Thread(target=self._receive, name="skmlp-tracking-answers", daemon=True).start()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._is_silent or self.popen.poll() is not None
+
+    def ask(self, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
+        """Send a request and return the answer; None when the process has ended.
+
+        Raises
+        ------
+        queue.Empty
+            When there is no answer within `timeout` seconds, more for the first one.
+        """
+        answer: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        with self._lock:
+            if self._is_silent:
+                return None
+            number = next(self._numbers)
+            self._awaited[number] = answer
+        try:
+            self._write(json.dumps({**request, "number": number}).encode() + b"\n")
+            return answer.get(timeout=timeout and max(timeout, 0.0 if self._has_answered else START_PATIENCE))
+        except OSError:  # the pipe is broken
+            return None
+        finally:
+            with self._lock:
+                self._awaited.pop(number, None)
+
+    def _write(self, line: bytes) -> None:
+        assert self.popen.stdin is not None
+        with self._writing:
+            while line:
+                line = line[os.write(self.popen.stdin.fileno(), line) :]
+
+    def _receive(self) -> None:
+        """Hand on the answers."""
+        assert self.popen.stdout is not None
+        rest = b""
+        with suppress(OSError):
+            while chunk := os.read(self.popen.stdout.fileno(), 1 << 16):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    answer = json.loads(line)
+                    with self._lock:
+                        awaited = self._awaited.get(answer["number"])
+                    self._has_answered = True
+                    if awaited is not None:
+                        awaited.put(answer)
+        with self._lock:
+            self._is_silent = True
+            for awaited in self._awaited.values():
+                awaited.put(None)
+
+    def last_words(self) -> str:
+        """Return the last line that the process complained in."""
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def kill(self) -> None:
+        """End the process; whoever waits for an answer hears that there is none."""
+        self.popen.kill()
+        self.popen.wait()
+
+    def close(self) -> None:
+        """Close what belongs to this process of the pipes and the file."""
+        for file in (self.popen.stdin, self.popen.stdout, self._complaints):
+            with suppress(OSError):
+                file.close()  # type: ignore[union-attr]
+
+
 class _Sender:
-    """The process, and the pipes to it."""
+    """The sending process of this process, started when it is needed."""
 
     def __init__(self) -> None:
         self._one_at_a_time = threading.Lock()
         self._starting = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._complaints: IO[bytes] | None = None
+        self._process: _Process | None = None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a request and return the answer.
+        """Send a record and return the answer.
 
         Raises
         ------
@@ -137,55 +297,44 @@ class _Sender:
             When the answer is an error, or there is none.
         """
         with self._one_at_a_time:
-            process = self._process
-            if process is None or process.poll() is not None:
-                with self._starting:
-                    self._clean_up()
-                    process = self._process = self._start()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            try:
-                process.stdin.write(json.dumps(request) + "\n")
-                process.stdin.flush()
-                line = process.stdout.readline()
-            except (OSError, ValueError):  # the pipe is broken or closed
-                line = ""
-            if not line:
-                raise SendError(f"the process that sends to MLflow has ended. {self._last_words()}", transient=True)
-        answer: dict[str, Any] = json.loads(line)
+            return self._ask(request, None)
+
+    def probe(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask whether a server is alive, whatever else the process does.
+
+        Raises
+        ------
+        SendError
+            When there is no answer.
+        """
+        return self._ask(request, 3 * PROBE_TIMEOUT)
+
+    def _ask(self, request: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+        process = self._running_process()
+        try:
+            answer = process.ask(request, timeout)
+        except queue.Empty:
+            raise SendError("the question was not answered in time", transient=True) from None
+        if answer is None:
+            words = masked(process.last_words())
+            raise SendError(f"the process that sends to MLflow has ended. {words}", transient=True)
         if "error" in answer:
-            raise SendError(answer["error"], transient=answer["transient"])
+            raise SendError(masked(answer["error"]), transient=answer["transient"], left_out=answer["left_out"])
         return answer
 
-    def _start(self) -> "subprocess.Popen[str]":
-        code = f"from {__name__} import main; main()"
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (read when the process has ended)
+    def _running_process(self) -> _Process:
+        with self._starting:
+            if self._process is None or self._process.has_ended:
+                if self._process is not None:
+                    self._process.close()
+                self._process = self._start()
+            return self._process
+
+    def _start(self) -> _Process:
         try:
-            return subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._complaints,
-                text=True,
-                encoding="utf-8",
-                # What can be imported here can be imported there.
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            )
+            return _Process()
         except (OSError, ValueError, TypeError) as error:
             raise SendError(f"cannot start {sys.executable!r} to send to MLflow: {error}", transient=False) from error
-
-    def _clean_up(self) -> None:
-        """Close what belonged to a process that has ended."""
-        process = self._process
-        for file in (process.stdin, process.stdout, self._complaints) if process is not None else ():
-            with suppress(OSError):  # a last line that nobody reads any more
-                file.close()  # type: ignore[union-attr]
-
-    def _last_words(self) -> str:
-        assert self._complaints is not None
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
 
     @property
     def is_busy(self) -> bool:
@@ -197,7 +346,6 @@ class _Sender:
         process = self._process
         if process is not None:
             process.kill()
-            process.wait()
 
     def before_fork(self) -> None:
         """Let a start come to its end: the child would inherit the locks that the standard library holds in it."""
@@ -210,8 +358,7 @@ class _Sender:
     def forget(self) -> None:
         """Leave the process to the parent of this forked one."""
         if self._process is not None:
-            for pipe in (self._process.stdin, self._process.stdout):
-                os.close(pipe.fileno())  # type: ignore[union-attr]
+            self._process.close()
         self.__init__()  # type: ignore[misc]
 
 
@@ -226,35 +373,102 @@ if hasattr(os, "register_at_fork"):
 
 def main() -> None:
     """Answer requests, a line each, until there are no more."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends this process when all is sent
+    desk = _Desk(os.dup(1))
     os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    requests = os.fdopen(os.dup(0), encoding="utf-8")
-    stores: dict[tuple[str | None, str], Store] = {}
-    for line in requests:
+    with suppress(Exception):  # who uses it hears the reason
+        # Threads that import the same modules at the same time may see them half made.
+        import mlflow
+        import mlflow.utils.credentials
+        import mlflow.utils.rest_utils  # noqa: F401
+    worker = threading.Thread(target=desk.carry_out_records, daemon=True)
+    worker.start()
+    with os.fdopen(os.dup(0), encoding="utf-8") as requests:
+        for line in requests:
+            request = json.loads(line)
+            if "record" in request:
+                desk.records.put(request)
+            else:
+                threading.Thread(target=desk.answer_probe, args=(request,), daemon=True).start()
+    # The process that trained has ended, and not as usual: then it would have ended this one.
+    desk.records.put(None)
+    worker.join(END_PATIENCE)
+    os._exit(0)  # also when a call to a server that is away would go on for minutes
+
+
+class _Desk:
+    """What the sending process knows: stores, and runs that have begun and not ended."""
+
+    def __init__(self, answers: int) -> None:
+        self.records: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._answers = os.fdopen(answers, "w", encoding="utf-8")
+        self._answering = threading.Lock()
+        self._settling = threading.Lock()
+        self._stores: dict[tuple[str | None, str | None], Store] = {}
+        self._open: dict[str, tuple[Store, str]] = {}
+
+    def carry_out_records(self) -> None:
+        """Carry out one record after the other; at the end, end the runs that nobody else will end."""
         try:
-            answer = _carry_out(json.loads(line), stores)
-        except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}", "transient": is_transient(error)}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+            self._carry_out_records()
+            self._end_open_runs()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # who waits for an answer hears that there will be none
 
+    def _carry_out_records(self) -> None:
+        while (request := self.records.get()) is not None:
+            try:
+                answer = self._carry_out(request)
+            except Exception as error:
+                said = str(error) if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
+                left_out = getattr(error, "left_out", [])
+                answer = {"error": said, "transient": is_transient(error), "left_out": left_out}
+            self._answer(request, answer)
 
-def _carry_out(request: dict[str, Any], stores: dict[tuple[str | None, str], Store]) -> dict[str, Any]:
-    os.chdir(request["folder"])
-    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-        if name not in request["settings"]:
-            del os.environ[name]
-    os.environ.update(request["settings"])
-    place = (request["uri"], request["folder"])
-    if place not in stores:
-        stores[place] = Store(request["uri"] or default_uri())
-    store, record = stores[place], from_dict(request["record"])
-    store.runs = request["runs"]
-    store.foreign = {record.run} if request["foreign"] else set()
-    store.retry = request["look_first"]
-    store.wait = request["wait"]
-    try:
-        store.send(record)
-    except NotYetError:
-        return {"not_yet": True}
-    return {"uri": store.uri, "runs": store.runs}
+    def _end_open_runs(self) -> None:
+        for run, (store, run_id) in self._open.items():
+            with suppress(Exception):  # nobody is there to be told
+                store.runs = {run: run_id}
+                store.send(Log(run, tags={"skmlp.error": "the process that trained was ended"}))
+                store.send(EndRun(run, "KILLED", now()))
+
+    def answer_probe(self, request: dict[str, Any]) -> None:
+        """Tell whether a server is alive."""
+        self._settle(request)
+        self._answer(request, {"why": why_unreachable(request["probe"])})
+
+    def _answer(self, request: dict[str, Any], answer: dict[str, Any]) -> None:
+        with self._answering, suppress(OSError):  # nobody reads any more
+            self._answers.write(json.dumps({"number": request["number"], **answer}) + "\n")
+            self._answers.flush()
+
+    def _settle(self, request: dict[str, Any]) -> None:
+        """Take over folder and environment of the process that trains."""
+        environment = request["environment"]
+        with self._settling:
+            if request["folder"] is not None:
+                os.chdir(request["folder"])
+            for name in set(os.environ) - set(environment):
+                del os.environ[name]
+            os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
+
+    def _carry_out(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._settle(request)
+        place = (request["uri"], request["folder"])
+        if place not in self._stores:
+            self._stores[place] = Store(request["uri"] or default_uri())
+        store, record = self._stores[place], from_dict(request["record"])
+        store.runs = request["runs"]
+        store.foreign = {record.run} if request["foreign"] else set()
+        store.retry = request["look_first"]
+        store.wait = request["wait"]
+        try:
+            store.send(record)
+        except NotYetError:
+            return {"not_yet": True}
+        if isinstance(record, EndRun):
+            self._open.pop(record.run, None)
+        elif record.run in store.runs and not request["foreign"]:
+            self._open[record.run] = (store, store.runs[record.run])
+        return {"uri": store.uri, "runs": store.runs}

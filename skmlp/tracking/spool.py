@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skmlp.tracking.addresses import masked, masked_errors
 from skmlp.tracking.journal import AdoptRun, CreateRun, Log, Opening, Record, dump, load
-from skmlp.tracking.store import Store, default_uri, is_transient
+from skmlp.tracking.store import RefusedError, Store, default_uri, is_transient
 
 __all__ = ["Replayed", "Spool", "files_of", "merge", "replay"]
 
@@ -16,7 +17,8 @@ __all__ = ["Replayed", "Spool", "files_of", "merge", "replay"]
 class Spool:
     """A file of records, one a line, after a first line that says where they were to go.
 
-    The file appears with the first record written; the folder is made when needed.
+    The file appears with the first record written; the folder is made when needed. Only their owner may look into
+    them, and a password in the address is not written down.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ class Spool:
         stamp = time.strftime("%Y%m%d-%H%M%S")
         # The process and a random part keep fits apart that begin in the same second.
         self.path = Path(folder, f"{stamp}-{os.getpid()}-{os.urandom(3).hex()}.jsonl").absolute()
-        self.header = json.dumps({"tracking_uri": uri, "session": session})
+        self.header = json.dumps({"tracking_uri": masked(uri) if uri else uri, "session": session})
 
     def write(self, records: Iterable[Record]) -> None:
         """Append records: all of them, or on an error none.
@@ -46,10 +48,10 @@ class Spool:
             return
         size = self.path.stat().st_size if self.path.exists() else 0
         if size == 0:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lines.insert(0, self.header)
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with open(self.path, "a", encoding="utf-8", opener=_for_owner_only) as file:
                 file.write("\n".join(lines) + "\n")
                 file.flush()
                 os.fsync(file.fileno())  # a full disk shows here, not at the next restart
@@ -57,6 +59,10 @@ class Spool:
             if self.path.exists():
                 os.truncate(self.path, size)
             raise
+
+
+def _for_owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 def files_of(folder: str | Path, session: str) -> list[Path]:
@@ -84,7 +90,7 @@ class Replayed:
     n_metrics : int
         Values sent.
     rejected : list of str
-        Why the store refused a record, where it did; the rest was sent.
+        What was not sent, and why; the rest was.
     """
 
     runs: dict[str, str] = field(default_factory=dict)
@@ -104,7 +110,8 @@ def replay(path: str | Path, *, tracking_uri: str | None = None) -> Replayed:
         A file that a warning named, ``skmlp-mlflow-spool/<time>-<process>-<random>.jsonl``, or the folder. A search
         with worker processes may have left several files: replay the folder.
     tracking_uri : str, optional
-        Where to send it, if not to where it was to go at first.
+        Where to send it, if not to where it was to go at first. A password in that address was not written down: with
+        one, pass the address again, or set it for MLflow.
 
     Returns
     -------
@@ -113,7 +120,7 @@ def replay(path: str | Path, *, tracking_uri: str | None = None) -> Replayed:
     Raises
     ------
     ValueError
-        When a file is not one of unsent records.
+        When a file is not one of unsent records, or the password for its store is not known.
     mlflow.exceptions.MlflowException
         When the store does not answer; what was sent before stays sent, and replaying again is safe.
 
@@ -123,37 +130,71 @@ def replay(path: str | Path, *, tracking_uri: str | None = None) -> Replayed:
     >>> replay("skmlp-mlflow-spool/20261124-101500-4711-a1b2c3.jsonl")  # doctest: +SKIP
     Replayed(runs={...}, n_metrics=5000, rejected=[])
     """
-    files = sorted(Path(path).glob("*.jsonl")) if Path(path).is_dir() else [Path(path)]
+    is_folder = Path(path).is_dir()
+    files = sorted(Path(path).glob("*.jsonl")) if is_folder else [Path(path)]
+    replayed = Replayed()
     by_store: dict[str, list[Record]] = {}
     for file in files:
-        uri, records = _read(file)
-        by_store.setdefault(tracking_uri or uri or default_uri(), []).extend(records)
-    replayed = Replayed()
+        try:
+            uri, records, unreadable = _read(file)
+        except ValueError as error:
+            if not is_folder:
+                raise
+            replayed.rejected.append(str(error))  # one damaged file shall not hold up the others
+            continue
+        by_store.setdefault(tracking_uri or _with_password(uri, file), []).extend(records)
+        replayed.rejected.extend(unreadable)
     n_metrics = 0
     for uri, records in by_store.items():
         store = Store(uri, retry=True)
         for record in _ordered(records):
             try:
-                store.send(record)
+                with masked_errors():
+                    store.send(record)
+            except RefusedError as error:
+                replayed.rejected.extend(f"{what} of run {record.run}" for what in error.left_out)
+                n_metrics -= error.n_metrics
             except Exception as error:
                 if is_transient(error):
                     raise
-                replayed.rejected.append(f"{type(record).__name__} of run {record.run}: {error}")
-            else:
-                n_metrics += len(record.metrics) if isinstance(record, Log) else 0
+                replayed.rejected.append(masked(f"{type(record).__name__} of run {record.run}: {error}"))
+                continue
+            n_metrics += len(record.metrics) if isinstance(record, Log) else 0
         replayed.runs.update(store.runs)
     return Replayed(replayed.runs, n_metrics, replayed.rejected)
 
 
-def _read(path: Path) -> tuple[str | None, list[Record]]:
+def _with_password(uri: str | None, file: Path) -> str:
+    """Return the address of a file's records; when it had a password, MLflow's current address must be the same."""
+    if uri is None:
+        return default_uri()
+    if "***" not in uri:
+        return uri
+    current = default_uri()
+    if masked(current) != uri:
+        raise ValueError(
+            f"The records in {file} are for {uri}, whose password is not written down. Set MLFLOW_TRACKING_URI to the "
+            "whole address, or pass it as tracking_uri."
+        )
+    return current
+
+
+def _read(path: Path) -> tuple[str | None, list[Record], list[str]]:
+    """Return address and records of a file, and what is wrong with lines that a kill or a full disk has torn."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     try:
-        with path.open(encoding="utf-8") as file:
-            uri: str | None = json.loads(next(file))["tracking_uri"]
-            return uri, [load(line) for line in file]
-    except (StopIteration, ValueError, KeyError, TypeError) as error:
+        uri: str | None = json.loads(lines[0])["tracking_uri"]
+    except (IndexError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is not a file of unsent records. Pass one that a warning of skmlp.tracking named."
         ) from error
+    records, unreadable = [], []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            records.append(load(line))
+        except (ValueError, KeyError, TypeError):
+            unreadable.append(f"line {number} of {path} is damaged")
+    return uri, records, unreadable
 
 
 def _ordered(records: list[Record]) -> list[Record]:

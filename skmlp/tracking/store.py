@@ -2,15 +2,20 @@
 
 import base64
 import getpass
+import hashlib
+import os
+import posixpath
+import re
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from skmlp.tracking.addresses import is_server, masked
 from skmlp.tracking.artifacts import files_of_training
+from skmlp.tracking.clients import new_client
 from skmlp.tracking.journal import (
     AdoptRun,
     Artifact,
@@ -28,12 +33,12 @@ __all__ = [
     "ID_TAG",
     "PROBE_TIMEOUT",
     "NotYetError",
+    "RefusedError",
     "Store",
     "default_uri",
-    "is_reachable",
-    "is_server",
     "is_transient",
     "origin",
+    "why_unreachable",
 ]
 
 # Where a run keeps our identifier, by which a second attempt to create it finds the first.
@@ -54,8 +59,14 @@ _TRANSIENT = {
     "ABORTED",
     "CANCELLED",
 }
-# Values of parameters and tags are cut here rather than rejected by the server.
-_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
+# Codes that speak of what a request holds.
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}
+# Values of parameters and tags are cut here rather than rejected by the server, and shorter for an older one.
+_PARAM_LENGTH, _TAG_LENGTH, _SHORT_LENGTH = 6000, 5000, 250
+_KINDS = {"metrics": "metric", "params": "parameter", "tags": "tag"}
+# What names must not hold, and how long they may be.
+_FORBIDDEN = re.compile(r"[^/\w.\- ]" if os.name == "nt" else r"[^/\w.\- :]")
+_NAME_LENGTH = 250
 
 
 def is_transient(error: Exception) -> bool:
@@ -74,29 +85,53 @@ def default_uri() -> str:
     return uri
 
 
-def is_server(uri: str) -> bool:
-    """Tell whether a tracking URI is that of a server."""
-    return uri.startswith(("http://", "https://"))
+def why_unreachable(uri: str) -> str | None:
+    """Ask a server whether it is alive; return why it does not answer, or None when it does.
 
-
-def is_reachable(uri: str) -> bool:
-    """Ask a server whether it is alive; other stores always count as reachable.
-
-    The question is cheap and has a short time limit, while MLflow's own calls go on trying for minutes.
+    The question goes the way of MLflow's own calls, with their certificates, users and proxies, but it has a short
+    time limit, while they go on trying for minutes. Other stores always count as reachable.
     """
     if not is_server(uri):
-        return True
+        return None
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PROBE_TIMEOUT):
-            return True
-    except urllib.error.HTTPError:
-        return True  # somebody answered
-    except (OSError, ValueError):
-        return False
+        login = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        response = http_request(  # type: ignore[no-untyped-call]
+            login, "/health", "GET", max_retries=0, timeout=PROBE_TIMEOUT, raise_on_status=False
+        )
+    except Exception as error:
+        cause: BaseException = error
+        while (deeper := cause.__cause__ or cause.__context__) is not None:
+            cause = deeper
+        return masked(str(cause)) or type(cause).__name__
+    # Other errors are answers: the server may want a password that the calls have not got either.
+    gateway_alone = response.status_code in (502, 503, 504)
+    return f"HTTP status {response.status_code}" if gateway_alone else None
 
 
 class NotYetError(Exception):
     """A run that somebody else is about to make is not there yet."""
+
+
+class RefusedError(Exception):
+    """The store will never take some of what a record holds. It has taken the rest.
+
+    Attributes
+    ----------
+    left_out : list of str
+        What it refuses, each with the reason.
+    n_metrics : int
+        Values of metrics among it.
+    """
+
+    transient = False
+
+    def __init__(self, left_out: list[str], n_metrics: int = 0) -> None:
+        super().__init__("; ".join(left_out))
+        self.left_out = left_out
+        self.n_metrics = n_metrics
 
 
 class Store:
@@ -129,7 +164,7 @@ class Store:
         self.runs: dict[str, str] = {}
         self.foreign: set[str] = set()
         self._experiments: dict[str, str] = {}
-        self._client_factory = client_factory or _new_client
+        self._client_factory = client_factory or new_client
         self._client: Any = None
 
     def send(self, record: Record) -> None:
@@ -141,6 +176,8 @@ class Store:
             When the record is about a run that was never created.
         NotYetError
             See `wait`.
+        RefusedError
+            When it takes a part of it only.
         mlflow.exceptions.MlflowException
             When the store rejects it or does not answer.
         """
@@ -156,10 +193,7 @@ class Store:
             case Log():
                 self._log(record)
             case LogChildren():
-                for child in self._children(record.run):
-                    metrics = record.metrics.get(child.data.tags.get(CHILD_TAG, ""), ())
-                    if metrics:
-                        self._client.log_batch(child.info.run_id, metrics=_metrics(metrics))
+                self._log_children(record)
             case LogDataset():
                 self._log_dataset(record)
             case Artifact():
@@ -196,7 +230,9 @@ class Store:
             tags[PARENT_TAG] = parent
         if self.wait and (others_may or (record.parent is not None and parent is None)):
             raise NotYetError(record.run)
-        run = self._client.create_run(experiment_id, start_time=record.start, tags=_cut(tags), run_name=record.name)
+        run = self._client.create_run(
+            experiment_id, start_time=record.start, tags=_tags(tags), run_name=record.name[:_NAME_LENGTH]
+        )
         first: str = run.info.run_id
         if others_may:  # another process may have lost its patience at the same time
             first = self._find(record.run, experiment_id) or first
@@ -284,17 +320,64 @@ class Store:
         from mlflow.entities import Param, RunTag
 
         run_id = self.runs[record.run]
-        params = record.params
+        params = {valid_name(key): value[:_PARAM_LENGTH] for key, value in record.params.items()}
         if params and record.run in self.foreign:
             # Parameters cannot be changed, and one clash would reject the rest: what its owner logged stands.
             there = self._client.get_run(run_id).data.params
             params = {key: value for key, value in params.items() if key not in there}
-        self._client.log_batch(
+        self._log_batch(
             run_id,
             metrics=_metrics(record.metrics),
-            params=[Param(key, value[:_PARAM_LENGTH]) for key, value in params.items()],
-            tags=[RunTag(key, value) for key, value in _cut(record.tags).items()],
+            params=[Param(key, value) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in _tags(record.tags).items()],
         )
+
+    def _log_children(self, record: LogChildren) -> None:
+        left_out: dict[str, None] = {}
+        for child in self._children(record.run):
+            metrics = record.metrics.get(child.data.tags.get(CHILD_TAG, ""), ())
+            if metrics:
+                try:
+                    self._log_batch(child.info.run_id, metrics=_metrics(metrics))
+                except RefusedError as error:
+                    left_out |= dict.fromkeys(error.left_out)
+        if left_out:
+            raise RefusedError(list(left_out))
+
+    def _log_batch(self, run_id: str, **batch: list[Any]) -> None:
+        """Log metrics, parameters and tags; what is refused shall not cost the rest."""
+        try:
+            self._client.log_batch(run_id, **batch)
+        except Exception as error:
+            if not (_is_refusal(error) and self._client.get_run(run_id).info.lifecycle_stage == "active"):
+                raise
+            self._log_one_by_one(run_id, batch)
+
+    def _log_one_by_one(self, run_id: str, batch: dict[str, list[Any]]) -> None:
+        """Log each parameter, each tag and all values of each metric for themselves."""
+        left_out, n_metrics = [], 0
+        for kind, items in batch.items():
+            for key in dict.fromkeys(item.key for item in items):
+                values = [item for item in items if item.key == key]
+                reason = self._refusal(run_id, kind, values)
+                if reason is not None:
+                    left_out.append(f"the {_KINDS[kind]} {key!r} ({reason})")
+                    n_metrics += len(values) if kind == "metrics" else 0
+        if left_out:
+            raise RefusedError(left_out, n_metrics)
+
+    def _refusal(self, run_id: str, kind: str, items: list[Any]) -> str | None:
+        """Log items of one name, shortened if need be; return why they are refused, or None when they are not."""
+        try:
+            self._client.log_batch(run_id, **{kind: items})
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            if kind == "metrics" or len(items[0].value) <= _SHORT_LENGTH:
+                return _first_line(error)
+            short = type(items[0])(items[0].key, items[0].value[:_SHORT_LENGTH])
+            return self._refusal(run_id, kind, [short])
+        return None
 
     def _log_dataset(self, record: LogDataset) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -309,7 +392,12 @@ class Store:
             profile=record.profile,
         )
         context = InputTag("mlflow.data.context", "training")
-        self._client.log_inputs(self.runs[record.run], datasets=[DatasetInput(dataset, [context])])
+        try:
+            self._client.log_inputs(self.runs[record.run], datasets=[DatasetInput(dataset, [context])])
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            raise RefusedError([f"the description of the data ({_first_line(error)})"]) from error
 
     def _log_artifact(self, record: Artifact) -> None:
         folder, _, name = record.path.rpartition("/")
@@ -320,16 +408,35 @@ class Store:
             self._client.log_artifact(self.runs[record.run], str(file), folder or None)
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Tell whether a call failed for what it holds, and not for the state of the store."""
+    return getattr(error, "error_code", None) in _REFUSALS
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return masked(lines[0])[:200]
+
+
+@lru_cache(maxsize=10_000)
+def valid_name(name: str) -> str:
+    """Return a name that MLflow takes for a metric, a parameter or a tag: `name` itself if it does.
+
+    It allows letters, digits, spaces and ``/_.-:``, without the colon on Windows, and nothing that a path would be
+    shortened by, such as ``//``. What replaces a forbidden name ends with a digest of it, so that no two become one.
+    """
+    allowed = _FORBIDDEN.sub("_", name)
+    path = posixpath.normpath(allowed)
+    if name == allowed == path and not path.startswith(("/", "..")) and path != "." and len(name) <= _NAME_LENGTH:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:6]
+    return f"{path.lstrip('/.')[: _NAME_LENGTH - 7]}-{digest}"
+
+
 def _metrics(rows: Iterable[list[Any]]) -> list[Any]:
     from mlflow.entities import Metric
 
-    return [Metric(key, value, timestamp, step) for key, value, timestamp, step in rows]
-
-
-def _new_client(uri: str) -> Any:
-    from mlflow import MlflowClient
-
-    return MlflowClient(tracking_uri=uri)
+    return [Metric(valid_name(key), value, timestamp, step) for key, value, timestamp, step in rows]
 
 
 def origin() -> dict[str, str]:
@@ -342,5 +449,5 @@ def origin() -> dict[str, str]:
     return {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}
 
 
-def _cut(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value[:_TAG_LENGTH] for key, value in tags.items()}
+def _tags(tags: dict[str, str]) -> dict[str, str]:
+    return {valid_name(key): value[:_TAG_LENGTH] for key, value in tags.items()}

@@ -1,6 +1,9 @@
 """The write path, against stores that behave as badly as one can imagine."""
 
 import json
+import os
+import shutil
+import stat
 import threading
 import time
 from pathlib import Path
@@ -29,6 +32,7 @@ class FakeStore:
         self.gate.set()
         self.entered = threading.Event()
         self.first_only = False
+        self.silence = ""
 
     def reconnected(self):
         other = FakeStore(self.uri)
@@ -163,15 +167,28 @@ def test_a_call_that_is_stuck_is_taken_over_by_another_thread(store, spool):
     store.gate.set()
 
 
-def test_one_bad_value_does_not_cost_the_others(store, spool):
-    store.error = lambda record: RefusedError("no") if isinstance(record, Log) and "bad" in record.params else None
+class PartlyRefusedError(RefusedError):
+    left_out = ("the parameter 'bad' (no)",)
+
+
+def test_what_a_store_takes_in_part_is_told_once_and_not_kept(store, spool):
+    store.error = lambda record: PartlyRefusedError("no") if isinstance(record, Log) and record.params else None
     box = Outbox(store, spool)
-    _put(box, _create(), Log("run", [["m", 1.0, 0, 0]], {"bad": "x"}, {"tag": "t"}), Log("run", [["m", 2.0, 0, 1]]))
+    _put(box, _create(), Log("run", [], {"bad": "x"}))
+    box.flush(30.0)
+    _put(box, Log("run", [], {"bad": "x"}))
     unsent = box.close(30.0)
-    assert [metric[1] for metric in store.metrics] == [1.0, 2.0]
-    assert any(record.tags for record in store.sent if isinstance(record, Log))
-    assert unsent.n_spilled == 1
-    assert _spilled(spool)[-1].params == {"bad": "x"}
+    assert unsent.left_out == ["the parameter 'bad' (no)"]
+    assert unsent.n_spilled == unsent.n_lost == 0
+    assert not spool.path.exists()
+
+
+def test_what_a_store_refuses_whole_is_kept(store, spool):
+    store.error = lambda record: RefusedError("no") if isinstance(record, Log) else None
+    box = Outbox(store, spool)
+    _put(box, _create(), Log("run", [["m", 1.0, 0, 0]], {"p": "x"}))
+    unsent = box.close(30.0)
+    assert _spilled(spool)[-1] == Log("run", [["m", 1.0, 0, 0]], {"p": "x"})
     assert unsent.reasons == ["RefusedError: no"]
 
 
@@ -222,6 +239,33 @@ def test_a_folder_that_cannot_be_written_loses_the_rest_and_says_so(store, tmp_p
     unsent = box.close(30.0)
     assert unsent.n_lost == 2
     assert any("NotADirectoryError" in reason for reason in unsent.reasons)
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_told(store, spool):
+    store.reachable = False
+    box = Outbox(store, spool, capacity=5)
+    _put(box, _create(), *_epochs(3))  # too many values to wait in memory
+    assert spool.path.exists()
+    shutil.rmtree(spool.path.parent)
+    unsent = box.close(30.0)
+    assert unsent.n_lost > 0
+    assert f"{spool.path} was deleted" in unsent.reasons
+    assert any(isinstance(record, CreateRun) for record in _spilled(spool))  # the rest is in a new one
+    assert unsent.n_spilled == len(_spilled(spool))
+    shutil.rmtree(spool.path.parent)
+    assert box.flush(1.0).n_spilled == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_only_its_owner_may_read_the_file(tmp_path):
+    spool = Spool(tmp_path / "spool", "http://me:secret@fake", "session")
+    umask = os.umask(0)
+    try:
+        spool.write([_create()])
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(spool.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(spool.path.parent.stat().st_mode) == 0o700
 
 
 def test_a_full_disk_leaves_whole_lines(spool, monkeypatch):

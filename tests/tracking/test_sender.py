@@ -1,7 +1,12 @@
 """The sending process and the store behind it: answers, ends, second attempts, and runs that nobody else ends."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,9 +42,10 @@ def test_a_refusal_is_an_error_that_says_whether_to_try_again(sqlite_uri: str) -
         store.send(Log("nobody", [["m", 1.0, 5, 1]]))
     assert not unknown.value.transient
     store.send(_create())
-    with pytest.raises(SendError, match="Invalid value") as refused:
-        store.send(Log("run", [["bad name!", 1.0, 5, 1]]))
+    with pytest.raises(SendError, match=r"the metric 'm'.*nonnegative") as refused:
+        store.send(Log("run", [["m", 1.0, -5, 1]]))
     assert not refused.value.transient
+    assert len(refused.value.left_out) == 1
     store.send(Log("run", [["m", 1.0, 5, 1]]))  # it goes on
 
 
@@ -61,10 +67,10 @@ def test_only_a_process_that_does_something_is_ended(sqlite_uri: str) -> None:
     process = sender._process
     assert process is not None
     RemoteStore("http://127.0.0.1:9").reconnected()  # nothing was asked of that server
-    assert process.poll() is None
+    assert process.popen.poll() is None
     with sender._one_at_a_time:  # as while an answer is waited for
         other = store.reconnected()
-    assert process.poll() is not None
+    assert process.popen.poll() is not None
     other.send(Log("run", [["m", 1.0, 5, 1]]))
     assert _runs(sqlite_uri)[0].data.metrics == {"m": 1.0}
 
@@ -168,7 +174,7 @@ def test_the_users_program_is_the_source(sqlite_uri: str, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.argv", ["train.py"])
     RemoteStore(sqlite_uri).send(_create())
     assert _runs(sqlite_uri)[0].data.tags["mlflow.source.name"] == "train.py"
-    assert os.getpid() != sender_module._sender._process.pid  # type: ignore[union-attr]
+    assert os.getpid() != sender_module._sender._process.popen.pid  # type: ignore[union-attr]
 
 
 def test_a_fork_waits_until_a_process_has_been_started() -> None:
@@ -198,3 +204,95 @@ def test_a_start_holds_up_forks(monkeypatch: pytest.MonkeyPatch) -> None:
         sender.ask({})
     assert held == [True]
     assert not sender._starting.locked()
+
+
+def test_the_process_imports_nothing_from_the_working_folder(
+    sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("getpass", "random", "skmlp"):
+        (tmp_path / f"{name}.py").write_text("import pathlib; pathlib.Path('imported').touch()\n")
+    monkeypatch.syspath_prepend("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sender_module._sender.end()
+    RemoteStore(sqlite_uri).send(_create())
+    assert len(_runs(sqlite_uri)) == 1
+    assert not (tmp_path / "imported").exists()
+
+
+def test_what_can_be_imported_here_can_be_imported_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "first").mkdir()
+    monkeypatch.setattr("sys.path", [str(tmp_path), str(tmp_path / "first"), "", *sys.path])
+    path = sender_module._import_path()
+    assert path[0] == str(tmp_path / "first")
+    assert path.index(str(tmp_path)) > path.index(os.path.dirname(os.__file__))  # the working folder
+    assert set(filter(None, sys.path)) <= set(path)
+    monkeypatch.setattr(sender_module.skmlp, "__file__", str(tmp_path / "skmlp" / "__init__.py"))
+    assert sender_module._import_path()[0] == str(tmp_path)  # or another skmlp might be imported there
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to others")
+def test_ctrl_c_leaves_the_process_alone(sqlite_uri: str) -> None:
+    """A terminal sends it to all processes of its group."""
+    store = RemoteStore(sqlite_uri)
+    store.send(_create())
+    process = sender_module._sender._process
+    assert process is not None
+    assert os.getpgid(process.popen.pid) != os.getpgid(0)
+    process.popen.send_signal(signal.SIGINT)
+    store.send(EndRun("run", "KILLED", 9))
+    assert sender_module._sender._process is process
+    assert [run.info.status for run in _runs(sqlite_uri)] == ["KILLED"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to others")
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGKILL"])
+def test_what_a_process_that_is_ended_has_begun_ends_with_it(number: str, sqlite_uri: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from skmlp.tracking.journal import AdoptRun, CreateRun, EndRun, Log\n"
+        "from skmlp.tracking.sender import RemoteStore\n"
+        "store = RemoteStore(sys.argv[1])\n"
+        "for run in ('done', 'running', 'mine'):\n"
+        "    store.send(CreateRun(run, run, 'test', None, None, 1, {}))\n"
+        "store.send(EndRun('done', 'FINISHED', 5))\n"
+        "store.send(EndRun('mine', 'RUNNING', 5))\n"
+        "store.send(AdoptRun('foreign', store.runs['mine']))\n"
+        "store.send(Log('foreign', tags={'a': 'b'}))\n"
+        f"os.kill(os.getpid(), signal.{number})\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, sqlite_uri], check=False, capture_output=True, text=True)
+    assert ended.returncode == -getattr(signal, number), ended.stderr
+    expected = {"done": "FINISHED", "running": "KILLED", "mine": "RUNNING"}  # whose run it is sees to it
+    deadline = time.monotonic() + 60.0
+    while (found := {run.info.run_name: run.info.status for run in _runs(sqlite_uri)}) != expected:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)  # between two looks, for as long as it takes
+    running = next(run for run in _runs(sqlite_uri) if run.info.run_name == "running")
+    assert running.data.tags["skmlp.error"] == "the process that trained was ended"
+
+
+def test_a_server_can_be_asked_while_a_record_is_on_its_way(sqlite_uri: str) -> None:
+    store = RemoteStore(sqlite_uri)
+    store.send(_create())
+    with sender_module._sender._one_at_a_time:
+        assert store.is_reachable()
+        away = RemoteStore("http://127.0.0.1:9")  # nothing listens on the discard port
+        assert not away.is_reachable()
+    assert "refused" in away.silence
+
+
+def test_the_environment_of_this_moment_counts(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    RemoteStore(sqlite_uri).send(_create())
+    monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", "no-such-certificate.pem")
+    asked = RemoteStore("https://127.0.0.1:9")
+    assert not asked.is_reachable()
+    assert "no-such-certificate.pem" in asked.silence
+
+
+def test_a_working_folder_that_is_gone_does_not_matter(sqlite_uri: str, tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    RemoteStore(sqlite_uri).send(_create())
+    monkeypatch.chdir(tmp_path)
+    assert len(_runs(sqlite_uri)) == 1
