@@ -13,9 +13,9 @@ import pytest
 from mlflow import MlflowClient
 
 from skmlp.tracking import sender as sender_module
-from skmlp.tracking.journal import CreateRun, EndRun, Log
+from skmlp.tracking.journal import CreateRun, EndRun, Log, LogChildren
 from skmlp.tracking.sender import RemoteStore, SendError
-from skmlp.tracking.store import Store
+from skmlp.tracking.store import RefusedError, Store, valid_name
 
 
 def _create(run: str = "run", parent: str | None = None, patience: float = 0.0, start: int = 1) -> CreateRun:
@@ -296,3 +296,99 @@ def test_a_working_folder_that_is_gone_does_not_matter(sqlite_uri: str, tmp_path
     RemoteStore(sqlite_uri).send(_create())
     monkeypatch.chdir(tmp_path)
     assert len(_runs(sqlite_uri)) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scale(all)__with_mean",
+        "f1 (macro)",
+        "a//b",
+        "/a",
+        "../a",
+        "a/",
+        ".",
+        "",
+        "%",
+        "a\nb",
+        "a" * 300,
+        "loss/train",
+        "a:b",
+        "Größe",
+        ".hidden",
+        "a.b-c d_e/f",
+    ],
+)
+def test_names_become_what_mlflow_allows(name: str) -> None:
+    from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_param_name
+
+    new = valid_name(name)
+    _validate_param_name(new)
+    assert new
+    assert "\n" not in new
+    assert len(new) <= MAX_ENTITY_KEY_LENGTH
+    assert valid_name(new) == new
+
+
+def test_names_that_are_allowed_stay_and_others_stay_different() -> None:
+    for name in ("loss/train", "grad_norm/layer_01", "a.b-c d_e/f", ".hidden", "Größe"):
+        assert valid_name(name) == name
+    assert valid_name("scale(all)").startswith("scale_all_-")
+    names = ["scale(all)", "scale[all]", "scale_all_", "a" * 300, "a" * 301, "/a", "a", "a//b", "a/b", "", "."]
+    assert len({valid_name(name) for name in names}) == len(names)
+
+
+def test_a_forbidden_name_costs_nothing(sqlite_uri: str) -> None:
+    store = Store(sqlite_uri)
+    store.send(CreateRun("run", "x" * 300, "test", None, None, 1, {"a (b)": "tag"}))
+    store.send(Log("run", [["score (%)", 1.0, 5, 1], ["m", 2.0, 5, 1]], {"scale(all)": "1", "p": "2"}, {"#": "3"}))
+    (run,) = _runs(sqlite_uri)
+    assert run.data.metrics == {valid_name("score (%)"): 1.0, "m": 2.0}
+    assert run.data.params == {valid_name("scale(all)"): "1", "p": "2"}
+    assert (run.data.tags[valid_name("a (b)")], run.data.tags[valid_name("#")]) == ("tag", "3")
+
+
+def test_what_is_refused_is_left_out_alone(sqlite_uri: str) -> None:
+    store = Store(sqlite_uri)
+    store.send(_create())
+    store.send(Log("run", params={"p": "1"}))
+    with pytest.raises(RefusedError) as refused:
+        store.send(
+            Log("run", [["bad", 1.0, -5, 1], ["bad", 1.0, -5, 2], ["m", 2.0, 5, 1]], {"p": "2", "q": "3"}, {"t": "4"})
+        )
+    assert [reason.partition(" (")[0] for reason in refused.value.left_out] == ["the metric 'bad'", "the parameter 'p'"]
+    assert refused.value.n_metrics == 2
+    (run,) = _runs(sqlite_uri)
+    assert run.data.metrics == {"m": 2.0}
+    assert run.data.params == {"p": "1", "q": "3"}
+    assert run.data.tags["t"] == "4"
+
+
+def test_a_run_that_takes_nothing_refuses_whole(sqlite_uri: str) -> None:
+    """It may be restored, and takes everything then."""
+    store = Store(sqlite_uri)
+    store.send(_create())
+    MlflowClient(sqlite_uri).delete_run(store.runs["run"])
+    with pytest.raises(Exception, match="must be in the 'active' state"):
+        store.send(Log("run", [["m", 1.0, 5, 1]]))
+
+
+def test_one_refused_child_does_not_cost_the_others(sqlite_uri: str) -> None:
+    store = Store(sqlite_uri)
+    store.send(_create())
+    for number in "01":
+        store.send(CreateRun(number, number, "test", None, "run", 1, {"skmlp.child": number}))
+    with pytest.raises(RefusedError, match="the metric 'score/test'"):
+        store.send(LogChildren("run", {"0": [["score/test", 1.0, -1, 0]], "1": [["score/test", 2.0, 1, 0]]}))
+    with pytest.raises(RefusedError, match="the metric 'score/test'"):
+        store.send(LogChildren("run", {"1": [["score/test", 1.0, -1, 0]], "0": [["score/test", 2.0, 1, 0]]}))
+    assert [run.data.metrics.get("score/test") for run in _runs(sqlite_uri)].count(2.0) == 2
+
+
+def test_an_older_server_gets_shorter_values(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(sqlite_uri)
+    store.send(_create())
+    monkeypatch.setattr("mlflow.utils.validation.MAX_PARAM_VAL_LENGTH", 500)
+    monkeypatch.setenv("MLFLOW_TRUNCATE_LONG_VALUES", "false")
+    store.send(Log("run", params={"long": "x" * 9000, "short": "y"}))
+    assert _runs(sqlite_uri)[0].data.params == {"long": "x" * 250, "short": "y"}
