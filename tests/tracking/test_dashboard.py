@@ -18,8 +18,9 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from skmlp.tracking import dashboard_url
+from skmlp.tracking import dashboard, dashboard_url
 from skmlp.tracking.__main__ import main
 from skmlp.tracking.dashboard import MOST_LAYERS, TAG_LENGTH
 
@@ -223,6 +224,32 @@ def test_the_command_serves_a_local_store_until_it_is_ended(sqlite_uri: str, tmp
         process.send_signal(signal.SIGTERM)  # Python makes of it what Ctrl-C is from the start
         assert process.wait(60.0) == 0
     assert not is_healthy(port)
+
+
+def test_the_servers_command_line_does_not_hold_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone on the machine can read it; the environment belongs to its owner."""
+    started: dict[str, Any] = {}
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **how: started.update(how, command=command))
+    dashboard._start_server("postgresql://me:secret@host/db", 5000)
+    assert "secret" not in " ".join(started["command"])
+    assert started["env"]["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@host/db"
+    assert started["env"]["PYTHONSAFEPATH"] == "1"  # nothing is imported from the working folder
+
+
+def test_passwords_are_in_no_address_and_no_error(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment_id = add_run(sqlite_uri, LOSSES)
+    uri = "https://me:secret@host"
+    monkeypatch.setattr(dashboard, "new_client", lambda uri: MlflowClient(sqlite_uri))
+    assert dashboard_url("digits", tracking_uri=uri).startswith(f"https://host/#/experiments/{experiment_id}/")
+    with pytest.raises(ValueError, match=r"in the store https://me:\*\*\*@host"):
+        dashboard_url("no such", tracking_uri=uri)
+
+    def fail(uri: str) -> None:
+        raise MlflowException(f"call to {uri} failed")
+
+    monkeypatch.setattr(dashboard, "new_client", fail)
+    with pytest.raises(MlflowException, match=r"^call to https://me:\*\*\*@host failed$"):
+        dashboard_url("digits", tracking_uri=uri)
 
 
 def test_a_port_in_use_is_told_before_anything_is_started(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
