@@ -20,7 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show.add_argument("--port", type=int, default=5000, help="for the server that a local store needs")
     show.add_argument("--no-browser", action="store_true", help="only print the address")
     for command in (resend, show):
-        command.add_argument("--tracking-uri", help="the store, if not the one that was meant or MLflow's current one")
+        command.add_argument(
+            "--tracking-uri",
+            help="the store, if not the one that was meant or MLflow's current one; with a password in it, rather set "
+            "MLFLOW_TRACKING_URI, since others can see the command line",
+        )
     options = parser.parse_args(arguments)
     if options.command == "replay":
         return _replay(options.path, options.tracking_uri)

@@ -179,11 +179,12 @@ def _import_path() -> list[str]:
     Python puts the script's or the working folder first, where a ``random.py`` would stand for the one that MLflow
     needs. They come last; but the folder that skmlp itself comes from keeps its place.
     """
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
-    home = os.path.abspath(Path(skmlp.__file__).parents[1])
-    last = {_working_folder(), *([os.path.dirname(os.path.abspath(main))] if main else [])} - {home}
+    main = sys.modules.get("__main__")
+    script = getattr(main, "__file__", None) if getattr(main, "__spec__", None) is None else None  # not with -m
+    last = {os.path.realpath(folder) for folder in (_working_folder(), script and os.path.dirname(script)) if folder}
+    last -= {os.path.realpath(Path(skmlp.__file__).parents[1])}
     path = [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str) and entry]
-    return [entry for entry in path if entry not in last] + [entry for entry in path if entry in last]
+    return sorted(path, key=lambda entry: os.path.realpath(entry) in last)
 
 
 class _Process:
@@ -223,15 +224,16 @@ class _Process:
             When there is no answer within `timeout` seconds, more for the first one.
         """
         answer: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        number = next(self._numbers)
+        line = json.dumps({**request, "number": number}).encode() + b"\n"
         with self._lock:
             if self._is_silent:
                 return None
-            number = next(self._numbers)
             self._awaited[number] = answer
         try:
-            self._write(json.dumps({**request, "number": number}).encode() + b"\n")
+            self._write(line)
             return answer.get(timeout=timeout and max(timeout, 0.0 if self._has_answered else START_PATIENCE))
-        except OSError:  # the pipe is broken
+        except (OSError, ValueError):  # the pipe is broken or closed
             return None
         finally:
             with self._lock:
@@ -247,8 +249,8 @@ class _Process:
         """Hand on the answers."""
         assert self.popen.stdout is not None
         rest = b""
-        with suppress(OSError):
-            while chunk := os.read(self.popen.stdout.fileno(), 1 << 16):
+        with self.popen.stdout as pipe, suppress(OSError):
+            while chunk := os.read(pipe.fileno(), 1 << 16):
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     answer = json.loads(line)
@@ -264,9 +266,11 @@ class _Process:
 
     def last_words(self) -> str:
         """Return the last line that the process complained in."""
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
+        with suppress(ValueError):  # closed, as there is another process already
+            self._complaints.seek(0)
+            lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+            return lines[-1] if lines else ""
+        return ""
 
     def kill(self) -> None:
         """End the process; whoever waits for an answer hears that there is none."""
@@ -274,10 +278,15 @@ class _Process:
         self.popen.wait()
 
     def close(self) -> None:
-        """Close what belongs to this process of the pipes and the file."""
-        for file in (self.popen.stdin, self.popen.stdout, self._complaints):
+        """Close what the process has no use for any more. The thread that reads its answers sees to that pipe."""
+        for file in (self.popen.stdin, self._complaints):
             with suppress(OSError):
                 file.close()  # type: ignore[union-attr]
+
+    def close_copies(self) -> None:
+        """Close this forked process's copies of the pipes."""
+        self.close()
+        self.popen.stdout.close()  # type: ignore[union-attr]
 
 
 class _Sender:
@@ -358,7 +367,7 @@ class _Sender:
     def forget(self) -> None:
         """Leave the process to the parent of this forked one."""
         if self._process is not None:
-            self._process.close()
+            self._process.close_copies()
         self.__init__()  # type: ignore[misc]
 
 
@@ -385,7 +394,10 @@ def main() -> None:
     worker.start()
     with os.fdopen(os.dup(0), encoding="utf-8") as requests:
         for line in requests:
-            request = json.loads(line)
+            try:
+                request = json.loads(line)
+            except ValueError:  # torn, as the other process was killed while it wrote
+                break
             if "record" in request:
                 desk.records.put(request)
             else:
@@ -434,9 +446,13 @@ class _Desk:
                 store.send(EndRun(run, "KILLED", now()))
 
     def answer_probe(self, request: dict[str, Any]) -> None:
-        """Tell whether a server is alive."""
-        self._settle(request)
-        self._answer(request, {"why": why_unreachable(request["probe"])})
+        """Tell why a server cannot be reached, or that it can."""
+        try:
+            self._settle(request)
+            why = why_unreachable(request["probe"])
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+        self._answer(request, {"why": why})
 
     def _answer(self, request: dict[str, Any], answer: dict[str, Any]) -> None:
         with self._answering, suppress(OSError):  # nobody reads any more

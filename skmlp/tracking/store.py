@@ -93,9 +93,11 @@ def why_unreachable(uri: str) -> str | None:
     """
     if not is_server(uri):
         return None
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
+    try:
+        from mlflow.utils.credentials import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request
+    except ImportError:  # not documented, and in another place in another version: the calls themselves will tell
+        return None
     try:
         login = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
         response = http_request(  # type: ignore[no-untyped-call]

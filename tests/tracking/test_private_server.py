@@ -19,6 +19,7 @@ from skmlp import MLPClassifier
 from skmlp.tracking import MLflowCallback, TrackingWarning, replay
 from skmlp.tracking.outbox import Outbox
 from skmlp.tracking.sender import RemoteStore
+from skmlp.tracking.store import why_unreachable
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning")
 LOGIN = "Basic " + base64.b64encode(b"me:s3cret").decode()
@@ -131,6 +132,25 @@ def test_a_private_certificate_is_trusted_as_mlflow_trusts_it(
     monkeypatch.setenv(setting, "true" if setting.endswith("TLS") else gate.certificate)
     assert store.is_reachable()
     assert store.silence == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [(200, None), (401, None), (404, None), (500, None), (502, "HTTP status 502"), (503, "HTTP status 503")],
+)
+def test_a_server_that_is_away_behind_a_gateway_does_not_answer(status: int, why: str | None) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as gateway:
+        thread = threading.Thread(target=gateway.handle_request)
+        thread.start()
+        assert why_unreachable(f"http://127.0.0.1:{gateway.server_address[1]}") == why
+        thread.join()
 
 
 @pytest.mark.parametrize("in_address", [True, False])

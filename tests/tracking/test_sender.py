@@ -227,7 +227,7 @@ def test_what_can_be_imported_here_can_be_imported_there(tmp_path: Path, monkeyp
     assert path.index(str(tmp_path)) > path.index(os.path.dirname(os.__file__))  # the working folder
     assert set(filter(None, sys.path)) <= set(path)
     monkeypatch.setattr(sender_module.skmlp, "__file__", str(tmp_path / "skmlp" / "__init__.py"))
-    assert sender_module._import_path()[0] == str(tmp_path)  # or another skmlp might be imported there
+    assert sender_module._import_path()[0] == str(tmp_path)  # else another skmlp might be imported there
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to others")
