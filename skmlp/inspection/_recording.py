@@ -119,7 +119,7 @@ class _Passes:
         ):
             self._layer = number = self.numbers[index]
             source, x = self.names[-1], self.activations[-1]
-            before = x.copy()  # normalizations overwrite it
+            before = x.copy()  # normalizations may overwrite it
             if layer.span:
                 x = (x, self.activations[index - layer.span])
             if batch is None:
@@ -134,7 +134,7 @@ class _Passes:
                 self.add(name, f"{source} W_{number} + b_{number}", self._pre_activations(number), output)
             elif isinstance(layer, (BatchNormalization, LayerNormalization)):
                 name = f"z'_{number}"
-                self._normalization(layer, number, views, before, x, output, shares)
+                self._normalization(layer, number, views, before, layer.z_hat(x, memory), output, shares)
             elif isinstance(layer, ActivationLayer):
                 name = f"a_{number}"
                 self.add(name, f"{_function(layer.activation)}({source})", "activations", output)

@@ -61,7 +61,9 @@ class Network:
     Parameters
     ----------
     layers : sequence of Layer
-        At least one; each takes what the one before gives.
+        At least one; each takes what the one before gives. One may overwrite its input (`consumes_input`) where
+        nobody else needs it: not the caller's data, not the input of a residual block, nor what the layer before
+        needs on the way back.
 
     Attributes
     ----------
@@ -74,9 +76,7 @@ class Network:
     """
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        for before, after in pairwise(layers):
-            if before.n_out != after.n_in:
-                raise ValueError(f"{after} takes {after.n_in} inputs, but {before} gives {before.n_out}.")
+        _check_order(layers)
         self.layers = tuple(layers)
         self.n_in = layers[0].n_in
         self.n_out = layers[-1].n_out
@@ -117,8 +117,8 @@ class Network:
         Returns
         -------
         activations : list
-            `X`, then the output of every layer; the last is `raw`, of shape (n_samples, n_out). The output of a
-            dense layer is overwritten when what comes after it works in place.
+            `X`, then the output of every layer; the last is `raw`, of shape (n_samples, n_out). An output that the
+            next layer consumes is overwritten.
         """
         activations = [X]
         memories = workspace.rows(X.shape[0])
@@ -153,7 +153,7 @@ class Network:
             Receives ``dL/d params``.
         """
         memories = workspace.rows(delta.shape[0])
-        skipping: dict[int, FloatArray] = {}  # error signals that go past a block, by where the block begins
+        skipping: dict[int, list[FloatArray]] = {}  # error signals that go past blocks, by where these begin
         for index in range(len(self.layers) - 1, -1, -1):
             layer = self.layers[index]
             delta = layer.backward(
@@ -167,9 +167,10 @@ class Network:
             )
             if layer.span > 0:
                 assert isinstance(layer, Residual)
-                skipping[index - layer.span] = layer.skipped(memories[index])
-            if skipping and index in skipping:
-                delta += skipping[index]
+                skipping.setdefault(index - layer.span, []).append(layer.skipped(memories[index]))
+            if index > 0:  # nobody asks for the error signal of the data
+                for skipped in skipping.get(index, ()):
+                    delta += skipped
 
     def units(self, workspace: "Workspace") -> list[Units]:
         """Return what the last forward and backward pass in `workspace` left of each dense layer's units."""
@@ -194,6 +195,34 @@ class Network:
             block = slice(start, start + PREDICT_ROWS)
             raw[block] = self.forward(params, X[block], workspace)[-1]
         return raw
+
+
+def _check_order(layers: Sequence[Layer]) -> None:
+    """Raise ValueError when the layers do not fit together, or one overwrites what another one needs."""
+    if not layers:
+        raise ValueError("A network needs at least one layer, got none.")
+    for before, after in pairwise(layers):
+        if before.n_out != after.n_in:
+            raise ValueError(f"{after} takes {after.n_in} inputs, but {before} gives {before.n_out}.")
+    # Who needs the input of a layer besides itself, by the place of that layer.
+    kept: dict[int, tuple[Layer, str]] = {}
+    for index, layer in enumerate(layers):
+        if layer.needs_output:
+            kept[index + 1] = layer, "before"
+    for index, layer in enumerate(layers):
+        if layer.span > 0:
+            start = index - layer.span
+            if start < 0 or layers[start].n_in != layer.n_in:
+                width = f"has {layers[start].n_in} inputs" if start >= 0 else f"would begin before the first of {index}"
+                raise ValueError(
+                    f"{layer} adds the input of a block of {layer.span} layers to its {layer.n_in} outputs, but the "
+                    f"block {width}."
+                )
+            kept[start] = layer, "after"
+    for index, layer in enumerate(layers):
+        if layer.consumes_input and (index == 0 or index in kept):
+            needed = "the caller's data" if index == 0 else "needed by {} {} it".format(*kept[index])
+            raise ValueError(f"{layer} overwrites its input, which is {needed}. Build it with consumes_input=False.")
 
 
 class Workspace:
@@ -259,7 +288,7 @@ def multilayer_perceptron(
             break
         if normalization is not None:
             layers.append(normalization.layer(n_out))
-        layers.append(ActivationLayer(n_out, activations[index]))
+        layers.append(ActivationLayer(n_out, activations[index], consumes_input=not layers[-1].needs_output))
         if dropout and dropout[index] != 0.0:
             layers.append(Dropout(n_out, dropout[index]))
         if residual and index > 0 and n_in == n_out:

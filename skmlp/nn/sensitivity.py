@@ -109,12 +109,12 @@ def _push_back(
     `activations` are what a forward pass in prediction left in `workspace`, whose memory is used up by this.
     """
     memories = workspace.rows(delta.shape[1])
-    skipping: dict[int, FloatArray] = {}  # error signals that go past a block, by where the block begins
+    skipping: dict[int, list[FloatArray]] = {}  # error signals that go past blocks, by where these begin
     for index in range(len(network.layers) - 1, -1, -1):
         layer, inputs = network.layers[index], activations[index]
         if layer.span > 0:
-            skipping[index - layer.span] = delta.copy()
+            skipping.setdefault(index - layer.span, []).append(delta.copy())
         delta = layer.backward_prediction(params.layers[index], inputs, activations[index + 1], delta, memories[index])
-        if index in skipping:
-            delta += skipping[index]
+        for skipped in skipping.get(index, ()):
+            delta += skipped
     return delta

@@ -48,6 +48,12 @@ class Layer(ABC):
         Whether in training the output of a row depends on the others of its batch.
     span : int
         How many layers back the input lies that :meth:`forward` gets besides the last one's output; 0 for none.
+    consumes_input : bool
+        Whether the layer overwrites its input, forward or backward. A layer that does not say so must keep it: the
+        caller, a residual connection or the layer before may still need it. `Network` refuses a layer that consumes
+        what somebody else needs.
+    needs_output : bool
+        Whether the output must stay as it is: the way back reads it, or it may be the input itself.
     """
 
     n_in: int
@@ -55,6 +61,8 @@ class Layer(ABC):
     has_modes: ClassVar[bool] = False
     couples_rows: ClassVar[bool] = False
     span: int = 0
+    consumes_input: bool = False
+    needs_output: ClassVar[bool] = True
 
     @property
     def shapes(self) -> Sequence[ParameterShape]:
@@ -74,7 +82,10 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
-        """Return the output of shape (n_samples, n_out) for the input `x` of shape (n_samples, n_in)."""
+        """Return the output of shape (n_samples, n_out) for the input `x` of shape (n_samples, n_in).
+
+        `x` is kept unless the layer says that it consumes its input.
+        """
 
     def forward_training(
         self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: TrainingPass

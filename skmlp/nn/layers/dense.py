@@ -30,6 +30,7 @@ class Dense(Layer):
 
     n_in: int
     n_out: int
+    needs_output = False
 
     @property
     def shapes(self) -> Sequence[ParameterShape]:

@@ -52,6 +52,8 @@ class BatchNormalization(Layer):
     n_out : int
     momentum : float
     epsilon : float
+    consumes_input : bool, default=False
+        Keep :math:`\hat z` in the place of z, which saves an array.
 
     References
     ----------
@@ -61,8 +63,10 @@ class BatchNormalization(Layer):
     n_out: int
     momentum: float = 0.1
     epsilon: float = 1e-5
+    consumes_input: bool = False
     has_modes = True
     couples_rows = True
+    needs_output = False
 
     @property
     def n_in(self) -> int:  # type: ignore[override]
@@ -86,7 +90,7 @@ class BatchNormalization(Layer):
         scratch = np.empty((n_samples, self.n_out), dtype)
         shares = np.empty((n_samples, 1), dtype)
         deviation = np.empty((1, self.n_out), dtype)
-        return out, scratch, shares, deviation
+        return out, scratch, shares, deviation, _place_of_z_hat(self, n_samples, dtype)
 
     def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
         out = memory[0]
@@ -98,15 +102,16 @@ class BatchNormalization(Layer):
     def forward_training(
         self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: TrainingPass
     ) -> FloatArray:
-        out, scratch, shares, deviation = memory
+        out, scratch, shares, deviation, _ = memory
+        z_hat = self.z_hat(x, memory)
         shares[:, 0] = 1.0 / x.shape[0] if batch.shares is None else batch.shares
         mean = shares[:, 0] @ x
-        x -= mean  # in place: nobody needs z any more; from here on x becomes z_hat
-        np.multiply(x, x, out=scratch)
+        np.subtract(x, mean, out=z_hat)
+        np.multiply(z_hat, z_hat, out=scratch)
         variance = shares[:, 0] @ scratch
         np.sqrt(variance + self.epsilon, out=deviation[0])
-        x /= deviation
-        np.multiply(x, params["scale"], out=out)
+        z_hat /= deviation
+        np.multiply(z_hat, params["scale"], out=out)
         out += params["offset"]
         total = batch.total_weight
         unbiased = total / (total - 1.0) if total >= 2.0 else 1.0
@@ -126,12 +131,13 @@ class BatchNormalization(Layer):
         *,
         is_first: bool,
     ) -> FloatArray:
-        _, scratch, shares, deviation = memory
+        _, scratch, shares, deviation, _ = memory
+        z_hat = self.z_hat(x, memory)
         d_scale, d_offset = grads["scale"], grads["offset"]
-        np.einsum("ij,ij->j", delta, x, out=d_scale)
+        np.einsum("ij,ij->j", delta, z_hat, out=d_scale)
         np.sum(delta, axis=0, out=d_offset)
         grads["running_mean"][...] = grads["running_variance"][...] = 0.0
-        np.multiply(x, d_scale, out=scratch)
+        np.multiply(z_hat, d_scale, out=scratch)
         scratch += d_offset
         scratch *= shares
         delta -= scratch
@@ -149,6 +155,10 @@ class BatchNormalization(Layer):
         delta *= params["scale"] / np.sqrt(params["running_variance"] + self.epsilon)
         return delta
 
+    def z_hat(self, x: FloatArray, memory: tuple[FloatArray, ...]) -> FloatArray:
+        """Return the normalized input of the last pass in training, given the array that was the input."""
+        return x if self.consumes_input else memory[-1]
+
 
 @dataclass(frozen=True)
 class LayerNormalization(Layer):
@@ -162,6 +172,8 @@ class LayerNormalization(Layer):
     ----------
     n_out : int
     epsilon : float
+    consumes_input : bool, default=False
+        Keep :math:`\hat z` in the place of z, which saves an array.
 
     References
     ----------
@@ -170,6 +182,8 @@ class LayerNormalization(Layer):
 
     n_out: int
     epsilon: float = 1e-5
+    consumes_input: bool = False
+    needs_output = False
 
     @property
     def n_in(self) -> int:  # type: ignore[override]
@@ -189,17 +203,18 @@ class LayerNormalization(Layer):
         out = np.empty((n_samples, self.n_out), dtype)
         scratch = np.empty((n_samples, self.n_out), dtype)
         deviation = np.empty((n_samples, 1), dtype)
-        return out, scratch, deviation
+        return out, scratch, deviation, _place_of_z_hat(self, n_samples, dtype)
 
     def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
-        out, scratch, deviation = memory
-        x -= x.mean(axis=1, keepdims=True)  # in place: from here on x becomes z_hat
-        np.multiply(x, x, out=scratch)
+        out, scratch, deviation, _ = memory
+        z_hat = self.z_hat(x, memory)
+        np.subtract(x, x.mean(axis=1, keepdims=True), out=z_hat)
+        np.multiply(z_hat, z_hat, out=scratch)
         np.mean(scratch, axis=1, keepdims=True, out=deviation)
         deviation += self.epsilon
         np.sqrt(deviation, out=deviation)
-        x /= deviation
-        np.multiply(x, params["scale"], out=out)
+        z_hat /= deviation
+        np.multiply(z_hat, params["scale"], out=out)
         out += params["offset"]
         return out
 
@@ -214,16 +229,26 @@ class LayerNormalization(Layer):
         *,
         is_first: bool,
     ) -> FloatArray:
-        _, scratch, deviation = memory
-        np.einsum("ij,ij->j", delta, x, out=grads["scale"])
+        _, scratch, deviation, _ = memory
+        z_hat = self.z_hat(x, memory)
+        np.einsum("ij,ij->j", delta, z_hat, out=grads["scale"])
         np.sum(delta, axis=0, out=grads["offset"])
         delta *= params["scale"]
-        np.multiply(delta, x, out=scratch)
-        np.multiply(x, scratch.mean(axis=1, keepdims=True), out=scratch)
+        np.multiply(delta, z_hat, out=scratch)
+        np.multiply(z_hat, scratch.mean(axis=1, keepdims=True), out=scratch)
         scratch += delta.mean(axis=1, keepdims=True)
         delta -= scratch
         delta /= deviation
         return delta
+
+    def z_hat(self, x: FloatArray, memory: tuple[FloatArray, ...]) -> FloatArray:
+        """Return the normalized input of the last pass, given the array that was the input."""
+        return x if self.consumes_input else memory[-1]
+
+
+def _place_of_z_hat(layer: Layer, n_samples: int, dtype: DTypeLike) -> FloatArray:
+    """Return the memory for the normalized input; none where it takes the place of the input."""
+    return np.empty((n_samples, 0 if layer.consumes_input else layer.n_out), dtype)
 
 
 class Normalization(Configurable):
@@ -231,7 +256,7 @@ class Normalization(Configurable):
 
     @abstractmethod
     def layer(self, n_units: int) -> Layer:
-        """Return the layer for that many units."""
+        """Return the layer for that many units, which comes after a dense layer and so may consume its input."""
 
 
 @dataclass
@@ -254,7 +279,7 @@ class BatchNorm(Normalization):
         self._check_range("epsilon", 0.0, low_open=True)
 
     def layer(self, n_units: int) -> Layer:
-        return BatchNormalization(n_units, self.momentum, self.epsilon)
+        return BatchNormalization(n_units, self.momentum, self.epsilon, consumes_input=True)
 
 
 @dataclass
@@ -273,7 +298,7 @@ class LayerNorm(Normalization):
         self._check_range("epsilon", 0.0, low_open=True)
 
     def layer(self, n_units: int) -> Layer:
-        return LayerNormalization(n_units, self.epsilon)
+        return LayerNormalization(n_units, self.epsilon, consumes_input=True)
 
 
 NORMALIZATIONS: dict[str, type[Normalization]] = {"batch": BatchNorm, "layer": LayerNorm}

@@ -35,6 +35,11 @@ class Residual(Layer):
 
     n_out: int
     span: int
+    needs_output = False
+
+    def __post_init__(self) -> None:
+        if self.span < 1:
+            raise ValueError(f"The span of a residual connection must be at least 1 layer. Got {self.span!r} instead.")
 
     @property
     def n_in(self) -> int:  # type: ignore[override]
