@@ -1,6 +1,6 @@
 """All rules, and what explains what."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,8 +15,8 @@ from skmlp.diagnosis.units import dead_units, saturated_units, symmetric_units, 
 
 __all__ = ["CAUSES", "RULES", "judge"]
 
-# A rule takes the evidence and yields what it finds. To add one, write it beside its like and name it here.
-RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
+# A rule takes the evidence and yields what it finds. To add one, append it: ``RULES.append(rule)``.
+RULES: list[Callable[[Evidence], Iterable[Finding]]] = [
     diverged,
     unscaled_inputs,
     unscaled_target,
@@ -36,10 +36,10 @@ RULES: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     class_imbalance,
     unused_capacity,
     constant_inputs,
-)
+]
 
 # What a finding may be the symptom of: where one of these is found, too, it is explained and steps back.
-CAUSES: Mapping[str, tuple[str, ...]] = {
+CAUSES: dict[str, tuple[str, ...]] = {
     "exploding_gradients": ("unscaled_inputs", "unscaled_target", "learning_rate_too_high", "diverged", "underfitting"),
     "dead_units": ("unscaled_inputs", "learning_rate_too_high", "diverged", "underfitting"),
     "saturated_units": ("unscaled_inputs", "learning_rate_too_high", "diverged"),

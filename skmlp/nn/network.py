@@ -77,6 +77,8 @@ class Network:
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         _check_order(layers)
+        for layer in layers:
+            _check_roles(layer)
         self.layers = tuple(layers)
         self.n_in = layers[0].n_in
         self.n_out = layers[-1].n_out
@@ -177,7 +179,7 @@ class Network:
         outputs = workspace.outputs
         units: list[Units] = []
         for layer, output, memory in zip(self.layers, outputs, workspace.rows(len(outputs[-1])), strict=True):
-            if isinstance(layer, Dense):
+            if any(spec.role == "weight" for spec in layer.shapes):
                 units.append(Units(output, None, None))
             elif isinstance(layer, ActivationLayer) and units:
                 units[-1] = Units(output, layer.activation, layer.slopes(memory))
@@ -223,6 +225,18 @@ def _check_order(layers: Sequence[Layer]) -> None:
         if layer.consumes_input and (index == 0 or index in kept):
             needed = "the caller's data" if index == 0 else "needed by {} {} it".format(*kept[index])
             raise ValueError(f"{layer} overwrites its input, which is {needed}. Build it with consumes_input=False.")
+
+
+def _check_roles(layer: Layer) -> None:
+    """Raise ValueError when a layer calls something a weight or a bias that is no connection of its units."""
+    found = {role: [spec.shape for spec in layer.shapes if spec.role == role] for role in ("weight", "bias")}
+    weight, bias = (layer.n_in, layer.n_out), (layer.n_out,)
+    if found not in ({"weight": [weight], "bias": [bias]}, {"weight": [], "bias": []}):
+        raise ValueError(
+            f"{layer} has parameters of shapes {found}. A weight and a bias go together, of shapes "
+            f"{weight} and {bias} here. Give other parameters the role 'factor', "
+            "which is penalised as well, or 'scale' or 'offset', which are not."
+        )
 
 
 class Workspace:

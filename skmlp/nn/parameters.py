@@ -6,6 +6,7 @@ shares its memory with the vector, so writing to either writes to both.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from typing import Literal
 
@@ -16,7 +17,18 @@ from skmlp._typing import FloatArray
 
 __all__ = ["ParameterShape", "Parameters"]
 
-_ORDER = ("weight", "offset", "statistic")
+Role = Literal["weight", "bias", "factor", "scale", "offset", "statistic"]
+
+# Where in the vector the arrays of a role lie: weights and factors are penalised, statistics are not trained.
+_WEIGHTS, _FACTORS, _OTHERS, _STATISTICS = range(4)
+_PLACES: dict[str, int] = {
+    "weight": _WEIGHTS,
+    "factor": _FACTORS,
+    "bias": _OTHERS,
+    "scale": _OTHERS,
+    "offset": _OTHERS,
+    "statistic": _STATISTICS,
+}
 
 
 @dataclass(frozen=True)
@@ -26,15 +38,24 @@ class ParameterShape:
     Attributes
     ----------
     name : str
+        What the layer calls it; nobody else goes by it.
     shape : tuple of int
-    kind : {"weight", "offset", "statistic"}
-        Weights are penalised and decayed, offsets (biases, scales) only trained, statistics neither: they are running
-        averages of what passes through.
+    role : {"weight", "bias", "factor", "scale", "offset", "statistic"}
+        A weight is the matrix of shape (n_in, n_out) that connects the layer's inputs and outputs: penalised, decayed,
+        monitored, one of ``coefs_``. A bias, of shape (n_out,), goes with it. A factor is anything else that is
+        penalised and decayed. Scales and offsets are trained, and nothing else. Statistics are not trained: they are
+        running averages of what passes through.
     """
 
     name: str
     shape: tuple[int, ...]
-    kind: Literal["weight", "offset", "statistic"]
+    role: Role
+
+    def __post_init__(self) -> None:
+        if self.role not in _PLACES:
+            raise ValueError(
+                f"The role of the parameter {self.name!r} must be one of {list(_PLACES)}. Got {self.role!r} instead."
+            )
 
 
 class Parameters:
@@ -43,8 +64,8 @@ class Parameters:
     Parameters
     ----------
     shapes : sequence of sequences of ParameterShape
-        The arrays of each layer. In the vector, the weights of all layers come first, then the offsets, then the
-        statistics, so that a penalty on weights acts on one slice and a solver on another.
+        The arrays of each layer. In the vector, the weights of all layers come first, then factors, then what else is
+        trained, then the statistics, so that a penalty acts on one slice and a solver on another.
     vector : ndarray of shape (n_parameters,), optional
         The memory to use; by default new zeros of `dtype`.
     dtype : dtype, default=float32
@@ -53,7 +74,7 @@ class Parameters:
     ----------
     vector : ndarray of shape (n_parameters,)
     n_weights, n_trained : int
-        ``vector[:n_weights]`` holds all weights, ``vector[:n_trained]`` all that is trained.
+        ``vector[:n_weights]`` holds all that is penalised, ``vector[:n_trained]`` all that is trained.
     trained : ndarray of shape (n_trained,)
         That part, a view; without statistics the vector itself.
     layers : list of dict
@@ -66,35 +87,45 @@ class Parameters:
         vector: FloatArray | None = None,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        sizes = dict.fromkeys(_ORDER, 0)
+        sizes = [0] * len(set(_PLACES.values()))
         for spec in (spec for layer in shapes for spec in layer):
-            sizes[spec.kind] += prod(spec.shape)
-        self.n_weights = sizes["weight"]
-        self.n_trained = sizes["weight"] + sizes["offset"]
-        n_parameters = self.n_trained + sizes["statistic"]
+            sizes[_PLACES[spec.role]] += prod(spec.shape)
+        self.n_weights = sizes[_WEIGHTS] + sizes[_FACTORS]
+        self.n_trained = self.n_weights + sizes[_OTHERS]
+        n_parameters = sum(sizes)
         self.vector: FloatArray = np.zeros(n_parameters, dtype) if vector is None else vector
         if self.vector.shape != (n_parameters,):
             raise ValueError(f"The vector has shape {self.vector.shape}; these layers need ({n_parameters},).")
-        self.trained = self.vector if sizes["statistic"] == 0 else self.vector[: self.n_trained]
+        self.trained = self.vector if sizes[_STATISTICS] == 0 else self.vector[: self.n_trained]
         self.shapes = shapes
-        start = {"weight": 0, "offset": self.n_weights, "statistic": self.n_trained}
+        starts = [0, sizes[_WEIGHTS], self.n_weights, self.n_trained]
         self.layers: list[dict[str, FloatArray]] = []
         for layer in shapes:
             views = {}
             for spec in layer:
-                stop = start[spec.kind] + prod(spec.shape)
-                views[spec.name] = self.vector[start[spec.kind] : stop].reshape(spec.shape)
-                start[spec.kind] = stop
+                place = _PLACES[spec.role]
+                stop = starts[place] + prod(spec.shape)
+                views[spec.name] = self.vector[starts[place] : stop].reshape(spec.shape)
+                starts[place] = stop
             self.layers.append(views)
 
     @property
     def trained_arrays(self) -> list[FloatArray]:
         """Every trained array, layer by layer."""
+        return self.of_role(*(role for role in _PLACES if role != "statistic"))
+
+    @property
+    def layer_numbers(self) -> list[int]:
+        """Of each layer the number of the last one up to it that has weights, from 1."""
+        return list(accumulate(int(any(spec.role == "weight" for spec in layer)) for layer in self.shapes))
+
+    def of_role(self, *roles: str) -> list[FloatArray]:
+        """Return the arrays that have one of these roles, layer by layer."""
         return [
             views[spec.name]
             for specs, views in zip(self.shapes, self.layers, strict=True)
             for spec in specs
-            if spec.kind != "statistic"
+            if spec.role in roles
         ]
 
     def on(self, vector: FloatArray) -> "Parameters":
@@ -113,9 +144,9 @@ class Parameters:
     @property
     def weights(self) -> list[FloatArray]:
         """The weight matrix of each dense layer, of shape (n_in, n_out)."""
-        return [layer["weights"] for layer in self.layers if "weights" in layer]
+        return self.of_role("weight")
 
     @property
     def biases(self) -> list[FloatArray]:
         """The bias vector of each dense layer, of shape (n_out,)."""
-        return [layer["biases"] for layer in self.layers if "biases" in layer]
+        return self.of_role("bias")

@@ -233,7 +233,7 @@ def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Param
         return place
     if not math.isfinite(loss):
         return f"the loss after layer {n_layers} of {n_layers}"
-    for number, views in reversed(list(enumerate((views for views in grad.layers if "weights" in views), start=1))):
+    for number, views in reversed(list(zip(grad.layer_numbers, grad.layers, strict=True))):
         if not all(np.isfinite(values).all() for values in views.values()):
             return f"the gradient of layer {number} of {n_layers}"
     return "the loss"
@@ -242,9 +242,7 @@ def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Param
 def non_finite_output(params: Parameters, activations: Sequence[Any]) -> str | None:
     """Say in words which layer's output is infinite or NaN first; None if none is."""
     n_layers = len(params.weights)
-    number = 0
-    for views, output in zip(params.layers, activations[1:], strict=True):
-        number += "weights" in views
+    for number, output in zip(params.layer_numbers, activations[1:], strict=True):
         if not np.isfinite(output).all():
             return f"the output of layer {number} of {n_layers}"
     return None
@@ -253,9 +251,7 @@ def non_finite_output(params: Parameters, activations: Sequence[Any]) -> str | N
 def non_finite_parameters(params: Parameters) -> str | None:
     """Say in words which parameters are infinite or NaN first, from input to output; None if none are."""
     n_layers = len(params.weights)
-    number = 0
-    for views in params.layers:
-        number += "weights" in views
+    for number, views in zip(params.layer_numbers, params.layers, strict=True):
         for name, values in views.items():
             if not np.isfinite(values).all():
                 return f"the {name} of layer {number} of {n_layers}"

@@ -346,8 +346,8 @@ def _compare(
 
     These are the cosine, the share of flipped signs, and estimates of signal, noise, and trace of the covariance.
     """
-    offsets = slice(grad.n_weights, grad.n_trained)
-    arrays = zip([*grad.weights, grad.vector[offsets]], [*previous.weights, previous.vector[offsets]], strict=True)
+    others = slice(sum(weights.size for weights in grad.weights), grad.n_trained)
+    arrays = zip([*grad.weights, grad.vector[others]], [*previous.weights, previous.vector[others]], strict=True)
     rows: list[tuple[float, ...]] = []
     for a, b in ((a.reshape(-1), b.reshape(-1)) for a, b in arrays):
         norm, norm_before, some = global_norm(a), global_norm(b), _some_of(a.size)

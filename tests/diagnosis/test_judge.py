@@ -423,3 +423,20 @@ def test_lbfgs_has_no_learning_rate_to_change(records):
     dead = {"dead_fraction": [0.95, 0.95, np.nan]}
     found = judge(records(monitor=dead, params={**records().params, "solver": "lbfgs"})).find("dead_units")
     assert all("learning_rate_init" not in remedy.params for remedy in found.remedies)
+
+
+@pytest.fixture
+def put_rules_back():
+    rules = list(RULES)
+    yield
+    RULES[:] = rules
+
+
+@pytest.mark.usefixtures("put_rules_back")
+def test_a_rule_of_ones_own_can_be_added(records):
+    def many_epochs(evidence):
+        if len(evidence.loss) > 3:
+            yield Finding("many_epochs", "warning", f"There were {len(evidence.loss)} epochs.")
+
+    RULES.append(many_epochs)
+    assert judge(records()).find("many_epochs").message == "There were 12 epochs."

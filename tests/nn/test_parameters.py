@@ -8,9 +8,9 @@ from skmlp.nn.network import multilayer_perceptron
 from skmlp.nn.parameters import Parameters, ParameterShape
 
 SHAPES = [
-    [ParameterShape("weights", (2, 3), "weight"), ParameterShape("biases", (3,), "offset")],
+    [ParameterShape("weights", (2, 3), "weight"), ParameterShape("biases", (3,), "bias")],
     [],
-    [ParameterShape("weights", (3, 1), "weight"), ParameterShape("biases", (1,), "offset")],
+    [ParameterShape("weights", (3, 1), "weight"), ParameterShape("biases", (1,), "bias")],
 ]
 
 
@@ -82,3 +82,27 @@ def test_a_network_says_what_it_needs():
     assert params.n_weights == 4 * 3 + 3 * 2
     assert [weights.shape for weights in params.weights] == [(4, 3), (3, 2)]
     assert [biases.shape for biases in params.biases] == [(3,), (2,)]
+
+
+def test_arrays_are_found_by_role_whatever_their_names():
+    shapes = [
+        [ParameterShape("weights", (2,), "scale"), ParameterShape("biases", (2,), "offset")],
+        [ParameterShape("matrix", (2, 3), "weight"), ParameterShape("shift", (3,), "bias")],
+    ]
+    params = Parameters(shapes)
+    assert [view.shape for view in params.weights] == [(2, 3)]
+    assert [view.shape for view in params.biases] == [(3,)]
+    assert params.layer_numbers == [0, 1]
+
+
+def test_factors_are_among_what_is_penalised():
+    factor = [ParameterShape("factors", (4,), "factor")]
+    params = Parameters([SHAPES[0], factor, SHAPES[2]], np.arange(17.0))
+    assert params.n_weights == 13
+    np.testing.assert_array_equal(params.weights[1], [[6], [7], [8]])
+    np.testing.assert_array_equal(params.layers[1]["factors"], [9, 10, 11, 12])
+
+
+def test_unknown_role_is_refused():
+    with pytest.raises(ValueError, match=r"The role of the parameter 'w' must be one of \['weight', .*'wait'"):
+        ParameterShape("w", (1,), "wait")

@@ -14,6 +14,7 @@ from skmlp.nn.layers import BatchNorm, Dense, Layer, LayerNorm
 from skmlp.nn.losses import LOSSES, FunctionLoss, Loss, MultinomialLogLoss, Quantile, TweedieDeviance
 from skmlp.nn.losses.base import LINKS
 from skmlp.nn.network import PREDICT_ROWS, Network, initialize, multilayer_perceptron
+from skmlp.nn.parameters import ParameterShape
 from skmlp.nn.sensitivity import input_gradient, input_jacobian
 
 STEP = 1e-5
@@ -188,26 +189,25 @@ class Weighting(Layer):
 
     @property
     def shapes(self):
-        return Dense(1, self.n_in).shapes
+        return (ParameterShape("factors", (self.n_in,), "factor"),)
 
     def allocate(self, n_samples, dtype, *, is_first):
         return (np.empty((n_samples, self.n_out), dtype),)
 
     def forward(self, params, x, memory):
-        np.multiply(x, params["weights"], out=memory[0])
+        np.multiply(x, params["factors"], out=memory[0])
         return memory[0]
 
     def backward(self, params, grads, x, output, delta, memory, *, is_first):
-        grads["weights"][...] = (delta * x).sum(axis=0)
-        grads["biases"][...] = 0.0
-        memory[0][...] = delta * params["weights"]
+        grads["factors"][...] = (delta * x).sum(axis=0)
+        memory[0][...] = delta * params["factors"]
         return memory[0]
 
 
 def test_a_layer_that_only_has_a_backward_pass_is_gone_through_by_that():
     network = Network([Dense(2, 3), Weighting(3, 3), Dense(3, 2)])
-    params = network.parameters(np.random.default_rng(0).standard_normal(9 + 3 + 3 + 8))
-    first, factors, last = params.weights
+    params = network.parameters(np.random.default_rng(0).standard_normal(9 + 3 + 8))
+    (first, last), factors = params.weights, params.layers[1]["factors"]
     expected = (first * factors @ last).T
     np.testing.assert_allclose(input_jacobian(network, params, np.ones((4, 2))), [expected] * 4, rtol=1e-13)
     np.testing.assert_allclose(

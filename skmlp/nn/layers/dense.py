@@ -36,7 +36,7 @@ class Dense(Layer):
     def shapes(self) -> Sequence[ParameterShape]:
         return (
             ParameterShape("weights", (self.n_in, self.n_out), "weight"),
-            ParameterShape("biases", (self.n_out,), "offset"),
+            ParameterShape("biases", (self.n_out,), "bias"),
         )
 
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:

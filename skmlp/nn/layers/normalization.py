@@ -75,7 +75,7 @@ class BatchNormalization(Layer):
     @property
     def shapes(self) -> Sequence[ParameterShape]:
         return (
-            ParameterShape("scale", (self.n_out,), "offset"),
+            ParameterShape("scale", (self.n_out,), "scale"),
             ParameterShape("offset", (self.n_out,), "offset"),
             ParameterShape("running_mean", (self.n_out,), "statistic"),
             ParameterShape("running_variance", (self.n_out,), "statistic"),
@@ -192,7 +192,7 @@ class LayerNormalization(Layer):
     @property
     def shapes(self) -> Sequence[ParameterShape]:
         return (
-            ParameterShape("scale", (self.n_out,), "offset"),
+            ParameterShape("scale", (self.n_out,), "scale"),
             ParameterShape("offset", (self.n_out,), "offset"),
         )
 
