@@ -10,6 +10,7 @@ Backward, from :math:`\delta_L = \partial L/\partial z_L` that the loss gives:
 """
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -84,15 +85,22 @@ class Network:
         self.n_out = layers[-1].n_out
         self.has_modes = any(layer.has_modes for layer in layers)
         self.couples_rows = any(layer.couples_rows for layer in layers)
-        self.is_scheduled = any(layer.scheduled() for layer in layers if isinstance(layer, Configurable))
+        self.is_scheduled = _is_scheduled(layers)
 
     def at(self, time: Any) -> "Network":
         """Return the network as it is at a time of the training, on the same parameters and workspaces."""
-        return Network([layer.at(time) if isinstance(layer, Configurable) else layer for layer in self.layers])
+        return self._with([layer.at(time) if isinstance(layer, Configurable) else layer for layer in self.layers])
 
     def without_dropout(self) -> "Network":
         """Return the network with all rates of dropout 0, on the same parameters."""
-        return Network([replace(layer, rate=0.0) if isinstance(layer, Dropout) else layer for layer in self.layers])
+        return self._with([replace(layer, rate=0.0) if isinstance(layer, Dropout) else layer for layer in self.layers])
+
+    def _with(self, layers: Sequence[Layer]) -> "Network":
+        """Return the network with other settings of its layers, which still fit together."""
+        network = copy(self)
+        network.layers = tuple(layers)
+        network.is_scheduled = _is_scheduled(layers)
+        return network
 
     def parameters(self, vector: FloatArray | None = None, dtype: DTypeLike = np.float32) -> Parameters:
         """Return views for all layers over `vector`, or over new zeros of `dtype`."""
@@ -197,6 +205,10 @@ class Network:
             block = slice(start, start + PREDICT_ROWS)
             raw[block] = self.forward(params, X[block], workspace)[-1]
         return raw
+
+
+def _is_scheduled(layers: Sequence[Layer]) -> bool:
+    return any(layer.scheduled() for layer in layers if isinstance(layer, Configurable))
 
 
 def _check_order(layers: Sequence[Layer]) -> None:
