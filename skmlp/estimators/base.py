@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from numbers import Integral, Real
 from typing import Any
 
@@ -14,6 +15,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
 from skmlp.estimators.builders import (
     adopt_settings,
@@ -203,6 +205,28 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
     def _weigh(self, data: Data, targets: Any) -> Data:
         """Return rows, whose targets are encoded, with the weights to train with."""
         return data
+
+    # ------------------------------------------------------------------ parameters
+
+    def set_params(self, **params: Any) -> Any:
+        """Set the parameters of this estimator.
+
+        Parameters
+        ----------
+        **params : dict
+            By name. ``activation__negative_slope=0.1`` changes a setting of the object that is the `activation`: of a
+            copy of it, because the object may be in a registry, or a parameter of another estimator.
+
+        Returns
+        -------
+        self : estimator instance
+        """
+        own = self.get_params(deep=False)
+        for outer in {name.partition("__")[0] for name in params if "__" in name}:
+            settings = params.get(outer, own.get(outer))
+            if isinstance(settings, Configurable):
+                params = {**params, outer: copy(settings)}
+        return super().set_params(**params)
 
     # ------------------------------------------------------------------ fitting
 
