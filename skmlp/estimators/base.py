@@ -326,6 +326,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
                 result = refit(self, model, start, parts, result)
             model.state.settle()
             self._conclude(result, validation=validation is not None)
+            self._say_that_it_converged(result)
             if monitor is not None:
                 self._facts = probe(model, parts.training.in_one_type())
             tasks.end()
@@ -369,18 +370,25 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
             warn_about_batch_size(self, data.n_samples)
             batch_size = batch_rows(self, data.n_samples)
             monitor = self._monitor(model)
-            result = train(
-                self,
-                model,
-                data,
-                batch_size=batch_size,
-                max_epochs=1,
-                keep_start=fitted is not None,
-                on_epoch_end=lambda row, is_last: self._record(row, monitor),
-                buffers=model.buffers_for(batch_size + model.network.couples_rows),
-                monitor=monitor,
-            )
+            start = model.save(shuffles=self.shuffle and batch_size < data.n_samples)
+            try:
+                result = train(
+                    self,
+                    model,
+                    data,
+                    batch_size=batch_size,
+                    max_epochs=1,
+                    keep_start=fitted is not None,
+                    start=start,
+                    on_epoch_end=lambda row, is_last: self._record(row, monitor),
+                    buffers=model.buffers_for(batch_size + model.network.couples_rows),
+                    monitor=monitor,
+                )
+            except BaseException:
+                model.go_back()
+                raise
             self._conclude(result, validation=False)
+        self._say_that_it_converged(result)
         if result.reason in ("interrupted", "non_finite"):
             warn_about(result, advice=advice_on_divergence(self, data))
 
@@ -462,14 +470,14 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
             and row["learning_rate"] < rates[-1]
         ):
             print(f"Setting learning rate to {row['learning_rate']:f}")
+        if self.verbose:
+            print_epoch(self.n_iter_, row, int(self.verbose))
         if monitor is not None:
             observed = monitor.end_epoch()
             if observed is not None:
                 self._observations.append(monitor.epoch, observed.layers)
                 row = {**row, **observed.overall}
         append_row(self.history_, row)
-        if self.verbose:
-            print_epoch(self.n_iter_, row, int(self.verbose))
         return False
 
     def _conclude(self, result: Result, *, validation: bool) -> None:
@@ -480,6 +488,8 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         self.stop_message_ = result.detail
         self.engine_ = result.engine
         self.t_ = self._model.state.samples_seen
+
+    def _say_that_it_converged(self, result: Result) -> None:
         if self.verbose and result.reason == "converged" and self.solver != "lbfgs":
             print_plateau(self.tol, self.n_iter_no_change, early_stopping=self.early_stopping)
 

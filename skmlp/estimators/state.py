@@ -24,6 +24,7 @@ from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Scheduled
 from skmlp.training.monitor import Monitor
+from skmlp.training.savepoint import Savepoint
 from skmlp.training.steps import Buffers
 from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
@@ -123,6 +124,8 @@ class Model:
         self.schedule_in_words = ""
         self._buffers: Buffers | None = None
         self._monitor: Monitor | None = None
+        self._monitor_before: Monitor | None = None
+        self._savepoint: Savepoint | None = None
 
     @property
     def params(self) -> Parameters:
@@ -165,7 +168,22 @@ class Model:
         """Return an independent copy to train on."""
         model = copy.copy(self)
         model.state = copy_state(self.state)
+        model._monitor = None if self._monitor is None else self._monitor.copy()
+        model._savepoint = None
         return model
+
+    def save(self, *, shuffles: bool) -> FloatArray:
+        """Remember what the model is now, before a training that shuffles or does not; return its parameters in use."""
+        self._monitor_before = None if self._monitor is None else self._monitor.copy()
+        self._savepoint = self._savepoint or Savepoint()
+        self._savepoint.save(self.state, shuffles=shuffles, drops=self.network.has_modes)
+        return self._savepoint.in_use
+
+    def go_back(self) -> None:
+        """Be again what the model was when it was last saved."""
+        assert self._savepoint is not None
+        self._savepoint.restore(self.state)
+        self._monitor = self._monitor_before
 
     def snapshot(self) -> "Model":
         """Return the same model with copies of its parameters; the rest is shared."""

@@ -177,7 +177,7 @@ class LabelTargets:
                 f"y has labels that cannot be compared with the classes, which are {self.classes}: {error}."
             ) from None
         np.minimum(codes, len(self.classes) - 1, out=codes)
-        if not np.array_equal(self.classes[codes], y):
+        if not (self.classes[codes] == y).all():
             raise ValueError(
                 f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has {np.unique(y)}."
             )

@@ -6,6 +6,7 @@ measured in an epoch to one row. Nothing here changes what is trained, not by a 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -168,6 +169,13 @@ class Monitor:
             monitor._kept.vector[...] = plain["gradient"]
             monitor._kept_step, monitor._kept_rows = plain["step"], plain["gradient_rows"]
         monitor._inactive, monitor._rows_seen = list(plain["inactive"]), plain["rows_seen"]
+        return monitor
+
+    def copy(self) -> "Monitor":
+        """Return an independent copy, between two epochs."""
+        monitor = copy(self)
+        monitor._before = self._before.on(self._before.vector.copy())
+        monitor._kept = self._kept.on(self._kept.vector.copy())
         return monitor
 
     def begin_epoch(self, n_batches: int, n_samples: int) -> None:

@@ -85,6 +85,8 @@ class Buffers:
     grad : Parameters
     compiled : object
         What compiled steps keep; None without.
+    step : tuple or None
+        What takes steps with NumPy, after the trainer and the state of its solver that it belongs to.
     """
 
     def __init__(self, objective: Objective, params: Parameters, n_samples: int) -> None:
@@ -92,6 +94,7 @@ class Buffers:
         self.n_samples = n_samples
         self.grad = params.like()
         self.compiled: Any = None
+        self.step: tuple[Any, FloatArray, dict[str, Any], Callable[..., None]] | None = None
 
     @cached_property
     def workspace(self) -> ObjectiveWorkspace:
@@ -126,6 +129,7 @@ class Steps:
 
     def __init__(self, trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers) -> None:
         self._state, self._batches, self._buffers, self._solver = state, batches, buffers, trainer.solver
+        self._trainer = trainer
         self._network = trainer.objective.network
         self.grad = buffers.grad
         clips = trainer.clip is not None
@@ -170,8 +174,13 @@ class Steps:
 
     @cached_property
     def _step(self) -> Callable[..., None]:
-        state = self._state
-        return self._solver.on(state.params.trained, self.grad.trained, state.solver_state)
+        state, kept = self._state, self._buffers.step
+        vector, solver_state = state.params.vector, state.solver_state
+        if kept is not None and kept[0] is self._trainer and kept[1] is vector and kept[2] is solver_state:
+            return kept[3]
+        step = self._solver.on(state.params.trained, self.grad.trained, solver_state)
+        self._buffers.step = self._trainer, vector, solver_state, step
+        return step
 
     def units(self) -> list[Units]:
         """Return what the last evaluation left of each dense layer's units."""

@@ -136,6 +136,7 @@ class Trainer:
         early_stopping: bool = False,
         restore_best: bool = False,
         keep_start: bool = False,
+        start: FloatArray | None = None,
         on_epoch_end: OnEpochEnd | None = None,
         buffers: Buffers | None = None,
         samples_per_epoch: int | None = None,
@@ -167,6 +168,8 @@ class Trainer:
             training loss. With validation an interruption does so in any case.
         keep_start : bool, default=False
             Treat the parameters in `state` as good ones to fall back on: what an earlier training left.
+        start : ndarray of shape (n_parameters,), optional
+            A copy of the parameters in use that the caller has already, so that `keep_start` needs no other one.
         on_epoch_end : callable, optional
             ``on_epoch_end(row, is_last)`` receives the epoch's row of the history, and whether training ends with
             it anyway; True ends the training.
@@ -199,7 +202,7 @@ class Trainer:
         pace = Pace(self, state, batches.n_batches, length, max_seconds)
         best = Best() if validation is None else BestValidated()
         if keep_start:
-            self._keep_start(state, best, validation, early_stopping=early_stopping)
+            self._keep_start(state, best, validation, start, early_stopping=early_stopping)
         before_epoch = state.in_use.vector.copy() if validation is None and max_epochs > 1 else None
 
         result = Result("max_iter", max_epochs)
@@ -256,12 +259,18 @@ class Trainer:
             )
 
     def _keep_start(
-        self, state: TrainingState, best: Best, validation: Validation | None, *, early_stopping: bool
+        self,
+        state: TrainingState,
+        best: Best,
+        validation: Validation | None,
+        start: FloatArray | None,
+        *,
+        early_stopping: bool,
     ) -> None:
         """Offer the parameters that training starts from as the best ones so far."""
-        what, vector = "before this training", state.in_use.vector
+        what, vector = "before this training", state.in_use.vector if start is None else start
         if validation is None or not isinstance(best, BestValidated):
-            best.offer(math.inf, 0, what, vector)
+            best.offer(math.inf, 0, what, vector, is_copy=start is not None)
             return
         loss, score = validation.evaluate(self.objective.network, state.in_use)
         value = best.offer_validated(loss, score, 0, what, vector)

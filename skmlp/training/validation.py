@@ -66,13 +66,19 @@ class Best:
         self.epoch = 0
         self.what = ""
         self.vector: FloatArray | None = None
+        self._memory: FloatArray | None = None
 
-    def offer(self, value: float, epoch: int, what: str, vector: FloatArray) -> None:
-        """Keep a copy of `vector` if `value` is the lowest so far; NaN is worse than any number."""
+    def offer(self, value: float, epoch: int, what: str, vector: FloatArray, *, is_copy: bool = False) -> None:
+        """Keep a copy of `vector`, or itself if it is one, if `value` is the lowest so far; NaN is the worst."""
         if value < self.value or self.vector is None:
             self.value, self.epoch, self.what = math.inf if math.isnan(value) else value, epoch, what
-            self.vector = vector.copy() if self.vector is None else self.vector
-            self.vector[...] = vector
+            if is_copy:
+                self.vector = vector
+                return
+            if self._memory is None:
+                self._memory = np.empty_like(vector)
+            self._memory[...] = vector
+            self.vector = self._memory
 
 
 class BestValidated(Best):

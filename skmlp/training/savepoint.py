@@ -1,0 +1,83 @@
+"""What a training state was before a training, to go back to when that fails."""
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+from skmlp.training.stopping import Plateau
+from skmlp.training.trainer import TrainingState
+
+__all__ = ["Savepoint"]
+
+_NUMBERS = (int, float, bool, type(None))
+
+
+class Savepoint:
+    """A copy of a training state, in memory that serves again for the next one.
+
+    Unlike :func:`~skmlp.training.trainer.copy_state` it puts the values back where they came from, so that views of
+    the parameters stay what they are.
+    """
+
+    def __init__(self) -> None:
+        self._vectors: Any = None
+        self._solver_state: Any = None
+
+    def save(self, state: TrainingState, *, shuffles: bool = True, drops: bool = True) -> None:
+        """Take a copy of the state as it is now.
+
+        Parameters
+        ----------
+        state : TrainingState
+        shuffles, drops : bool, default=True
+            Whether the training is going to use the streams of the shuffling and of dropout.
+        """
+        average, plateau = state.average, state.plateau
+        self._vectors = _copied([state.params.vector, None if average is None else average.vector], self._vectors)
+        self._solver_state = _copied(state.solver_state, self._solver_state)
+        streams = [(state.rng, shuffles), (state.dropout_rng, drops)]
+        self._streams = [(stream.bit_generator, stream.bit_generator.state) for stream, is_used in streams if is_used]
+        self._plateau = Plateau(plateau.tol, plateau.patience, plateau.best, plateau.count)
+        self._schedule_memory = dict(state.schedule_memory)
+        self._numbers = state.learning_rate, state.samples_seen, state.step, state.epoch
+
+    @property
+    def in_use(self) -> FloatArray:
+        """The copy of the parameters to predict with."""
+        params, average = self._vectors
+        copied: FloatArray = params if average is None else average
+        return copied
+
+    def restore(self, state: TrainingState) -> None:
+        """Make the state what it was; it can be gone back to once."""
+        params, average = self._vectors
+        state.params.vector[...] = params
+        if average is None or state.average is None:
+            state.average = None if average is None else state.params.on(average)
+        else:
+            state.average.vector[...] = average
+        state.solver_state = self._solver_state
+        for stream, before in self._streams:
+            stream.state = before
+        state.plateau, state.schedule_memory = self._plateau, self._schedule_memory
+        state.learning_rate, state.samples_seen, state.step, state.epoch = self._numbers
+        self._vectors = self._solver_state = None  # the state has them now
+
+
+def _copied(value: Any, spare: Any) -> Any:
+    """Return a copy of nested dicts and lists of arrays and numbers; `spare`, an earlier one, is used up for it."""
+    kind = type(value)
+    if kind is np.ndarray:
+        if type(spare) is not kind or spare.shape != value.shape or spare.dtype != value.dtype:
+            return value.copy()
+        spare[...] = value
+        return spare
+    if kind is dict:
+        known = spare if type(spare) is kind else {}
+        return {name: _copied(each, known.get(name)) for name, each in value.items()}
+    if kind is list:
+        older = spare if type(spare) is kind and len(spare) == len(value) else [None] * len(value)
+        return list(map(_copied, value, older))
+    return copy.deepcopy(value) if kind not in _NUMBERS else value
