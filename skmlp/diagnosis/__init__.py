@@ -5,13 +5,14 @@ Rules are small functions from :class:`Evidence` to :class:`Finding`, by what th
 """
 
 from skmlp.diagnosis.evidence import Evidence
-from skmlp.diagnosis.findings import Diagnosis, Finding, Remedy, Severity, TrainingHealthWarning
+from skmlp.diagnosis.findings import Diagnosis, DivergedError, Finding, Remedy, Severity, TrainingHealthWarning
 from skmlp.diagnosis.judgement import CAUSES, RULES, judge
 
 __all__ = [
     "CAUSES",
     "RULES",
     "Diagnosis",
+    "DivergedError",
     "Evidence",
     "Finding",
     "Remedy",

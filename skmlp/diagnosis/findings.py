@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Diagnosis", "Finding", "Remedy", "Severity", "TrainingHealthWarning"]
+__all__ = ["Diagnosis", "DivergedError", "Finding", "Remedy", "Severity", "TrainingHealthWarning"]
 
 Severity = Literal["info", "warning", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "severe")
@@ -17,7 +17,19 @@ _MARKS = {"info": "i", "warning": "!", "severe": "!!"}
 
 
 class TrainingHealthWarning(UserWarning):
-    """Something went badly wrong in a training that was monitored."""
+    """Something went badly wrong in a training that was monitored, or it ended far worse than a constant prediction."""
+
+
+class DivergedError(ValueError):
+    """A training diverged before there were weights worth keeping.
+
+    Attributes
+    ----------
+    diagnosis : Diagnosis
+        What went wrong, and what to do. The estimator has no records of it: it is what it was before.
+    """
+
+    diagnosis: "Diagnosis"
 
 
 @dataclass(frozen=True)

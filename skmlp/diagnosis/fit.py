@@ -9,12 +9,14 @@ import numpy as np
 from skmlp.diagnosis.evidence import Evidence, one_digit
 from skmlp.diagnosis.findings import Finding, Remedy
 
-__all__ = ["overfitting", "undefined_score", "underfitting"]
+__all__ = ["overfitting", "undefined_score", "underfitting", "worse_than_constant"]
 
 # Last over lowest validation loss.
 OVERFITTED, BADLY = 1.2, 2.0
 # Training loss over that of a constant prediction.
 UNDERFITTED, LITTLE = 0.8, 0.3
+# Loss over that of a constant prediction where a network makes no sense, once it had so many epochs or converged.
+SENSELESS, FEWEST = 10.0, 10
 # Regularisation is to blame where its penalty once was this share of the objective, or shrank the weights to this.
 PENALTY, SHRANK = 0.3, 0.3
 # Hidden layers with fewer units than this let little through.
@@ -97,6 +99,24 @@ def underfitting(evidence: Evidence) -> Iterator[Finding]:
         {"loss_over_constant": share, **numbers},
         epoch=1,
         remedies=remedies,
+    )
+
+
+def worse_than_constant(evidence: Evidence) -> Iterator[Finding]:
+    """Find a network whose predictions, when training ended, were far worse than those of the best constant."""
+    loss, baseline = float(evidence.facts.get("loss", math.nan)), evidence.baseline
+    ended = evidence.stop_reason == "converged" or len(evidence.loss) >= FEWEST
+    if not ended or not evidence.facts.get("is_scale", True) or not loss > SENSELESS * baseline > 0.0:
+        return
+    yield Finding(
+        "worse_than_constant",
+        "severe",
+        f"The training loss is {loss / baseline:.3g} times that of a constant prediction.",
+        {"loss": loss, "constant": baseline},
+        remedies=(
+            Remedy("Scale the inputs: make_pipeline(StandardScaler(), ...)", scale_inputs=True),
+            Remedy("Smaller steps", {"learning_rate_init": one_digit(0.1 * evidence.learning_rate)}),
+        ),
     )
 
 

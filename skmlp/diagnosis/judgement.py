@@ -8,7 +8,7 @@ import numpy as np
 from skmlp.diagnosis.data import class_imbalance, constant_inputs, unscaled_inputs, unscaled_target
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import SEVERITIES, Diagnosis, Finding, Severity
-from skmlp.diagnosis.fit import overfitting, undefined_score, underfitting
+from skmlp.diagnosis.fit import overfitting, undefined_score, underfitting, worse_than_constant
 from skmlp.diagnosis.gradients import exploding_gradients, small_batch, vanishing_gradients
 from skmlp.diagnosis.pace import diverged, learning_rate_too_high, learning_rate_too_low, not_converged, plateau
 from skmlp.diagnosis.units import dead_units, saturated_units, symmetric_units, unused_capacity
@@ -21,6 +21,7 @@ RULES: list[Callable[[Evidence], Iterable[Finding]]] = [
     unscaled_inputs,
     unscaled_target,
     learning_rate_too_high,
+    worse_than_constant,
     symmetric_units,
     vanishing_gradients,
     exploding_gradients,
@@ -40,6 +41,7 @@ RULES: list[Callable[[Evidence], Iterable[Finding]]] = [
 
 # What a finding may be the symptom of: where one of these is found, too, it is explained and steps back.
 CAUSES: dict[str, tuple[str, ...]] = {
+    "worse_than_constant": ("diverged", "unscaled_inputs", "unscaled_target", "learning_rate_too_high"),
     "exploding_gradients": ("unscaled_inputs", "unscaled_target", "learning_rate_too_high", "diverged", "underfitting"),
     "dead_units": ("unscaled_inputs", "learning_rate_too_high", "diverged", "underfitting"),
     "saturated_units": ("unscaled_inputs", "learning_rate_too_high", "diverged"),

@@ -41,7 +41,7 @@ def diverged(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         "diverged",
         "severe",
-        f"{place[:1].upper()}{place[1:]}.",
+        f"During training, {place}.",
         {"n_epochs": float(len(evidence.loss)), **numbers},
         layer=int(layer[1]) if layer else None,
         epoch=len(evidence.loss),

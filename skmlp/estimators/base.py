@@ -33,7 +33,7 @@ from skmlp.estimators.builders import (
 from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
 from skmlp.estimators.constraints import ActivationChoice, Function, InstanceWith, Registered
 from skmlp.estimators.fitted import FittedAttributes
-from skmlp.estimators.health import SelfDiagnosis, warn_about_health
+from skmlp.estimators.health import SelfDiagnosis, warn_about_health, warn_if_worse_than_constant
 from skmlp.estimators.holdout import as_validation, divide
 from skmlp.estimators.probing import probe
 from skmlp.estimators.reporting import EpochTasks, print_epoch, print_plateau, warn_about
@@ -336,6 +336,8 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned, advice=advice)
         if self.monitor is not False:
             warn_about_health(self)
+        elif result.reason in ("converged", "max_iter", "max_fun", "failed"):
+            warn_if_worse_than_constant(self, model, parts.training, parts.n_samples)
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, told_targets: Callable[[], Targets] | None = None

@@ -1,16 +1,23 @@
 """The diagnosis of an estimator's own training."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp.diagnosis import Diagnosis, Evidence, TrainingHealthWarning, judge
-from skmlp.estimators.probing import probe
+from skmlp.diagnosis import Diagnosis, Evidence, Finding, TrainingHealthWarning, judge
+from skmlp.estimators.probing import constant_loss, probe
 from skmlp.estimators.reporting import warn_caller
+from skmlp.estimators.state import Model
+from skmlp.training.batches import Data
+from skmlp.training.monitor import Monitor
 
-__all__ = ["SelfDiagnosis", "warn_about_health"]
+__all__ = ["SelfDiagnosis", "diagnose_divergence", "warn_about_health", "warn_if_worse_than_constant"]
+
+# A loss as a multiple of that of a constant prediction from which on the network is looked at more closely.
+SUSPICIOUS = 3.0
 
 
 class SelfDiagnosis:
@@ -69,11 +76,68 @@ class SelfDiagnosis:
 
 def warn_about_health(estimator: Any) -> None:
     """Warn once about what is severe."""
-    severe = judge(_evidence(estimator, estimator._facts)).at_least("severe")
-    if severe:
-        told = " ".join(f"{each.title}: {each.message}" for each in severe)
-        first = f" Try: {severe[0].remedies[0]}." if severe[0].remedies else ""
-        warn_caller(f"{told}{first} estimator.diagnose() tells more.", TrainingHealthWarning)
+    _warn_of(judge(_evidence(estimator, estimator._facts)).at_least("severe"), "estimator.diagnose()")
+
+
+def warn_if_worse_than_constant(estimator: Any, model: Model, data: Data, n_samples: int) -> None:
+    """Warn once when a fit ended with a network that predicts far worse than a constant does.
+
+    The last loss tells whether that may be so. Only then the network is looked at: losses of an epoch are means over
+    it, with dropout, and other weights may have been kept.
+    """
+    losses = estimator.history_["train_loss"]
+    if not losses or not losses[-1] > SUSPICIOUS * constant_loss(model, data):
+        return
+    diagnosis = judge(_evidence(estimator, probe(model, data, n_samples)))
+    finding = diagnosis.find("worse_than_constant")
+    if finding is not None:
+        causes = [each for each in diagnosis.at_least("severe") if each is not finding]
+        _warn_of([*causes, finding], "estimator.diagnose(X, y)")
+
+
+def _warn_of(findings: Sequence[Finding], more: str) -> None:
+    if findings:
+        told = " ".join(f"{each.title}: {each.message}" for each in findings)
+        first = f" Try: {findings[0].remedies[0]}." if findings[0].remedies else ""
+        warn_caller(f"{told}{first} {more} tells more.", TrainingHealthWarning)
+
+
+def diagnose_divergence(estimator: Any, model: Model, data: Data, message: str, monitor: Monitor | None) -> Diagnosis:
+    """Return the diagnosis of a training that was given up with this message, in an epoch that is not recorded.
+
+    To be called before the estimator is put back to what it was.
+    """
+    observed = None if monitor is None else monitor.end_epoch()
+    if monitor is not None and observed is not None:
+        estimator._observations.append(monitor.epoch, observed.layers)
+    history = {name: [*column, math.nan] for name, column in estimator.history_.items()}
+    history["learning_rate"][-1] = model.state.learning_rate
+    try:
+        facts = probe(model, data)
+    except Exception:  # a loss or an activation of the user's own, which does not take what is infinite
+        facts = {}
+    return judge(
+        Evidence(
+            history=history,
+            monitor=estimator.monitor_,
+            params=estimator.get_params(deep=False),
+            facts=facts,
+            weights=estimator.coefs_,
+            biases=estimator.intercepts_,
+            stop_reason="non_finite",
+            stop_message=message,
+            n_iter=estimator.n_iter_ + 1,
+            **_names(estimator),
+        )
+    )
+
+
+def _names(estimator: Any) -> dict[str, Any]:
+    """Return what the user calls features and classes."""
+    return {
+        "feature_names": getattr(estimator, "feature_names_in_", ()),
+        "class_names": np.asarray(getattr(estimator, "classes_", ())).tolist(),
+    }
 
 
 def _evidence(estimator: Any, facts: Mapping[str, Any]) -> Evidence:
@@ -91,6 +155,5 @@ def _evidence(estimator: Any, facts: Mapping[str, Any]) -> Evidence:
         stop_message=estimator.stop_message_,
         n_iter=n_epochs,
         restored=bool(keeps_best) and estimator.best_n_iter_ is not None,
-        feature_names=getattr(estimator, "feature_names_in_", ()),
-        class_names=np.asarray(getattr(estimator, "classes_", ())).tolist(),
+        **_names(estimator),
     )

@@ -11,10 +11,13 @@ from skmlp._typing import AnyArray, BoolArray, FloatArray, IntArray
 from skmlp.estimators.state import Model
 from skmlp.training.batches import Data
 
-__all__ = ["probe"]
+__all__ = ["constant_loss", "probe"]
 
 # Rows looked at, at most; fewer where they are so wide that a dense copy would not be small.
 ROWS, ELEMENTS = 500, 1_000_000
+# Loss of a constant prediction below which there is hardly more than one class, and deviation of numbers as a share of
+# their mean below which they are one number.
+CERTAIN, CONSTANT = 1e-3, 1e-6
 
 
 def probe(model: Model, data: Data) -> dict[str, Any]:
@@ -30,10 +33,11 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
     -------
     facts : dict
         ``n_samples``; ``constant``, of bool, which features have one value only; and from a sample of the rows
-        ``feature_mean``, ``feature_std``, ``loss`` (mean, without penalty) and ``baseline_loss`` (of the best constant
-        prediction); ``unit_spread``, a list with the standard deviation of each unit's output for each hidden layer;
-        for numbers ``target_mean`` and ``target_std``; for classes ``class_share``, of all rows, and from the sample
-        ``class_recall``, the share of each class that is recognised.
+        ``feature_mean``, ``feature_std``, ``loss`` (mean, without penalty), ``baseline_loss`` (of the best constant
+        prediction) and ``is_scale`` (whether other losses can be measured by that); ``unit_spread``, a list with the
+        standard deviation of each unit's output for each hidden layer; for numbers ``target_mean`` and ``target_std``;
+        for classes ``class_share``, of all rows, and from the sample ``class_recall``, the share of each class that is
+        recognised.
     """
     X, y, weight = _some_of(data)
     workspace = model.network.workspace(len(y), model.dtype)
@@ -42,14 +46,15 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
         mean, deviation = _mean_and_deviation(features, weight)
         raw = model.network.forward(model.params, X, workspace)[-1]
         units = [_mean_and_deviation(unit.outputs, weight)[1] for unit in model.network.units(workspace)[:-1]]
-        constant = np.broadcast_to(model.loss.constant(y, weight, raw.shape[1]).astype(raw.dtype), raw.shape)
+        baseline = _constant_losses(model, y, weight)
         facts: dict[str, Any] = {
             "n_samples": data.n_samples,
             "feature_mean": mean,
             "feature_std": deviation,
             "constant": _constant(data.X, np.ptp(features, axis=0) == 0.0),
             "loss": float(np.average(model.loss.loss(y, raw), weights=weight)),
-            "baseline_loss": float(np.average(model.loss.loss(y, constant.copy()), weights=weight)),
+            "baseline_loss": float(np.average(baseline, weights=weight)),
+            "is_scale": _is_scale(model, y, baseline),
             "unit_spread": units,
         }
         if not model.loss.is_classification:
@@ -58,13 +63,45 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
         return facts | _classes(data, y, weight, raw)
 
 
+def constant_loss(model: Model, data: Data) -> float:
+    """Return the mean loss of the best constant prediction for some of the rows, in next to no time."""
+    rows = _spread(data)
+    weight = None if data.sample_weight is None else data.sample_weight[rows]
+    y = data.y[rows]
+    with np.errstate(all="ignore"):
+        return float(np.average(_constant_losses(model, y, weight), weights=weight))
+
+
+def _constant_losses(model: Model, y: AnyArray, weight: FloatArray | None) -> FloatArray:
+    """Return the losses of the best constant prediction."""
+    constant = model.loss.constant(y, weight, model.network.n_out).astype(model.dtype)
+    return model.loss.loss(y, np.tile(constant, (len(y), 1)))
+
+
+def _is_scale(model: Model, y: AnyArray, baseline: FloatArray) -> bool:
+    """Tell whether the loss of the constant prediction is one that other losses can be measured by.
+
+    It is not where the loss of a row can be negative, nor where the targets hardly vary: there it is a rounding error.
+    """
+    if model.loss.is_classification:
+        varies = baseline.mean() > CERTAIN
+    else:
+        varies = (y.std(axis=0, dtype=np.float64) > CONSTANT * np.abs(y.mean(axis=0, dtype=np.float64))).any()
+    return bool(varies and baseline.min() >= 0.0)
+
+
 def _some_of(data: Data) -> Data:
-    """Return at most as many rows as are to be looked at, evenly spread from the first to the last."""
+    """Return at most as many rows as are to be looked at."""
+    return data.take(_spread(data)).in_one_type()
+
+
+def _spread(data: Data) -> IntArray:
+    """Return the numbers of the rows to look at, evenly spread from the first to the last."""
     n_samples, n_features = data.X.shape
     counting = np.arange(n_samples) if data.sample_weight is None else np.flatnonzero(data.sample_weight)
     n_rows = min(len(counting), ROWS, max(1, ELEMENTS // n_features))
     spread: IntArray = counting[np.linspace(0, len(counting) - 1, n_rows).round().astype(int)]
-    return data.take(spread).in_one_type()
+    return spread
 
 
 def _mean_and_deviation(values: FloatArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import IntArray
+from skmlp.diagnosis import DivergedError
 from skmlp.estimators.builders import batch_rows, build_objective
+from skmlp.estimators.health import diagnose_divergence
 from skmlp.estimators.holdout import Parts
 from skmlp.estimators.state import Model
 from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.events import NonFiniteError, Result
+from skmlp.training.monitor import Monitor
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.stopping import Plateau
 from skmlp.training.threads import threads_for
@@ -40,8 +43,8 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
 
     Raises
     ------
-    ValueError
-        scikit-learn's, when training diverged before there were weights worth keeping.
+    DivergedError
+        scikit-learn's ValueError, when training diverged before there were weights worth keeping.
     """
     lbfgs = estimator.solver == "lbfgs"
     try:
@@ -60,7 +63,7 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
                 **options,
             )
     except NonFiniteError as event:
-        raise _hopeless(estimator, data, event) from event
+        raise _hopeless(estimator, model, data, event, options.get("monitor")) from event
 
 
 def prepare_rows(model: Model, data: Data, batch_size: int) -> tuple[Data, IntArray | None]:
@@ -106,7 +109,8 @@ def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, foun
             samples_per_epoch=n_samples,
         )
         if result.reason == "non_finite":
-            raise _hopeless(estimator, parts.everything, NonFiniteError(f"in the refit on all rows: {result.detail}"))
+            event = NonFiniteError(f"in the refit on all rows: {result.detail}")
+            raise _hopeless(estimator, model, parts.everything, event)
         if result.reason == "interrupted":
             model.state = first
             return replace(found, reason="interrupted")
@@ -141,12 +145,18 @@ def _run_lbfgs(
     return replace(result, engine="numpy: solver='lbfgs'")
 
 
-def _hopeless(estimator: Any, data: Data, event: NonFiniteError) -> ValueError:
+def _hopeless(
+    estimator: Any, model: Model, data: Data, event: NonFiniteError, monitor: Monitor | None = None
+) -> DivergedError:
     """Return scikit-learn's error for a training that diverged before there were weights worth keeping."""
-    return ValueError(
+    diagnosis = diagnose_divergence(estimator, model, data, str(event), monitor)
+    told = f"{diagnosis[0].title}: {diagnosis[0].message}" if diagnosis else f"Precisely: {event}."
+    error = DivergedError(
         "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-        f"preprocessed. Precisely: {event}. {advice_on_divergence(estimator, data)}"
+        f"preprocessed. {told} {advice_on_divergence(estimator, data)} The attribute diagnosis of this error tells more."
     )
+    error.diagnosis = diagnosis
+    return error
 
 
 def advice_on_divergence(estimator: Any, data: Data) -> str:

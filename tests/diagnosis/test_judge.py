@@ -60,6 +60,7 @@ FAULTS = {
         "history": {"train_loss": 1.1 * 0.9, "penalty": 0.5, "loss": 1.0},
         "facts": {"baseline_loss": 1.1},
     },
+    "worse_than_constant": {"facts": {"loss": 30.0}},
     "overfitting": {"history": {"validation_loss": [1.0] * 11 + [1.5]}},
     "undefined_score": {"history": {"validation_score": [0.5] * 11 + [math.nan]}},
     "not_converged": {
@@ -108,6 +109,7 @@ def test_a_fault_is_found_by_its_rule_and_no_other(code, records):
 
 # By symptom, the first cause that is found is the one that is named.
 EXPLAINED_BY = {
+    "worse_than_constant": "diverged unscaled_inputs unscaled_target learning_rate_too_high",
     "exploding_gradients": "unscaled_inputs unscaled_target learning_rate_too_high diverged underfitting",
     "dead_units": "unscaled_inputs learning_rate_too_high diverged underfitting",
     "saturated_units": "unscaled_inputs learning_rate_too_high diverged",

@@ -51,7 +51,7 @@ def test_a_training_that_ended_in_nan_has_its_place_numbers_layer_and_epoch(reco
     message = "the gradient of layer 2 became infinite or NaN at step 40 in epoch 12; the weights of epoch 3 are kept"
     finding = only(diverged(records((), {"gradient_nonfinite": bad}, stop_reason="non_finite", stop_message=message)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("diverged", "severe", 2, 12)
-    assert finding.message == "The gradient of layer 2 became infinite or NaN at step 40 in epoch 12."
+    assert finding.message == "During training, the gradient of layer 2 became infinite or NaN at step 40 in epoch 12."
     assert finding.evidence == {"n_epochs": 12.0, "step": 40.0, "bad_gradients": 10.0}
     # An update ratio of 0.01 is right already, and yet: a third.
     assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(3e-4)}
@@ -64,7 +64,7 @@ def test_the_layer_is_the_one_that_is_named(records, only):
     bad = {"gradient_nonfinite": [5.0, 5.0, 5.0]}
     finding = only(diverged(records(monitor=bad, stop_reason="non_finite", stop_message=told)))
     assert finding.layer == 2
-    assert finding.message == "The output of layer 2 of 3 became infinite or NaN at step 5 in epoch 3."
+    assert finding.message == "During training, the output of layer 2 of 3 became infinite or NaN at step 5 in epoch 3."
     assert finding.evidence["bad_gradients"] == 15.0
     finding = only(diverged(records(monitor={"gradient_nonfinite": None}, stop_reason="non_finite")))
     assert (finding.layer, "bad_gradients" in finding.evidence) == (None, False)

@@ -79,6 +79,7 @@ FAULTS = [
     (MLPRegressor, "symmetric_units", {"weight_init": Constant(0.1)}),
     (MLPRegressor, "small_batch", {"batch_size": 1, "learning_rate_init": 0.01, "max_iter": 15}),
     (MLPRegressor, "unscaled_target", {"standardize_target": False}),
+    (MLPRegressor, "worse_than_constant", {"weight_init": VarianceScaling(1e5, "fan_in", "normal")}),
     (
         MLPClassifier,
         "unused_capacity",
@@ -221,8 +222,10 @@ def test_sparse_rows_are_judged_as_dense_ones(cls):
     X = np.where(X > 0.0, 50.0 * X, 0.0)
     est = _fit(_small(cls, monitor=True), X, y)
     assert est.diagnose(X, y).codes
-    assert est.diagnose(sparse.csr_matrix(X), y).to_dicts() == est.diagnose(X, y).to_dicts()
-    assert est.diagnose(sparse.csc_array(X), y).to_dicts() == est.diagnose(X, y).to_dicts()
+    for matrix in (sparse.csr_matrix(X), sparse.csc_array(X)):
+        for found, expected in zip(est.diagnose(matrix, y).to_dicts(), est.diagnose(X, y).to_dicts(), strict=True):
+            assert found.pop("evidence") == pytest.approx(expected.pop("evidence"), rel=1e-4)
+            assert found == expected
     watched = _fit(clone(est), sparse.csr_matrix(X), y)
     assert watched.diagnose().codes == est.diagnose().codes
 
@@ -458,8 +461,9 @@ def test_the_callers_line_is_found_through_a_pipeline(cls):
 @BOTH
 def test_nobody_is_warned_who_did_not_ask(cls):
     X, y = _data(cls)
-    assert _caught(lambda: _small(cls, bias_init=Constant(-7.0)).fit(X, y)) == []
-    assert _caught(lambda: _small(cls, bias_init=Constant(-7.0), monitor=2).fit(X, y)) != []
+    deep = {"hidden_layer_sizes": (16,) * 9, "activation": "logistic"}
+    assert _caught(lambda: _small(cls, **deep).fit(X, y)) == []
+    assert _caught(lambda: _small(cls, **deep, monitor=2).fit(X, y)) != []
 
 
 def test_what_is_not_severe_is_not_warned_of():
