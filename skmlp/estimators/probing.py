@@ -54,7 +54,7 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
             "constant": _constant(data.X, np.ptp(features, axis=0) == 0.0),
             "loss": float(np.average(model.loss.loss(y, raw), weights=weight)),
             "baseline_loss": float(np.average(baseline, weights=weight)),
-            "is_scale": _is_scale(model, y, baseline),
+            "is_scale": _is_scale(model, y, weight, baseline),
             "unit_spread": units,
         }
         if not model.loss.is_classification:
@@ -78,15 +78,16 @@ def _constant_losses(model: Model, y: AnyArray, weight: FloatArray | None) -> Fl
     return model.loss.loss(y, np.tile(constant, (len(y), 1)))
 
 
-def _is_scale(model: Model, y: AnyArray, baseline: FloatArray) -> bool:
+def _is_scale(model: Model, y: AnyArray, weight: FloatArray | None, baseline: FloatArray) -> bool:
     """Tell whether the loss of the constant prediction is one that other losses can be measured by.
 
     It is not where the loss of a row can be negative, nor where the targets hardly vary: there it is a rounding error.
     """
     if model.loss.is_classification:
-        varies = baseline.mean() > CERTAIN
+        varies = np.average(baseline, weights=weight) > CERTAIN
     else:
-        varies = (y.std(axis=0, dtype=np.float64) > CONSTANT * np.abs(y.mean(axis=0, dtype=np.float64))).any()
+        mean, deviation = _mean_and_deviation(y, weight)
+        varies = (deviation > CONSTANT * np.abs(mean)).any()
     return bool(varies and baseline.min() >= 0.0)
 
 

@@ -164,6 +164,7 @@ HARMLESS = {
     "loss below zero": (_estimator(loss="gaussian_nll"), X, 0.3 * Y),
     "random labels": (_estimator(MLPClassifier, dropout=0.8), X, RNG.integers(0, 5, 60)),
     "multilabel": (_estimator(MLPClassifier), X, np.column_stack([Y > 0.0, np.zeros(60)]).astype(int)),
+    "hardly any weight on a class": (_estimator(MLPClassifier, class_weight={0: 1e3, 1: 1e-4}), X, [0, 1] * 30),
     "without weight": (_estimator(), X, Y, np.eye(60)[0]),
 }
 
