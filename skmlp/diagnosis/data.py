@@ -10,7 +10,7 @@ from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Finding, Remedy
 from skmlp.nn.losses import LOSSES, Loss
 
-__all__ = ["class_imbalance", "constant_inputs", "unscaled_inputs", "unscaled_target"]
+__all__ = ["class_imbalance", "constant_inputs", "for_unscaled_target", "unscaled_inputs", "unscaled_target"]
 
 # Root mean square of the largest feature; beyond the second pair it is severe.
 LARGE, SMALL, HUGE = 10.0, 0.1, 1000.0
@@ -75,11 +75,11 @@ def unscaled_target(evidence: Evidence) -> Iterator[Finding]:
         "warning",
         f"The target has a standard deviation of {size:.2g}: penalty, tolerance and steps are made for about 1.",
         {"target_std": size},
-        remedies=(_for_unscaled_target(evidence.params.get("loss")),),
+        remedies=(for_unscaled_target(evidence.params.get("loss")),),
     )
 
 
-def _for_unscaled_target(loss: Any) -> Remedy:
+def for_unscaled_target(loss: Any) -> Remedy:
     """Return the remedy that the loss allows: of deviances, zero has to stay where it is."""
     chosen = LOSSES.get(loss) if isinstance(loss, str) else loss
     if isinstance(chosen, Loss) and not chosen.shift_and_scale:

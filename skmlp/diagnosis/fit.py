@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from skmlp.diagnosis.data import for_unscaled_target
 from skmlp.diagnosis.evidence import Evidence, one_digit
 from skmlp.diagnosis.findings import Finding, Remedy
 
@@ -17,6 +18,8 @@ OVERFITTED, BADLY = 1.2, 2.0
 UNDERFITTED, LITTLE = 0.8, 0.3
 # Loss over that of a constant prediction where a network makes no sense, once it had so many epochs or converged.
 SENSELESS, FEWEST = 10.0, 10
+# Mean of a target over its standard deviation from which on it is far from zero.
+FAR = 10.0
 # Regularisation is to blame where its penalty once was this share of the objective, or shrank the weights to this.
 PENALTY, SHRANK = 0.3, 0.3
 # Hidden layers with fewer units than this let little through.
@@ -114,10 +117,19 @@ def worse_than_constant(evidence: Evidence) -> Iterator[Finding]:
         f"The training loss is {loss / baseline:.3g} times that of a constant prediction.",
         {"loss": loss, "constant": baseline},
         remedies=(
+            *_standardized(evidence),
             Remedy("Scale the inputs: make_pipeline(StandardScaler(), ...)", scale_inputs=True),
             Remedy("Smaller steps", {"learning_rate_init": one_digit(0.1 * evidence.learning_rate)}),
         ),
     )
+
+
+def _standardized(evidence: Evidence) -> Iterator[Remedy]:
+    """Yield what brings a target near zero that is far from it, compared with how much it varies."""
+    mean, deviation = (np.asarray(evidence.facts.get(name, ())) for name in ("target_mean", "target_std"))
+    can_be = evidence.params.get("standardize_target") is False
+    if can_be and mean.shape == deviation.shape and np.any(np.abs(mean) > FAR * deviation):
+        yield for_unscaled_target(evidence.params.get("loss"))
 
 
 def _held_down(evidence: Evidence) -> bool:

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.diagnosis import TrainingHealthWarning
 from skmlp.nn.losses import LOSSES, BinaryLogLoss, FocalLoss, Huber, Loss, MultinomialLogLoss, Quantile, TweedieDeviance
 
 # Fits here run few epochs on purpose.
@@ -94,9 +95,13 @@ def test_without_it_the_scale_matters_and_the_shift_hardly() -> None:
     assert r2 > 0.8
     # Targets in the thousands have three digits less in float32; bias_init="auto" spares the way to them.
     assert plain.fit(X, Y + 1000.0).score(X, Y + 1000.0) == pytest.approx(r2, abs=0.01)
-    assert clone(plain).set_params(bias_init="zeros").fit(X, Y + 1000.0).score(X, Y + 1000.0) < 0.0
+    with pytest.warns(TrainingHealthWarning, match=r"times that of a constant prediction.*standardize_target=True"):
+        far_off = clone(plain).set_params(bias_init="zeros").fit(X, Y + 1000.0)
+    assert far_off.score(X, Y + 1000.0) < 0.0
     assert plain.fit(X, 1e4 * Y).score(X, 1e4 * Y) < 0.1
-    assert plain.fit(X, 1e-4 * Y).score(X, 1e-4 * Y) < 0.0
+    with pytest.warns(TrainingHealthWarning, match=r"Unscaled target.*standardize_target=True"):
+        plain.fit(X, 1e-4 * Y)
+    assert plain.score(X, 1e-4 * Y) < 0.0
     for y in (Y, 1e4 * Y, 1e-4 * Y):
         assert plain.set_params(standardize_target=True).fit(X, y).score(X, y) > 0.8
 
