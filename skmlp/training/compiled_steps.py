@@ -155,7 +155,9 @@ class CompiledSteps(Steps):
         self._dtype = state.params.vector.dtype
         self._n_dropped = units_dropped(kept.objectives[0])
         self._rows = rows_as_arrays(batches.data, kept.objectives[0].loss)
-        solver = solver_as_arrays(trainer.solver, state.solver_state, self._dtype)
+        solver = buffers.prepared(
+            "compiled solver", trainer, state, lambda: solver_as_arrays(trainer.solver, state.solver_state, self._dtype)
+        )
         self._updates = solver is not None
         self._compiled_solver = solver or no_solver(self._dtype)
         self._evaluation = np.zeros(4)

@@ -85,8 +85,6 @@ class Buffers:
     grad : Parameters
     compiled : object
         What compiled steps keep; None without.
-    step : tuple or None
-        What takes steps with NumPy, after the trainer and the state of its solver that it belongs to.
     """
 
     def __init__(self, objective: Objective, params: Parameters, n_samples: int) -> None:
@@ -94,12 +92,20 @@ class Buffers:
         self.n_samples = n_samples
         self.grad = params.like()
         self.compiled: Any = None
-        self.step: tuple[Any, FloatArray, dict[str, Any], Callable[..., None]] | None = None
+        self._prepared: dict[str, tuple[Any, FloatArray, dict[str, Any], Any]] = {}
 
     @cached_property
     def workspace(self) -> ObjectiveWorkspace:
         """The memory for passes with NumPy."""
         return self._objective.workspace(self.n_samples, self.grad.vector.dtype)
+
+    def prepared(self, name: str, trainer: "Trainer", state: "TrainingState", make: Callable[[], Any]) -> Any:
+        """Return what `make` makes of a trainer's solver and its state: again what it made of the same ones before."""
+        vector, solver_state = state.params.vector, state.solver_state
+        kept = self._prepared.get(name)
+        if kept is None or kept[0] is not trainer or kept[1] is not vector or kept[2] is not solver_state:
+            kept = self._prepared[name] = trainer, vector, solver_state, make()
+        return kept[3]
 
 
 class Steps:
@@ -174,12 +180,12 @@ class Steps:
 
     @cached_property
     def _step(self) -> Callable[..., None]:
-        state, kept = self._state, self._buffers.step
-        vector, solver_state = state.params.vector, state.solver_state
-        if kept is not None and kept[0] is self._trainer and kept[1] is vector and kept[2] is solver_state:
-            return kept[3]
-        step = self._solver.on(state.params.trained, self.grad.trained, solver_state)
-        self._buffers.step = self._trainer, vector, solver_state, step
+        state = self._state
+
+        def prepare() -> Callable[..., None]:
+            return self._solver.on(state.params.trained, self.grad.trained, state.solver_state)
+
+        step: Callable[..., None] = self._buffers.prepared("step", self._trainer, state, prepare)
         return step
 
     def units(self) -> list[Units]:
