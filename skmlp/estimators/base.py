@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._configurable import Configurable
-from skmlp._typing import FloatArray
+from skmlp._typing import FloatArray, IntArray
 from skmlp.estimators.builders import (
     adopt_settings,
     batch_rows,
@@ -296,9 +296,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
                 start_output_bias(self, model, training)
             validation = as_validation(self, parts, targets, model)
             self._publish(model, targets, validation=validation is not None, keep_history=fitted is not None)
-            monitor = self._monitor(model)
-            if monitor is not None:
-                monitor.copies = copies
+            monitor = self._monitor(model, copies)
             start = copy_state(model.state) if self.refit else None
             tasks.begin()
 
@@ -337,7 +335,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         if self.monitor is not False:
             warn_about_health(self)
         elif result.reason in ("converged", "max_iter", "max_fun", "failed"):
-            warn_if_worse_than_constant(self, model, parts.training, parts.n_samples)
+            warn_if_worse_than_constant(self, model, parts.training.in_one_type())
 
     def _partial_fit(
         self, X: Any, y: Any, sample_weight: Any, told_targets: Callable[[], Targets] | None = None
@@ -451,14 +449,16 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         self._epochs_before = len(history["loss"])
         self._facts = {}
 
-    def _monitor(self, model: Model) -> Monitor | None:
+    def _monitor(self, model: Model, copies: IntArray | None = None) -> Monitor | None:
         """Return what observes the training, when the user or a callback asks for it."""
         callbacks = getattr(self, "_skl_callbacks", ())
         requested = any(getattr(callback, "requests_monitor", False) for callback in callbacks)
         if self.monitor is False and not requested:
             return None
         every = None if isinstance(self.monitor, bool | np.bool_) else int(self.monitor)
-        return model.monitor_for(every, first_epoch=len(self.history_["loss"]) + 1, closely=requested)
+        monitor = model.monitor_for(every, first_epoch=len(self.history_["loss"]) + 1, closely=requested)
+        monitor.copies = copies
+        return monitor
 
     def _record(self, row: Row, monitor: Monitor | None) -> bool:
         """Take in an epoch."""

@@ -79,7 +79,7 @@ def warn_about_health(estimator: Any) -> None:
     _warn_of(judge(_evidence(estimator, estimator._facts)).at_least("severe"), "estimator.diagnose()")
 
 
-def warn_if_worse_than_constant(estimator: Any, model: Model, data: Data, n_samples: int) -> None:
+def warn_if_worse_than_constant(estimator: Any, model: Model, data: Data) -> None:
     """Warn once when a fit ended with a network that predicts far worse than a constant does.
 
     The last loss tells whether that may be so. Only then the network is looked at: losses of an epoch are means over
@@ -88,7 +88,7 @@ def warn_if_worse_than_constant(estimator: Any, model: Model, data: Data, n_samp
     losses = estimator.history_["train_loss"]
     if not losses or not losses[-1] > SUSPICIOUS * constant_loss(model, data):
         return
-    diagnosis = judge(_evidence(estimator, probe(model, data, n_samples)))
+    diagnosis = judge(_evidence(estimator, probe(model, data)))
     finding = diagnosis.find("worse_than_constant")
     if finding is not None:
         causes = [each for each in diagnosis.at_least("severe") if each is not finding]

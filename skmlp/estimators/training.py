@@ -153,7 +153,8 @@ def _hopeless(
     told = f"{diagnosis[0].title}: {diagnosis[0].message}" if diagnosis else f"Precisely: {event}."
     error = DivergedError(
         "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-        f"preprocessed. {told} {advice_on_divergence(estimator, data)} The attribute diagnosis of this error tells more."
+        f"preprocessed. {told} {advice_on_divergence(estimator, data)} "
+        "The attribute diagnosis of this error tells more."
     )
     error.diagnosis = diagnosis
     return error
