@@ -83,7 +83,9 @@ BAD_PARAMETERS: list[tuple[dict[str, Any], str]] = [
 
 
 @BOTH
-@pytest.mark.parametrize(("params", "rule"), BAD_PARAMETERS, ids=[str(params) for params, _ in BAD_PARAMETERS])
+@pytest.mark.parametrize(
+    ("params", "rule"), BAD_PARAMETERS, ids=[re.sub(r" at 0x\w+", "", str(params)) for params, _ in BAD_PARAMETERS]
+)
 def test_bad_parameters(cls: Any, params: dict[str, Any], rule: str, assert_refuses: Any) -> None:
     ((name, value),) = params.items()
     words = rf"The '{name}' parameter of {cls.__name__} {rule}.* Got {re.escape(repr(value))} instead"
