@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown := sorted(set(dtypes).difference(DTYPES)):
         parser.error(f"a dtype must be one of {', '.join(DTYPES)}; got {', '.join(unknown)}")
     os.environ["SKMLP_COMPILED"] = "1"
+    compiled.compiles_here = True
     try:
         compiled.why_not()  # without numba an error that says what to install
         for dtype in dtypes:

@@ -1,6 +1,9 @@
 """How functions are compiled: once for each dtype, kept on disk if possible, without the interpreter's lock."""
 
+import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
@@ -11,7 +14,9 @@ from numba import config, njit
 from numba.core import event as events
 from numba.core.caching import FunctionCache
 
-__all__ = ["announced", "as_written", "exact", "inlined", "reordering"]
+from skmlp import compiled
+
+__all__ = ["announced", "as_written", "entry", "exact", "inlined", "reordering"]
 
 if config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("NUMBA_DISABLE_JIT is set: numba compiles nothing until it is unset")
@@ -22,6 +27,10 @@ _SETTINGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wr
 # numba looks for a change in a function's own file only, but what it keeps holds the code of called functions, too.
 # Kept under the name of the version of all files here, it is never out of date.
 _VERSION = sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:12]
+
+
+# Seconds after which the other process that compiles is given up.
+TIMEOUT = 600.0
 
 
 class _Cache(FunctionCache):
@@ -37,17 +46,56 @@ class _Cache(FunctionCache):
             return None
 
 
-def _compile(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
+class _EntryCache(_Cache):
+    """The machine code on disk of a function that Python calls.
+
+    The process that compiles it links it with the functions it calls as they were compiled by themselves. The code on
+    disk has copies of them, optimized for this caller, which may round in another way. So another process compiles and
+    this one loads: its results are those of every later process, bit for bit.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the code for a signature, compiled by another process if need be; None if that one failed."""
+        found = super().load_overload(sig, target_context)
+        if found is None and not compiled.compiles_here:
+            arguments = " ".join(map(str, sig))
+            dtype = next(name for name in ("float32", "float64") if f"array({name}," in arguments)
+            _announce(dtype, self.cache_path)
+            _compile_in_another_process(dtype)
+            found = super().load_overload(sig, target_context)
+        return found
+
+
+def _compile_in_another_process(dtype: str) -> None:
+    """Run ``python -m skmlp.compile`` with this process's search path; when it fails, nothing is on disk."""
+    command = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); from skmlp.compile import main; main()"
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            [sys.executable, "-c", command, json.dumps(sys.path), dtype],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+
+def _compile(function: Callable[..., Any], fastmath: set[str], cache: type[_Cache] = _Cache) -> Callable[..., Any]:
     function.__qualname__ += f"_{_VERSION}"
-    compiled = njit(**_SETTINGS, fastmath=fastmath)(function)
+    dispatcher = njit(**_SETTINGS, fastmath=fastmath)(function)
     with suppress(RuntimeError):  # there is no folder that one may write to
-        compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]
-    return compiled
+        dispatcher._cache = cache(function)
+    return dispatcher
 
 
 def as_written(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile so that every operation rounds as in Python."""
     return _compile(function, set())
+
+
+def entry(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile as :func:`exact` does, in another process, which keeps the code on disk for this one."""
+    return _compile(function, {"contract"}, _EntryCache)
 
 
 def exact(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,14 +125,17 @@ class _Announcement(events.Listener):
 
     def on_start(self, event: Any) -> None:
         if event.data["dispatcher"] is self._function:
-            folder = self._function.stats.cache_path
-            logging.getLogger("skmlp").warning(
-                "Compiling the training steps for %s, which takes half a minute or so. %s",
-                self._dtype,
-                "No folder can be written to that would keep them: set NUMBA_CACHE_DIR to one."
-                if folder is None
-                else f"Later processes find them in {folder}.",
-            )
+            _announce(self._dtype, self._function.stats.cache_path)
 
     def on_end(self, event: Any) -> None:
         pass
+
+
+def _announce(dtype: str, folder: str | None) -> None:
+    logging.getLogger("skmlp").warning(
+        "Compiling the training steps for %s, which takes half a minute or so. %s",
+        dtype,
+        "No folder can be written to that would keep them: set NUMBA_CACHE_DIR to one."
+        if folder is None
+        else f"Later processes find them in {folder}.",
+    )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled import losses, solvers
 from skmlp.compiled.intrinsics import matrix, stretch
-from skmlp.compiled.jit import as_written, exact, inlined, reordering
+from skmlp.compiled.jit import as_written, entry, exact, inlined, reordering
 from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped
 from skmlp.compiled.team import LINE, Team, share, wait
 
@@ -286,7 +286,7 @@ def _add_up(sums: FloatArray, evaluation: FloatArray, rate: float) -> None:
     sums[N_STEPS] += 1.0
 
 
-@exact
+@entry
 def take_steps(
     parts: int,
     objective: Objective,

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from skmlp import compiled
@@ -134,6 +135,61 @@ def test_a_damaged_file_on_disk_is_compiled_again_and_replaced(tmp_path, monkeyp
     file.write_bytes(content)
     assert sum(double_on_disk().cache_misses.values()) == 1
     assert sum(double_on_disk().cache_hits.values()) == 1
+
+
+def entry_on_disk():
+    from skmlp.compiled.jit import entry
+
+    def total(numbers):
+        return numbers.sum()
+
+    function = entry(total)
+    return function, lambda: function(np.ones(3, np.float32))
+
+
+def test_what_python_calls_is_compiled_by_another_process_and_loaded_from_disk(tmp_path, monkeypatch, caplog):
+    """Code from disk may round in another way than code that the process itself has just compiled."""
+    numba = pytest.importorskip("numba", reason="compiled steps need numba")
+    from skmlp.compiled import jit
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    asked = []
+
+    def other_process(dtype):
+        asked.append(dtype)
+        monkeypatch.setattr(compiled, "compiles_here", True)
+        entry_on_disk()[1]()
+
+    monkeypatch.setattr(jit, "_compile_in_another_process", other_process)
+    function, call = entry_on_disk()
+    assert call() == 3.0
+    assert asked == ["float32"]
+    assert (sum(function.stats.cache_hits.values()), sum(function.stats.cache_misses.values())) == (1, 0)
+    (message,) = caplog.messages
+    assert message.startswith("Compiling the training steps for float32")
+
+
+def test_where_the_other_process_fails_this_one_compiles(tmp_path, monkeypatch):
+    numba = pytest.importorskip("numba", reason="compiled steps need numba")
+    from skmlp.compiled import jit
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(jit.sys, "executable", str(tmp_path / "no_python"))
+    function, call = entry_on_disk()
+    assert call() == 3.0
+    assert sum(function.stats.cache_misses.values()) == 1
+
+
+def test_the_other_process_compiles_with_the_search_path_of_this_one(monkeypatch):
+    pytest.importorskip("numba", reason="compiled steps need numba")
+    from skmlp.compiled import jit
+
+    ended, run = [], subprocess.run
+    monkeypatch.setattr(jit.subprocess, "run", lambda *args, **options: ended.append(run(*args, **options)))
+    monkeypatch.setattr(sys, "path", [*sys.path, "a folder of this process"])
+    jit._compile_in_another_process("float32")
+    assert ended[0].returncode == 0
+    assert "a folder of this process" in ended[0].args[-2]
 
 
 def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same(caplog):
