@@ -283,7 +283,7 @@ DRAWERS = {
 
 @pytest.mark.parametrize(
     ("n_layers", "constrained"),
-    [(1, True), (2, False), (3, True), (6, False), (7, True), (10, False), (50, True), (50, False)],
+    [(1, True), (3, False), (7, True), (10, False), (50, True)],
 )
 @pytest.mark.parametrize("draw", DRAWERS.values(), ids=DRAWERS)
 def test_layers_can_be_read_however_many_they_are(draw, n_layers, constrained, monkeypatch):
@@ -309,8 +309,8 @@ LONG = "a class with a name far longer than anyone would expect "
 @pytest.mark.parametrize(
     ("n_classes", "prefix", "constrained"),
     [
-        *((n_classes, "", constrained) for n_classes in (2, 3, 10, 26) for constrained in (True, False)),
-        *((n_classes, LONG, True) for n_classes in (2, 3, 10, 26)),
+        *((n_classes, "", constrained) for n_classes in (2, 10, 26) for constrained in (True, False)),
+        *((n_classes, LONG, True) for n_classes in (2, 26)),
         (3, LONG, False),
     ],
 )
@@ -329,8 +329,9 @@ def test_a_loss_surface_can_be_read(high, constrained, monkeypatch):
     assert_legible(display.plot(axes(constrained=constrained)), monkeypatch)
 
 
-@pytest.mark.parametrize("constrained", [True, False])
-@pytest.mark.parametrize("image_shape", [(8, 8), (28, 28), (1, 12), (12, 1)])
+@pytest.mark.parametrize(
+    ("image_shape", "constrained"), [((8, 8), True), ((28, 28), False), ((1, 12), True), ((12, 1), False)]
+)
 @pytest.mark.parametrize("n_units", [1, 16, 50])
 def test_units_can_be_read_however_many_they_are(n_units, image_shape, constrained, monkeypatch):
     weights = np.random.default_rng(0).normal(size=(image_shape[0] * image_shape[1], n_units))

@@ -73,7 +73,7 @@ def _with_values(network, seed):
 
 
 @hypothesis.given(networks(), st.integers(0, 10**6))
-@hypothesis.settings(max_examples=200)
+@hypothesis.settings(max_examples=100)
 def test_any_network_leaves_the_data_as_they_were(network, seed):
     params, X, y = _with_values(network, seed)
     kept = X.copy()
@@ -88,7 +88,7 @@ def test_any_network_leaves_the_data_as_they_were(network, seed):
 
 
 @hypothesis.given(networks(), st.integers(0, 10**6))
-@hypothesis.settings(max_examples=200)
+@hypothesis.settings(max_examples=100)
 def test_gradient_of_any_network(network, seed):
     params, X, y = _with_values(network, seed)
     hypothesis.assume(params.n_trained > 0)
