@@ -33,7 +33,7 @@ cases = st.fixed_dictionaries(
 
 
 @hypothesis.given(cases)
-@hypothesis.settings(max_examples=200)
+@hypothesis.settings(max_examples=150)
 def test_gradient_of_any_network(case):
     rng = np.random.default_rng(case["seed"])
     hidden = [3] * len(case["hidden"]) if case["equal_widths"] else case["hidden"]

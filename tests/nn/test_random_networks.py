@@ -42,7 +42,7 @@ def _is_near_a_kink(params, X, names):
 
 
 @hypothesis.given(case=cases)
-@hypothesis.settings(max_examples=300)
+@hypothesis.settings(max_examples=200)
 def test_gradient_of_any_network(draw_targets, case):
     rng = np.random.default_rng(case["seed"])
     layer_sizes, n_samples = list(case["layer_sizes"]), case["n_samples"]

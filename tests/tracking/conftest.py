@@ -144,3 +144,10 @@ def own_server(_mortal_server: Server) -> Server:
         _mortal_server.kill()
         _mortal_server.start()
     return _mortal_server
+
+
+@pytest.fixture
+def stopped_server(_mortal_server: Server) -> Server:
+    """A server that does not run yet. It takes seconds to start, so the tests that begin with it come first."""
+    _mortal_server.kill()
+    return _mortal_server

@@ -88,7 +88,7 @@ class Counting:
         return counted
 
 
-@pytest.mark.parametrize("n_epochs", [20, 600])
+@pytest.mark.parametrize("n_epochs", [20, 300])
 def test_calls_are_few(n_epochs: int, sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clients: list[Counting] = []
 

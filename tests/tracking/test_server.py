@@ -90,6 +90,22 @@ def test_a_search_over_http_and_a_second_one_elsewhere(server: Any) -> None:
         assert all(steps(server.uri, run) == [1, 2, 3, 4] for run in children)
 
 
+def test_a_search_without_a_server_replays_whole(stopped_server: Any, tmp_path: Path) -> None:
+    search = GridSearchCV(network(max_iter=4), {"alpha": [0.1, 1.0]}, cv=2, n_jobs=2)
+    with pytest.warns(TrackingWarning, match="replay"):
+        search.set_callbacks(MLflowCallback("away", tracking_uri=stopped_server.uri)).fit(X, Y)
+    stopped_server.start()
+    for _ in range(2):
+        assert replay(tmp_path / "skmlp-mlflow-spool").rejected == []
+        found = runs(stopped_server.uri, "away")
+        (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
+        children = [run for run in found if run.info.run_id != parent.info.run_id]
+        assert len(children) == 5
+        assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+        assert all(steps(stopped_server.uri, run) == [1, 2, 3, 4] for run in children)
+        assert sum("score/test" in run.data.metrics for run in children) == 4
+
+
 def test_a_server_that_was_killed_and_came_back_has_every_point_once(own_server: Any) -> None:
     reference = network().fit(X, Y)
     meddling = Meddling(
@@ -118,23 +134,6 @@ def test_a_server_killed_for_good_leaves_a_file_that_replays_once(own_server: An
     assert_stored_once(own_server.uri, "gone")
     assert main(["replay", str(file)]) == 0
     assert_stored_once(own_server.uri, "gone")
-
-
-def test_a_search_without_a_server_replays_whole(own_server: Any, tmp_path: Path) -> None:
-    own_server.kill()
-    search = GridSearchCV(network(max_iter=4), {"alpha": [0.1, 1.0]}, cv=2, n_jobs=2)
-    with pytest.warns(TrackingWarning, match="replay"):
-        search.set_callbacks(MLflowCallback("away", tracking_uri=own_server.uri)).fit(X, Y)
-    own_server.start()
-    for _ in range(2):
-        assert replay(tmp_path / "skmlp-mlflow-spool").rejected == []
-        found = runs(own_server.uri, "away")
-        (parent,) = (run for run in found if "mlflow.parentRunId" not in run.data.tags)
-        children = [run for run in found if run.info.run_id != parent.info.run_id]
-        assert len(children) == 5
-        assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
-        assert all(steps(own_server.uri, run) == [1, 2, 3, 4] for run in children)
-        assert sum("score/test" in run.data.metrics for run in children) == 4
 
 
 def test_a_server_that_hangs_is_given_up_and_its_file_replays(own_server: Any, tmp_path: Path) -> None:
