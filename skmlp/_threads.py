@@ -144,15 +144,15 @@ class _OneBlasThread:
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Lift the limit that this thread has set, unless other threads have set it, too."""
-        if self._limits[1].n_inside == 0:
-            yield
-            return
-        self.__exit__()
+        """Lift the limit that this thread has set, once or more often, unless other threads have set it, too."""
+        n_inside = self._limits[1].n_inside
+        for _ in range(n_inside):
+            self.__exit__()
         try:
             yield
         finally:
-            self.__enter__()
+            for _ in range(n_inside):
+                self.__enter__()
 
     def n_outside(self) -> int:
         """Return how many threads BLAS has without this limit; one where that is not known."""

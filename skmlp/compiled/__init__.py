@@ -42,8 +42,13 @@ def choice() -> str:
     return value
 
 
-def why_not() -> str:
+def why_not(chosen: str | None = None) -> str:
     """Say why this process trains without compiled steps; empty when it can have them.
+
+    Parameters
+    ----------
+    chosen : str, optional
+        What :func:`choice` returned.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def why_not() -> str:
     ValueError
         When ``SKMLP_COMPILED`` is none of the three.
     """
-    chosen = choice()
+    chosen = chosen or choice()
     if chosen == "0":
         return "SKMLP_COMPILED=0"
     if not _has_numba():

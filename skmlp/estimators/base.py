@@ -330,7 +330,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
             tasks.end()
         lbfgs = self.solver == "lbfgs"
         planned = not lbfgs and build_schedule(self).runs_to_the_end
-        advice = advice_on_divergence(self, training)
+        advice = advice_on_divergence(self, training) if result.reason == "non_finite" else ""
         warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned, advice=advice)
         if self.monitor is not False:
             warn_about_health(self)
@@ -342,7 +342,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
     ) -> None:
         """Train one epoch on the given data; `told_targets` starts a classifier, with parameters that are valid."""
         fitted = self._model if hasattr(self, "_model") else None
-        settings = training_settings(self)
+        settings = training_settings(self, () if fitted is None else fitted.settings)
         if fitted is None or settings != fitted.settings:
             self._validate_changed_parameters()
             check_partial_fit(self)

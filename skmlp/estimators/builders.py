@@ -5,7 +5,7 @@ from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from numbers import Integral, Real
-from operator import attrgetter
+from operator import attrgetter, is_
 from typing import Any
 
 import numpy as np
@@ -76,9 +76,14 @@ _of_training = attrgetter(
 _COMPARED_AS_THEY_ARE = {str, float, int, bool, tuple, type(None)}
 
 
-def training_settings(estimator: Any) -> tuple[Any, ...]:
-    """Return the values of all parameters that training depends on; equal tuples mean equal training."""
+def training_settings(estimator: Any, last: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    """Return the values of all parameters that training depends on; equal tuples mean equal training.
+
+    `last` is what was returned the last time: where no parameter was set since, that saves time in a stream of calls.
+    """
     values = (*_of_training(estimator), getattr(estimator, "label_smoothing", None))
+    if len(values) == len(last) and all(map(is_, values, last)):
+        return last
     # Objects may be changed in place, so that they would be equal to themselves.
     return tuple([value if type(value) in _COMPARED_AS_THEY_ARE else repr(value) for value in values])
 

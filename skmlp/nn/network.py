@@ -68,6 +68,10 @@ class Network:
 
     Attributes
     ----------
+    weight_sizes : list of int
+        Of each dense layer, how many weights it has.
+    n_numbers : int
+        How many numbers a row and the outputs of all layers for it are.
     has_modes : bool
         Whether training and prediction are different passes: with dropout or batch normalization.
     couples_rows : bool
@@ -83,6 +87,8 @@ class Network:
         self.layers = tuple(layers)
         self.n_in = layers[0].n_in
         self.n_out = layers[-1].n_out
+        self.weight_sizes = [layer.n_in * layer.n_out for layer in layers if isinstance(layer, Dense)]
+        self.n_numbers = self.n_in + sum(layer.n_out for layer in layers)
         self.has_modes = any(layer.has_modes for layer in layers)
         self.couples_rows = any(layer.couples_rows for layer in layers)
         self.is_scheduled = _is_scheduled(layers)

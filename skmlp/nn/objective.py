@@ -10,6 +10,7 @@ with sample weights :math:`s_i` (1 by default). The gradient is exactly the grad
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = ["Objective", "ObjectiveWorkspace", "Value", "strongest_penalty"]
 BLOCK_ROWS = 1024
 
 
+@cache
 def strongest_penalty(dtype: np.dtype[Any]) -> float:
     """Return the largest factor of a penalty: the fourth root of the type's largest number."""
     largest = float(np.finfo(dtype).max)

@@ -14,8 +14,8 @@ from skmlp._typing import FloatArray
 
 __all__ = ["WORTH_SHARING", "matmul", "shared_products"]
 
-# Multiplications of a product that is worth waking a thread for: half a millisecond or so.
-WORTH_SHARING = 32_000_000
+# Multiplications of a product that is worth waking a thread for: a tenth of a millisecond or so.
+WORTH_SHARING = 8_000_000
 
 
 def matmul(left: FloatArray, right: FloatArray, out: FloatArray) -> FloatArray:

@@ -67,17 +67,17 @@ def _why_numpy(
 ) -> str:
     """Say why the training has no compiled steps; empty when it may have them."""
     state.is_long = state.is_long or _is_long(state, batches, network, n_epochs, max_seconds)
-    X = batches.data.X
-    if compiled.choice() != "0":
+    X, weight, choice = batches.data.X, batches.data.sample_weight, compiled.choice()
+    if choice != "0":
         if not isinstance(X, np.ndarray):
             return "sparse data"
         if X.dtype != state.params.vector.dtype or not X.flags.c_contiguous:
             return "data of another dtype or order than the weights"
-        if batches.data.sample_weight is not None and batches.data.sample_weight.dtype != X.dtype:
+        if weight is not None and weight.dtype != X.dtype:
             return f"sample weights that {X.dtype} cannot hold"
-    if compiled.choice() == "auto" and not state.is_long:
+    if choice == "auto" and not state.is_long:
         return "the training takes less time than loading the compiled steps"
-    return compiled.why_not()
+    return compiled.why_not(choice)
 
 
 def _is_long(
@@ -87,10 +87,10 @@ def _is_long(
 
     Those behind count, because a long stream of short calls, or a fit that is resumed, is one long training.
     """
-    n_units, n_weights = network.n_in + sum(layer.n_out for layer in network.layers), state.params.n_weights
-    numbers, multiplications = batches.batch_size * n_units + n_weights, 3 * batches.batch_size * n_weights
+    n_rows, n_weights = batches.batch_size, state.params.n_weights
+    numbers, multiplications = n_rows * network.n_numbers + n_weights, 3 * n_rows * n_weights
     seconds = PER_STEP + PER_NUMBER * numbers + PER_MULTIPLICATION * multiplications
     n_ahead: float = n_epochs * batches.n_batches
     if max_seconds is not None:
         n_ahead = min(n_ahead, max_seconds / seconds)
-    return state.samples_seen // batches.batch_size + n_ahead > LOADING / seconds
+    return state.samples_seen // n_rows + n_ahead > LOADING / seconds

@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from time import perf_counter
 from typing import Any
 
@@ -205,7 +205,8 @@ class Trainer:
             self._keep_start(state, best, validation, start, early_stopping=early_stopping)
         before_epoch = state.in_use.vector.copy() if validation is None and max_epochs > 1 else None
 
-        result = Result("max_iter", max_epochs)
+        ended = partial(Result, engine=engine)
+        result = ended("max_iter", max_epochs)
         # Overflow shows as a non-finite loss or gradient in the very step, and is reported there.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for epoch in range(1, max_epochs + 1):
@@ -216,13 +217,13 @@ class Trainer:
                 try:
                     row, n_seen = self._run_epoch(state, steps, batches, pace, monitor)
                 except KeyboardInterrupt:
-                    result = Result("interrupted", epoch - 1)
+                    result = ended("interrupted", epoch - 1)
                     break
                 except NonFiniteError as event:
                     if best.vector is None:
                         raise
                     row = _lost_epoch(state, validation)
-                    result = Result("non_finite", epoch, f"{event} in epoch {epoch}; the weights {best.what} are kept")
+                    result = ended("non_finite", epoch, f"{event} in epoch {epoch}; the weights {best.what} are kept")
                 else:
                     n_samples = round(n_samples * n_seen / data.n_samples)
                     state.samples_seen += n_samples
@@ -230,9 +231,9 @@ class Trainer:
                         state, row, epoch, best, validation, before_epoch, early_stopping=early_stopping
                     )
                     if not self._progresses(state, row, value, early_stopping=early_stopping):
-                        result = Result("converged", epoch)
+                        result = ended("converged", epoch)
                     elif pace.is_over:
-                        result = Result("max_time", epoch)
+                        result = ended("max_time", epoch)
                 row["seconds"] = perf_counter() - started
                 row["samples_per_second"] = n_samples / max(row["seconds"], 1e-9)
                 ends = result.reason != "max_iter"
@@ -240,13 +241,13 @@ class Trainer:
                 if ends:
                     break
                 if stop:
-                    result = Result("callback", epoch)
+                    result = ended("callback", epoch)
                     break
         if result.reason == "non_finite":
             state.solver_state = self.solver.init(state.params.trained, state.params.n_weights)
         if _goes_back(result, best, validation, restore_best=restore_best):
             state.settle(best.vector)
-        return replace(result, best_epoch=best.epoch, engine=engine)
+        return result if best.epoch == 0 else replace(result, best_epoch=best.epoch)
 
     def _check(self, batch_size: int, n_samples: int, validation: Validation | None, *, early_stopping: bool) -> None:
         """Raise ValueError for what cannot be trained."""

@@ -179,6 +179,23 @@ def test_a_suspended_limit_is_lifted_unless_another_thread_has_set_it(two_others
     assert blas_threads() == {2}
 
 
+def test_a_limit_that_was_set_twice_is_suspended_and_set_again():
+    limit = _threads.one_blas_thread
+    with limit, limit:
+        with limit.suspended():
+            assert blas_threads() == {2}
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+@pytest.mark.parametrize(("n_hidden", "n_rows", "expected"), [(100, 40, {2}), (200, 40, {1}), (100, 5000, {1})])
+def test_a_training_whose_vectors_and_products_are_short_sets_no_limit(n_hidden, n_rows, expected):
+    network = multilayer_perceptron((64, n_hidden, 1), [ACTIVATIONS["relu"]])
+    with threads.threads_for(network, n_rows):
+        assert blas_threads() == expected
+    assert blas_threads() == {2}
+
+
 def test_a_small_prediction_sets_no_limit():
     with threads.threads_for_prediction(SMALL, 40):  # 40 * 64 * 100 multiplications
         assert blas_threads() == {2}
