@@ -39,11 +39,13 @@ def append_row(history: History, row: Mapping[str, float]) -> None:
     A column that is new in this row begins with NaN for the epochs before; one that the row lacks goes on with NaN.
     """
     n_before = len(history["loss"])
-    history |= {name: [nan] * n_before for name in row if name not in history}
+    if not history.keys() >= row.keys():
+        history |= {name: [nan] * n_before for name in row if name not in history}
     for name, column in history.items():
         column.append(row.get(name, nan))
-        if len(column) > HISTORY_LIMIT:
-            del column[0]
+    if n_before >= HISTORY_LIMIT:
+        for column in history.values():
+            del column[: n_before + 1 - HISTORY_LIMIT]
 
 
 class Observations:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import TrainingState
 
 __all__ = ["Savepoint"]
@@ -34,12 +33,12 @@ class Savepoint:
         shuffles, drops : bool, default=True
             Whether the training is going to use the streams of the shuffling and of dropout.
         """
-        average, plateau = state.average, state.plateau
+        average = state.average
         self._vectors = _copied([state.params.vector, None if average is None else average.vector], self._vectors)
         self._solver_state = _copied(state.solver_state, self._solver_state)
         streams = [(state.rng, shuffles), (state.dropout_rng, drops)]
         self._streams = [(stream.bit_generator, stream.bit_generator.state) for stream, is_used in streams if is_used]
-        self._plateau = Plateau(plateau.tol, plateau.patience, plateau.best, plateau.count)
+        self._plateau, self._progress = state.plateau, (state.plateau.best, state.plateau.count)
         self._schedule_memory = dict(state.schedule_memory)
         self._numbers = state.learning_rate, state.samples_seen, state.step, state.epoch
 
@@ -62,6 +61,7 @@ class Savepoint:
         for stream, before in self._streams:
             stream.state = before
         state.plateau, state.schedule_memory = self._plateau, self._schedule_memory
+        state.plateau.best, state.plateau.count = self._progress
         state.learning_rate, state.samples_seen, state.step, state.epoch = self._numbers
         self._vectors = self._solver_state = None  # the state has them now
 
