@@ -164,7 +164,8 @@ def test_a_child_waits_for_its_parent(sqlite_uri: str) -> None:
     assert runs["child"].data.tags["mlflow.parentRunId"] == runs["parent"].info.run_id
 
 
-def test_nobody_waits_for_ever(sqlite_uri: str) -> None:
+def test_nobody_waits_for_ever(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "PARENT_PATIENCE", 0.5)
     store = RemoteStore(sqlite_uri)
     store.send(_create("child", "nobody"))
     assert "mlflow.parentRunId" not in _runs(sqlite_uri)[0].data.tags
