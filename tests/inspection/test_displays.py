@@ -290,7 +290,7 @@ def test_layers_can_be_read_however_many_they_are(draw, n_layers, constrained, m
     assert_legible(draw(observations(n_layers), axes(constrained=constrained)), monkeypatch)
 
 
-@pytest.mark.parametrize("last", [1, 2, 100, 20_000])
+@pytest.mark.parametrize("last", [1, 20_000])
 @pytest.mark.parametrize("draw", DRAWERS.values(), ids=DRAWERS)
 def test_epochs_can_be_read_however_many_they_are(draw, last, monkeypatch):
     assert_legible(draw(observations(6, n_epochs=min(last, 20), last=last), axes(constrained=True)), monkeypatch)
