@@ -57,7 +57,7 @@ def can_start_threads() -> bool:
 
 
 class Helpers:
-    """Threads that wait for work, until nobody holds this object any more.
+    """Threads that wait for work. They end when this object is deleted.
 
     In contrast to an executor of :mod:`concurrent.futures` they also work after the main thread has ended.
 

@@ -70,7 +70,7 @@ def _new_locked_file(folder: str, name: str, stack: ExitStack) -> str:
 def remove_stale(folder: str) -> None:
     """Remove the temporary files that killed processes left in a folder.
 
-    A lock ends with its process: a file that can be locked is nobody's. Without locks, nothing is removed.
+    A lock ends with its process, so a file that can be locked is no longer in use. Without locks, nothing is removed.
     """
     with suppress(OSError):  # no folder yet, or one that may not be listed
         for name in filter(_TEMPORARY.match, os.listdir(folder)):

@@ -330,7 +330,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
             tasks.end()
         lbfgs = self.solver == "lbfgs"
         planned = not lbfgs and build_schedule(self).runs_to_the_end
-        advice = advice_on_divergence(self, training) if result.reason == "non_finite" else ""
+        advice = advice_on_divergence(self, model, training) if result.reason == "non_finite" else ""
         warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned, advice=advice)
         if self.monitor is not False:
             warn_about_health(self)
@@ -390,7 +390,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
             self._conclude(result, validation=False)
         self._say_that_it_converged(result)
         if result.reason in ("interrupted", "non_finite"):
-            warn_about(result, advice=advice_on_divergence(self, data))
+            warn_about(result, advice=advice_on_divergence(self, model, data))
 
     def _validate_changed_parameters(self) -> None:
         if not get_config()["skip_parameter_validation"]:

@@ -122,6 +122,8 @@ def random_split(estimator: Any, data: Data, targets: Targets, seed: int) -> tup
     try:
         _, held_out = train_test_split(counting, test_size=n_held_out, random_state=seed, stratify=strata)
     except ValueError as error:
+        if strata is None or n_asked >= 2:
+            raise
         raise ValueError(
             f"{error} The two classes are {targets.original(np.array([[0.0], [1.0]])).tolist()}, of which the second "
             f"one is 'True' here. Increase the size of your dataset, or set early_stopping=False."

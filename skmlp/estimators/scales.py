@@ -16,9 +16,9 @@ ROWS, ELEMENTS, FEWEST = 500, 1_000_000, 20
 # far out where the distance of validation from training data is this many times the distance within the latter; one
 # or two columns by themselves may well drift, and must be farther out ...
 FAR, FAR_ALONE = 5.0, 20.0
-# ... and shrunk to a point where all validation data lie in the middle, this share of the distance apart.
+# ... and shrunk to a point where all validation data lie near the median, within this fraction of the distance.
 SHRUNK = 0.1
-# The shares of the columns that must be so: single ones drift, and a narrow part of the data may lie in the middle.
+# The fractions of the columns that must be so: single ones drift, and a narrow part of the data may lie near it.
 MANY, NEARLY_ALL = 1 / 3, 0.9
 
 

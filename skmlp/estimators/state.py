@@ -98,7 +98,7 @@ class Model:
     learning_rate_init : float
         What the last training started from.
     trainer : Trainer or None
-        What trained it, with the `settings` it was built from. Not stored: the next training builds the same anew.
+        What trained it, with the `settings` it was built from. Not stored: the next training builds it again.
     settings : tuple
         Values of the estimator's parameters that training depends on, as partial_fit last found them; empty after fit.
     schedule_in_words : str

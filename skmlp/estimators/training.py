@@ -153,20 +153,20 @@ def _hopeless(
     told = f"{diagnosis[0].title}: {diagnosis[0].message}" if diagnosis else f"Precisely: {event}."
     error = DivergedError(
         "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-        f"preprocessed. {told} {advice_on_divergence(estimator, data)} "
+        f"preprocessed. {told} {advice_on_divergence(estimator, model, data)} "
         "The attribute diagnosis of this error tells more."
     )
     error.diagnosis = diagnosis
     return error
 
 
-def advice_on_divergence(estimator: Any, data: Data) -> str:
+def advice_on_divergence(estimator: Any, model: Model, data: Data) -> str:
     """Return what to do about a training that diverged on these rows."""
     advice = (
         "Scale the input data, for example with a StandardScaler, or lower "
         f"learning_rate_init={estimator.learning_rate_init}."
     )
-    if getattr(estimator, "standardize_target", True) or data.y.dtype.kind != "f":
+    if getattr(estimator, "standardize_target", True) or not model.loss.shift_and_scale:
         return advice
     with np.errstate(over="ignore"):
         size = float(np.abs(data.y).max(initial=0.0))

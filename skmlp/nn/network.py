@@ -63,7 +63,7 @@ class Network:
     ----------
     layers : sequence of Layer
         At least one; each takes what the one before gives. One may overwrite its input (`consumes_input`) where
-        nobody else needs it: not the caller's data, not the input of a residual block, nor what the layer before
+        nothing else needs it: not the caller's data, not the input of a residual block, nor what the layer before
         needs on the way back.
 
     Attributes
@@ -184,7 +184,7 @@ class Network:
             if layer.span > 0:
                 assert isinstance(layer, Residual)
                 skipping.setdefault(index - layer.span, []).append(layer.skipped(memories[index]))
-            if index > 0:  # nobody asks for the error signal of the data
+            if index > 0:  # the error signal of the data is not needed
                 for skipped in skipping.get(index, ()):
                     delta += skipped
 

@@ -38,7 +38,7 @@ class ParameterShape:
     Attributes
     ----------
     name : str
-        What the layer calls it; nobody else goes by it.
+        Its name within the layer; nothing outside the layer depends on it.
     shape : tuple of int
     role : {"weight", "bias", "factor", "scale", "offset", "statistic"}
         A weight is the matrix of shape (n_in, n_out) that connects the layer's inputs and outputs: penalised, decayed,

@@ -17,8 +17,8 @@ class MLflowCallback(TrackingHooks):
     For ``set_callbacks`` of the outermost estimator - a :class:`~sklearn.pipeline.Pipeline`, a search, or the skmlp
     estimator itself - or of an skmlp estimator inside one. A fit or pipeline is one run; a search is a run with its
     grid, results and best values, and with a nested run for every fold and the refit, also from worker processes. A
-    run that is active, or that the environment variable ``MLFLOW_RUN_ID`` names, takes in the first fit; later ones
-    are nested in it. An `experiment` other than the run's has precedence. Values travel through a buffer of this
+    run that is active, or that the environment variable ``MLFLOW_RUN_ID`` names, receives the first fit; later fits
+    are nested runs. An `experiment` other than the run's has precedence. Values travel through a buffer of this
     process and a thread of its own, so that neither a slow store nor one that is away changes the fit. Several
     callbacks, for several stores, each log the whole fit.
 

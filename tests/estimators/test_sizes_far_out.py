@@ -96,6 +96,9 @@ def test_a_divergence_with_a_huge_target_advises_to_standardize_it():
     with pytest.raises(ValueError, match="Solver produced non-finite") as caught:
         MLPRegressor(**settings | {"learning_rate_init": 1e30}).fit(DIABETES, PROGRESSION / 100.0)
     assert "standardize_target" not in str(caught.value)
+    with pytest.raises(ValueError, match="Solver produced non-finite") as caught:  # a loss that takes no other scale
+        MLPRegressor("poisson", **settings | {"learning_rate_init": 1e30}).fit(DIABETES, PROGRESSION * 1e15)
+    assert "standardize_target" not in str(caught.value)
     good = MLPRegressor(**settings, warm_start=True).fit(DIABETES, PROGRESSION / 100.0)
     with pytest.warns(ConvergenceWarning, match="set standardize_target=True"):
         good.fit(DIABETES, PROGRESSION * 1e15)

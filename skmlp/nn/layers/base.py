@@ -77,7 +77,7 @@ class Layer(ABC):
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
         """Return the arrays one pass writes to, with `n_samples` rows each, or one for what rows have in common.
 
-        The first layer's input is the data: nobody asks for the gradient with respect to it.
+        The first layer's input is the data: the gradient with respect to it is not needed.
         """
 
     @abstractmethod
