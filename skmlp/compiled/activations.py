@@ -10,7 +10,7 @@ from typing import Any
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.jit import exact, inlined
-from skmlp.compiled.maths import exp, expm1, log_1_plus_exp, logistic, tanh
+from skmlp.compiled.fast_maths import exp, expm1, log_1_plus_exp, logistic, tanh
 
 __all__ = [
     "GELU",

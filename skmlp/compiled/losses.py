@@ -9,7 +9,7 @@ from typing import Any
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.jit import exact, inlined
-from skmlp.compiled.maths import exp, log_1_plus_exp, logistic
+from skmlp.compiled.fast_maths import exp, log_1_plus_exp, logistic
 
 __all__ = ["BINARY_LOG_LOSS", "MULTINOMIAL_LOG_LOSS", "SQUARED_ERROR", "loss_and_error_signal"]
 
