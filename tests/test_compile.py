@@ -12,7 +12,7 @@ from skmlp import compiled
 pytest.importorskip("numba", reason="compiled steps need numba")
 
 from skmlp.compiled import steps
-from skmlp.training.compiled_steps import CompiledSteps
+from skmlp.training.compiled_steps import CompiledEngine
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_it_says_what_fails_and_ends_with_an_error(monkeypatch, capsys):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(compiled_steps, "_ready_dtypes", set())
-    monkeypatch.setattr(CompiledSteps, "_take", fail)
+    monkeypatch.setattr(CompiledEngine, "_take", fail)
     error = assert_refused(capsys)
     assert "No space left on device" in error
     assert "set NUMBA_CACHE_DIR" in error

@@ -5,7 +5,7 @@ same, equal to rounding, in fewer passes and without the interpreter between the
 not cover is left to NumPy.
 
 The environment variable ``SKMLP_COMPILED`` decides: ``"auto"`` (the default) uses them when numba is installed and the
-training is long enough (:mod:`skmlp.training.engine`), ``"0"`` never, ``"1"`` wherever there are any, and raises an
+training is long enough (:mod:`skmlp.training.engine_choice`), ``"0"`` never, ``"1"`` wherever there are any, and raises an
 error when numba is missing or fails.
 """
 

@@ -59,13 +59,14 @@ from skmlp.optim.clipping import CLIPS, Clip
 from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled
 from skmlp.optim.solvers import SOLVERS, Solver
 from skmlp.training.batches import Data
+from skmlp.training.engine import Buffers
 from skmlp.training.events import Result, Row
 from skmlp.training.history import Observations, append_row, empty_history
+from skmlp.training.loop import Plan
 from skmlp.training.monitor import Monitor, no_observations
-from skmlp.training.steps import Buffers
+from skmlp.training.progress import Criterion
 from skmlp.training.stopping import Plateau
 from skmlp.training.threads import threads_for_prediction
-from skmlp.training.trainer import copy_state
 
 __all__ = ["BaseMLP", "why_no_partial_fit"]
 
@@ -297,39 +298,38 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
             validation = as_validation(self, parts, targets, model)
             self._publish(model, targets, validation=validation is not None, keep_history=fitted is not None)
             monitor = self._monitor(model, copies)
-            start = copy_state(model.state) if self.refit else None
+            start = model.state.copy() if self.refit else None
             tasks.begin()
 
             def on_epoch_end(row: Row, is_last: bool) -> bool:
                 self._record(row, monitor)
                 return tasks.end_epoch(is_last=is_last)
 
-            result = train(
-                self,
-                model,
-                training,
+            plan = Plan(
                 batch_size=batch_size,
                 max_epochs=self.max_iter,
                 length=self.max_iter,
                 max_seconds=self.max_time,
+                shuffle=self.shuffle,
+                samples_per_epoch=parts.training.n_samples,
+            )
+            criterion = Criterion(
                 validation=validation,
                 early_stopping=self.early_stopping and validation is not None,
                 restore_best=self.early_stopping if self.restore_best is None else self.restore_best,
-                keep_start=fitted is not None,
-                on_epoch_end=on_epoch_end,
-                samples_per_epoch=parts.training.n_samples,
-                monitor=monitor,
+                fallback=None if fitted is None else model.params.vector.copy(),
             )
+            result = train(self, model, training, plan, criterion, on_epoch_end=on_epoch_end, monitor=monitor)
             if start is not None and result.reason != "interrupted":
                 result = refit(self, model, start, parts, result)
-            model.state.settle()
+            model.state.reset_params()
             self._conclude(result, validation=validation is not None)
             self._say_that_it_converged(result)
             if monitor is not None:
                 self._facts = probe(model, parts.training.in_one_type())
             tasks.end()
         lbfgs = self.solver == "lbfgs"
-        planned = not lbfgs and build_schedule(self).runs_to_the_end
+        planned = not lbfgs and build_schedule(self).ignores_plateau
         advice = advice_on_divergence(self, model, training) if result.reason == "non_finite" else ""
         warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned, advice=advice)
         if self.monitor is not False:
@@ -376,10 +376,8 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
                     self,
                     model,
                     data,
-                    batch_size=batch_size,
-                    max_epochs=1,
-                    keep_start=fitted is not None,
-                    start=start,
+                    Plan(batch_size=batch_size, max_epochs=1, shuffle=self.shuffle),
+                    None if fitted is None else Criterion(fallback=start),
                     on_epoch_end=lambda row, is_last: self._record(row, monitor),
                     buffers=model.buffers_for(batch_size + model.network.couples_rows),
                     monitor=monitor,

@@ -22,8 +22,9 @@ from skmlp.optim.clipping import as_clip
 from skmlp.optim.schedules import Schedule, Scheduled, Time, as_schedule
 from skmlp.optim.solvers import SGD, SOLVERS, Solver, WithWeightDecay
 from skmlp.training.batches import Data
+from skmlp.training.recipe import Recipe
+from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
 __all__ = [
     "ADAM_FAMILY",
@@ -31,8 +32,8 @@ __all__ = [
     "batch_rows",
     "build_architecture",
     "build_objective",
+    "build_recipe",
     "build_schedule",
-    "build_trainer",
     "check_architecture",
     "compute_dtype",
     "new_model",
@@ -129,9 +130,9 @@ def current_objective(estimator: Any, model: Model, *, dropout: bool = True) -> 
     return build_objective(estimator, network, model.loss).at(now)
 
 
-def build_trainer(estimator: Any, network: Network, loss: Loss) -> Trainer:
-    """Return the trainer for a stochastic solver."""
-    return Trainer(
+def build_recipe(estimator: Any, network: Network, loss: Loss) -> Recipe:
+    """Return the recipe of a stochastic solver."""
+    return Recipe(
         build_objective(estimator, network, loss),
         build_solver(estimator),
         build_schedule(estimator),
@@ -275,8 +276,8 @@ def _starts_at_constant(estimator: Any) -> bool:
 def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dtype[Any]) -> Model:
     """Return a copy of the fitted model to train on; another architecture than the fitted one is an error."""
     check_architecture(estimator, fitted, targets, "warm_start=True")
-    state = copy_state(fitted.state)
-    state.settle()
+    state = fitted.state.copy()
+    state.reset_params()
     if dtype != fitted.dtype:
         state.params = state.params.on(state.params.vector.astype(dtype))
         state.solver_state = {}
@@ -291,20 +292,20 @@ def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dty
 
 
 def adopt_settings(estimator: Any, model: Model, targets: Targets, *, new_fit: bool) -> None:
-    """Build the model's trainer and fit the state of earlier training to it.
+    """Build the model's recipe and fit the state of earlier training to it.
 
     A state that the solver cannot use is replaced by a new one. Schedules start anew with a new fit, or when the
     learning rate was changed or got another one; the memory of progress starts anew with a new fit.
     """
     _adopt_dropout(estimator, model, targets)
-    model.trainer = build_trainer(estimator, model.network, model.loss)
+    model.recipe = build_recipe(estimator, model.network, model.loss)
     model.settings = () if new_fit else training_settings(estimator)  # partial_fit has a look at them of its own
-    state, solver = model.state, model.trainer.solver
+    state, solver = model.state, model.recipe.solver
     if not solver.accepts(state.solver_state):
         state.solver_state = solver.init(state.params.trained, state.params.n_weights)
     if estimator.averaging is None and state.average is not None:
-        state.settle()
-    schedule, initial = model.trainer.schedule, float(estimator.learning_rate_init)
+        state.reset_params()
+    schedule, initial = model.recipe.schedule, float(estimator.learning_rate_init)
     memory = schedule.new_memory()
     words = repr(schedule)
     is_known = model.schedule_in_words in ("", words, without_addresses(words))

@@ -23,11 +23,12 @@ from skmlp.nn.network import Network, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Scheduled
+from skmlp.training.engine import Buffers
 from skmlp.training.monitor import Monitor
+from skmlp.training.recipe import Recipe
 from skmlp.training.savepoint import Savepoint
-from skmlp.training.steps import Buffers
+from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
 __all__ = ["Architecture", "Complete", "Model", "without_addresses"]
 
@@ -97,8 +98,8 @@ class Model:
         Seed of the validation split, the same for every fit that goes on from this one.
     learning_rate_init : float
         What the last training started from.
-    trainer : Trainer or None
-        What trained it, with the `settings` it was built from. Not stored: the next training builds it again.
+    recipe : Recipe or None
+        Of the last training, with the `settings` it was built from. Not stored: the next training builds it again.
     settings : tuple
         Values of the estimator's parameters that training depends on, as partial_fit last found them; empty after fit.
     schedule_in_words : str
@@ -119,7 +120,7 @@ class Model:
         self.state = state
         self.split_seed = split_seed
         self.learning_rate_init = learning_rate_init
-        self.trainer: Trainer | None = None
+        self.recipe: Recipe | None = None
         self.settings: tuple[Any, ...] = ()
         self.schedule_in_words = ""
         self._buffers: Buffers | None = None
@@ -130,7 +131,7 @@ class Model:
     @property
     def params(self) -> Parameters:
         """The network's parameters to predict with."""
-        return self.state.in_use
+        return self.state.eval_params
 
     @property
     def loss(self) -> Loss:
@@ -167,7 +168,7 @@ class Model:
     def fork(self) -> "Model":
         """Return an independent copy to train on."""
         model = copy.copy(self)
-        model.state = copy_state(self.state)
+        model.state = self.state.copy()
         model._monitor = None if self._monitor is None else self._monitor.copy()
         model._savepoint = None
         return model
@@ -177,7 +178,7 @@ class Model:
         self._monitor_before = None if self._monitor is None else self._monitor.copy()
         self._savepoint = self._savepoint or Savepoint()
         self._savepoint.save(self.state, shuffles=shuffles, drops=self.network.has_modes)
-        return self._savepoint.in_use
+        return self._savepoint.eval_vector
 
     def go_back(self) -> None:
         """Be again what the model was when it was last saved."""

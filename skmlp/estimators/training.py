@@ -12,13 +12,16 @@ from skmlp.estimators.builders import batch_rows, build_objective
 from skmlp.estimators.health import diagnose_divergence
 from skmlp.estimators.holdout import Parts
 from skmlp.estimators.state import Model
+from skmlp.training import loop
 from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.events import NonFiniteError, Result
+from skmlp.training.loop import Plan
 from skmlp.training.monitor import Monitor
+from skmlp.training.progress import Criterion
 from skmlp.training.quasi_newton import run_lbfgs
+from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
 from skmlp.training.threads import threads_for
-from skmlp.training.trainer import TrainingState
 
 __all__ = ["advice_on_divergence", "prepare_rows", "refit", "train"]
 
@@ -26,7 +29,9 @@ __all__ = ["advice_on_divergence", "prepare_rows", "refit", "train"]
 LARGE_TARGET = 1000.0
 
 
-def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epochs: int, **options: Any) -> Result:
+def train(
+    estimator: Any, model: Model, data: Data, plan: Plan, criterion: Criterion | None = None, **options: Any
+) -> Result:
     """Train the model by the estimator's solver.
 
     Parameters
@@ -35,11 +40,11 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
     model : Model
         Its state is changed in place.
     data : Data
-    batch_size : int
-        Not used by L-BFGS.
-    max_epochs : int
+    plan : Plan
+        L-BFGS uses its limits only.
+    criterion : Criterion, optional
     **options
-        Of :meth:`skmlp.training.trainer.Trainer.run`; L-BFGS has no use for some.
+        Of :func:`skmlp.training.loop.train`.
 
     Raises
     ------
@@ -48,20 +53,12 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
     """
     lbfgs = estimator.solver == "lbfgs"
     try:
-        n_rows = data.n_samples if lbfgs else min(batch_size, data.n_samples)
+        n_rows = data.n_samples if lbfgs else min(plan.batch_size, data.n_samples)
         with threads_for(model.network, n_rows) as n_threads:
             if lbfgs:
-                return _run_lbfgs(estimator, model, data, max_epochs, **options)
-            assert model.trainer is not None
-            return model.trainer.run(
-                model.state,
-                data,
-                batch_size=batch_size,
-                max_epochs=max_epochs,
-                shuffle=estimator.shuffle,
-                n_threads=n_threads,
-                **options,
-            )
+                return _run_lbfgs(estimator, model, data, plan, criterion or Criterion(), **options)
+            assert model.recipe is not None
+            return loop.train(model.recipe, model.state, data, plan, criterion, n_threads=n_threads, **options)
     except NonFiniteError as event:
         raise _hopeless(estimator, model, data, event, options.get("monitor")) from event
 
@@ -98,16 +95,15 @@ def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, foun
     if found.best_epoch > 0:
         n_samples = parts.everything.n_samples
         batch_size = batch_rows(estimator, n_samples)
-        result = train(
-            estimator,
-            model,
-            prepare_rows(model, parts.everything, batch_size)[0],
+        plan = Plan(
             batch_size=batch_size,
             max_epochs=found.best_epoch,
             length=estimator.max_iter,  # schedules are those of the first training
-            keep_start=True,
+            shuffle=estimator.shuffle,
             samples_per_epoch=n_samples,
         )
+        data, _ = prepare_rows(model, parts.everything, batch_size)
+        result = train(estimator, model, data, plan, Criterion(fallback=start.eval_params.vector.copy()))
         if result.reason == "non_finite":
             event = NonFiniteError(f"in the refit on all rows: {result.detail}")
             raise _hopeless(estimator, model, parts.everything, event)
@@ -123,23 +119,22 @@ def _run_lbfgs(
     estimator: Any,
     model: Model,
     data: Data,
-    max_iter: int,
-    *,
-    early_stopping: bool = False,
-    length: int | None = None,
-    keep_start: bool = False,
-    samples_per_epoch: int | None = None,
+    plan: Plan,
+    criterion: Criterion,
     **options: Any,
 ) -> Result:
-    """Leave out what L-BFGS has no use for."""
+    """Train by L-BFGS, which uses a part of the plan and the criterion."""
     result = run_lbfgs(
         build_objective(estimator, model.network, model.loss),
         model.params,
         data,
-        max_iter=max_iter,
+        max_iter=plan.max_epochs,
         max_fun=estimator.max_fun,
         tol=estimator.tol,
-        early_stopping=model.state.plateau if early_stopping else None,
+        validation=criterion.validation,
+        early_stopping=model.state.plateau if criterion.early_stopping else None,
+        restore_best=criterion.restore_best,
+        max_seconds=plan.max_seconds,
         **options,
     )
     return replace(result, engine="numpy: solver='lbfgs'")

@@ -21,6 +21,7 @@ from skmlp.inspection.displays._drawing import BLUE, PALETTE, VERMILLION, clean,
 from skmlp.nn.objective import Objective, Value
 from skmlp.optim.schedules import FunctionSchedule
 from skmlp.training.events import NonFiniteError
+from skmlp.training.loop import Plan, train
 from skmlp.training.stopping import Plateau
 
 if TYPE_CHECKING:
@@ -372,25 +373,24 @@ def _train(model: Any, X: Any, y: Any, sample_weight: Any, low: float, ratio: fl
         data = data.take(np.flatnonzero(data.sample_weight)).in_one_type()
     core = new_model(model, data, targets)
     start_output_bias(model, core, data)
-    assert core.trainer is not None  # only lbfgs has none
-    objective = core.trainer.objective
-    trainer = replace(
-        core.trainer,
+    assert core.recipe is not None  # only lbfgs has none
+    objective = core.recipe.objective
+    recipe = replace(
+        core.recipe,
         objective=_Recorded(objective.network, objective.loss, objective.alpha, objective.alpha_l1, record.add),
-        # The end is not passed: a trainer may ask for the rates of a whole training before it begins.
+        # The end is not passed: training may ask for the rates of a whole training before it begins.
         schedule=FunctionSchedule(lambda step: ratio ** min(step, record.n_steps - 1), of="step"),
         learning_rate_init=low,
     )
     core.state.plateau = Plateau(0.0, math.inf)
     with contextlib.suppress(_TestIsOver, NonFiniteError):
-        result = trainer.run(
-            core.state,
-            data,
+        plan = Plan(
             batch_size=batch_rows(model, data.n_samples),
             max_epochs=record.n_steps,
             length=model.max_iter,
             shuffle=model.shuffle,
         )
+        result = train(recipe, core.state, data, plan)
         if result.reason == "interrupted":
             raise KeyboardInterrupt
 

@@ -1,6 +1,6 @@
 """The steps of an epoch in machine code: what :mod:`skmlp.compiled` computes, of what comes next and with what."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from skmlp.nn.objective import BLOCK_ROWS, Objective
 from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Time
 from skmlp.training.batches import Batches
+from skmlp.training.clock import StepClock
 from skmlp.training.compiled_arrays import (
     at_this_time,
     no_solver,
@@ -25,13 +26,13 @@ from skmlp.training.compiled_arrays import (
     solver_as_arrays,
     units_dropped,
 )
-from skmlp.training.steps import Buffers, Evaluation, Steps, Sums
+from skmlp.training.engine import Buffers, Evaluation, Sums
+from skmlp.training.numpy_engine import NumpyEngine
+from skmlp.training.recipe import Recipe
+from skmlp.training.state import TrainingState
 from skmlp.training.teamwork import Teamwork
 
-if TYPE_CHECKING:
-    from skmlp.training.trainer import Trainer, TrainingState
-
-__all__ = ["CompiledSteps", "compiled_steps"]
+__all__ = ["CompiledEngine", "compiled_engine"]
 
 # Multiplications that a thread may do in one call: a tenth of a second at most or so, that a fit can be interrupted and
 # a limit on its time is kept. Other work costs as much as so many of them, for each number that passes through a layer,
@@ -43,14 +44,16 @@ DRAWN = 1_000_000
 
 _NO_STEPS, _ONE_STEP = np.zeros(0), np.zeros(1)
 
+_SUMS = ("loss", "penalty", "weight", "norm", "learning_rate", "n_steps", "n_rows")
+
 # The dtypes for which this process has them compiled.
 _ready_dtypes: set[np.dtype] = set()
 
 
-def compiled_steps(
-    trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers, n_threads: int = 1
-) -> "CompiledSteps":
-    """Return the compiled steps of a training.
+def compiled_engine(
+    recipe: Recipe, state: TrainingState, batches: Batches, buffers: Buffers, n_threads: int = 1
+) -> "CompiledEngine":
+    """Return the compiled engine of a training.
 
     They are taken by `n_threads` threads, if each can have rows of its own, and a call takes more than one step: to
     wake the threads costs as much as a small one.
@@ -62,15 +65,24 @@ def compiled_steps(
     """
     params = state.params
     n_rows = max(batches.largest, buffers.n_samples)
-    is_run = trainer.steps_are_plain and batches.n_batches > 1
-    size = n_threads if is_run and _can_share(trainer.objective.network, n_rows, n_threads) else 1
-    kept = buffers.compiled
-    if kept is None or not kept.is_for(trainer.objective, params.vector, size):
-        large = products.LARGE if size < n_threads else products.LARGE_ALONE
-        kept = buffers.compiled = _keep(trainer.objective, params, -(-n_rows // size), size, large)
+    is_run = _can_fuse_steps(recipe) and batches.n_batches > 1
+    size = n_threads if is_run and _can_share(recipe.objective.network, n_rows, n_threads) else 1
+    large = products.LARGE if size < n_threads else products.LARGE_ALONE
+    kept: _Kept = buffers.keep(
+        f"compiled arrays of {size} threads",
+        (recipe.objective, params.vector),
+        lambda: _keep(recipe.objective, params, -(-n_rows // size), size, large),
+    )
     if kept.why_not:
         raise NotCompiledError(kept.why_not)
-    return CompiledSteps(trainer, state, batches, buffers, kept)
+    return CompiledEngine(recipe, state, batches, buffers, kept)
+
+
+def _can_fuse_steps(recipe: Recipe) -> bool:
+    """Tell whether a step is a gradient and the solver's update, and nothing else."""
+    return (
+        recipe.clip is None and recipe.max_norm is None and recipe.averaging is None and not recipe.scheduled_settings
+    )
 
 
 def _can_share(network: Network, n_rows: int, n_threads: int) -> bool:
@@ -98,9 +110,6 @@ class _Kept(NamedTuple):
 
     Attributes
     ----------
-    objective : Objective
-    vector : ndarray
-        Of all parameters.
     objectives : list of steps.Objective
         As arrays, one for each thread, with memory of its own; empty when it is not known there.
     gradients : ndarray of shape (n_helpers, n_parameters)
@@ -108,14 +117,9 @@ class _Kept(NamedTuple):
         Why it is not known.
     """
 
-    objective: Objective
-    vector: FloatArray
     objectives: list[steps.Objective]
     gradients: FloatArray
     why_not: str
-
-    def is_for(self, objective: Objective, vector: FloatArray, size: int) -> bool:
-        return self.objective is objective and self.vector is vector and len(self.gradients) == size - 1
 
 
 def _keep(objective: Objective, params: Parameters, n_rows: int, size: int, large: int) -> _Kept:
@@ -126,15 +130,15 @@ def _keep(objective: Objective, params: Parameters, n_rows: int, size: int, larg
     except NotCompiledError as error:
         why_not = str(error)
     gradients = np.empty((size - 1, params.n_trained), params.vector.dtype)
-    return _Kept(objective, params.vector, objectives, gradients, why_not)
+    return _Kept(objectives, gradients, why_not)
 
 
-class CompiledSteps(Steps):
+class CompiledEngine(NumpyEngine):
     """The steps of an epoch in machine code.
 
     Parameters
     ----------
-    trainer : Trainer
+    recipe : Recipe
     state : TrainingState
     batches : Batches
     buffers : Buffers
@@ -143,31 +147,34 @@ class CompiledSteps(Steps):
 
     def __init__(
         self,
-        trainer: "Trainer",
-        state: "TrainingState",
+        recipe: Recipe,
+        state: TrainingState,
         batches: Batches,
         buffers: Buffers,
         kept: _Kept,
     ) -> None:
-        super().__init__(trainer, state, batches, buffers)
-        self._objectives, self._now = kept.objectives, trainer.objective
+        super().__init__(recipe, state, batches, buffers, "compiled")
+        self._network, self._solver = recipe.objective.network, recipe.solver
+        self._objectives, self._now = kept.objectives, recipe.objective
         self._teamwork = Teamwork(kept.gradients, blas_shares=_blas_shares(self._network, kept.objectives[0]))
         self._dtype = state.params.vector.dtype
         self._n_dropped = units_dropped(kept.objectives[0])
         self._rows = rows_as_arrays(batches.data, kept.objectives[0].loss)
-        solver = buffers.prepared(
-            "compiled solver", trainer, state, lambda: solver_as_arrays(trainer.solver, state.solver_state, self._dtype)
+        solver = buffers.keep(
+            "compiled solver",
+            (recipe, state.params.vector, state.solver_state),
+            lambda: solver_as_arrays(recipe.solver, state.solver_state, self._dtype),
         )
         self._updates = solver is not None
         self._compiled_solver = solver or no_solver(self._dtype)
         self._evaluation = np.zeros(4)
         self._order: IntArray = np.empty(0, np.int64)
-        if self._updates:
+        if self._updates and _can_fuse_steps(recipe):
             numbers = sum(layer.n_out for layer in self._network.layers) + self._network.n_in
             a_row = 3 * state.params.n_weights + WORK_PER_NUMBER * numbers
             work = batches.batch_size * a_row + WORK_PER_STEP
             drawn = max(1, batches.batch_size * self._n_dropped)
-            self.n_together = max(1, min(self._teamwork.size * WORK // work, DRAWN // drawn))
+            self.max_fused_steps = max(1, min(self._teamwork.size * WORK // work, DRAWN // drawn))
 
     def make_ready(self) -> None:
         """Compile, or load what is kept on disk, if this process has not: so that no step's time has it."""
@@ -203,17 +210,20 @@ class CompiledSteps(Steps):
         self._take(steps.UPDATE, np.array([learning_rate]), nothing, np.zeros(steps.N_SUMS))
         self._state.solver_state["count"] += 1
 
-    def run(self, learning_rates: FloatArray, sums: Sums) -> Evaluation:
+    def run(self, clock: StepClock, n_steps: int, sums: Sums) -> Evaluation:
+        learning_rates = clock.next_learning_rates(n_steps)
         n_before, start = sums.n_steps, self._next_batch()[0]
         before, uniforms = self._draw(self._next_batch(len(learning_rates) - 1)[1] - start)
-        values = np.append(sums.as_array(), [0.0, 0.0])
+        values = np.append([getattr(sums, name) for name in _SUMS], [0.0, 0.0])
         try:
             self._take(steps.WHOLE, learning_rates, uniforms, values)
         finally:  # also when the user interrupts, of which Python hears when the call is over
             self._go_back(before, uniforms, values)
-            sums.set(values[: steps.N_DRAWN])
+            for name, value in zip(_SUMS, values[: steps.N_DRAWN].tolist(), strict=True):
+                setattr(sums, name, int(value) if name.startswith("n_") else value)
             self._state.solver_state["count"] += sums.n_steps - n_before
             self.n_left -= int(values[steps.N_BATCHES])
+            clock.end_steps(int(values[steps.N_BATCHES]), learning_rates)
         is_lost = values[steps.N_BATCHES] < len(learning_rates)
         self._last = self._next_batch(0 if is_lost else -1)
         return self._last_evaluation()
@@ -268,7 +278,7 @@ class CompiledSteps(Steps):
             rng.bit_generator.state = before
             rng.random(n_used, dtype=self._dtype.type)
 
-    def units(self) -> list[Units]:
+    def layer_outputs(self) -> list[Units]:
         layers = [layer.activation for layer in self._network.layers if isinstance(layer, ActivationLayer)]
         functions: list[Activation | None] = [*layers, None]
         return [

@@ -1,96 +1,159 @@
-"""Which engine takes the steps of a training: compiled functions or NumPy.
+"""What the training loop asks of an engine, which computes the steps: NumPy or compiled functions."""
 
-The choice depends on the training alone: on the network, the rows, the epochs asked for and those behind it. What is on
-disk or in memory has no part in it, so that the same call gives the same bits in every process.
-"""
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from operator import is_
+from typing import Any, NamedTuple, Protocol
 
-from typing import TYPE_CHECKING
+from skmlp.nn.network import Units
+from skmlp.nn.objective import Objective, ObjectiveWorkspace
+from skmlp.nn.parameters import Parameters
+from skmlp.optim.schedules import Time
+from skmlp.training.clock import StepClock
 
-import numpy as np
-
-from skmlp import compiled
-from skmlp.nn.network import Network
-from skmlp.training.batches import Batches
-from skmlp.training.steps import Buffers, Steps
-
-if TYPE_CHECKING:
-    from skmlp.training.trainer import Trainer, TrainingState
-
-__all__ = ["choose_steps"]
-
-# Seconds to import numba and load the compiled steps from disk. A training that NumPy is done with sooner gains nothing
-# by them.
-LOADING = 0.75
-
-# Seconds of a step with NumPy: for the calls in it, for each number that passes through (a unit's output for a row, or
-# a weight with what the solver keeps of it), and for each multiplication in the matrix products.
-PER_STEP, PER_NUMBER, PER_MULTIPLICATION = 5e-5, 1.5e-9, 1.5e-11
+__all__ = ["Buffers", "Evaluation", "StepEngine", "Sums"]
 
 
-def choose_steps(
-    trainer: "Trainer",
-    state: "TrainingState",
-    batches: Batches,
-    buffers: Buffers,
-    n_threads: int,
-    n_epochs: int,
-    max_seconds: float | None,
-) -> tuple[Steps, str]:
-    """Return what takes the steps of a training of at most so many epochs and seconds, and the engine in words.
+class Evaluation(NamedTuple):
+    """The objective on a mini-batch.
 
-    Compiled steps are taken by up to `n_threads` threads. ``state.is_long`` is set for a training that is long enough
-    for them.
+    Attributes
+    ----------
+    n_rows : int
+    weight : float
+        Sum of the sample weights. If it is 0, the other numbers are meaningless.
+    loss, penalty : float
+    norm : float
+        Of the gradient, before clipping.
     """
-    why_numpy = _why_numpy(state, batches, trainer.objective.network, n_epochs, max_seconds)
-    if not why_numpy:
-        try:
-            return _compiled_steps(trainer, state, batches, buffers, n_threads), "compiled"
-        except compiled.NotCompiledError as reason:
-            why_numpy = str(reason)
-    return Steps(trainer, state, batches, buffers), f"numpy: {why_numpy}"
+
+    n_rows: int
+    weight: float
+    loss: float = 0.0
+    penalty: float = 0.0
+    norm: float = 0.0
 
 
-def _compiled_steps(
-    trainer: "Trainer", state: "TrainingState", batches: Batches, buffers: Buffers, n_threads: int
-) -> Steps:
-    """Return compiled steps that are ready to run; nothing of the training has changed when there are none."""
-    with compiled.loading():
-        from skmlp.training.compiled_steps import compiled_steps  # imports numba
-    steps = compiled_steps(trainer, state, batches, buffers, n_threads)
-    with compiled.loading():
-        steps.make_ready()
-    return steps
+@dataclass(slots=True)
+class Sums:
+    """Sums over the steps of an epoch.
 
-
-def _why_numpy(
-    state: "TrainingState", batches: Batches, network: Network, n_epochs: int, max_seconds: float | None
-) -> str:
-    """Say why the training has no compiled steps; empty when it may have them."""
-    state.is_long = state.is_long or _is_long(state, batches, network, n_epochs, max_seconds)
-    X, weight, choice = batches.data.X, batches.data.sample_weight, compiled.choice()
-    if choice != "0":
-        if not isinstance(X, np.ndarray):
-            return "sparse data"
-        if X.dtype != state.params.vector.dtype or not X.flags.c_contiguous:
-            return "data of another dtype or order than the weights"
-        if weight is not None and weight.dtype != X.dtype:
-            return f"sample weights that {X.dtype} cannot hold"
-    if choice == "auto" and not state.is_long:
-        return "the training takes less time than loading the compiled steps"
-    return compiled.why_not(choice)
-
-
-def _is_long(
-    state: "TrainingState", batches: Batches, network: Network, n_epochs: int, max_seconds: float | None
-) -> bool:
-    """Tell whether NumPy takes longer for the steps behind and ahead of this training than loading compiled ones.
-
-    Those behind count, because a long stream of short calls, or a fit that is resumed, is one long training.
+    Attributes
+    ----------
+    loss, penalty : float
+        Multiplied by the weight of each batch.
+    weight, norm, learning_rate : float
+    n_steps, n_clipped, n_rows : int
     """
-    n_rows, n_weights = batches.batch_size, state.params.n_weights
-    numbers, multiplications = n_rows * network.n_numbers + n_weights, 3 * n_rows * n_weights
-    seconds = PER_STEP + PER_NUMBER * numbers + PER_MULTIPLICATION * multiplications
-    n_ahead: float = n_epochs * batches.n_batches
-    if max_seconds is not None:
-        n_ahead = min(n_ahead, max_seconds / seconds)
-    return state.samples_seen // n_rows + n_ahead > LOADING / seconds
+
+    loss: float = 0.0
+    penalty: float = 0.0
+    weight: float = 0.0
+    norm: float = 0.0
+    learning_rate: float = 0.0
+    n_steps: int = 0
+    n_clipped: int = 0
+    n_rows: int = 0
+
+    def add(self, step: Evaluation, learning_rate: float, *, clipped: bool) -> None:
+        """Add a step."""
+        self.loss += step.weight * step.loss
+        self.penalty += step.weight * step.penalty
+        self.weight += step.weight
+        self.norm += step.norm
+        self.learning_rate += learning_rate
+        self.n_steps += 1
+        self.n_clipped += clipped
+
+
+class Buffers:
+    """Memory that successive trainings of the same network share.
+
+    Parameters
+    ----------
+    objective : Objective
+    params : Parameters
+    n_samples : int
+        The largest batch.
+
+    Attributes
+    ----------
+    n_samples : int
+    grad : Parameters
+    """
+
+    def __init__(self, objective: Objective, params: Parameters, n_samples: int) -> None:
+        self._objective = objective
+        self.n_samples = n_samples
+        self.grad = params.like()
+        self._kept: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    @cached_property
+    def workspace(self) -> ObjectiveWorkspace:
+        """Memory of the NumPy engine."""
+        return self._objective.workspace(self.n_samples, self.grad.vector.dtype)
+
+    def keep(self, name: str, made_from: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Return what `make` returns, or what it returned last time if `made_from` has the same objects as then."""
+        kept = self._kept.get(name)
+        if kept is None or not all(map(is_, kept[0], made_from)):
+            kept = self._kept[name] = made_from, make()
+        return kept[1]
+
+
+class StepEngine(Protocol):
+    """Computes the steps of one training.
+
+    The loop either evaluates the next batch, clips the gradient in `grad` and asks for the update, or has several
+    steps run at once.
+
+    Attributes
+    ----------
+    name : str
+        ``"compiled"``, or ``"numpy: "`` and the reason.
+    grad : Parameters
+        The gradient of the last evaluation.
+    n_left : int
+        Number of batches left in the epoch.
+    max_fused_steps : int
+        How many steps :meth:`run` can take at once; 1 if it cannot take the steps of this recipe.
+    """
+
+    name: str
+    grad: Parameters
+    n_left: int
+    max_fused_steps: int
+
+    def begin_epoch(self) -> None:
+        """Begin a pass over the data, in a new order if samples are shuffled."""
+
+    def evaluate(self, objective: Objective) -> Evaluation:
+        """Evaluate the objective and its gradient on the next batch."""
+
+    def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
+        """Let the solver update the parameters with the gradient in `grad`.
+
+        Parameters
+        ----------
+        learning_rate : float
+        time : tuple of Time
+            Of the step; empty if no setting of the solver follows a schedule.
+        """
+
+    def run(self, clock: StepClock, n_steps: int, sums: Sums) -> Evaluation:
+        """Take a step on each of the next `n_steps` batches, add them to `sums`, and move `clock` on.
+
+        It stops before a step whose loss or gradient is not finite; that batch then still counts as left.
+
+        Returns
+        -------
+        last : Evaluation
+            Of the last batch evaluated.
+        """
+
+    def layer_outputs(self) -> list[Units]:
+        """Return the outputs of each dense layer in the last evaluation."""
+
+    def find_non_finite(self, objective: Objective, value: float) -> str:
+        """Describe where the infinite or NaN value of the last evaluation arose; `value` is the objective's."""

@@ -12,11 +12,12 @@ from skmlp.nn.parameters import Parameters
 from skmlp.nn.statistics import global_norm
 from skmlp.optim.lbfgs import minimize_lbfgs
 from skmlp.training.batches import Data
+from skmlp.training.best_weights import BestValidatedWeights
+from skmlp.training.engine import Buffers
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row, StopReason
 from skmlp.training.monitor import Monitor
-from skmlp.training.steps import Buffers
 from skmlp.training.stopping import Plateau
-from skmlp.training.validation import BestValidated, Validation
+from skmlp.training.validation import Validation
 
 __all__ = ["run_lbfgs"]
 
@@ -58,7 +59,7 @@ def run_lbfgs(
     max_seconds : float, optional
         Ends the training after the iteration in which that time is over.
     on_epoch_end : callable, optional
-        As for :class:`Trainer`.
+        As for :func:`~skmlp.training.loop.train`.
     monitor : Monitor, optional
         Observes iterations: the gradient at the new point, and the way to it.
 
@@ -76,7 +77,7 @@ def run_lbfgs(
     n_iter = n_evaluations = 0
     last: Row = {}
     begun = started = perf_counter()
-    best = BestValidated()
+    best = BestValidatedWeights()
     own_reason: StopReason | None = None
 
     def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
@@ -99,7 +100,7 @@ def run_lbfgs(
             loss, score = validation.evaluate(objective.network, params)
             row |= {"validation_loss": loss, "validation_score": score}
             what = f"of iteration {n_iter}"
-            value = best.offer_validated(loss, score, n_iter, what, params.vector, early_stopping)
+            value = best.update_validated(loss, score, n_iter, what, params.vector, early_stopping)
             if early_stopping is not None and early_stopping.update(value):
                 own_reason = "converged"
         now = perf_counter()

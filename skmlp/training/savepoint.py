@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.training.trainer import TrainingState
+from skmlp.training.state import TrainingState
 
 __all__ = ["Savepoint"]
 
@@ -16,7 +16,7 @@ _NUMBERS = frozenset({int, float, bool, type(None)})
 class Savepoint:
     """A copy of a training state, in memory that serves again for the next one.
 
-    Unlike :func:`~skmlp.training.trainer.copy_state` it puts the values back where they came from, so that views of
+    Unlike :meth:`TrainingState.copy` it puts the values back where they came from, so that views of
     the parameters stay what they are.
     """
 
@@ -43,7 +43,7 @@ class Savepoint:
         self._numbers = state.learning_rate, state.samples_seen, state.step, state.epoch
 
     @property
-    def in_use(self) -> FloatArray:
+    def eval_vector(self) -> FloatArray:
         """The copy of the parameters to predict with."""
         params, average = self._vectors
         copied: FloatArray = params if average is None else average

@@ -48,12 +48,12 @@ BROKEN = """
 import os, sys, warnings
 import numpy as np
 from skmlp import MLPRegressor, compiled
-from skmlp.training import engine
+from skmlp.training import engine_choice
 
 if "NUMBA_DISABLE_JIT" not in os.environ:
     sys.modules["numba"] = None
 compiled._has_numba = lambda: True
-engine.LOADING = 0.0  # every training is long enough
+engine_choice.LOADING = 0.0  # every training is long enough
 X = np.eye(20)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")

@@ -133,7 +133,7 @@ def test_same_seed_same_bits_and_prediction_is_deterministic(cls: Any, case: str
 
 @BOTH
 def test_what_is_off_is_not_there(cls: Any) -> None:
-    """Named one by one, the defaults give the bits of a plain fit, and a network and a trainer without any of it."""
+    """Named one by one, the defaults give the bits of a plain fit, and a network and a recipe without any of it."""
     X, y = _data(cls)
     off: dict[str, Any] = {
         "normalization": None,
@@ -156,9 +156,9 @@ def test_what_is_off_is_not_there(cls: Any) -> None:
         np.testing.assert_array_equal(_vector(explicit), _vector(plain))
         assert explicit.history_["loss"] == plain.history_["loss"]
         assert explicit.history_["clipped_share"] == [0.0] * 3
-    trainer, network = plain._model.trainer, plain._model.network
+    recipe, network = plain._model.recipe, plain._model.network
     assert [type(layer).__name__ for layer in network.layers] == ["Dense", "ActivationLayer"] * 2 + ["Dense"]
-    assert (trainer.clip, trainer.max_norm, trainer.averaging) == (None, None, None)
+    assert (recipe.clip, recipe.max_norm, recipe.averaging) == (None, None, None)
     assert [network.has_modes, network.couples_rows, network.is_scheduled] == [False] * 3
     assert plain._model.state.average is None
 

@@ -579,11 +579,11 @@ def test_clones_and_copies_train_alike(cls: Any, params: dict[str, Any]) -> None
 def test_nothing_follows_anything_in_a_plain_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a schedule a step neither asks for the time nor for another objective, clip or chain."""
     from skmlp.nn.objective import Objective
-    from skmlp.training.pace import Pace
+    from skmlp.training.clock import StepClock
 
     monkeypatch.setenv("SKMLP_COMPILED", "0")  # compiled steps ask for the rates of many steps at once
     calls: list[str] = []
-    for owner, name in ((Pace, "begin_step"), (Pace, "_check_the_way"), (Objective, "at")):
+    for owner, name in ((StepClock, "begin_step"), (StepClock, "_check_schedules"), (Objective, "at")):
         original = getattr(owner, name)
 
         def counted(self: Any, *args: Any, _name: str = name, _original: Any = original) -> Any:
@@ -597,7 +597,7 @@ def test_nothing_follows_anything_in_a_plain_fit(monkeypatch: pytest.MonkeyPatch
     assert est.history_["learning_rate"] == [0.001] * N_EPOCHS
     calls.clear()
     _small(MLPRegressor, learning_rate="cosine").fit(X, y)
-    assert calls == ["_check_the_way"] + ["begin_step"] * N_EPOCHS * N_BATCHES
+    assert calls == ["_check_schedules"] + ["begin_step"] * N_EPOCHS * N_BATCHES
 
 
 @pytest.mark.filterwarnings("error")

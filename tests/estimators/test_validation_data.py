@@ -74,7 +74,7 @@ def test_early_stopping_uses_own_data_and_all_rows_of_x(labels, monkeypatch):
     seen = []
     run = base.train
     monkeypatch.setattr(
-        base, "train", lambda est, model, data, **o: seen.append(data.n_samples) or run(est, model, data, **o)
+        base, "train", lambda est, model, data, *a, **o: seen.append(data.n_samples) or run(est, model, data, *a, **o)
     )
     model = _classifier(early_stopping=True, n_iter_no_change=3, max_iter=100, tol=0.0)
     model.fit(X, y, X_val=X_val, y_val=y_val)
@@ -539,7 +539,7 @@ def test_samples_seen_are_those_of_the_training_that_counts(numbers, batch_size)
 def test_time_is_limited_and_the_schedule_fits_into_it(labels, monkeypatch):
     X, _, y, _ = labels
     clock = iter(np.arange(0.0, 1e6, 0.01))
-    monkeypatch.setattr("skmlp.training.pace.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("skmlp.training.clock.perf_counter", lambda: float(next(clock)))
     model = _classifier(max_time=3.0, max_iter=10_000, learning_rate="linear", n_iter_no_change=5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -555,7 +555,7 @@ def test_time_is_limited_and_the_schedule_fits_into_it(labels, monkeypatch):
 def test_without_a_limit_the_clock_is_never_asked(labels, monkeypatch):
     X, _, y, _ = labels
     asked = []
-    monkeypatch.setattr("skmlp.training.pace.perf_counter", lambda: asked.append(1) or 0.0)
+    monkeypatch.setattr("skmlp.training.clock.perf_counter", lambda: asked.append(1) or 0.0)
     _classifier().fit(X, y)
     assert asked == []
 

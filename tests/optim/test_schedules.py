@@ -343,7 +343,7 @@ def test_metric_driven_rules_work_within_a_warm_up(inner):
     for value in (1.0, 1.0, 1.0):
         schedule.observe(value, memory)
         inner.observe(value, inner_memory)
-        assert schedule.retreat(0.1, memory) == inner.retreat(0.1, inner_memory)
+        assert schedule.on_plateau(0.1, memory) == inner.on_plateau(0.1, inner_memory)
     assert memory == inner_memory
     assert memory["scale"] < 1.0
 
@@ -370,7 +370,7 @@ def test_inverse_scaling(samples, power_t, factor):
 def test_adaptive_divides_until_the_minimum():
     schedule, initial, rates = Adaptive(10.0, 1e-3), 0.1, [0.1]
     memory = schedule.new_memory()
-    while schedule.retreat(rates[-1], memory):
+    while schedule.on_plateau(rates[-1], memory):
         rates.append(initial * schedule.factor(Time()) * memory["scale"])
     # 0.1 -> 0.01 -> 0.001; the last may miss 0.001 by rounding and be divided once more.
     assert rates[:3] == pytest.approx([0.1, 0.01, 0.001], rel=1e-15)
@@ -381,7 +381,7 @@ def test_adaptive_divides_until_the_minimum():
 @pytest.mark.parametrize(("current", "goes_on"), [(0.2, True), (1.1e-6, True), (1e-6, False), (1e-7, False)])
 def test_adaptive_defaults_are_scikit_learns(current, goes_on):
     memory = Adaptive().new_memory()
-    assert Adaptive().retreat(current, memory) is goes_on
+    assert Adaptive().on_plateau(current, memory) is goes_on
     assert memory == {"scale": 0.2 if goes_on else 1.0}
 
 
@@ -420,7 +420,7 @@ def test_reduce_on_plateau_never_ends_the_training_nor_goes_below_its_minimum():
         schedule.observe(1.0, memory)
     assert memory["scale"] == 0.05
     before = dict(memory)
-    assert schedule.retreat(0.1, memory) is False  # progress has stopped: the stopping rule's affair
+    assert schedule.on_plateau(0.1, memory) is False  # progress has stopped: the stopping rule's affair
     assert memory == before
 
 
@@ -434,7 +434,7 @@ def test_memory_holds_numbers_and_only_metric_driven_rules_have_one(name):
     assert schedule.new_memory() is not memory
     if not memory:
         schedule.observe(1.0, memory)
-        assert schedule.retreat(0.1, memory) is False
+        assert schedule.on_plateau(0.1, memory) is False
         assert memory == {}
 
 
@@ -584,7 +584,7 @@ def test_a_schedule_holds_settings_only(schedule):
     for step in range(30):
         schedule.factor(Time(step, step / 10, step / 30, step))
         schedule.observe(1.0, memory)
-        schedule.retreat(0.1, memory)
+        schedule.on_plateau(0.1, memory)
     assert schedule == before
 
 

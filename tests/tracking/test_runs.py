@@ -651,9 +651,9 @@ def test_an_interrupted_fit_ends_killed(store: Runs, monkeypatch: pytest.MonkeyP
         interrupted_search.set_callbacks(MLflowCallback("search")).fit(X, Y)
     assert {run.info.status for run in store.all("search")} == {"KILLED"}
 
-    from skmlp.training.trainer import Trainer
+    from skmlp.training.epoch import EpochRunner
 
-    run_epoch, calls = Trainer._run_epoch, []
+    run_epoch, calls = EpochRunner.run, []
 
     def interrupted(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -661,7 +661,7 @@ def test_an_interrupted_fit_ends_killed(store: Runs, monkeypatch: pytest.MonkeyP
             raise KeyboardInterrupt
         return run_epoch(*args, **kwargs)
 
-    monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
+    monkeypatch.setattr(EpochRunner, "run", interrupted)
     with pytest.warns(UserWarning, match="interrupted"):
         network().set_callbacks(MLflowCallback("kept")).fit(X, Y)
     run = store.top("kept")
@@ -680,16 +680,16 @@ def _moving_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_moving_clock")
 @pytest.mark.parametrize("n_epochs", [0, 1, 2])
 def test_an_epoch_that_never_ran_is_not_logged(store: Runs, n_epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from skmlp.training.trainer import Trainer
+    from skmlp.training.epoch import EpochRunner
 
-    run_epoch, calls = Trainer._run_epoch, itertools.count()
+    run_epoch, calls = EpochRunner.run, itertools.count()
 
     def interrupted(*args: Any, **kwargs: Any) -> Any:
         if next(calls) == n_epochs:
             raise KeyboardInterrupt
         return run_epoch(*args, **kwargs)
 
-    monkeypatch.setattr(Trainer, "_run_epoch", interrupted)
+    monkeypatch.setattr(EpochRunner, "run", interrupted)
     with pytest.warns(UserWarning, match="interrupted") as caught:
         network().set_callbacks(MLflowCallback("test")).fit(X, Y)
     assert not [warning for warning in caught if warning.category is TrackingWarning]

@@ -15,9 +15,9 @@ from skmlp.optim.transforms import ScaleByAdam, ScaleByLearningRate
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 
-from skmlp.training import compiled_steps, pace, trainer
+from skmlp.training import clock, compiled_steps, loop
 
-ORIGINAL = compiled_steps.compiled_steps
+ORIGINAL = compiled_steps.compiled_engine
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
 ACTIVATIONS = [
     "identity",
@@ -78,9 +78,9 @@ def both(monkeypatch, estimator, *data, **fit_params):
     reference = clone(estimator).fit(*data, **fit_params)
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     made = []
-    monkeypatch.setattr(compiled_steps, "compiled_steps", lambda *args: made.append(ORIGINAL(*args)) or made[-1])
+    monkeypatch.setattr(compiled_steps, "compiled_engine", lambda *args: made.append(ORIGINAL(*args)) or made[-1])
     compiled = clone(estimator).fit(*data, **fit_params)
-    assert isinstance(made[0], compiled_steps.CompiledSteps)
+    assert isinstance(made[0], compiled_steps.CompiledEngine)
     return reference, compiled
 
 
@@ -255,9 +255,9 @@ def test_what_is_measured_of_a_step(monkeypatch, n_threads, data):
 @pytest.mark.parametrize("normalization", [None, "batch"])
 def test_many_steps_in_one_call_are_the_same_steps_one_by_one(monkeypatch, n_threads, data, dtype, normalization):
     X, y, _ = data
-    run, calls, fitted = compiled_steps.CompiledSteps.run, [], []
+    run, calls, fitted = compiled_steps.CompiledEngine.run, [], []
     monkeypatch.setenv("SKMLP_COMPILED", "1")
-    monkeypatch.setattr(compiled_steps.CompiledSteps, "run", lambda *args: calls.append(args) or run(*args))
+    monkeypatch.setattr(compiled_steps.CompiledEngine, "run", lambda *args: calls.append(args) or run(*args))
     monkeypatch.setattr(compiled_steps, "WORK_PER_NUMBER", 0)
     size = 1 if normalization == "batch" else n_threads  # its rows are not shared
     work_of_a_step = (3 * 20 * 87 + compiled_steps.WORK_PER_STEP) // size  # 20 rows, 87 weights
@@ -411,7 +411,7 @@ def test_an_interruption_loses_no_count(monkeypatch, data):
 
 def test_an_interruption_ends_the_fit_between_two_calls(monkeypatch, data):
     X, y, _ = data
-    run, calls = compiled_steps.CompiledSteps.run, []
+    run, calls = compiled_steps.CompiledEngine.run, []
 
     def interrupted(self, *args):
         calls.append(args)
@@ -420,7 +420,7 @@ def test_an_interruption_ends_the_fit_between_two_calls(monkeypatch, data):
         return run(self, *args)
 
     monkeypatch.setenv("SKMLP_COMPILED", "1")
-    monkeypatch.setattr(compiled_steps.CompiledSteps, "run", interrupted)
+    monkeypatch.setattr(compiled_steps.CompiledEngine, "run", interrupted)
     with pytest.warns(UserWarning, match="interrupted"):
         estimator = MLPRegressor(**settings("float32", max_iter=50)).fit(X, y)
     assert estimator.n_iter_ == 4
@@ -439,8 +439,8 @@ def test_compiling_is_in_no_steps_time(monkeypatch, data):
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     monkeypatch.setattr(compiled_steps, "_ready_dtypes", set())
     monkeypatch.setattr(compiled_steps.steps, "take_steps", compile_first)
-    monkeypatch.setattr(trainer, "perf_counter", lambda: now)
-    monkeypatch.setattr(pace, "perf_counter", lambda: now)
+    monkeypatch.setattr(loop, "perf_counter", lambda: now)
+    monkeypatch.setattr(clock, "perf_counter", lambda: now)
     X, y, _ = data
     network = MLPRegressor(max_iter=30, max_time=20.0, tol=0.0, batch_size=90).fit(X, y)
     assert now == 120.0

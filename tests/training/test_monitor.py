@@ -18,10 +18,12 @@ from skmlp.optim.schedules import SCHEDULES
 from skmlp.optim.solvers import SGD
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
+from skmlp.training.loop import Plan, train
 from skmlp.training.monitor import EPOCH_STATISTICS, LAYER_STATISTICS, QUANTILE_STATISTICS, Monitor
 from skmlp.training.quasi_newton import run_lbfgs
+from skmlp.training.recipe import Recipe
+from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Trainer, TrainingState
 
 SIZES = (4, 8, 6, 2)
 
@@ -108,10 +110,9 @@ def _train(
             observed.append(told)
         return False
 
-    trainer = Trainer(
-        Objective(network, LOSSES["squared_error"], 0.1), solver, SCHEDULES["constant"](), rate, clip=clip
-    )
-    trainer.run(state, data, batch_size=batch_size, max_epochs=epochs, on_epoch_end=on_epoch_end, monitor=monitor)
+    recipe = Recipe(Objective(network, LOSSES["squared_error"], 0.1), solver, SCHEDULES["constant"](), rate, clip=clip)
+    plan = Plan(batch_size=batch_size, max_epochs=epochs)
+    train(recipe, state, data, plan, on_epoch_end=on_epoch_end, monitor=monitor)
     return Run(numbers, observed, monitor.seen, state)
 
 

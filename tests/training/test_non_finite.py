@@ -12,8 +12,11 @@ from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, ConstantRate
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
+from skmlp.training.loop import Plan, train
+from skmlp.training.progress import Criterion
+from skmlp.training.recipe import Recipe
+from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Trainer, TrainingState
 from skmlp.training.validation import Validation
 
 
@@ -42,22 +45,22 @@ def _data():
 
 def _problem(solver, rate=0.01, dtype=np.float64, activation="tanh"):
     network = multilayer_perceptron([3, 8, 1], [ACTIVATIONS[activation]])
-    trainer = Trainer(Objective(network, LOSSES["squared_error"]), solver, ConstantRate(), rate)
+    recipe = Recipe(Objective(network, LOSSES["squared_error"]), solver, ConstantRate(), rate)
     params = network.parameters(dtype=dtype)
     initialize(network, params, np.random.default_rng(0))
     solver_state = solver.init(params.vector, params.n_weights)
-    return trainer, TrainingState(params, solver_state, np.random.default_rng(7), rate, Plateau(0.0, math.inf))
+    return recipe, TrainingState(params, solver_state, np.random.default_rng(7), rate, Plateau(0.0, math.inf))
 
 
-def _run(trainer, state, data=None, epochs=20, batch_size=8, **settings):
+def _run(recipe, state, data=None, epochs=20, batch_size=8, **criterion):
     rows = []
-    result = trainer.run(
+    result = train(
+        recipe,
         state,
         data or _data(),
-        batch_size=batch_size,
-        max_epochs=epochs,
+        Plan(batch_size=batch_size, max_epochs=epochs),
+        Criterion(**criterion),
         on_epoch_end=lambda row, is_last: rows.append({**row, "is_last": is_last}),
-        **settings,
     )
     return result, rows
 
@@ -65,27 +68,27 @@ def _run(trainer, state, data=None, epochs=20, batch_size=8, **settings):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_in_the_first_epoch_an_error_names_layer_and_step(value):
     # Five steps an epoch; the last bias is spoilt by the third, and seen in the fourth.
-    trainer, state = _problem(_breaks_down(3, value))
+    recipe, state = _problem(_breaks_down(3, value))
     with pytest.raises(NonFiniteError, match=r"^the biases of layer 2 of 2 became infinite or NaN at step 4$"):
-        _run(trainer, state)
+        _run(recipe, state)
 
 
 def test_data_that_overflow_are_named_at_the_first_step():
     X, y, _ = _data()
-    trainer, state = _problem(SGD())
+    recipe, state = _problem(SGD())
     with pytest.raises(NonFiniteError, match=r"^the loss after layer 2 of 2 became infinite or NaN at step 1$"):
-        _run(trainer, state, Data(X, 1e200 * y))
+        _run(recipe, state, Data(X, 1e200 * y))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize(("at", "step"), [(13, 4), (15, 5)])  # the last step of an epoch is seen in that epoch
 def test_a_later_breakdown_leaves_the_best_epoch_s_parameters(value, at, step):
-    trainer, state = _problem(_breaks_down(at, value))
-    result, rows = _run(trainer, state)
+    recipe, state = _problem(_breaks_down(at, value))
+    result, rows = _run(recipe, state)
     # The loss of an epoch was measured on the way from the parameters before it, so those are the ones to keep: here
     # of the second epoch, the better of the two that were finished.
     _, good = _problem(SGD())
-    _run(trainer, good, epochs=1)
+    _run(recipe, good, epochs=1)
     assert rows[1]["loss"] < rows[0]["loss"]
     assert (result.reason, result.n_epochs) == ("non_finite", 3)
     assert result.detail.startswith(f"the biases of layer 2 of 2 became infinite or NaN at step {step} in epoch 3; ")
@@ -108,20 +111,20 @@ class _Accelerates(SGD):
 
 
 def test_the_best_epoch_is_the_one_of_the_lowest_loss():
-    trainer, state = _problem(_Accelerates(momentum=0.0), activation="relu")
-    result, rows = _run(trainer, state, epochs=500)
+    recipe, state = _problem(_Accelerates(momentum=0.0), activation="relu")
+    result, rows = _run(recipe, state, epochs=500)
     assert result.reason == "non_finite"
     best = int(np.nanargmin([row["loss"] for row in rows]))
     assert 2 < best < len(rows) - 2
     _, again = _problem(_Accelerates(momentum=0.0), activation="relu")
-    _run(trainer, again, epochs=best)  # the index counts the epochs before it
+    _run(recipe, again, epochs=best)  # the index counts the epochs before it
     np.testing.assert_array_equal(state.params.vector, again.params.vector)
 
 
 def test_with_validation_the_lost_epoch_has_all_columns():
-    trainer, state = _problem(_breaks_down(7))
+    recipe, state = _problem(_breaks_down(7))
     validation = Validation(_data(), LOSSES["squared_error"], lambda params, raw: 0.5)
-    result, rows = _run(trainer, state, validation=validation)
+    result, rows = _run(recipe, state, validation=validation)
     assert (result.reason, result.n_epochs, result.best_epoch) == ("non_finite", 2, 1)
     assert set(rows[-1]) == set(rows[0])
     assert math.isnan(rows[-1]["validation_loss"])
@@ -129,9 +132,9 @@ def test_with_validation_the_lost_epoch_has_all_columns():
 
 
 def test_parameters_of_an_earlier_training_are_kept():
-    trainer, state = _problem(_breaks_down(3))
+    recipe, state = _problem(_breaks_down(3))
     start = state.params.vector.copy()
-    result, _ = _run(trainer, state, keep_start=True)
+    result, _ = _run(recipe, state, fallback=start)
     assert (result.reason, result.n_epochs) == ("non_finite", 1)
     assert "before this training" in result.detail
     np.testing.assert_array_equal(state.params.vector, start)
@@ -141,20 +144,20 @@ def test_parameters_of_an_earlier_training_are_kept():
 def test_what_is_kept_can_predict(rate):
     # One step an epoch: the loss of the first is that of the start, and the step after it blows the parameters up.
     # These are not good ones for having followed a good loss.
-    trainer, state = _problem(SGD(momentum=0.0), rate, np.float32, "relu")
+    recipe, state = _problem(SGD(momentum=0.0), rate, np.float32, "relu")
     data = Data(*(None if array is None else array.astype(np.float32) for array in _data()))
     try:
-        result, _ = _run(trainer, state, data, epochs=50, batch_size=40)
+        result, _ = _run(recipe, state, data, epochs=50, batch_size=40)
     except NonFiniteError:
         return
     assert result.reason == "non_finite"
     assert np.isfinite(state.params.vector).all()
     with np.errstate(over="ignore", invalid="ignore"):
-        assert math.isfinite(sum(trainer.objective.value(state.params, *data)))
+        assert math.isfinite(sum(recipe.objective.value(state.params, *data)))
 
 
 def test_overflow_inside_is_no_warning_and_a_caller_s_settings_are_kept():
     with np.errstate(over="raise"):
-        trainer, state = _problem(_breaks_down(7, np.inf))
-        assert _run(trainer, state)[0].reason == "non_finite"
+        recipe, state = _problem(_breaks_down(7, np.inf))
+        assert _run(recipe, state)[0].reason == "non_finite"
         assert np.geterr()["over"] == "raise"

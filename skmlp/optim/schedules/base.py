@@ -80,7 +80,7 @@ class Schedule(_PlainNumbers, ABC):
         return False
 
     @property
-    def runs_to_the_end(self) -> bool:
+    def ignores_plateau(self) -> bool:
         """Whether training is meant to last as long as the schedule.
 
         Neither does a training loss that stands still end it early then, nor is it an accident to reach the last epoch.
@@ -103,7 +103,7 @@ class Schedule(_PlainNumbers, ABC):
         """
 
     def new_memory(self) -> dict[str, float]:
-        """Return what `observe` and `retreat` remember, at the start of a training; numbers only."""
+        """Return what `observe` and `on_plateau` remember, at the start of a training; numbers only."""
         return {}
 
     def observe(self, value: float, memory: dict[str, float]) -> None:
@@ -118,7 +118,7 @@ class Schedule(_PlainNumbers, ABC):
         """
         return
 
-    def retreat(self, current: float, memory: dict[str, float]) -> bool:
+    def on_plateau(self, current: float, memory: dict[str, float]) -> bool:
         """Decide what happens when progress has stopped for ``n_iter_no_change`` epochs.
 
         Parameters

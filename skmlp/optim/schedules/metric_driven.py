@@ -43,7 +43,7 @@ class Adaptive(_MetricDriven):
     def new_memory(self) -> dict[str, float]:
         return {"scale": 1.0}
 
-    def retreat(self, current: float, memory: dict[str, float]) -> bool:
+    def on_plateau(self, current: float, memory: dict[str, float]) -> bool:
         if current <= self.minimum:
             return False
         memory["scale"] /= self.divisor

@@ -135,8 +135,8 @@ class Warmup(Schedule):
         return self.unit == "progress" or self._following.needs_horizon
 
     @property
-    def runs_to_the_end(self) -> bool:
-        return self._following.runs_to_the_end
+    def ignores_plateau(self) -> bool:
+        return self._following.ignores_plateau
 
     def factor(self, time: Time) -> float:
         if self.unit == "progress":
@@ -167,8 +167,8 @@ class Warmup(Schedule):
     def observe(self, value: float, memory: dict[str, float]) -> None:
         self._following.observe(value, memory)
 
-    def retreat(self, current: float, memory: dict[str, float]) -> bool:
-        return self._following.retreat(current, memory)
+    def on_plateau(self, current: float, memory: dict[str, float]) -> bool:
+        return self._following.on_plateau(current, memory)
 
 
 SCHEDULES: dict[str, type[Schedule]] = {

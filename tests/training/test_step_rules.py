@@ -12,8 +12,11 @@ from skmlp.nn.network import initialize, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, AdaptiveClip, ClipByGlobalNorm, ClipByNorm, ClipByValue, ConstantRate
 from skmlp.training.batches import Data
+from skmlp.training.loop import Plan, train
+from skmlp.training.progress import Criterion
+from skmlp.training.recipe import Recipe
+from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Trainer, TrainingState, copy_state
 from skmlp.training.validation import Validation
 
 N_SAMPLES, STEPS = 50, 7  # batches of 8, the last of 2
@@ -46,22 +49,22 @@ def _watching(breaks_at=None):
 def _problem(solver=None, rate=0.05, dtype=np.float64, normalization=None, **settings):
     network = multilayer_perceptron([3, 8, 1], [ACTIVATIONS["tanh"]], normalization=normalization)
     objective = Objective(network, LOSSES["squared_error"], 0.1)
-    trainer = Trainer(objective, solver or _watching(), ConstantRate(), rate, **settings)
+    recipe = Recipe(objective, solver or _watching(), ConstantRate(), rate, **settings)
     params = network.parameters(dtype=dtype)
     initialize(network, params, np.random.default_rng(0))
-    solver_state = trainer.solver.init(params.trained, params.n_weights)
-    return trainer, TrainingState(params, solver_state, np.random.default_rng(7), rate, Plateau(0.0, math.inf))
+    solver_state = recipe.solver.init(params.trained, params.n_weights)
+    return recipe, TrainingState(params, solver_state, np.random.default_rng(7), rate, Plateau(0.0, math.inf))
 
 
-def _run(trainer, state, epochs, batch_size=8, data=None, **settings):
+def _run(recipe, state, epochs, batch_size=8, data=None, **criterion):
     rows = []
-    result = trainer.run(
+    result = train(
+        recipe,
         state,
         data or _data(),
-        batch_size=batch_size,
-        max_epochs=epochs,
+        Plan(batch_size=batch_size, max_epochs=epochs),
+        Criterion(**criterion),
         on_epoch_end=lambda row, is_last: rows.append(row),
-        **settings,
     )
     return result, rows
 
@@ -74,16 +77,16 @@ def _norms(gradients):
 
 
 def _middling_limit():
-    trainer, state = _problem()
-    _run(trainer, state, 1)
-    return float(np.median(_norms(trainer.solver.grads)))
+    recipe, state = _problem()
+    _run(recipe, state, 1)
+    return float(np.median(_norms(recipe.solver.grads)))
 
 
 def test_the_share_of_clipped_steps_and_the_norm_before_clipping_are_recorded():
     limit = _middling_limit()
-    trainer, state = _problem(clip=ClipByGlobalNorm(limit), rate=0.0)
+    recipe, state = _problem(clip=ClipByGlobalNorm(limit), rate=0.0)
     plain, same = _problem(rate=0.0)
-    _, (row,) = _run(trainer, state, 1)
+    _, (row,) = _run(recipe, state, 1)
     _, (expected,) = _run(plain, same, 1)
     norms = _norms(plain.solver.grads)
     long = norms + 1e-6 > limit
@@ -91,9 +94,9 @@ def test_the_share_of_clipped_steps_and_the_norm_before_clipping_are_recorded():
     assert row["clipped_share"] == long.sum() / STEPS
     assert row["gradient_norm"] == expected["gradient_norm"] == pytest.approx(norms.mean(), rel=1e-12)
     # The solver sees what is left: the long ones at the limit, the others as they are.
-    np.testing.assert_allclose(_norms(trainer.solver.grads), np.minimum(norms, limit), rtol=1e-5)
+    np.testing.assert_allclose(_norms(recipe.solver.grads), np.minimum(norms, limit), rtol=1e-5)
     for clipped, gradient in zip(
-        np.array(trainer.solver.grads)[~long], np.array(plain.solver.grads)[~long], strict=True
+        np.array(recipe.solver.grads)[~long], np.array(plain.solver.grads)[~long], strict=True
     ):
         np.testing.assert_array_equal(clipped, gradient)
 
@@ -105,21 +108,21 @@ def test_the_share_of_clipped_steps_and_the_norm_before_clipping_are_recorded():
     ids=lambda c: type(c).__name__,
 )
 def test_the_clip_sees_the_trained_arrays_and_their_gradients(clip, normalization):
-    trainer, state = _problem(clip=clip, normalization=normalization)
-    _, (row,) = _run(trainer, state, 1, batch_size=N_SAMPLES)
+    recipe, state = _problem(clip=clip, normalization=normalization)
+    _, (row,) = _run(recipe, state, 1, batch_size=N_SAMPLES)
     assert row["clipped_share"] == 1.0
     plain, same = _problem(normalization=normalization)
     start, grad = same.params.on(same.params.vector.copy()), same.params.like()
     _run(plain, same, 1, batch_size=N_SAMPLES)
     grad.trained[...] = plain.solver.grads[0]
     assert clip.clip(grad.trained, grad.trained_arrays, start.trained_arrays, np.linalg.norm(grad.trained))
-    np.testing.assert_allclose(trainer.solver.grads[0], grad.trained, rtol=1e-12)
+    np.testing.assert_allclose(recipe.solver.grads[0], grad.trained, rtol=1e-12)
 
 
 def test_a_limit_that_is_never_reached_changes_nothing():
-    trainer, state = _problem(clip=ClipByGlobalNorm(1e6))
+    recipe, state = _problem(clip=ClipByGlobalNorm(1e6))
     plain, same = _problem()
-    _, rows = _run(trainer, state, 3)
+    _, rows = _run(recipe, state, 3)
     _run(plain, same, 3)
     assert [row["clipped_share"] for row in rows] == [0.0] * 3
     np.testing.assert_array_equal(state.params.vector, same.params.vector)
@@ -135,20 +138,20 @@ def _largest_norm(state, vector):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_no_unit_s_weights_are_longer_than_the_limit_after_any_step(dtype):
-    trainer, state = _problem(max_norm=0.5, dtype=dtype)
-    _run(trainer, state, 3, data=_data(dtype=dtype))
+    recipe, state = _problem(max_norm=0.5, dtype=dtype)
+    _run(recipe, state, 3, data=_data(dtype=dtype))
     # What a step begins with is what the one before it left; the very first has the initial weights.
-    norms = [_largest_norm(state, vector) for vector in [*trainer.solver.before[1:], state.params.vector]]
+    norms = [_largest_norm(state, vector) for vector in [*recipe.solver.before[1:], state.params.vector]]
     assert max(norms) <= 0.5 * (1.0 + 4.0 * np.finfo(dtype).eps)
     # The limit is needed: the start and many updates are beyond it.
-    assert _largest_norm(state, trainer.solver.before[0]) > 0.5
-    assert sum(_largest_norm(state, vector) > 0.5 for vector in trainer.solver.after) > STEPS
+    assert _largest_norm(state, recipe.solver.before[0]) > 0.5
+    assert sum(_largest_norm(state, vector) > 0.5 for vector in recipe.solver.after) > STEPS
     assert state.params.vector.dtype == dtype
 
 
 def test_biases_are_not_limited():
-    trainer, state = _problem(max_norm=1e-3)
-    _run(trainer, state, 20, data=Data(_data().X, np.full((N_SAMPLES, 1), 5.0)))
+    recipe, state = _problem(max_norm=1e-3)
+    _run(recipe, state, 20, data=Data(_data().X, np.full((N_SAMPLES, 1), 5.0)))
     assert abs(state.params.biases[-1][0]) > 1.0
 
 
@@ -166,49 +169,49 @@ def _average(vectors, decay):
 @pytest.mark.parametrize("decay", [0.5, 0.99])
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-5), (np.float64, 1e-12)])
 def test_the_average_is_that_of_the_formula_over_all_steps_and_changes_no_step(decay, dtype, rtol):
-    trainer, state = _problem(averaging=decay, dtype=dtype)
+    recipe, state = _problem(averaging=decay, dtype=dtype)
     plain, same = _problem(dtype=dtype)
     data = _data(dtype=dtype)
     for epochs in (1, 2):  # the average goes on over calls
-        _run(trainer, state, epochs, data=data)
+        _run(recipe, state, epochs, data=data)
         _run(plain, same, epochs, data=data)
     np.testing.assert_array_equal(state.params.vector, same.params.vector)
     assert state.average.vector.dtype == dtype
     np.testing.assert_allclose(state.average.vector, _average(plain.solver.after, decay), rtol=rtol, atol=1e-2 * rtol)
-    assert state.in_use is state.average
-    assert same.in_use is same.params
+    assert state.eval_params is state.average
+    assert same.eval_params is same.params
 
 
 def test_after_the_first_step_the_average_is_the_parameters():
-    trainer, state = _problem(averaging=0.999)
-    _run(trainer, state, 1, batch_size=N_SAMPLES)
+    recipe, state = _problem(averaging=0.999)
+    _run(recipe, state, 1, batch_size=N_SAMPLES)
     np.testing.assert_array_equal(state.average.vector, state.params.vector)
     assert not np.shares_memory(state.average.vector, state.params.vector)
 
 
 def test_the_limit_on_norms_comes_before_the_average():
-    trainer, state = _problem(averaging=0.5, max_norm=0.3)
-    _run(trainer, state, 2)
+    recipe, state = _problem(averaging=0.5, max_norm=0.3)
+    _run(recipe, state, 2)
     assert _largest_norm(state, state.average.vector) <= 0.3 * (1.0 + 1e-12)
 
 
 def test_statistics_are_averaged_with_the_parameters_they_belong_to():
-    trainer, state = _problem(averaging=0.5, normalization=BatchNorm())
-    _run(trainer, state, 1, batch_size=N_SAMPLES)
+    recipe, state = _problem(averaging=0.5, normalization=BatchNorm())
+    _run(recipe, state, 1, batch_size=N_SAMPLES)
     first = state.params.vector.copy()
-    _run(trainer, state, 1, batch_size=N_SAMPLES)
+    _run(recipe, state, 1, batch_size=N_SAMPLES)
     np.testing.assert_allclose(state.average.vector, 0.5 * first + 0.5 * state.params.vector, rtol=1e-12)
     assert not np.array_equal(first[state.params.n_trained :], state.params.vector[state.params.n_trained :])
 
 
 def test_a_copy_has_an_average_of_its_own_and_goes_on_alike():
-    trainer, state = _problem(averaging=0.9)
-    _run(trainer, state, 2)
-    checkpoint = copy_state(state)
+    recipe, state = _problem(averaging=0.9)
+    _run(recipe, state, 2)
+    checkpoint = state.copy()
     held = checkpoint.average.vector.copy()
-    _run(trainer, state, 2)
+    _run(recipe, state, 2)
     np.testing.assert_array_equal(checkpoint.average.vector, held)
-    _run(trainer, checkpoint, 2)
+    _run(recipe, checkpoint, 2)
     np.testing.assert_array_equal(checkpoint.average.vector, state.average.vector)
 
 
@@ -219,14 +222,14 @@ def test_validation_judges_the_average_and_the_best_one_is_left():
         seen.append((params.vector.copy(), raw.copy()))
         return [0.1, 0.7, 0.2][len(seen) - 1]
 
-    trainer, state = _problem(averaging=0.9)
+    recipe, state = _problem(averaging=0.9)
     held_out = _data(2)
     validation = Validation(held_out, LOSSES["squared_error"], score)
-    result, rows = _run(trainer, state, 3, validation=validation, restore_best=True)
-    averages = [_average(trainer.solver.after[: STEPS * epoch], 0.9) for epoch in (1, 2, 3)]
+    result, rows = _run(recipe, state, 3, validation=validation, restore_best=True)
+    averages = [_average(recipe.solver.after[: STEPS * epoch], 0.9) for epoch in (1, 2, 3)]
     for (vector, raw), average, row in zip(seen, averages, rows, strict=True):
         np.testing.assert_allclose(vector, average, rtol=1e-12, atol=1e-14)
-        predicted = trainer.objective.network.predict(state.params.on(average), held_out.X)
+        predicted = recipe.objective.network.predict(state.params.on(average), held_out.X)
         np.testing.assert_allclose(raw, predicted, rtol=1e-11)
         assert row["validation_loss"] == pytest.approx(0.5 * np.mean((predicted - held_out.y) ** 2), rel=1e-11)
     assert result.best_epoch == 2
@@ -236,23 +239,23 @@ def test_validation_judges_the_average_and_the_best_one_is_left():
 
 
 def test_settling_goes_on_from_the_average():
-    trainer, state = _problem(averaging=0.9)
-    _run(trainer, state, 2)
+    recipe, state = _problem(averaging=0.9)
+    _run(recipe, state, 2)
     average = state.average.vector.copy()
-    state.settle()
+    state.reset_params()
     np.testing.assert_array_equal(state.params.vector, average)
     assert state.average is None
-    state.settle(np.zeros_like(average))
+    state.reset_params(np.zeros_like(average))
     assert not state.params.vector.any()
 
 
 def test_a_breakdown_leaves_the_average_of_the_best_epoch():
-    trainer, state = _problem(_watching(breaks_at=3 * STEPS - 2), averaging=0.9)
+    recipe, state = _problem(_watching(breaks_at=3 * STEPS - 2), averaging=0.9)
     validation = Validation(_data(2), LOSSES["squared_error"])
-    result, rows = _run(trainer, state, 5, validation=validation)
+    result, rows = _run(recipe, state, 5, validation=validation)
     assert (result.reason, result.n_epochs) == ("non_finite", 3)
     assert rows[1]["validation_score"] > rows[0]["validation_score"]
-    np.testing.assert_allclose(state.params.vector, _average(trainer.solver.after[: 2 * STEPS], 0.9), rtol=1e-12)
+    np.testing.assert_allclose(state.params.vector, _average(recipe.solver.after[: 2 * STEPS], 0.9), rtol=1e-12)
     assert state.average is None
 
 
@@ -262,14 +265,14 @@ def test_a_breakdown_leaves_the_average_of_the_best_epoch():
 def test_a_last_row_alone_joins_the_batch_before_where_rows_are_coupled():
     X, y, _ = _data()
     for normalization, n_steps in ((BatchNorm(), 3), (None, 4)):
-        trainer, state = _problem(normalization=normalization)
-        _run(trainer, state, 1, batch_size=8, data=Data(X[:25], y[:25]))
-        assert len(trainer.solver.grads) == state.step == n_steps
+        recipe, state = _problem(normalization=normalization)
+        _run(recipe, state, 1, batch_size=8, data=Data(X[:25], y[:25]))
+        assert len(recipe.solver.grads) == state.step == n_steps
 
 
 def test_one_row_has_no_statistics_and_is_refused():
     X, y, _ = _data()
     for rows, batch_size in ((50, 1), (1, 8)):
-        trainer, state = _problem(normalization=BatchNorm())
+        recipe, state = _problem(normalization=BatchNorm())
         with pytest.raises(ValueError, match="at least 2 rows in a batch"):
-            _run(trainer, state, 1, batch_size=batch_size, data=Data(X[:rows], y[:rows]))
+            _run(recipe, state, 1, batch_size=batch_size, data=Data(X[:rows], y[:rows]))

@@ -12,9 +12,12 @@ from skmlp.nn.network import initialize, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, Adam, Adaptive, ConstantRate, InverseScaling
 from skmlp.training.batches import Data
-from skmlp.training.steps import Buffers
+from skmlp.training.engine import Buffers
+from skmlp.training.loop import Plan, train
+from skmlp.training.progress import Criterion
+from skmlp.training.recipe import Recipe
+from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Trainer, TrainingState, copy_state
 from skmlp.training.validation import Validation
 
 RATE = 0.01
@@ -27,32 +30,43 @@ def _data(n_samples=50, seed=1, weighted=False):
     return Data(X, y, rng.uniform(0.5, 2.0, n_samples) if weighted else None)
 
 
-def _trainer(solver=None, schedule=None, rate=RATE, alpha=0.1):
+def _recipe(solver=None, schedule=None, rate=RATE, alpha=0.1):
     network = multilayer_perceptron([3, 8, 1], [ACTIVATIONS["tanh"]])
-    return Trainer(
+    return Recipe(
         Objective(network, LOSSES["squared_error"], alpha), solver or Adam(), schedule or ConstantRate(), rate
     )
 
 
-def _state(trainer, tol=0.0, patience=math.inf, dtype=np.float64):
-    params = trainer.objective.network.parameters(dtype=dtype)
-    initialize(trainer.objective.network, params, np.random.default_rng(0))
-    solver_state = trainer.solver.init(params.vector, params.n_weights)
+def _state(recipe, tol=0.0, patience=math.inf, dtype=np.float64):
+    params = recipe.objective.network.parameters(dtype=dtype)
+    initialize(recipe.objective.network, params, np.random.default_rng(0))
+    solver_state = recipe.solver.init(params.vector, params.n_weights)
     rng, plateau = np.random.default_rng(7), Plateau(tol, patience)
-    memory = trainer.schedule.new_memory()
-    return TrainingState(params, solver_state, rng, trainer.learning_rate_init, plateau, schedule_memory=memory)
+    memory = recipe.schedule.new_memory()
+    return TrainingState(params, solver_state, rng, recipe.learning_rate_init, plateau, schedule_memory=memory)
 
 
-def _run(trainer, state, data, epochs, batch_size=8, **settings):
+def _run(
+    recipe,
+    state,
+    data,
+    epochs,
+    batch_size=8,
+    stop=lambda row: False,
+    buffers=None,
+    shuffle=True,
+    samples_per_epoch=None,
+    **criterion,
+):
     """Train and return the result with the history rows."""
     rows = []
-    stop = settings.pop("stop", lambda row: False)
+    plan = Plan(batch_size=batch_size, max_epochs=epochs, shuffle=shuffle, samples_per_epoch=samples_per_epoch)
 
     def on_epoch_end(row, is_last):
         rows.append({**row, "is_last": is_last})
         return stop(row)
 
-    result = trainer.run(state, data, batch_size=batch_size, max_epochs=epochs, on_epoch_end=on_epoch_end, **settings)
+    result = train(recipe, state, data, plan, Criterion(**criterion), on_epoch_end=on_epoch_end, buffers=buffers)
     return result, rows
 
 
@@ -71,12 +85,12 @@ def _assert_same(state, other):
 @pytest.mark.parametrize("solver", [Adam(), SGD()], ids=["adam", "sgd"])
 @pytest.mark.parametrize("schedule", [ConstantRate(), InverseScaling(0.2), Adaptive()])
 def test_two_and_three_epochs_are_five_bit_for_bit(solver, schedule, dtype):
-    trainer = _trainer(solver, schedule)
+    recipe = _recipe(solver, schedule)
     data = Data(*(None if array is None else array.astype(dtype) for array in _data()))
-    whole, parts = (_state(trainer, 1e-3, 3, dtype) for _ in range(2))
-    _, rows = _run(trainer, whole, data, 5)
-    _, first = _run(trainer, parts, data, 2)
-    _, second = _run(trainer, parts, data, 3)
+    whole, parts = (_state(recipe, 1e-3, 3, dtype) for _ in range(2))
+    _, rows = _run(recipe, whole, data, 5)
+    _, first = _run(recipe, parts, data, 2)
+    _, second = _run(recipe, parts, data, 3)
     _assert_same(parts, whole)
     for name in ("loss", "train_loss", "penalty", "learning_rate", "gradient_norm"):
         assert [row[name] for row in first + second] == [row[name] for row in rows]
@@ -84,44 +98,44 @@ def test_two_and_three_epochs_are_five_bit_for_bit(solver, schedule, dtype):
 
 
 def test_going_on_from_a_copy_is_going_on_and_the_copy_is_independent():
-    trainer, data = _trainer(), _data()
-    state = _state(trainer, 1e-3, 3)
-    _run(trainer, state, data, 2)
-    checkpoint = copy_state(state)
-    untouched = copy_state(state)
-    _run(trainer, state, data, 3)
+    recipe, data = _recipe(), _data()
+    state = _state(recipe, 1e-3, 3)
+    _run(recipe, state, data, 2)
+    checkpoint = state.copy()
+    untouched = state.copy()
+    _run(recipe, state, data, 3)
     _assert_same(checkpoint, untouched)
     assert not np.array_equal(checkpoint.params.vector, state.params.vector)
     checkpoint.params.weights[0][0, 0] += 1.0
     assert checkpoint.params.vector[0] == untouched.params.vector[0] + 1.0  # its views are its own
-    _run(trainer, untouched, data, 3)
+    _run(recipe, untouched, data, 3)
     _assert_same(untouched, state)
 
 
 def test_used_buffers_change_nothing():
-    trainer, data = _trainer(), _data()
-    fresh, used = _state(trainer), _state(trainer)
-    buffers = Buffers(trainer.objective, used.params, 8)
+    recipe, data = _recipe(), _data()
+    fresh, used = _state(recipe), _state(recipe)
+    buffers = Buffers(recipe.objective, used.params, 8)
     buffers.grad.vector[:] = np.nan
     for _ in range(2):
-        _run(trainer, fresh, data, 1)
-        _run(trainer, used, data, 1, buffers=buffers)
+        _run(recipe, fresh, data, 1)
+        _run(recipe, used, data, 1, buffers=buffers)
     _assert_same(used, fresh)
 
 
 def test_the_row_of_an_epoch_is_the_weighted_mean_over_its_batches():
     # Without a learning rate the parameters stay, so that the means are those of one evaluation per batch.
-    trainer, data = _trainer(SGD(), rate=0.0), _data(20, weighted=True)
-    state = _state(trainer)
+    recipe, data = _recipe(SGD(), rate=0.0), _data(20, weighted=True)
+    state = _state(recipe)
     started = perf_counter()
-    result, (row,) = _run(trainer, state, data, 1, batch_size=8, shuffle=False)
+    result, (row,) = _run(recipe, state, data, 1, batch_size=8, shuffle=False)
     elapsed = perf_counter() - started
     losses, penalties, weights, norms = [], [], [], []
     for rows in (slice(0, 8), slice(8, 16), slice(16, 20)):
         X, y, weight = (array[rows] for array in data)
         grad = state.params.like()
-        workspace = trainer.objective.workspace(len(X), np.float64)
-        loss, penalty = trainer.objective.value_and_gradient(state.params, X, y, weight, workspace, grad)
+        workspace = recipe.objective.workspace(len(X), np.float64)
+        loss, penalty = recipe.objective.value_and_gradient(state.params, X, y, weight, workspace, grad)
         losses.append(loss)
         penalties.append(penalty)
         weights.append(weight.sum())
@@ -140,8 +154,8 @@ def test_the_row_of_an_epoch_is_the_weighted_mean_over_its_batches():
 
 
 def test_training_learns():
-    trainer = _trainer(alpha=0.0)
-    _, rows = _run(trainer, _state(trainer), _data(), 200)
+    recipe = _recipe(alpha=0.0)
+    _, rows = _run(recipe, _state(recipe), _data(), 200)
     # The loss is a half mean square: from the targets' variance to a tenth of it.
     assert rows[-1]["loss"] < 0.1 * 0.5 * float(np.var(_data().y))
 
@@ -151,44 +165,44 @@ def test_a_batch_in_which_nobody_counts_is_skipped(shuffle):
     # Eight rows in four batches of two; the rows without weight fill whole batches when not shuffled.
     X, y, _ = _data(8)
     weight = np.array([1.0, 2.0, 0.0, 0.0, 1.0, 0.5, 0.0, 0.0])
-    trainer, state = _trainer(), _state(_trainer())
-    result, (row,) = _run(trainer, state, Data(X, y, weight), 1, batch_size=2, shuffle=shuffle)
+    recipe, state = _recipe(), _state(_recipe())
+    result, (row,) = _run(recipe, state, Data(X, y, weight), 1, batch_size=2, shuffle=shuffle)
     assert result.reason == "max_iter"
     assert math.isfinite(row["loss"])
     if not shuffle:
         assert state.solver_state["count"] == 2
-        counted, keep = _state(trainer), weight > 0
-        _run(trainer, counted, Data(X[keep], y[keep], weight[keep]), 1, batch_size=2, shuffle=False)
+        counted, keep = _state(recipe), weight > 0
+        _run(recipe, counted, Data(X[keep], y[keep], weight[keep]), 1, batch_size=2, shuffle=False)
         np.testing.assert_array_equal(state.params.vector, counted.params.vector)
 
 
 def test_a_callback_that_returns_true_ends_training():
-    trainer, state = _trainer(), _state(_trainer())
-    result, rows = _run(trainer, state, _data(), 10, stop=lambda row: state.solver_state["count"] >= 3 * 7)
+    recipe, state = _recipe(), _state(_recipe())
+    result, rows = _run(recipe, state, _data(), 10, stop=lambda row: state.solver_state["count"] >= 3 * 7)
     assert (result.reason, result.n_epochs, len(rows)) == ("callback", 3, 3)
-    three = _state(trainer)
-    _run(trainer, three, _data(), 3)
+    three = _state(recipe)
+    _run(recipe, three, _data(), 3)
     np.testing.assert_array_equal(state.params.vector, three.params.vector)
 
 
 def test_the_last_epoch_is_announced():
-    trainer = _trainer()
-    _, rows = _run(trainer, _state(trainer), _data(), 3)
+    recipe = _recipe()
+    _, rows = _run(recipe, _state(recipe), _data(), 3)
     assert [row["is_last"] for row in rows] == [False, False, True]
 
 
 def test_standing_still_is_convergence():
-    trainer = _trainer(SGD(), rate=0.0)
-    result, rows = _run(trainer, _state(trainer, 1e-4, 3), _data(), 50, batch_size=50)
+    recipe = _recipe(SGD(), rate=0.0)
+    result, rows = _run(recipe, _state(recipe, 1e-4, 3), _data(), 50, batch_size=50)
     # The first epoch sets the best, and more than three without improvement end the training.
     assert (result.reason, result.n_epochs) == ("converged", 5)
     assert [row["is_last"] for row in rows] == [False] * 4 + [True]
 
 
 def test_an_adaptive_rate_goes_on_until_its_minimum():
-    trainer = _trainer(SGD(), Adaptive(divisor=10.0, minimum=1e-11), rate=1e-9)
-    state = _state(trainer, 1e-4, 1)
-    result, rows = _run(trainer, state, _data(), 50, batch_size=50)
+    recipe = _recipe(SGD(), Adaptive(divisor=10.0, minimum=1e-11), rate=1e-9)
+    state = _state(recipe, 1e-4, 1)
+    result, rows = _run(recipe, state, _data(), 50, batch_size=50)
     # Steps this small are no progress: 1 + 2 epochs at 1e-9, then two at each lower rate until 1e-11 is reached.
     rates = [row["learning_rate"] for row in rows]
     np.testing.assert_allclose(rates[:5], [1e-9, 1e-9, 1e-9, 1e-10, 1e-10], rtol=1e-12)
@@ -198,12 +212,12 @@ def test_an_adaptive_rate_goes_on_until_its_minimum():
 
 
 def test_inverse_scaling_counts_samples_also_over_several_calls():
-    trainer = _trainer(schedule=InverseScaling(0.5))
-    state = _state(trainer)
-    rates = [row["learning_rate"] for _ in range(2) for row in _run(trainer, state, _data(), 2)[1]]
+    recipe = _recipe(schedule=InverseScaling(0.5))
+    state = _state(recipe)
+    rates = [row["learning_rate"] for _ in range(2) for row in _run(recipe, state, _data(), 2)[1]]
     np.testing.assert_allclose(rates, [RATE, *(RATE / np.sqrt(50 * epoch + 1) for epoch in (1, 2, 3))], rtol=1e-14)
     assert state.samples_seen == 200
-    _run(trainer, state, _data(), 1, samples_per_epoch=1000)  # when rows were merged
+    _run(recipe, state, _data(), 1, samples_per_epoch=1000)  # when rows were merged
     assert state.samples_seen == 1200
 
 
@@ -218,12 +232,12 @@ def _validation(score=None, weighted=False):
 
 
 def test_the_parameters_of_the_best_epoch_are_left_on_request():
-    trainer, data = _trainer(), _data()
-    best = _state(trainer)
-    _run(trainer, best, data, 2)
-    state = _state(trainer)
+    recipe, data = _recipe(), _data()
+    best = _state(recipe)
+    _run(recipe, best, data, 2)
+    state = _state(recipe)
     validation = _validation(_scores([0.1, 0.8, 0.3, 0.8]))
-    result, rows = _run(trainer, state, data, 4, validation=validation, restore_best=True)
+    result, rows = _run(recipe, state, data, 4, validation=validation, restore_best=True)
     assert (result.reason, result.n_epochs, result.best_epoch) == ("max_iter", 4, 2)
     assert [row["validation_score"] for row in rows] == [0.1, 0.8, 0.3, 0.8]
     np.testing.assert_array_equal(state.params.vector, best.params.vector)
@@ -236,11 +250,11 @@ def test_the_parameters_of_the_best_epoch_are_left_on_request():
 def test_however_training_ends_it_goes_back_to_the_best_epoch_only_on_request(
     reason, patience, stop_at, validated, restore_best
 ):
-    trainer, data = _trainer(), _data()
-    state, expected = _state(trainer, 10.0, patience), _state(trainer)
+    recipe, data = _recipe(), _data()
+    state, expected = _state(recipe, 10.0, patience), _state(recipe)
     count = 7 * stop_at if stop_at else math.inf
     result, rows = _run(
-        trainer,
+        recipe,
         state,
         data,
         4,
@@ -249,29 +263,29 @@ def test_however_training_ends_it_goes_back_to_the_best_epoch_only_on_request(
         stop=lambda row: state.solver_state["count"] >= count,
     )
     assert result.reason == reason
-    _run(trainer, expected, data, 2 if restore_best else len(rows))
+    _run(recipe, expected, data, 2 if restore_best else len(rows))
     np.testing.assert_array_equal(state.params.vector, expected.params.vector)
 
 
 @pytest.mark.parametrize("scores", [[math.nan, 0.2, 0.8, 0.1], [0.2, 0.8, 0.1, math.nan]], ids=["first", "last"])
 def test_with_an_undefined_score_the_best_epoch_is_that_of_the_lowest_validation_loss(scores):
-    trainer, data = _trainer(), _data()
-    best, state = _state(trainer), _state(trainer)
-    result, rows = _run(trainer, state, data, 4, validation=_validation(_scores(scores)), restore_best=True)
+    recipe, data = _recipe(), _data()
+    best, state = _state(recipe), _state(recipe)
+    result, rows = _run(recipe, state, data, 4, validation=_validation(_scores(scores)), restore_best=True)
     lowest = 1 + int(np.argmin([row["validation_loss"] for row in rows]))
     assert result.best_epoch == lowest != 1 + int(np.nanargmax(scores))
-    _run(trainer, best, data, lowest)
+    _run(recipe, best, data, lowest)
     np.testing.assert_array_equal(state.params.vector, best.params.vector)
     assert np.isnan([row["validation_score"] for row in rows]).tolist() == np.isnan(scores).tolist()
 
 
 @pytest.mark.parametrize("n_defined", [0, 1, 3])
 def test_early_stopping_goes_by_the_validation_loss_once_a_score_is_undefined(n_defined):
-    trainer, data = _trainer(), _data()
+    recipe, data = _recipe(), _data()
     scores = [0.1 * n for n in range(n_defined)] + [math.nan] * 60
-    mine, by_loss = (_impatient(_state(trainer)) for _ in range(2))
-    result, _ = _run(trainer, mine, data, 60, validation=_validation(_scores(scores)), early_stopping=True)
-    expected, _ = _run(trainer, by_loss, data, 60, validation=_validation(), early_stopping=True)
+    mine, by_loss = (_impatient(_state(recipe)) for _ in range(2))
+    result, _ = _run(recipe, mine, data, 60, validation=_validation(_scores(scores)), early_stopping=True)
+    expected, _ = _run(recipe, by_loss, data, 60, validation=_validation(), early_stopping=True)
     assert (result.reason, result.n_epochs, result.best_epoch) == (
         expected.reason,
         expected.n_epochs,
@@ -288,60 +302,60 @@ def _impatient(state):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("score", [None, lambda params, raw: 0.5], ids=["by the loss", "by a score"])
 def test_validation_loss_is_the_weighted_mean_without_penalty(weighted, score):
-    trainer = _trainer(SGD(), rate=0.0)
+    recipe = _recipe(SGD(), rate=0.0)
     validation = _validation(score, weighted)
-    held_out, state = validation.data, _state(trainer)
-    _, (row,) = _run(trainer, state, _data(), 1, validation=validation)
-    raw = trainer.objective.network.predict(state.params, held_out.X)
+    held_out, state = validation.data, _state(recipe)
+    _, (row,) = _run(recipe, state, _data(), 1, validation=validation)
+    raw = recipe.objective.network.predict(state.params, held_out.X)
     losses = 0.5 * ((raw - held_out.y) ** 2)[:, 0]
     assert row["validation_loss"] == pytest.approx(np.average(losses, weights=held_out.sample_weight), rel=1e-14)
     assert row["validation_score"] == (-row["validation_loss"] if score is None else 0.5)
 
 
 def test_the_validation_loss_may_be_another_than_that_of_training():
-    trainer, held_out = _trainer(SGD(), rate=0.0), _data(10, seed=2)
-    state = _state(trainer)
-    _, (row,) = _run(trainer, state, _data(), 1, validation=Validation(held_out, LOSSES["absolute_error"]))
-    raw = trainer.objective.network.predict(state.params, held_out.X)
+    recipe, held_out = _recipe(SGD(), rate=0.0), _data(10, seed=2)
+    state = _state(recipe)
+    _, (row,) = _run(recipe, state, _data(), 1, validation=Validation(held_out, LOSSES["absolute_error"]))
+    raw = recipe.objective.network.predict(state.params, held_out.X)
     assert row["validation_loss"] == pytest.approx(np.abs(raw - held_out.y).mean(), rel=1e-14)
 
 
 def test_validation_scores_see_the_parameters_and_their_raw_outputs_on_the_held_out_rows():
-    trainer, state, seen = _trainer(), _state(_trainer()), []
+    recipe, state, seen = _recipe(), _state(_recipe()), []
 
     def score(params, raw):
         seen.append((params.vector.copy(), raw))
         return 1.0
 
     validation = _validation(score)
-    _run(trainer, state, _data(), 1, validation=validation)
+    _run(recipe, state, _data(), 1, validation=validation)
     ((vector, raw),) = seen
     np.testing.assert_array_equal(vector, state.params.vector)
-    np.testing.assert_array_equal(raw, trainer.objective.network.predict(state.params, validation.data.X))
+    np.testing.assert_array_equal(raw, recipe.objective.network.predict(state.params, validation.data.X))
     assert raw.shape == (10, 1)
 
 
 def test_early_stopping_ends_training_by_the_validation_score():
-    trainer = _trainer()
+    recipe = _recipe()
     validation = _validation(_scores([0.5, 0.6, 0.6, 0.605, 0.6, 0.6]))
-    result, rows = _run(trainer, _state(trainer, 0.01, 2), _data(), 50, validation=validation, early_stopping=True)
+    result, rows = _run(recipe, _state(recipe, 0.01, 2), _data(), 50, validation=validation, early_stopping=True)
     assert (result.reason, result.n_epochs, result.best_epoch) == ("converged", 5, 4)
     assert rows[-1]["is_last"]
 
 
 def test_early_stopping_without_anything_to_go_by_is_refused():
-    trainer, state, before = _trainer(), _state(_trainer()), _state(_trainer())
+    recipe, state, before = _recipe(), _state(_recipe()), _state(_recipe())
     with pytest.raises(ValueError, match="early_stopping goes by the validation score"):
-        _run(trainer, state, _data(), 3, early_stopping=True)
+        _run(recipe, state, _data(), 3, early_stopping=True)
     _assert_same(state, before)
 
 
 def test_without_early_stopping_the_training_loss_decides_and_the_score_is_only_recorded():
-    trainer = _trainer()
-    state, plain = (_state(trainer, 1e-3, 2) for _ in range(2))
+    recipe = _recipe()
+    state, plain = (_state(recipe, 1e-3, 2) for _ in range(2))
     scores = [0.5] * 300  # a standstill
-    result, rows = _run(trainer, state, _data(), 300, validation=_validation(_scores(scores)))
-    expected, plain_rows = _run(trainer, plain, _data(), 300)
+    result, rows = _run(recipe, state, _data(), 300, validation=_validation(_scores(scores)))
+    expected, plain_rows = _run(recipe, plain, _data(), 300)
     assert (result.reason, result.n_epochs) == (expected.reason, expected.n_epochs)
     assert [row["loss"] for row in rows] == [row["loss"] for row in plain_rows]
     assert [row["validation_score"] for row in rows] == scores[: len(rows)]
@@ -350,20 +364,22 @@ def test_without_early_stopping_the_training_loss_decides_and_the_score_is_only_
 
 
 def test_a_start_worth_keeping_is_kept_when_no_epoch_is_better():
-    trainer, state = _trainer(), _state(_trainer())
+    recipe, state = _recipe(), _state(_recipe())
     start = state.params.vector.copy()
     validation = _validation(_scores([0.9, 0.1, 0.2, 0.3]))
-    settings = {"early_stopping": True, "restore_best": True, "keep_start": True}
-    result, _ = _run(trainer, state, _data(), 3, validation=validation, **settings)
+    settings = {"early_stopping": True, "restore_best": True, "fallback": start.copy()}
+    result, _ = _run(recipe, state, _data(), 3, validation=validation, **settings)
     np.testing.assert_array_equal(state.params.vector, start)
     assert (state.plateau.best, result.best_epoch) == (-0.9, 0)
 
 
 def test_a_start_worth_keeping_is_left_when_an_epoch_is_better():
-    trainer, state, expected = _trainer(), _state(_trainer()), _state(_trainer())
+    recipe, state, expected = _recipe(), _state(_recipe()), _state(_recipe())
     validation = _validation(_scores([0.4, 0.1, 0.5, 0.3]))
-    result, _ = _run(trainer, state, _data(), 3, validation=validation, restore_best=True, keep_start=True)
-    _run(trainer, expected, _data(), 2)
+    result, _ = _run(
+        recipe, state, _data(), 3, validation=validation, restore_best=True, fallback=state.params.vector.copy()
+    )
+    _run(recipe, expected, _data(), 2)
     np.testing.assert_array_equal(state.params.vector, expected.params.vector)
     assert result.best_epoch == 2
     assert state.plateau.best != -0.4  # which counts by the training loss, without early stopping
@@ -371,22 +387,22 @@ def test_a_start_worth_keeping_is_left_when_an_epoch_is_better():
 
 def test_without_validation_the_lowest_training_loss_decides_what_is_best():
     # The loss of an epoch belongs to the parameters before it; this rate soon does more harm than good.
-    trainer = _trainer(SGD(momentum=0.0), rate=0.8)
-    state, expected = _state(trainer), _state(trainer)
-    result, rows = _run(trainer, state, _data(), 30, restore_best=True)
+    recipe = _recipe(SGD(momentum=0.0), rate=0.8)
+    state, expected = _state(recipe), _state(recipe)
+    result, rows = _run(recipe, state, _data(), 30, restore_best=True)
     best = int(np.argmin([row["loss"] for row in rows]))
     assert 0 < best < 29
-    _run(trainer, expected, _data(), best)
+    _run(recipe, expected, _data(), best)
     np.testing.assert_array_equal(state.params.vector, expected.params.vector)
     assert result.best_epoch == best + 1
 
 
 def test_one_epoch_at_a_time_is_not_thrown_away_for_having_nothing_to_be_compared_with():
-    trainer = _trainer()
-    state, plain = _state(trainer), _state(trainer)
+    recipe = _recipe()
+    state, plain = _state(recipe), _state(recipe)
     for _ in range(3):
-        _run(trainer, state, _data(), 1, restore_best=True, keep_start=True)
-        _run(trainer, plain, _data(), 1)
+        _run(recipe, state, _data(), 1, restore_best=True, fallback=state.params.vector.copy())
+        _run(recipe, plain, _data(), 1)
     _assert_same(state, plain)
 
 
@@ -400,17 +416,17 @@ class _Interrupted(SGD):
 
 
 def test_an_interruption_inside_an_epoch_ends_training_orderly():
-    trainer, data = _trainer(_Interrupted()), _data()
-    state = _state(trainer)
-    result, rows = _run(trainer, state, data, 10)  # seven steps an epoch
+    recipe, data = _recipe(_Interrupted()), _data()
+    state = _state(recipe)
+    result, rows = _run(recipe, state, data, 10)  # seven steps an epoch
     assert (result.reason, result.n_epochs, len(rows)) == ("interrupted", 1, 1)
     assert state.solver_state["count"] == 9  # what was learned in the second epoch is kept
     assert state.samples_seen == 50
 
-    one = _state(trainer)
-    _run(trainer, one, data, 1)
+    one = _state(recipe)
+    _run(recipe, one, data, 1)
     for restore_best in (False, True):  # what validation knows to be the best is kept in any case
-        validated = _state(trainer)
+        validated = _state(recipe)
         validation = _validation(lambda params, raw: 0.5)
-        _run(trainer, validated, data, 10, validation=validation, restore_best=restore_best)
+        _run(recipe, validated, data, 10, validation=validation, restore_best=restore_best)
         np.testing.assert_array_equal(validated.params.vector, one.params.vector)

@@ -25,10 +25,13 @@ from skmlp.optim import (
     Schedule,
     Time,
 )
-from skmlp.training import pace as pace_module
+from skmlp.training import clock as clock_module
 from skmlp.training.batches import Data
+from skmlp.training.loop import Plan, train
+from skmlp.training.progress import Criterion
+from skmlp.training.recipe import Recipe
+from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
-from skmlp.training.trainer import Trainer, TrainingState, copy_state
 from skmlp.training.validation import Validation
 
 RATE, N_SAMPLES, STEPS = 0.01, 50, 7  # batches of 8, the last of 2
@@ -40,35 +43,38 @@ def _data(seed=1):
     return Data(X, np.sin(X[:, :1]) + X[:, 1:2] * X[:, 2:])
 
 
-def _trainer(solver=None, schedule=None, dropout=(), **settings):
+def _recipe(solver=None, schedule=None, dropout=(), **settings):
     network = multilayer_perceptron([3, 8, 1], [ACTIVATIONS["tanh"]], dropout=dropout)
     objective = Objective(network, LOSSES["squared_error"], 0.1)
-    return Trainer(objective, solver or SGD(), schedule or ConstantRate(), RATE, **settings)
+    return Recipe(objective, solver or SGD(), schedule or ConstantRate(), RATE, **settings)
 
 
-def _state(trainer):
-    params = trainer.objective.network.parameters(dtype=np.float64)
-    initialize(trainer.objective.network, params, np.random.default_rng(0))
+def _state(recipe):
+    params = recipe.objective.network.parameters(dtype=np.float64)
+    initialize(recipe.objective.network, params, np.random.default_rng(0))
     return TrainingState(
         params,
-        trainer.solver.init(params.trained, params.n_weights),
+        recipe.solver.init(params.trained, params.n_weights),
         np.random.default_rng(7),
-        trainer.learning_rate_init,
+        recipe.learning_rate_init,
         Plateau(0.0, math.inf),
-        schedule_memory=trainer.schedule.new_memory(),
+        schedule_memory=recipe.schedule.new_memory(),
         dropout_rng=np.random.default_rng(8),
     )
 
 
-def _run(trainer, state, epochs, data=None, after_epoch=lambda row: None, **settings):
+def _run(
+    recipe, state, epochs, data=None, after_epoch=lambda row: None, validation=None, restore_best=False, **settings
+):
     rows = []
+    plan = Plan(batch_size=8, max_epochs=epochs, **settings)
+    criterion = Criterion(validation=validation, restore_best=restore_best)
 
     def on_epoch_end(row, is_last):
         rows.append({**row, "is_last": is_last})
         after_epoch(row)
 
-    data = data or _data()
-    return trainer.run(state, data, batch_size=8, max_epochs=epochs, on_epoch_end=on_epoch_end, **settings), rows
+    return train(recipe, state, data or _data(), plan, criterion, on_epoch_end=on_epoch_end), rows
 
 
 class _Recording(SGD):
@@ -92,10 +98,10 @@ def _recording(on_step=lambda: None):
 @pytest.mark.parametrize("length", [5, None])
 def test_the_time_of_a_step_is_counted_over_all_runs_of_a_training(length):
     solver = _recording()
-    trainer = _trainer(solver)
-    state = _state(trainer)
+    recipe = _recipe(solver)
+    state = _state(recipe)
     for epochs in (2, 3):
-        _run(trainer, state, epochs, length=length)
+        _run(recipe, state, epochs, length=length)
     times = [time for time, _ in solver.seen]
     assert [time.step for time in times] == list(range(5 * STEPS))
     np.testing.assert_allclose([time.epoch for time in times], np.arange(5 * STEPS) / STEPS, rtol=1e-15)
@@ -110,8 +116,8 @@ def test_the_time_of_a_step_is_counted_over_all_runs_of_a_training(length):
 
 def test_an_epoch_begins_at_a_whole_number_for_a_schedule_of_epochs():
     # Sums of sevenths would be just below it: this schedule would be an epoch late.
-    trainer = _trainer(schedule=Piecewise(range(1, 20), tuple(0.9**k for k in range(20))))
-    _, rows = _run(trainer, _state(trainer), 20)
+    recipe = _recipe(schedule=Piecewise(range(1, 20), tuple(0.9**k for k in range(20))))
+    _, rows = _run(recipe, _state(recipe), 20)
     np.testing.assert_allclose([row["learning_rate"] for row in rows], [RATE * 0.9**k for k in range(20)], rtol=1e-12)
 
 
@@ -120,9 +126,9 @@ def test_a_batch_in_which_nobody_counts_takes_its_time():
     weight = np.ones(N_SAMPLES)
     weight[:8] = weight[16:24] = 0.0
     solver = _recording()
-    trainer = _trainer(solver)
-    state = _state(trainer)
-    _run(trainer, state, 2, Data(X, y, weight), length=2, shuffle=False)
+    recipe = _recipe(solver)
+    state = _state(recipe)
+    _run(recipe, state, 2, Data(X, y, weight), length=2, shuffle=False)
     assert [time.step for time, _ in solver.seen] == [1, 3, 4, 5, 6, 8, 10, 11, 12, 13]
     # The first step of an epoch may be one that nobody counts in; what comes then has its own time all the same.
     np.testing.assert_allclose(
@@ -132,11 +138,11 @@ def test_a_batch_in_which_nobody_counts_takes_its_time():
 
 
 def test_a_schedule_that_needs_the_length_is_refused_without_it_and_nothing_has_changed():
-    trainer = _trainer(schedule=Cosine())
-    state = _state(trainer)
-    before = copy_state(state)
+    recipe = _recipe(schedule=Cosine())
+    state = _state(recipe)
+    before = state.copy()
     with pytest.raises(ValueError, match=r"Cosine follows the share .* length of this training is not known"):
-        _run(trainer, state, 2)
+        _run(recipe, state, 2)
     np.testing.assert_array_equal(state.params.vector, before.params.vector)
     assert state.rng.bit_generator.state == before.rng.bit_generator.state
     assert (state.step, state.epoch, state.samples_seen) == (0, 0, 0)
@@ -152,8 +158,8 @@ def test_a_schedule_that_needs_the_length_is_refused_without_it_and_nothing_has_
 )
 def test_every_step_is_taken_with_its_own_rate_and_the_row_has_their_mean(schedule):
     solver = _recording()
-    trainer = _trainer(solver, schedule)
-    _, rows = _run(trainer, _state(trainer), 3, length=3)
+    recipe = _recipe(solver, schedule)
+    _, rows = _run(recipe, _state(recipe), 3, length=3)
     steps = range(3 * STEPS)
     expected = [RATE * schedule.factor(Time(step, step / STEPS, step / (3 * STEPS))) for step in steps]
     rates = [rate for _, rate in solver.seen]
@@ -165,8 +171,8 @@ def test_every_step_is_taken_with_its_own_rate_and_the_row_has_their_mean(schedu
 
 def test_a_rate_of_epochs_is_the_same_in_all_steps_of_one():
     solver = _recording()
-    trainer = _trainer(solver, InverseScaling(0.5))
-    _run(trainer, _state(trainer), 3)
+    recipe = _recipe(solver, InverseScaling(0.5))
+    _run(recipe, _state(recipe), 3)
     rates = np.reshape([rate for _, rate in solver.seen], (3, STEPS))
     np.testing.assert_allclose(rates[:, 0], RATE / np.sqrt(N_SAMPLES * np.arange(3) + 1.0), rtol=1e-13)
     assert (rates == rates[:, :1]).all()
@@ -188,8 +194,8 @@ class _Counting(Schedule):
 def test_a_schedule_of_epochs_is_asked_once_an_epoch():
     schedule = _Counting()
     schedule.asked = []
-    trainer = _trainer(schedule=schedule)
-    _run(trainer, _state(trainer), 3)
+    recipe = _recipe(schedule=schedule)
+    _run(recipe, _state(recipe), 3)
     assert schedule.asked == [0, STEPS, 2 * STEPS]
 
 
@@ -199,16 +205,16 @@ def test_a_rate_that_reacts_to_the_loss_is_scaled_from_the_next_epoch_on():
             memory["scale"] *= 0.5
 
     solver = _recording()
-    trainer = _trainer(solver, Once())
-    _run(trainer, _state(trainer), 3)
+    recipe = _recipe(solver, Once())
+    _run(recipe, _state(recipe), 3)
     rates = np.reshape([rate for _, rate in solver.seen], (3, STEPS))
     np.testing.assert_array_equal(rates, np.repeat(RATE * np.array([[1.0], [0.5], [0.25]]), STEPS, axis=1))
 
 
 def test_momentum_at_a_time_is_that_of_its_schedule():
     # A momentum that jumps after the first epoch: as training one epoch with either, on the same velocity.
-    jumping = _trainer(SGD(0.9 * Piecewise((1,), (1.0, 1 / 3))))
-    first, second = _trainer(SGD(0.9)), _trainer(SGD(0.9 * (1 / 3)))
+    jumping = _recipe(SGD(0.9 * Piecewise((1,), (1.0, 1 / 3))))
+    first, second = _recipe(SGD(0.9)), _recipe(SGD(0.9 * (1 / 3)))
     state, parts = _state(jumping), _state(first)
     _run(jumping, state, 2)
     _run(first, parts, 1)
@@ -218,7 +224,7 @@ def test_momentum_at_a_time_is_that_of_its_schedule():
 
 def test_dropout_at_a_time_is_that_of_its_schedule():
     rate = 0.5 * Piecewise((1,), (1.0, 0.0))
-    scheduled, dropping, plain = _trainer(dropout=[rate]), _trainer(dropout=[0.5]), _trainer()
+    scheduled, dropping, plain = _recipe(dropout=[rate]), _recipe(dropout=[0.5]), _recipe()
     state, parts = _state(scheduled), _state(dropping)
     _run(scheduled, state, 2)
     _run(dropping, parts, 1)
@@ -229,32 +235,20 @@ def test_dropout_at_a_time_is_that_of_its_schedule():
     assert state.dropout_rng.bit_generator.state == before
 
 
-def test_a_limit_at_a_time_is_that_of_its_schedule():
-    limit = 1e-3 * Piecewise((1,), (1.0, 1e6))
-    scheduled, tight, loose = (_trainer(clip=clip) for clip in (ClipByGlobalNorm(limit), ClipByGlobalNorm(1e-3), None))
-    state, parts = _state(scheduled), _state(tight)
-    _, rows = _run(scheduled, state, 2)
-    _run(tight, parts, 1)
-    _run(loose, parts, 1)
-    np.testing.assert_array_equal(state.params.vector, parts.params.vector)
-    assert [row["clipped_share"] for row in rows] == [1.0, 0.0]
-
-
 @pytest.mark.parametrize(
     "settings",
     [
         {"solver": SGD(1.0 * Linear(0.5, 1.1))},
-        {"clip": ClipByGlobalNorm(1.0 * Piecewise((2,), (1.0, 0.0)))},
         {"dropout": [0.5 * Linear(0.0, 2.5)]},
     ],
-    ids=["solver", "clip", "dropout"],
+    ids=["solver", "dropout"],
 )
 def test_a_setting_that_leaves_its_range_is_refused_before_the_first_step(settings):
-    trainer = _trainer(**settings)
-    state = _state(trainer)
+    recipe = _recipe(**settings)
+    state = _state(recipe)
     before = state.params.vector.copy()
-    with pytest.raises(ValueError, match=r"what its schedule makes of it after \d+ steps"):
-        _run(trainer, state, 3, length=3)
+    with pytest.raises(ValueError, match=r"value its schedule gives after \d+ steps"):
+        _run(recipe, state, 3, length=3)
     np.testing.assert_array_equal(state.params.vector, before)
     assert state.step == 0
 
@@ -263,21 +257,21 @@ EVERYTHING = {
     "solver": Adam(beta_1=0.9 * Linear(0.5, 1.0)),
     "schedule": Cosine(end=0.1),
     "dropout": [0.4 * Linear()],
-    "clip": ClipByGlobalNorm(1.0 * Exponential(0.9, unit="step")),
+    "clip": ClipByGlobalNorm(1.0),
     "averaging": 0.9,
 }
 
 
 @pytest.mark.parametrize("copied", [False, True])
 def test_two_and_three_epochs_are_five_with_everything_on_a_schedule(copied):
-    trainer = _trainer(**EVERYTHING)
-    whole, parts = _state(trainer), _state(trainer)
-    _, rows = _run(trainer, whole, 5, length=5)
-    _, first = _run(trainer, parts, 2, length=5)
+    recipe = _recipe(**EVERYTHING)
+    whole, parts = _state(recipe), _state(recipe)
+    _, rows = _run(recipe, whole, 5, length=5)
+    _, first = _run(recipe, parts, 2, length=5)
     if copied:
-        parts, left = copy_state(parts), parts
-        _run(trainer, left, 1, length=5)  # which touches nothing of the copy
-    _, second = _run(trainer, parts, 3, length=5)
+        parts, left = parts.copy(), parts
+        _run(recipe, left, 1, length=5)  # which touches nothing of the copy
+    _, second = _run(recipe, parts, 3, length=5)
     np.testing.assert_array_equal(parts.params.vector, whole.params.vector)
     np.testing.assert_array_equal(parts.average.vector, whole.average.vector)
     for name in ("step", "epoch", "samples_seen", "learning_rate", "schedule_memory"):
@@ -307,7 +301,7 @@ class _Clock:
 @pytest.fixture(name="clock")
 def _clock(monkeypatch):
     clock = _Clock()
-    monkeypatch.setattr(pace_module, "perf_counter", clock)
+    monkeypatch.setattr(clock_module, "perf_counter", clock)
     return clock
 
 
@@ -317,9 +311,9 @@ def _clock(monkeypatch):
 )
 def test_training_ends_after_the_step_in_which_the_time_is_over(clock, seconds, n_steps, n_epochs, n_samples):
     solver = _recording(clock.tick)  # a step takes a second
-    trainer = _trainer(solver)
-    state = _state(trainer)
-    result, rows = _run(trainer, state, 100, max_seconds=seconds)
+    recipe = _recipe(solver)
+    state = _state(recipe)
+    result, rows = _run(recipe, state, 100, max_seconds=seconds)
     assert (result.reason, result.n_epochs, len(rows)) == ("max_time", n_epochs, n_epochs)
     assert (len(solver.seen), state.step, state.samples_seen) == (n_steps, n_steps, n_samples)
     assert [row["is_last"] for row in rows] == [False] * (n_epochs - 1) + [True]
@@ -328,16 +322,16 @@ def test_training_ends_after_the_step_in_which_the_time_is_over(clock, seconds, 
 
 
 def test_rows_that_stand_for_several_samples_count_as_those_to_the_end(clock):
-    trainer = _trainer(_recording(clock.tick))
-    state = _state(trainer)
-    _run(trainer, state, 9, max_seconds=10.0, samples_per_epoch=100)
+    recipe = _recipe(_recording(clock.tick))
+    state = _state(recipe)
+    _run(recipe, state, 9, max_seconds=10.0, samples_per_epoch=100)
     assert state.samples_seen == 100 + 2 * 24
-    _run(trainer, state, 9, max_seconds=7.0, samples_per_epoch=100)
+    _run(recipe, state, 9, max_seconds=7.0, samples_per_epoch=100)
     assert state.samples_seen == 148 + 100
 
 
 def test_an_epoch_that_is_cut_short_has_the_means_of_its_steps(clock):
-    cut, whole = _trainer(_recording(clock.tick)), _trainer(_recording())
+    cut, whole = _recipe(_recording(clock.tick)), _recipe(_recording())
     state, same_steps = _state(cut), _state(whole)
     _, (row,) = _run(cut, state, 10, max_seconds=3.0, shuffle=False)
     X, y, _ = _data()
@@ -348,8 +342,8 @@ def test_an_epoch_that_is_cut_short_has_the_means_of_its_steps(clock):
 
 
 def test_without_a_limit_the_clock_plays_no_part(clock):
-    trainer = _trainer(_recording(clock.tick))
-    assert _run(trainer, _state(trainer), 4)[0].reason == "max_iter"
+    recipe = _recipe(_recording(clock.tick))
+    assert _run(recipe, _state(recipe), 4)[0].reason == "max_iter"
 
 
 @pytest.mark.parametrize(
@@ -362,8 +356,8 @@ def test_without_a_limit_the_clock_plays_no_part(clock):
 )
 def test_progress_is_the_share_of_the_time_or_of_the_epochs_whichever_is_larger(clock, seconds, share):
     solver = _recording(clock.tick)
-    trainer = _trainer(solver, Linear())
-    _run(trainer, _state(trainer), 10, length=10, max_seconds=seconds)
+    recipe = _recipe(solver, Linear())
+    _run(recipe, _state(recipe), 10, length=10, max_seconds=seconds)
     n_steps = len(solver.seen)
     assert n_steps == min(70, seconds)
     shares = [share(step) for step in range(n_steps)]
@@ -376,8 +370,8 @@ def test_progress_never_exceeds_the_whole(clock):
         clock.now += 100.0
 
     solver = _recording(clock.tick)
-    trainer = _trainer(solver, Linear())
-    result, _ = _run(trainer, _state(trainer), 10, length=10, max_seconds=50.0, after_epoch=slow_callback)
+    recipe = _recipe(solver, Linear())
+    result, _ = _run(recipe, _state(recipe), 10, length=10, max_seconds=50.0, after_epoch=slow_callback)
     # The time ran out between two epochs, where nobody looks: one step more, and that at the schedule's end.
     assert (result.reason, result.n_epochs, len(solver.seen)) == ("max_time", 2, STEPS + 1)
     assert (solver.seen[-1][0].progress, solver.seen[-1][1]) == (1.0, 0.0)
@@ -388,18 +382,18 @@ def test_time_that_runs_out_while_validating_ends_training(clock):
         clock.now += 10.0
         return 0.5
 
-    trainer = _trainer(_recording(clock.tick))
+    recipe = _recipe(_recording(clock.tick))
     validation = Validation(_data(2), LOSSES["squared_error"], score)
-    result, rows = _run(trainer, _state(trainer), 10, max_seconds=15.0, validation=validation)
+    result, rows = _run(recipe, _state(recipe), 10, max_seconds=15.0, validation=validation)
     assert (result.reason, result.n_epochs, rows[-1]["is_last"]) == ("max_time", 1, True)
 
 
 def test_when_time_is_over_the_best_epoch_is_kept_on_request(clock):
     scores = iter([0.9, 0.1])
-    trainer, plain = _trainer(_recording(clock.tick)), _trainer(_recording())
-    state, expected = _state(trainer), _state(plain)
+    recipe, plain = _recipe(_recording(clock.tick)), _recipe(_recording())
+    state, expected = _state(recipe), _state(plain)
     validation = Validation(_data(2), LOSSES["squared_error"], lambda params, raw: next(scores))
-    result, _ = _run(trainer, state, 10, max_seconds=9.0, validation=validation, restore_best=True)
+    result, _ = _run(recipe, state, 10, max_seconds=9.0, validation=validation, restore_best=True)
     _run(plain, expected, 1)
     assert (result.reason, result.n_epochs, result.best_epoch) == ("max_time", 2, 1)
     np.testing.assert_array_equal(state.params.vector, expected.params.vector)

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from skmlp import MLPClassifier, MLPRegressor, compiled
 from skmlp.callbacks import Checkpoint
 from skmlp.nn.activations import Tanh
-from skmlp.training import engine
+from skmlp.training import engine_choice
 from skmlp.training.batches import Batches, Data
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed to converge")
@@ -33,10 +33,10 @@ def auto(monkeypatch):
 @pytest.fixture
 def ten_epochs_are_long(monkeypatch):
     """Make a training of ten epochs of three steps with `network` long enough, and one of nine epochs not."""
-    monkeypatch.setattr(engine, "PER_STEP", 1.0)
-    monkeypatch.setattr(engine, "PER_NUMBER", 0.0)
-    monkeypatch.setattr(engine, "PER_MULTIPLICATION", 0.0)
-    monkeypatch.setattr(engine, "LOADING", 29.0)
+    monkeypatch.setattr(engine_choice, "PER_STEP", 1.0)
+    monkeypatch.setattr(engine_choice, "PER_NUMBER", 0.0)
+    monkeypatch.setattr(engine_choice, "PER_MULTIPLICATION", 0.0)
+    monkeypatch.setattr(engine_choice, "LOADING", 29.0)
 
 
 def network(**changes):
@@ -63,7 +63,7 @@ def test_a_training_is_long_when_numpy_needs_more_time_than_loading(
     model = MLPRegressor(hidden_layer_sizes=hidden, solver="sgd").partial_fit(rows[:2], [0.0, 1.0])._model
     model.state.samples_seen = 0
     batches = Batches(Data(rows, rows[:, :1]), batch_size, shuffle=True)
-    assert engine._is_long(model.state, batches, model.network, n_epochs, max_seconds) is expected
+    assert engine_choice._is_long(model.state, batches, model.network, n_epochs, max_seconds) is expected
 
 
 @needs_numba

@@ -1,0 +1,93 @@
+"""The choice of the engine that computes the steps: compiled functions or NumPy.
+
+It depends on the training alone: the network, the number of rows, and the epochs done and planned. What is in memory or
+on disk does not matter, so that the same call gives the same bits in every process.
+"""
+
+import numpy as np
+
+from skmlp import compiled
+from skmlp.nn.network import Network
+from skmlp.training.batches import Batches
+from skmlp.training.engine import Buffers, StepEngine
+from skmlp.training.numpy_engine import NumpyEngine
+from skmlp.training.recipe import Recipe
+from skmlp.training.state import TrainingState
+
+__all__ = ["choose_engine"]
+
+# Seconds to import numba and load the compiled functions from disk. Training that takes NumPy less time gains nothing
+# from them.
+LOADING = 0.75
+
+# Seconds of a step with NumPy: for the function calls, for each number that is processed (the output of a unit for a
+# row, or a weight with its solver state), and for each multiplication in the matrix products.
+PER_STEP, PER_NUMBER, PER_MULTIPLICATION = 5e-5, 1.5e-9, 1.5e-11
+
+
+def choose_engine(
+    recipe: Recipe,
+    state: TrainingState,
+    batches: Batches,
+    buffers: Buffers,
+    n_threads: int,
+    n_epochs: int,
+    max_seconds: float | None,
+) -> StepEngine:
+    """Return the engine for training of at most `n_epochs` epochs and `max_seconds` seconds.
+
+    The compiled engine uses up to `n_threads` threads. ``state.is_long`` is set if the training is long enough for it.
+    """
+    why_numpy = _why_numpy(state, batches, recipe.objective.network, n_epochs, max_seconds)
+    if not why_numpy:
+        try:
+            return _compiled_engine(recipe, state, batches, buffers, n_threads)
+        except compiled.NotCompiledError as reason:
+            why_numpy = str(reason)
+    return NumpyEngine(recipe, state, batches, buffers, f"numpy: {why_numpy}")
+
+
+def _compiled_engine(
+    recipe: Recipe, state: TrainingState, batches: Batches, buffers: Buffers, n_threads: int
+) -> StepEngine:
+    """Return a compiled engine that is ready to run; if there is none, nothing of the training has changed."""
+    with compiled.loading():
+        from skmlp.training.compiled_steps import compiled_engine  # imports numba
+    engine = compiled_engine(recipe, state, batches, buffers, n_threads)
+    with compiled.loading():
+        engine.make_ready()
+    return engine
+
+
+def _why_numpy(
+    state: TrainingState, batches: Batches, network: Network, n_epochs: int, max_seconds: float | None
+) -> str:
+    """Return why the steps are not compiled; empty if they may be."""
+    state.is_long = state.is_long or _is_long(state, batches, network, n_epochs, max_seconds)
+    X, weight, choice = batches.data.X, batches.data.sample_weight, compiled.choice()
+    if choice != "0":
+        if not isinstance(X, np.ndarray):
+            return "sparse data"
+        if X.dtype != state.params.vector.dtype or not X.flags.c_contiguous:
+            return "data of another dtype or order than the weights"
+        if weight is not None and weight.dtype != X.dtype:
+            return f"sample weights that {X.dtype} cannot hold"
+    if choice == "auto" and not state.is_long:
+        return "the training takes less time than loading the compiled steps"
+    return compiled.why_not(choice)
+
+
+def _is_long(
+    state: TrainingState, batches: Batches, network: Network, n_epochs: int, max_seconds: float | None
+) -> bool:
+    """Tell whether NumPy takes longer for all steps, done and planned, than loading the compiled engine.
+
+    Those done count, because many short calls, or a fit that is resumed, are one long training.
+    """
+    n_rows, n_weights = batches.batch_size, state.params.n_weights
+    numbers, multiplications = n_rows * network.n_numbers + n_weights, 3 * n_rows * n_weights
+    seconds = PER_STEP + PER_NUMBER * numbers + PER_MULTIPLICATION * multiplications
+    n_planned: float = n_epochs * batches.n_batches
+    if max_seconds is not None:
+        n_planned = min(n_planned, max_seconds / seconds)
+    return state.samples_seen // n_rows + n_planned > LOADING / seconds

@@ -1,0 +1,90 @@
+"""Everything that changes during training."""
+
+import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+from skmlp.nn.parameters import Parameters
+from skmlp.training.stopping import Plateau
+
+__all__ = ["TrainingState"]
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes during training.
+
+    A copy is a checkpoint: training that resumes from it gives the same result as training without a pause.
+
+    Attributes
+    ----------
+    params : Parameters
+    solver_state : dict
+    rng : numpy.random.Generator
+        Shuffles the samples.
+    learning_rate : float
+        Of the last step.
+    plateau : Plateau
+        Counts epochs without progress.
+    samples_seen : int
+    step, epoch : int
+        Counted since the schedules were last started.
+    schedule_memory : dict
+        What a schedule that reacts to the loss remembers.
+    dropout_rng : numpy.random.Generator
+        Draws the units that dropout disables.
+    average : Parameters or None
+        The average of the parameters over the steps, if the recipe asks for one.
+    is_long : bool
+        Whether training was once long enough for the compiled engine. It stays True, so that training resumed for the
+        remaining epochs uses the same engine.
+    """
+
+    params: Parameters
+    solver_state: dict[str, Any]
+    rng: np.random.Generator
+    learning_rate: float
+    plateau: Plateau
+    samples_seen: int = 0
+    step: int = 0
+    epoch: int = 0
+    schedule_memory: dict[str, float] = field(default_factory=dict)
+    dropout_rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    average: Parameters | None = None
+    is_long: bool = False
+
+    @property
+    def eval_params(self) -> Parameters:
+        """The parameters to predict with: the average if there is one."""
+        return self.params if self.average is None else self.average
+
+    def reset_params(self, vector: FloatArray | None = None) -> None:
+        """Continue from `vector`, by default from `eval_params`, and start a new average."""
+        self.params.vector[...] = self.eval_params.vector if vector is None else vector
+        self.average = None
+
+    def update_average(self, decay: float, scratch: FloatArray) -> None:
+        """Move the average towards the parameters after a step; `scratch` is overwritten."""
+        if self.average is None:
+            self.average = self.params.on(self.params.vector.copy())
+            return
+        np.subtract(self.params.vector, self.average.vector, out=scratch)
+        scratch *= 1.0 - decay
+        self.average.vector += scratch
+
+    def copy(self) -> "TrainingState":
+        """Return an independent copy."""
+        average = self.average
+        return replace(
+            self,
+            params=self.params.on(self.params.vector.copy()),
+            solver_state=copy.deepcopy(self.solver_state),
+            rng=copy.deepcopy(self.rng),
+            plateau=copy.copy(self.plateau),
+            schedule_memory=dict(self.schedule_memory),
+            dropout_rng=copy.deepcopy(self.dropout_rng),
+            average=None if average is None else average.on(average.vector.copy()),
+        )
