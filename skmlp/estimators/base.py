@@ -62,9 +62,8 @@ from skmlp.training.batches import Data
 from skmlp.training.engine import Buffers
 from skmlp.training.events import Result, Row
 from skmlp.training.history import Observations, append_row, empty_history
-from skmlp.training.loop import Plan
 from skmlp.training.monitor import Monitor, no_observations
-from skmlp.training.progress import Criterion
+from skmlp.training.plan import Criterion, Plan
 from skmlp.training.stopping import Plateau
 from skmlp.training.threads import threads_for_prediction
 

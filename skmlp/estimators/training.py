@@ -15,9 +15,8 @@ from skmlp.estimators.state import Model
 from skmlp.training import loop
 from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.events import NonFiniteError, Result
-from skmlp.training.loop import Plan
 from skmlp.training.monitor import Monitor
-from skmlp.training.progress import Criterion
+from skmlp.training.plan import Criterion, Plan
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
@@ -56,7 +55,10 @@ def train(
         n_rows = data.n_samples if lbfgs else min(plan.batch_size, data.n_samples)
         with threads_for(model.network, n_rows) as n_threads:
             if lbfgs:
-                return _run_lbfgs(estimator, model, data, plan, criterion or Criterion(), **options)
+                objective = build_objective(estimator, model.network, model.loss)
+                limits = {"max_fun": estimator.max_fun, "tol": estimator.tol}
+                result = run_lbfgs(objective, model.state, data, plan, criterion, **limits, **options)
+                return replace(result, engine="numpy: solver='lbfgs'")
             assert model.recipe is not None
             return loop.train(model.recipe, model.state, data, plan, criterion, n_threads=n_threads, **options)
     except NonFiniteError as event:
@@ -113,31 +115,6 @@ def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, foun
         found = replace(found, engine=result.engine)
     start.plateau = first.plateau
     return found
-
-
-def _run_lbfgs(
-    estimator: Any,
-    model: Model,
-    data: Data,
-    plan: Plan,
-    criterion: Criterion,
-    **options: Any,
-) -> Result:
-    """Train by L-BFGS, which uses a part of the plan and the criterion."""
-    result = run_lbfgs(
-        build_objective(estimator, model.network, model.loss),
-        model.params,
-        data,
-        max_iter=plan.max_epochs,
-        max_fun=estimator.max_fun,
-        tol=estimator.tol,
-        validation=criterion.validation,
-        early_stopping=model.state.plateau if criterion.early_stopping else None,
-        restore_best=criterion.restore_best,
-        max_seconds=plan.max_seconds,
-        **options,
-    )
-    return replace(result, engine="numpy: solver='lbfgs'")
 
 
 def _hopeless(

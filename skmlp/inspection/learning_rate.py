@@ -21,7 +21,8 @@ from skmlp.inspection.displays._drawing import BLUE, PALETTE, VERMILLION, clean,
 from skmlp.nn.objective import Objective, Value
 from skmlp.optim.schedules import FunctionSchedule
 from skmlp.training.events import NonFiniteError
-from skmlp.training.loop import Plan, train
+from skmlp.training.loop import train
+from skmlp.training.plan import Plan
 from skmlp.training.stopping import Plateau
 
 if TYPE_CHECKING:

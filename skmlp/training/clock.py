@@ -36,8 +36,8 @@ class StepClock:
         Whether the learning rate or a setting changes within an epoch.
     objective : Objective
         With the settings of the present step.
-    solver_time : tuple of Time
-        What the solver's update takes: the time of the present step if a setting follows a schedule, else nothing.
+    solver_time : Time or None
+        The time of the present step, if a setting of the solver follows a schedule.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class StepClock:
         self._max_seconds, self._started = max_seconds, 0.0 if max_seconds is None else perf_counter()
         self.varies = recipe.schedule.per_step or bool(recipe.scheduled_settings)
         self.objective: Objective = recipe.objective
-        self.solver_time: tuple[()] | tuple[Time] = ()
+        self.solver_time: Time | None = None
         if self.varies:
             self._check_schedules()
 
@@ -82,7 +82,7 @@ class StepClock:
         if "objective" in recipe.scheduled_settings:
             self.objective = recipe.objective.at(time)
         if "solver" in recipe.scheduled_settings:
-            self.solver_time = (time,)
+            self.solver_time = time
 
     def end_step(self) -> None:
         """Count a step."""

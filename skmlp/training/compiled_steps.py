@@ -198,12 +198,12 @@ class CompiledEngine(NumpyEngine):
         self.n_left -= 1
         return self._last_evaluation()
 
-    def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
+    def update(self, learning_rate: float, time: Time | None) -> None:
         if not self._updates:
             super().update(learning_rate, time)
             return
-        if time:
-            solver = solver_as_arrays(self._solver.at(*time), self._state.solver_state, self._dtype)
+        if time is not None:
+            solver = solver_as_arrays(self._solver.at(time), self._state.solver_state, self._dtype)
             assert solver is not None
             self._compiled_solver = solver
         nothing = np.empty(0, self._dtype)

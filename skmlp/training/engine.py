@@ -131,14 +131,14 @@ class StepEngine(Protocol):
     def evaluate(self, objective: Objective) -> Evaluation:
         """Evaluate the objective and its gradient on the next batch."""
 
-    def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
+    def update(self, learning_rate: float, time: Time | None) -> None:
         """Let the solver update the parameters with the gradient in `grad`.
 
         Parameters
         ----------
         learning_rate : float
-        time : tuple of Time
-            Of the step; empty if no setting of the solver follows a schedule.
+        time : Time or None
+            Of the step, if a setting of the solver follows a schedule.
         """
 
     def run(self, clock: StepClock, n_steps: int, sums: Sums) -> Evaluation:

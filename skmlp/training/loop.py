@@ -1,6 +1,5 @@
 """The training loop. Fit, partial_fit, warm starts, refits and the learning-rate range test all use it."""
 
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -12,39 +11,12 @@ from skmlp.training.engine_choice import choose_engine
 from skmlp.training.epoch import EpochRunner
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, StopReason
 from skmlp.training.monitor import Monitor
-from skmlp.training.progress import Criterion, ProgressTracker
+from skmlp.training.plan import Criterion, Plan
+from skmlp.training.progress import ProgressTracker
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 
-__all__ = ["Plan", "train"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How training goes through the data, and for how long at most.
-
-    Attributes
-    ----------
-    batch_size : int
-        Samples per mini-batch; reduced to the number of samples if larger.
-    max_epochs : int
-    length : int or None
-        Epochs of the whole training, which the progress of schedules and the choice of the engine refer to. If None,
-        schedules do not know the length, and the engine is chosen for `max_epochs`.
-    max_seconds : float or None
-        Time limit; training ends after the step in which it is reached.
-    shuffle : bool
-        Whether to visit the samples in a new order in each epoch.
-    samples_per_epoch : int or None
-        How many samples the rows of the data stand for, if duplicates were merged.
-    """
-
-    batch_size: int
-    max_epochs: int
-    length: int | None = None
-    max_seconds: float | None = None
-    shuffle: bool = True
-    samples_per_epoch: int | None = None
+__all__ = ["train"]
 
 
 def train(
@@ -96,11 +68,11 @@ def train(
     n_epochs = plan.length or plan.max_epochs
     engine = choose_engine(recipe, state, batches, buffers, n_threads, n_epochs, plan.max_seconds)
     clock = StepClock(recipe, state, batches.n_batches, plan.length, plan.max_seconds)
-    tracker = ProgressTracker(recipe, state, criterion, is_single=plan.max_epochs == 1)
+    tracker = ProgressTracker(recipe.objective.network, state, criterion, by_training_loss=plan.max_epochs > 1)
     epochs = EpochRunner(recipe, state, batches, engine, clock, monitor)
     # An overflow becomes a non-finite loss or gradient in the same step, which reports it.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        reason, n_epochs, detail = _run_epochs(plan, state, data, epochs, clock, tracker, on_epoch_end)
+        reason, n_epochs, detail = _run_epochs(recipe, state, data, plan, epochs, clock, tracker, on_epoch_end)
     if reason == "non_finite":
         state.solver_state = recipe.solver.init(state.params.trained, state.params.n_weights)
     tracker.restore_best(reason)
@@ -120,44 +92,43 @@ def _make_batches(recipe: Recipe, data: Data, plan: Plan) -> Batches:
 
 
 def _run_epochs(
-    plan: Plan,
+    recipe: Recipe,
     state: TrainingState,
     data: Data,
+    plan: Plan,
     epochs: EpochRunner,
     clock: StepClock,
     tracker: ProgressTracker,
     on_epoch_end: OnEpochEnd | None,
 ) -> tuple[StopReason, int, str]:
-    """Train epoch by epoch until there is a reason to stop; return it, the number of epochs, and details."""
+    """Train until there is a reason to stop; return it, the number of epochs, and details."""
     for epoch in range(1, plan.max_epochs + 1):
-        started = perf_counter()
+        started, n_samples = perf_counter(), plan.samples_per_epoch or data.n_samples
         reason: StopReason | None = None
         detail = ""
-        n_samples = plan.samples_per_epoch or data.n_samples
         tracker.begin_epoch()
         try:
             row, n_rows = epochs.run()
         except KeyboardInterrupt:
             return "interrupted", epoch - 1, ""
         except NonFiniteError as error:
-            best = tracker.best
-            if best.vector is None:
+            if tracker.best.vector is None:
                 raise
             row, reason = tracker.failed_epoch(), "non_finite"
-            detail = f"{error} in epoch {epoch}; the weights {best.description} are kept"
+            detail = f"{error} in epoch {epoch}; the weights {tracker.describe_best()} are kept"
         else:
             n_samples = round(n_samples * n_rows / data.n_samples)
             state.samples_seen += n_samples
-            if not tracker.end_epoch(row, epoch):
+            value = tracker.judge(row, epoch)
+            if not tracker.continues(recipe.schedule, row, value):
                 reason = "converged"
             elif clock.is_over:
                 reason = "max_time"
         row["seconds"] = perf_counter() - started
         row["samples_per_second"] = n_samples / max(row["seconds"], 1e-9)
         is_last = reason is not None or epoch == plan.max_epochs
-        stopped = on_epoch_end is not None and on_epoch_end(row, is_last)
-        if reason is None and stopped:
-            reason = "callback"
+        if on_epoch_end is not None and on_epoch_end(row, is_last):
+            reason = reason or "callback"
         if reason is not None:
             return reason, epoch, detail
     return "max_iter", plan.max_epochs, ""

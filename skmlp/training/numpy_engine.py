@@ -60,21 +60,20 @@ class NumpyEngine:
         )
         return Evaluation(n_rows, total, loss, penalty, global_norm(grad.trained))
 
-    def update(self, learning_rate: float, time: tuple[()] | tuple[Time]) -> None:
-        self._update(learning_rate, *time)
+    def update(self, learning_rate: float, time: Time | None) -> None:
+        self._update(learning_rate, *(() if time is None else (time,)))
 
     def run(self, clock: StepClock, n_steps: int, sums: Sums) -> Evaluation:
         raise NotImplementedError("The NumPy engine takes one step at a time.")
 
     @cached_property
     def _update(self) -> Callable[..., None]:
-        recipe, state = self._recipe, self._state
-        vector, solver_state = state.params.vector, state.solver_state
-
-        def make() -> Callable[..., None]:
-            return recipe.solver.on(state.params.trained, self.grad.trained, solver_state)
-
-        update: Callable[..., None] = self._buffers.keep("update", (recipe, vector, solver_state), make)
+        recipe, params, solver_state = self._recipe, self._state.params, self._state.solver_state
+        update: Callable[..., None] = self._buffers.keep(
+            "update",
+            (recipe, params.vector, solver_state),
+            lambda: recipe.solver.on(params.trained, self.grad.trained, solver_state),
+        )
         return update
 
     def layer_outputs(self) -> list[Units]:

@@ -1,111 +1,102 @@
-"""Judges every epoch: which one was the best, and whether there is progress."""
+"""Judges every epoch: what it is worth, which one was the best, and whether there is progress."""
 
 import math
-from dataclasses import dataclass
 
 from skmlp._typing import FloatArray
-from skmlp.training.best_weights import BestValidatedWeights, BestWeights
-from skmlp.training.events import Row
-from skmlp.training.recipe import Recipe
+from skmlp.nn.network import Network
+from skmlp.optim.schedules import Schedule
+from skmlp.training.best_weights import BestWeights
+from skmlp.training.events import Row, StopReason
+from skmlp.training.plan import Criterion
 from skmlp.training.state import TrainingState
-from skmlp.training.validation import Validation
 
-__all__ = ["Criterion", "ProgressTracker"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Criterion:
-    """What epochs are judged by, and which weights remain at the end.
-
-    Attributes
-    ----------
-    validation : Validation or None
-        Evaluated after every epoch. Without it epochs are judged by their training loss.
-    early_stopping : bool
-        Whether progress means a better validation score instead of a lower training loss.
-    restore_best : bool
-        Whether training ends with the weights of the best epoch. With validation it does so after an interruption in
-        any case.
-    fallback : ndarray of shape (n_parameters,) or None
-        A copy of the weights before training, if these are good enough to return to.
-
-    Raises
-    ------
-    ValueError
-        For early stopping without validation.
-    """
-
-    validation: Validation | None = None
-    early_stopping: bool = False
-    restore_best: bool = False
-    fallback: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        if self.early_stopping and self.validation is None:
-            raise ValueError("early_stopping goes by the validation score: pass validation, or early_stopping=False.")
+__all__ = ["ProgressTracker"]
 
 
 class ProgressTracker:
-    """Judges every epoch.
+    """Judges every epoch, and keeps the weights of the best one.
+
+    A validation score belongs to the weights after the epoch. A training loss is measured during the epoch, starting
+    from the weights before it, and belongs to those: the weights after it may have diverged.
 
     Parameters
     ----------
-    recipe : Recipe
+    network : Network
     state : TrainingState
+        Its plateau counts the epochs without progress.
     criterion : Criterion
-    is_single : bool
-        Whether there is only one epoch, so that its weights are not compared with others.
+    by_training_loss : bool, default=True
+        Whether, without validation, the epoch with the lowest training loss is the best one.
 
     Attributes
     ----------
     best : BestWeights
     """
 
-    def __init__(self, recipe: Recipe, state: TrainingState, criterion: Criterion, *, is_single: bool) -> None:
-        self._recipe, self._state, self._criterion = recipe, state, criterion
-        self._validated = None if criterion.validation is None else BestValidatedWeights()
-        self.best = self._validated or BestWeights(criterion.fallback)
+    def __init__(
+        self, network: Network, state: TrainingState, criterion: Criterion, *, by_training_loss: bool = True
+    ) -> None:
+        self._network, self._state, self._criterion = network, state, criterion
+        self._validation = criterion.validation
+        self._losses: list[float] = []
+        self._best_by_loss = BestWeights()
         self._before: FloatArray | None = None
-        if self._validated is None and not is_single:
-            self._before = state.eval_params.vector.copy()
-        if self._validated is not None and criterion.fallback is not None:
-            value = self._validated.update_validated(*self._validate(), 0, "before this training", criterion.fallback)
+        if self._validation is None:
+            self.best = BestWeights(criterion.fallback)
+            if by_training_loss:
+                self._before = state.eval_params.vector.copy()
+            return
+        self.best = BestWeights()
+        if criterion.fallback is not None:
+            value = self._validate({}, 0)
             if criterion.early_stopping:
                 state.plateau.best = min(state.plateau.best, value)
 
-    def _validate(self) -> tuple[float, float]:
-        assert self._criterion.validation is not None
-        return self._criterion.validation.evaluate(self._recipe.objective.network, self._state.eval_params)
-
     def begin_epoch(self) -> None:
-        """Remember the weights before the epoch, which its training loss belongs to."""
+        """Remember the weights before the epoch."""
         if self._before is not None:
             self._before[...] = self._state.eval_params.vector
 
-    def end_epoch(self, row: Row, epoch: int) -> bool:
-        """Add the validation to the row of an epoch, and tell whether training should continue."""
-        value, state = row["loss"], self._state
-        if self._validated is not None:
-            loss, score = self._validate()
-            row |= {"validation_loss": loss, "validation_score": score}
-            plateau = state.plateau if self._criterion.early_stopping else None
-            description = f"of epoch {epoch}, the best one,"
-            judged = self._validated.update_validated(
-                loss, score, epoch, description, state.eval_params.vector, plateau
-            )
-            value = value if plateau is None else judged
-        elif self._before is not None:
-            self.best.update(value, epoch, f"from before epoch {epoch}, the best one,", self._before)
-        return self._continues(row.get("validation_loss", row["loss"]), value)
+    def judge(self, row: Row, epoch: int) -> float:
+        """Add the validation loss and score to the row of an epoch, and keep its weights if they are the best so far.
 
-    def _continues(self, loss: float, value: float) -> bool:
-        """Tell whether training should continue; a schedule that reacts to the loss is told it.
-
-        A schedule that lasts for the whole training is not cut short when the training loss stops falling: its learning
-        rate may be low for a while, and is at the end.
+        Returns the value that progress is measured by, lower is better.
         """
-        state, schedule = self._state, self._recipe.schedule
-        schedule.observe(loss, state.schedule_memory)
+        if self._validation is not None:
+            value = self._validate(row, epoch)
+            return value if self._criterion.early_stopping else row["loss"]
+        if self._before is not None:
+            self.best.update(row["loss"], epoch, self._before)
+        return row["loss"]
+
+    def _validate(self, row: Row, epoch: int) -> float:
+        """Validate the weights after an epoch.
+
+        Once a score is undefined, all epochs are judged by their validation loss, earlier ones included.
+        """
+        assert self._validation is not None
+        params = self._state.eval_params
+        loss, score = self._validation.evaluate(self._network, params)
+        row |= {"validation_loss": loss, "validation_score": score}
+        self._best_by_loss.update(loss, epoch, params.vector)
+        if self.best is not self._best_by_loss:
+            if not math.isnan(score) or not math.isfinite(loss):
+                self._losses.append(loss)
+                self.best.update(-score, epoch, params.vector)
+                return -score
+            self.best = self._best_by_loss
+            if self._criterion.early_stopping:
+                self._state.plateau.restart(self._losses)
+        return loss
+
+    def continues(self, schedule: Schedule, row: Row, value: float) -> bool:
+        """Tell whether training should continue after an epoch of this value.
+
+        Training on a schedule for its whole length does not end when the training loss stops falling: the learning rate
+        may be low for a while, and is low at the end.
+        """
+        state = self._state
+        schedule.observe(row.get("validation_loss", row["loss"]), state.schedule_memory)
         if not state.plateau.update(value):
             return True
         if schedule.on_plateau(state.learning_rate, state.schedule_memory):
@@ -114,18 +105,23 @@ class ProgressTracker:
         return schedule.ignores_plateau and not self._criterion.early_stopping
 
     def failed_epoch(self) -> Row:
-        """Return the row of an epoch that ended in a non-finite value: its numbers are NaN."""
+        """Return the row of an epoch that ended with a non-finite value: its numbers are NaN."""
         names = ["loss", "train_loss", "penalty", "gradient_norm", "clipped_share"]
-        names += [] if self._validated is None else ["validation_loss", "validation_score"]
+        names += [] if self._validation is None else ["validation_loss", "validation_score"]
         return {**dict.fromkeys(names, math.nan), "learning_rate": self._state.learning_rate}
 
-    def restore_best(self, reason: str) -> None:
-        """Restore the best weights, if training that ended for this reason should have them."""
-        best = self.best
+    def describe_best(self) -> str:
+        """Return which weights are the best ones, to be put after "the weights"."""
+        if self.best.epoch == 0:
+            return "before this training"
+        return f"{'from before' if self._validation is None else 'of'} epoch {self.best.epoch}, the best one,"
+
+    def restore_best(self, reason: StopReason) -> None:
+        """Restore the best weights, if training that ended for this reason should leave them."""
+        best, interrupted = self.best, reason == "interrupted" and self._validation is not None
         if best.vector is None:
             return
-        # A fallback that no epoch was compared with is not better: after a single epoch without validation, say.
+        # Weights that no epoch was compared with are not better: the fallback after a single epoch, say.
         was_compared = best.value < math.inf
-        interrupted = reason == "interrupted" and self._validated is not None
         if reason == "non_finite" or (was_compared and (self._criterion.restore_best or interrupted)):
             self._state.reset_params(best.vector)

@@ -1,6 +1,7 @@
 """Training by L-BFGS: all data at once, an iteration counts as an epoch."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
@@ -8,32 +9,28 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 from skmlp.nn.objective import Objective
-from skmlp.nn.parameters import Parameters
 from skmlp.nn.statistics import global_norm
 from skmlp.optim.lbfgs import minimize_lbfgs
 from skmlp.training.batches import Data
-from skmlp.training.best_weights import BestValidatedWeights
 from skmlp.training.engine import Buffers
 from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row, StopReason
 from skmlp.training.monitor import Monitor
-from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Validation
+from skmlp.training.plan import Criterion, Plan
+from skmlp.training.progress import ProgressTracker
+from skmlp.training.state import TrainingState
 
 __all__ = ["run_lbfgs"]
 
 
 def run_lbfgs(
     objective: Objective,
-    params: Parameters,
+    state: TrainingState,
     data: Data,
+    plan: Plan,
+    criterion: Criterion | None = None,
     *,
-    max_iter: int,
     max_fun: int,
     tol: float,
-    validation: Validation | None = None,
-    early_stopping: Plateau | None = None,
-    restore_best: bool = False,
-    max_seconds: float | None = None,
     on_epoch_end: OnEpochEnd | None = None,
     monitor: Monitor | None = None,
 ) -> Result:
@@ -42,109 +39,113 @@ def run_lbfgs(
     Parameters
     ----------
     objective : Objective
-    params : Parameters, float64
-        Changed in place; after an interruption it holds the last iteration's values.
+    state : TrainingState
+        Its parameters, in float64, are changed in place; after an interruption they are those of the last iteration.
     data : Data
-    max_iter, max_fun : int
-        Limits on iterations and evaluations.
+    plan : Plan
+        Of which `max_epochs` limits the iterations, and `max_seconds` their time.
+    criterion : Criterion, optional
+        As for :func:`~skmlp.training.loop.train`, without `fallback`. Without validation, the last iteration is always
+        the best.
+    max_fun : int
+        The largest number of evaluations of the objective.
     tol : float
-        On the largest entry of the gradient.
-    validation : Validation, optional
-        Evaluated after every iteration.
-    early_stopping : Plateau, optional
-        Ends the training when the validation score makes no progress by it.
-    restore_best : bool, default=False
-        Leave the parameters of the iteration with the best validation score, as an interruption does in any case.
-        Without validation the last ones are always the best.
-    max_seconds : float, optional
-        Ends the training after the iteration in which that time is over.
+        Training has converged when no entry of the gradient is larger.
     on_epoch_end : callable, optional
         As for :func:`~skmlp.training.loop.train`.
     monitor : Monitor, optional
-        Observes iterations: the gradient at the new point, and the way to it.
+        Observes iterations: the gradient at the new point, and the step to it.
 
     Raises
     ------
     NonFiniteError
-        When the loss is infinite or NaN at the start.
-    ValueError
-        When there is nothing to stop early by.
+        If the loss is infinite or NaN at the start.
     """
-    if early_stopping is not None and validation is None:
-        raise ValueError("early_stopping goes by the validation score: pass validation, or early_stopping=None.")
-    buffers = Buffers(objective, params, data.n_samples)
-    point = params.like()
-    n_iter = n_evaluations = 0
-    last: Row = {}
-    begun = started = perf_counter()
-    best = BestValidatedWeights()
-    own_reason: StopReason | None = None
-
-    def value_and_gradient(vector: FloatArray) -> tuple[float, FloatArray]:
-        nonlocal n_evaluations
-        n_evaluations += 1
-        point.vector[...] = vector
-        X, y, weight = data
-        loss, penalty = objective.value_and_gradient(point, X, y, weight, buffers.workspace, buffers.grad)
-        norm = global_norm(buffers.grad.vector)
-        if n_evaluations == 1 and not math.isfinite(loss + norm):
-            place = objective.find_non_finite(point, X, buffers.grad, buffers.workspace, loss + penalty)
-            raise NonFiniteError(f"{place} became infinite or NaN at step 1")
-        last.update(loss=loss + penalty, train_loss=loss, penalty=penalty, gradient_norm=norm)
-        return loss + penalty, buffers.grad.vector
-
-    def record(*, is_last: bool) -> bool:
-        nonlocal started, own_reason
-        row = {**last, "learning_rate": math.nan, "clipped_share": 0.0}
-        if validation is not None:
-            loss, score = validation.evaluate(objective.network, params)
-            row |= {"validation_loss": loss, "validation_score": score}
-            what = f"of iteration {n_iter}"
-            value = best.update_validated(loss, score, n_iter, what, params.vector, early_stopping)
-            if early_stopping is not None and early_stopping.update(value):
-                own_reason = "converged"
-        now = perf_counter()
-        if own_reason is None and max_seconds is not None and now - begun >= max_seconds:
-            own_reason = "max_time"
-        seconds, started = now - started, now
-        row |= {"seconds": seconds, "samples_per_second": data.n_samples / max(seconds, 1e-9)}
-        stop = on_epoch_end is not None and on_epoch_end(row, is_last or own_reason is not None)
-        return stop or own_reason is not None
-
-    def on_iteration(vector: FloatArray, value: float) -> bool:
-        # The line search ends at the point it accepts, so the last evaluation is this iteration's.
-        nonlocal n_iter
-        n_iter += 1
-        observed = False
-        if monitor is not None:
-            monitor.begin_epoch(1, data.n_samples)
-            units = partial(objective.network.units, buffers.workspace)
-            observed = monitor.before_update(params, buffers.grad, units, data.n_samples)
-        params.vector[...] = vector
-        if monitor is not None and observed:
-            monitor.after_update(params, last["gradient_norm"])
-        return record(is_last=n_iter == max_iter)
-
+    criterion = replace(criterion or Criterion(), fallback=None)
+    run = _LBFGSRun(objective, state, data, plan, criterion, on_epoch_end, monitor)
+    vector = state.params.vector
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         try:
             found = minimize_lbfgs(
-                value_and_gradient,
-                params.vector,
-                max_iter=max_iter,
+                run.value_and_gradient,
+                vector,
+                max_iter=plan.max_epochs,
                 max_fun=max_fun,
                 tol=tol,
-                on_iteration=on_iteration,
+                on_iteration=run.end_iteration,
             )
         except KeyboardInterrupt:
-            found = None
-    if found is not None:
-        params.vector[...] = found.params
-    if n_iter == 0 and found is not None:
-        record(is_last=True)  # the start was a minimum already; say what the loss is there
-    if best.vector is not None and (restore_best or found is None):
-        params.vector[...] = best.vector
-    if found is None:
-        return Result("interrupted", n_iter, best_epoch=best.epoch)
-    # What ended by itself, at the start, did not run out of time.
-    reason: StopReason = (own_reason or "callback") if found.reason == "stopped" else found.reason
-    return Result(reason, found.n_iter, found.message, best.epoch)
+            run.tracker.restore_best("interrupted")
+            return Result("interrupted", run.n_iter, best_epoch=run.tracker.best.epoch)
+    vector[...] = found.params
+    if run.n_iter == 0:
+        run.record(is_last=True)  # the start was a minimum already
+    # Training that ended by itself, at the start, did not run out of time.
+    reason: StopReason = (run.stop_reason or "callback") if found.reason == "stopped" else found.reason
+    run.tracker.restore_best(reason)
+    return Result(reason, found.n_iter, found.message, run.tracker.best.epoch)
+
+
+class _LBFGSRun:
+    """What happens in each evaluation of the objective, and after each iteration."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        state: TrainingState,
+        data: Data,
+        plan: Plan,
+        criterion: Criterion,
+        on_epoch_end: OnEpochEnd | None,
+        monitor: Monitor | None,
+    ) -> None:
+        self._objective, self._state, self._data, self._plan, self._criterion = objective, state, data, plan, criterion
+        self._on_epoch_end, self._monitor = on_epoch_end, monitor
+        self.tracker = ProgressTracker(objective.network, state, criterion, by_training_loss=False)
+        self._buffers = Buffers(objective, state.params, data.n_samples)
+        self._point = state.params.like()
+        self.n_iter = self._n_evaluations = 0
+        self.stop_reason: StopReason | None = None
+        self._row: Row = {}
+        self._begun = self._started = perf_counter()
+
+    def value_and_gradient(self, vector: FloatArray) -> tuple[float, FloatArray]:
+        self._n_evaluations += 1
+        point, grad, workspace = self._point, self._buffers.grad, self._buffers.workspace
+        point.vector[...] = vector
+        X, y, weight = self._data
+        loss, penalty = self._objective.value_and_gradient(point, X, y, weight, workspace, grad)
+        norm = global_norm(grad.vector)
+        if self._n_evaluations == 1 and not math.isfinite(loss + norm):
+            place = self._objective.find_non_finite(point, X, grad, workspace, loss + penalty)
+            raise NonFiniteError(f"{place} became infinite or NaN at step 1")
+        self._row = {"loss": loss + penalty, "train_loss": loss, "penalty": penalty, "gradient_norm": norm}
+        return loss + penalty, grad.vector
+
+    def end_iteration(self, vector: FloatArray, value: float) -> bool:
+        # The line search ends at the point it accepts, so the last evaluation is that of this iteration.
+        self.n_iter += 1
+        params, n_samples, monitor, observed = self._state.params, self._data.n_samples, self._monitor, False
+        if monitor is not None:
+            monitor.begin_epoch(1, n_samples)
+            layer_outputs = partial(self._objective.network.units, self._buffers.workspace)
+            observed = monitor.before_update(params, self._buffers.grad, layer_outputs, n_samples)
+        params.vector[...] = vector
+        if monitor is not None and observed:
+            monitor.after_update(params, self._row["gradient_norm"])
+        return self.record(is_last=self.n_iter == self._plan.max_epochs)
+
+    def record(self, *, is_last: bool) -> bool:
+        """Finish the row of an iteration, and tell whether training should end."""
+        row = {**self._row, "learning_rate": math.nan, "clipped_share": 0.0}
+        value, limit = self.tracker.judge(row, self.n_iter), self._plan.max_seconds
+        now = perf_counter()
+        if self._criterion.early_stopping and self._state.plateau.update(value):
+            self.stop_reason = "converged"
+        elif limit is not None and now - self._begun >= limit:
+            self.stop_reason = "max_time"
+        seconds, self._started = now - self._started, now
+        row |= {"seconds": seconds, "samples_per_second": self._data.n_samples / max(seconds, 1e-9)}
+        ends = self.stop_reason is not None
+        stopped = self._on_epoch_end is not None and self._on_epoch_end(row, is_last or ends)
+        return stopped or ends

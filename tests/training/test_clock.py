@@ -27,8 +27,8 @@ from skmlp.optim import (
 )
 from skmlp.training import clock as clock_module
 from skmlp.training.batches import Data
-from skmlp.training.loop import Plan, train
-from skmlp.training.progress import Criterion
+from skmlp.training.loop import train
+from skmlp.training.plan import Criterion, Plan
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau

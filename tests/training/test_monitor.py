@@ -18,8 +18,9 @@ from skmlp.optim.schedules import SCHEDULES
 from skmlp.optim.solvers import SGD
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
-from skmlp.training.loop import Plan, train
+from skmlp.training.loop import train
 from skmlp.training.monitor import EPOCH_STATISTICS, LAYER_STATISTICS, QUANTILE_STATISTICS, Monitor
+from skmlp.training.plan import Plan
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
@@ -411,7 +412,9 @@ def test_lbfgs_is_observed_by_iterations():
         return False
 
     objective = Objective(network, LOSSES["squared_error"])
-    run_lbfgs(objective, params, data, max_iter=5, max_fun=100, tol=0.0, on_epoch_end=on_epoch_end, monitor=monitor)
+    state = TrainingState(params, {}, rng, math.nan, Plateau(0.0, math.inf))
+    plan = Plan(batch_size=50, max_epochs=5)
+    run_lbfgs(objective, state, data, plan, max_fun=100, tol=0.0, on_epoch_end=on_epoch_end, monitor=monitor)
     before = start.vector
     for row, after in zip(rows, vectors, strict=True):
         ratios = [

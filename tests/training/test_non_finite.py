@@ -12,8 +12,8 @@ from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, ConstantRate
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
-from skmlp.training.loop import Plan, train
-from skmlp.training.progress import Criterion
+from skmlp.training.loop import train
+from skmlp.training.plan import Criterion, Plan
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau

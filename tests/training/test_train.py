@@ -13,8 +13,8 @@ from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, Adam, Adaptive, ConstantRate, InverseScaling
 from skmlp.training.batches import Data
 from skmlp.training.engine import Buffers
-from skmlp.training.loop import Plan, train
-from skmlp.training.progress import Criterion
+from skmlp.training.loop import train
+from skmlp.training.plan import Criterion, Plan
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
