@@ -28,7 +28,6 @@ from skmlp.training.monitor import Monitor
 from skmlp.training.recipe import Recipe
 from skmlp.training.savepoint import Savepoint
 from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
 
 __all__ = ["Architecture", "Complete", "Model", "without_addresses"]
 
@@ -205,7 +204,7 @@ class Model:
 
     def to_plain(self) -> dict[str, Any]:
         """Return arrays, numbers, strings, lists and dicts that hold everything."""
-        state, architecture = self.state, self.architecture
+        architecture = self.architecture
         return {
             "format": FORMAT,
             "layer_sizes": list(architecture.layer_sizes),
@@ -214,19 +213,8 @@ class Model:
             "normalization": architecture.normalization,
             "dropout": list(architecture.dropout),
             "residual": architecture.residual,
-            "params": state.params.vector,
-            "average": None if state.average is None else state.average.vector,
-            "solver_state": state.solver_state,
-            "shuffle_stream": state.rng.bit_generator.state,
-            "dropout_stream": state.dropout_rng.bit_generator.state,
-            "learning_rate": state.learning_rate,
+            **self.state.to_plain(),
             "learning_rate_init": self.learning_rate_init,
-            "plateau": vars(state.plateau).copy(),
-            "samples_seen": state.samples_seen,
-            "step": state.step,
-            "epoch": state.epoch,
-            "schedule_memory": dict(state.schedule_memory),
-            "is_long": state.is_long,
             "split_seed": self.split_seed,
             "schedule_in_words": without_addresses(self.schedule_in_words),
             "monitor": None if self._monitor is None else self._monitor.to_plain(),
@@ -253,21 +241,7 @@ class Model:
             plain["residual"],
         )
         network = architecture.build_network()
-        average = plain["average"]
-        state = TrainingState(
-            params=network.parameters(plain["params"]),
-            solver_state=plain["solver_state"],
-            rng=_stream(plain["shuffle_stream"]),
-            learning_rate=plain["learning_rate"],
-            plateau=Plateau(**plain["plateau"]),
-            samples_seen=plain["samples_seen"],
-            step=plain["step"],
-            epoch=plain["epoch"],
-            schedule_memory=dict(plain["schedule_memory"]),
-            dropout_rng=_stream(plain["dropout_stream"]),
-            average=None if average is None else network.parameters(average),
-            is_long=plain["is_long"],
-        )
+        state = TrainingState.from_plain(plain, network)
         model = cls(architecture, network, state, plain["split_seed"], plain["learning_rate_init"])
         model.schedule_in_words = plain["schedule_in_words"]
         if plain["monitor"] is not None:
@@ -310,9 +284,3 @@ def _named(name: str, registry: Mapping[str, Any], kind: str) -> Any:
             f"{__version__}, upgrade skmlp."
         )
     return registry[name]
-
-
-def _stream(state: dict[str, Any]) -> np.random.Generator:
-    rng = np.random.default_rng(0)
-    rng.bit_generator.state = state
-    return rng

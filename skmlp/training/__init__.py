@@ -1,1 +1,1 @@
-"""The training loop. It knows networks and solvers; it knows neither scikit-learn nor MLflow."""
+"""The training loop. It knows networks and solvers, but neither scikit-learn nor MLflow."""

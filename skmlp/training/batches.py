@@ -1,4 +1,4 @@
-"""The order in which samples reach the network: shuffled mini-batches, gathered without allocating."""
+"""Data, and their division into shuffled mini-batches."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ from skmlp._typing import AnyArray, FloatArray, IntArray
 
 __all__ = ["Batches", "Data", "join", "merge_duplicates"]
 
-# Shuffled rows are gathered for several small batches at once, up to this many elements of X: one call for many
-# batches costs less than one for each, and the rows are still in the cache when their turn comes.
+# Shuffled rows are copied for several small batches at once, up to this many elements of X: fewer calls, and the rows
+# are still in the cache when they are used.
 GATHER_ELEMENTS = 32_768
 
-# The largest X (elements) in which merge_duplicates looks for duplicates: sorting must stay a trifle.
+# The largest X (elements) in which merge_duplicates looks for duplicates, so that sorting takes little time.
 MERGE_ELEMENTS = 1_000_000
 
 
@@ -25,9 +25,9 @@ class Data(NamedTuple):
     ----------
     X : ndarray (C-ordered) or CSR matrix of shape (n_samples, n_features)
     y : ndarray of shape (n_samples, n_outputs) or (n_samples,)
-        As the loss takes it.
+        Encoded for the loss.
     sample_weight : ndarray of shape (n_samples,) or None
-        To train with: in the dtype of X, or in float64 where that type cannot hold the weights.
+        In the dtype of X, or in float64 if that dtype cannot represent them.
     """
 
     X: Any
@@ -45,7 +45,7 @@ class Data(NamedTuple):
         return float(self.n_samples if self.sample_weight is None else self.sample_weight.sum(dtype=np.float64))
 
     def in_one_type(self) -> "Data":
-        """Return the same data with the weights in the dtype of X, if it can hold them and their sum."""
+        """Return the data with the weights in the dtype of X, if that can represent them and their sum."""
         weight = self.sample_weight
         if weight is None or not _fits(weight, self.X.dtype):
             return self
@@ -58,31 +58,32 @@ class Data(NamedTuple):
 
 
 def _fits(weight: FloatArray, dtype: np.dtype[Any]) -> bool:
-    """Tell whether a type can hold the positive weights to full precision, and their sum."""
+    """Tell whether a dtype can represent the positive weights with full precision, and their sum."""
     limits = np.finfo(dtype)
     smallest = np.min(weight, where=weight > 0.0, initial=np.inf)
     return bool(smallest >= limits.tiny and weight.sum(dtype=np.float64) <= limits.max)
 
 
 class Batches:
-    """Cuts data into batches, in a new random order each epoch or in the given one.
+    """Divides data into mini-batches, in a new random order in each epoch or in the given order.
 
     Parameters
     ----------
     data : Data
     batch_size : int
-        Rows a batch, at most the number of samples. The last batch of an epoch takes what is left.
+        Samples per mini-batch, at most the number of samples. The last batch of an epoch may be smaller.
     shuffle : bool
-        Without it, and with one batch for all rows (whose order does not matter), nothing is copied.
+        A single batch of all rows is not shuffled, since their order does not matter. Without shuffling nothing is
+        copied.
     smallest : int, default=1
-        A last batch with fewer rows joins the one before it.
+        A last batch with fewer rows is merged with the one before it.
 
     Attributes
     ----------
     n_batches : int
-        Batches an epoch.
+        Number of batches per epoch.
     largest : int
-        Rows of the largest batch.
+        Number of rows of the largest batch.
     """
 
     def __init__(self, data: Data, batch_size: int, *, shuffle: bool, smallest: int = 1) -> None:
@@ -110,12 +111,12 @@ class Batches:
         return rng.permutation(self.data.n_samples) if self.shuffle else np.empty(0, np.int64)
 
     def rows(self, number: int) -> tuple[int, int]:
-        """Return where the batch of that number, from 0, begins and ends in the order of the rows."""
+        """Return where the batch of this index begins and ends in the order of the rows."""
         start = number * self.batch_size
         return start, self.data.n_samples if number == self.n_batches - 1 else start + self.batch_size
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Data]:
-        """Yield the batches of one epoch; a batch is valid until the next one is asked for."""
+        """Yield the batches of an epoch; each is valid until the next one."""
         if not self.shuffle:
             yield from self._cut(self.data)
             return
@@ -138,7 +139,7 @@ class Batches:
 
 
 def _spans(total: int, size: int, smallest: int) -> Iterator[slice]:
-    """Yield slices of `size` up to `total`; the last has what is left, and joins the one before if it is too small."""
+    """Yield slices of `size` up to `total`; a last one shorter than `smallest` is merged with the one before it."""
     start = 0
     while start < total:
         stop = start + size if total - (start + size) >= smallest else total
@@ -147,7 +148,7 @@ def _spans(total: int, size: int, smallest: int) -> Iterator[slice]:
 
 
 def _gather(data: Data, rows: IntArray, buffer: Data) -> Data:
-    """Copy rows of `data` into `buffer` and return the part of it that was filled."""
+    """Copy rows of `data` into `buffer` and return the part that was filled."""
     X, y, weight = (None if each is None else each[: rows.size] for each in buffer)
     for source, target in zip(data, (X, y, weight), strict=True):
         if source is not None:
@@ -157,7 +158,7 @@ def _gather(data: Data, rows: IntArray, buffer: Data) -> Data:
 
 
 def join(first: Data, second: Data) -> Data:
-    """Return the rows of both, one after the other."""
+    """Return the rows of both."""
     parts = (first, second)
     weight = None
     if any(part.sample_weight is not None for part in parts):
@@ -172,11 +173,10 @@ def join(first: Data, second: Data) -> Data:
 
 
 def merge_duplicates(data: Data) -> tuple[Data, IntArray | None]:
-    """Merge equal rows into one row with the sum of their weights, in sorted order; drop rows of weight zero.
+    """Merge equal rows into one row with the sum of their weights, sort them, and drop rows of weight zero.
 
-    A full batch has the same objective whatever the order of its rows, and whether a row occurs twice or has twice the
-    weight. After merging it is also rounded in the same way, so the training is the same bit for bit. Rows of large
-    data are left as they are.
+    The objective on all rows depends neither on their order nor on whether a row occurs twice or has twice the weight.
+    After merging, rounding does not either, so that training gives the same bits. Large data are not merged.
 
     Parameters
     ----------
@@ -185,20 +185,20 @@ def merge_duplicates(data: Data) -> tuple[Data, IntArray | None]:
     Returns
     -------
     merged : Data
-        With the weights as :meth:`Data.in_one_type` returns them.
+        The weights are those of :meth:`Data.in_one_type`.
     copies : ndarray of shape (n_merged,) or None
-        How many rows of `data` each merged row stands for. None when every row stands for itself.
+        How many rows of `data` each merged row stands for; None if none was merged.
     """
     X, y, weight = data
     n_samples, n_features = X.shape
     if n_samples * n_features > MERGE_ELEMENTS:
         return data.in_one_type(), None
     dense = X if isinstance(X, np.ndarray) else X.toarray()
-    # + 0.0 turns -0.0 into 0.0, so that rows are equal as bytes exactly when they are equal as numbers.
+    # Adding 0.0 turns -0.0 into 0.0, so that equal numbers have equal bytes.
     table = np.ascontiguousarray(np.column_stack([y, dense]), dtype=np.float64) + 0.0
     keys = table.view(np.dtype((np.void, table.itemsize * table.shape[1]))).ravel()
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    # Weights of equal rows are added up in ascending order: sums of rounded numbers depend on the order.
+    # Weights of equal rows are added in ascending order, since rounding depends on the order.
     order = np.argsort(group) if weight is None else np.lexsort((weight, group))
     sums = np.bincount(group[order], weights=None if weight is None else weight[order]).astype(np.float64)
     counts = sums > 0.0

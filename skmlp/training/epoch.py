@@ -95,7 +95,7 @@ class EpochRunner:
         n_steps = self._engine.max_fused_steps
         if n_steps > 1:
             n_steps = min(n_steps, self._engine.n_left)
-        return n_steps if self._monitor is None else min(n_steps, self._monitor.n_ahead)
+        return n_steps if self._monitor is None else min(n_steps, self._monitor.n_unobserved)
 
     def _take_fused_steps(self, n_steps: int, sums: Sums) -> None:
         """Take several steps with one call of the engine."""
@@ -105,10 +105,12 @@ class EpochRunner:
             last = engine.run(self._clock, n_steps, sums)
         finally:
             if monitor is not None:
-                monitor.pass_over(sums.n_steps - n_before)
+                monitor.skip(sums.n_steps - n_before)
         if n_left - engine.n_left < n_steps:
             if monitor is not None:
-                monitor.before_update(self._state.params, engine.grad, engine.layer_outputs, last.n_rows, is_lost=True)
+                monitor.before_update(
+                    self._state.params, engine.grad, engine.layer_outputs, last.n_rows, is_non_finite=True
+                )
             raise self._non_finite(self._recipe.objective, last, sums)
 
     def _take_step(self, sums: Sums) -> None:
@@ -124,7 +126,7 @@ class EpochRunner:
             return
         is_finite = math.isfinite(step.loss + step.norm)
         observed = monitor is not None and monitor.before_update(
-            params, engine.grad, engine.layer_outputs, step.n_rows, is_lost=not is_finite
+            params, engine.grad, engine.layer_outputs, step.n_rows, is_non_finite=not is_finite
         )
         if not is_finite:
             raise self._non_finite(clock.objective, step, sums)

@@ -1,4 +1,4 @@
-"""What a training tells the outside: a row for every epoch, and why it ended."""
+"""What a training reports: a row for each epoch, and why it ended."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ StopReason = Literal["max_iter", "max_time", "max_fun", "converged", "callback",
 
 
 class NonFiniteError(ArithmeticError):
-    """A loss, gradient or parameter became infinite or NaN; the message names the place and the step."""
+    """A loss, gradient or parameter became infinite or NaN; the message says where and at which step."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Result:
         ``"max_iter"``, ``"max_time"``, ``"max_fun"``, ``"converged"``, ``"callback"``, ``"interrupted"``,
         ``"non_finite"`` or ``"failed"``.
     n_epochs : int
-        Epochs done.
+        Number of epochs done.
     detail : str
-        More in words, for ``"non_finite"`` and for L-BFGS.
+        A message, for ``"non_finite"`` and for L-BFGS.
     best_epoch : int
-        The one with the best validation score, without validation with the lowest training loss; 0 when that is what
-        there was before.
+        The epoch with the best validation score, without validation with the lowest training loss; 0 if none was
+        better than the weights before training.
     engine : str
-        What took the steps: ``"compiled"``, or ``"numpy: "`` and why not the compiled steps.
+        ``"compiled"``, or ``"numpy: "`` and the reason why not compiled.
     """
 
     reason: StopReason

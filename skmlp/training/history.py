@@ -1,4 +1,4 @@
-"""What is recorded of every epoch, and of those that were observed."""
+"""The history of a training: a row for each epoch, and one for each epoch that was monitored."""
 
 from collections.abc import Mapping
 from math import nan
@@ -10,7 +10,7 @@ from skmlp._typing import AnyArray
 
 __all__ = ["HISTORY_LIMIT", "History", "Observations", "append_row", "empty_history"]
 
-# Rows kept under endless partial_fit; the oldest go first.
+# The largest number of rows. Calls of partial_fit beyond it drop the oldest.
 HISTORY_LIMIT = 10_000
 
 History = dict[str, list[float]]
@@ -29,14 +29,14 @@ _WITH_VALIDATION = ("validation_loss", "validation_score")
 
 
 def empty_history(*, validation: bool) -> History:
-    """Return a history without rows; ``validation_loss`` and ``validation_score`` only with validation data."""
+    """Return a history without rows, with columns for the validation loss and score if there is validation data."""
     return {name: [] for name in (*_ALWAYS, *(_WITH_VALIDATION if validation else ()))}
 
 
 def append_row(history: History, row: Mapping[str, float]) -> None:
-    """Append one epoch, and forget the oldest epochs beyond the limit.
+    """Append an epoch, and drop the oldest one if there are too many.
 
-    A column that is new in this row begins with NaN for the epochs before; one that the row lacks goes on with NaN.
+    A column is NaN for epochs that lack it.
     """
     n_before = len(history["loss"])
     if not history.keys() >= row.keys():
@@ -49,12 +49,12 @@ def append_row(history: History, row: Mapping[str, float]) -> None:
 
 
 class Observations:
-    """A table with an array in every cell: the epochs' numbers, and of each what was observed.
+    """A table with the numbers of the monitored epochs and their statistics; a cell holds an array.
 
     Parameters
     ----------
     columns : dict of str to array-like
-        Rows to begin with, or arrays of length 0 that tell the shapes of the cells.
+        The first rows, or arrays of length 0 with the shapes of the cells.
     """
 
     def __init__(self, columns: Mapping[str, Any]) -> None:
@@ -63,14 +63,14 @@ class Observations:
 
     @property
     def columns(self) -> dict[str, AnyArray]:
-        """An array with one entry a row for each column, ``"epoch"`` first; views that later rows do not change."""
+        """An array for each column, ``"epoch"`` first; views that do not change when rows are appended."""
         rows = slice(max(0, self._n_rows - HISTORY_LIMIT), self._n_rows)
         return {name: memory[rows] for name, memory in self._memory.items()}
 
     def append(self, epoch: int, cells: Mapping[str, AnyArray]) -> None:
-        """Append an epoch; beyond the limit the oldest ones are forgotten."""
+        """Append an epoch, and drop the oldest ones if there are too many."""
         if self._n_rows == self._capacity:
-            self._make_room()
+            self._grow()
         for name, cell in {"epoch": epoch, **cells}.items():
             self._memory[name][self._n_rows] = cell
         self._n_rows += 1
@@ -79,8 +79,8 @@ class Observations:
     def _capacity(self) -> int:
         return len(self._memory["epoch"])
 
-    def _make_room(self) -> None:
-        """Move the rows to twice the memory, so that appending n rows copies about n."""
+    def _grow(self) -> None:
+        """Double the memory, so that appending n rows copies about n rows."""
         kept = self.columns
         self._n_rows = min(self._n_rows, HISTORY_LIMIT)
         for name, column in kept.items():

@@ -1,4 +1,4 @@
-"""What a training state was before a training, to go back to when that fails."""
+"""A copy of a training state, to restore if training fails."""
 
 import copy
 from typing import Any
@@ -14,10 +14,9 @@ _NUMBERS = frozenset({int, float, bool, type(None)})
 
 
 class Savepoint:
-    """A copy of a training state, in memory that serves again for the next one.
+    """A copy of a training state, in memory that is used again for the next copy.
 
-    Unlike :meth:`TrainingState.copy` it puts the values back where they came from, so that views of
-    the parameters stay what they are.
+    Unlike :meth:`TrainingState.copy`, it restores the values in place, so that views of the parameters stay valid.
     """
 
     def __init__(self) -> None:
@@ -25,13 +24,13 @@ class Savepoint:
         self._solver_state: Any = None
 
     def save(self, state: TrainingState, *, shuffles: bool = True, drops: bool = True) -> None:
-        """Take a copy of the state as it is now.
+        """Copy the state.
 
         Parameters
         ----------
         state : TrainingState
         shuffles, drops : bool, default=True
-            Whether the training is going to use the streams of the shuffling and of dropout.
+            Whether training is going to use the random streams of shuffling and of dropout.
         """
         average = state.average
         self._vectors = _copied([state.params.vector, None if average is None else average.vector], self._vectors)
@@ -50,7 +49,7 @@ class Savepoint:
         return copied
 
     def restore(self, state: TrainingState) -> None:
-        """Make the state what it was; it can be gone back to once."""
+        """Restore the state; possible once for each copy."""
         params, average = self._vectors
         state.params.vector[...] = params
         if average is None or state.average is None:
@@ -67,7 +66,7 @@ class Savepoint:
 
 
 def _copied(value: Any, spare: Any) -> Any:
-    """Return a copy of nested dicts and lists of arrays and numbers; `spare`, an earlier one, is used up for it."""
+    """Return a copy of nested dicts and lists of arrays and numbers, in the memory of `spare`, an earlier copy."""
     kind = type(value)
     if kind is np.ndarray:
         if type(spare) is not kind or spare.shape != value.shape or spare.dtype != value.dtype:

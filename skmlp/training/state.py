@@ -1,12 +1,14 @@
 """Everything that changes during training."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from skmlp._typing import FloatArray
+from skmlp.nn.network import Network
 from skmlp.nn.parameters import Parameters
 from skmlp.training.stopping import Plateau
 
@@ -88,3 +90,41 @@ class TrainingState:
             dropout_rng=copy.deepcopy(self.dropout_rng),
             average=None if average is None else average.on(average.vector.copy()),
         )
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the state as arrays, numbers, lists and dicts."""
+        return {
+            "params": self.params.vector,
+            "average": None if self.average is None else self.average.vector,
+            "solver_state": self.solver_state,
+            "shuffle_stream": self.rng.bit_generator.state,
+            "dropout_stream": self.dropout_rng.bit_generator.state,
+            "learning_rate": self.learning_rate,
+            "plateau": vars(self.plateau).copy(),
+            "samples_seen": self.samples_seen,
+            "step": self.step,
+            "epoch": self.epoch,
+            "schedule_memory": dict(self.schedule_memory),
+            "is_long": self.is_long,
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any], network: Network) -> "TrainingState":
+        """Undo :meth:`to_plain`; other keys of `plain` are ignored."""
+        average = plain["average"]
+        names = ("solver_state", "learning_rate", "samples_seen", "step", "epoch", "is_long")
+        return cls(
+            params=network.parameters(plain["params"]),
+            rng=_generator(plain["shuffle_stream"]),
+            plateau=Plateau(**plain["plateau"]),
+            schedule_memory=dict(plain["schedule_memory"]),
+            dropout_rng=_generator(plain["dropout_stream"]),
+            average=None if average is None else network.parameters(average),
+            **{name: plain[name] for name in names},
+        )
+
+
+def _generator(state: dict[str, Any]) -> np.random.Generator:
+    rng = np.random.default_rng(0)
+    rng.bit_generator.state = state
+    return rng

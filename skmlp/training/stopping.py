@@ -1,4 +1,4 @@
-"""When training has stopped making progress."""
+"""Detects when training no longer makes progress."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ __all__ = ["Plateau"]
 class Plateau:
     """Counts epochs without improvement, as scikit-learn does.
 
-    An epoch counts as an improvement when its value is below the best so far by at least `tol`; the best is then
-    kept exactly. Training has stopped making progress after *more than* `patience` epochs in a row without one.
+    The value of an epoch is an improvement if it is below the best one so far by at least `tol`. Training no longer
+    makes progress after *more than* `patience` epochs in a row without improvement.
 
     Parameters
     ----------
     tol : float
         Non-negative.
     patience : float
-        ``n_iter_no_change``: a whole number or infinity.
+        ``n_iter_no_change``, an integer or infinity.
     best : float, default=inf
-        Lowest value so far.
+        The lowest value so far.
     count : int, default=0
         Epochs in a row without improvement.
     """
@@ -32,14 +32,17 @@ class Plateau:
     count: int = 0
 
     def update(self, value: float) -> bool:
-        """Take an epoch's value (lower is better) and tell whether progress has stopped; NaN is no improvement."""
+        """Count an epoch with this value, lower is better, and tell whether progress has stopped.
+
+        NaN is no improvement.
+        """
         self.count = 0 if value <= self.best - self.tol else self.count + 1
         if value < self.best:
             self.best = value
         return self.count > self.patience
 
     def restart(self, values: Iterable[float]) -> None:
-        """Count from the beginning, with the values that earlier epochs have by another measure."""
+        """Count the earlier epochs again, with their values by another criterion."""
         self.best, self.count = inf, 0
         for value in values:
             self.update(value)

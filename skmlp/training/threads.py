@@ -1,4 +1,4 @@
-"""How many threads a computation uses, and what they share: batches, or large matrix products."""
+"""How many threads a computation uses: for parts of a batch, or for large matrix products."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -10,43 +10,43 @@ from skmlp.nn.products import WORTH_SHARING, shared_products
 
 __all__ = ["threads_for", "threads_for_prediction"]
 
-# Multiplications of a product, and numbers in a vector, below which no BLAS uses threads. A prediction or a step for
-# few rows takes hardly more time than to set a limit.
-ALONE_ANYWAY, SHORT = 262_144, 10_000
+# Below so many multiplications of a product, or numbers in a vector, BLAS uses a single thread anyway. A limit would
+# take as long to set as a step or a prediction for a few rows.
+SINGLE_THREADED, SHORT_VECTOR = 262_144, 10_000
 
-# A thread's share of a batch: the multiplications in all layers that are worth waking and waiting for it, and as many
-# rows as are worth a pass over all weights.
-WORTH_A_THREAD, ROWS_OF_A_THREAD = 4_000_000, 32
+# The multiplications in all layers that make it worth waking a thread, and the rows that make a pass over all weights
+# worth it.
+MULTIPLICATIONS_PER_THREAD, ROWS_PER_THREAD = 4_000_000, 32
 
 
 @contextmanager
 def threads_for(network: Network, n_rows: int) -> Iterator[int]:
-    """Limit BLAS to one thread while the caller trains, and let several share its large products.
+    """Limit BLAS to one thread during training, and divide large products among threads of our own.
 
-    The value is how many threads may share batches of `n_rows` rows. It depends on the training and on the user's
-    limits alone.
+    The value is how many threads may divide batches of `n_rows` rows among them. It depends only on the training and on
+    the user's limits.
     """
     n_weights = sum(network.weight_sizes)
-    n_busy = min(n_rows * n_weights // WORTH_A_THREAD, n_rows // ROWS_OF_A_THREAD)
+    n_busy = min(n_rows * n_weights // MULTIPLICATIONS_PER_THREAD, n_rows // ROWS_PER_THREAD)
     n_threads = available_threads() if n_busy > 1 and can_start_threads() else 1
-    # BLAS also computes the norm of the gradient.
-    with _one_thread_for_blas(network, n_rows, at_least=ALONE_ANYWAY if n_weights < SHORT else 0):
+    # BLAS also computes the norm of the gradient, a long vector if there are many weights.
+    with _limit_blas(network, n_rows, at_least=SINGLE_THREADED if n_weights < SHORT_VECTOR else 0):
         yield max(1, min(n_busy, n_threads))
 
 
 def threads_for_prediction(network: Network, n_rows: int) -> AbstractContextManager[None]:
-    """Limit BLAS to one thread, and let several share the large products of passes of `n_rows` rows."""
-    return _one_thread_for_blas(network, n_rows, at_least=ALONE_ANYWAY)
+    """Limit BLAS to one thread for passes of `n_rows` rows, and divide large products among threads of our own."""
+    return _limit_blas(network, n_rows, at_least=SINGLE_THREADED)
 
 
-def _one_thread_for_blas(network: Network, n_rows: int, at_least: int) -> AbstractContextManager[None]:
-    """Limit BLAS to one thread if the largest product has so many multiplications."""
+def _limit_blas(network: Network, n_rows: int, at_least: int) -> AbstractContextManager[None]:
+    """Limit BLAS to one thread if the largest product has at least so many multiplications."""
     rows = n_rows if network.couples_rows else min(n_rows, BLOCK_ROWS)
     n_multiplications = rows * max(network.weight_sizes)
-    return nullcontext() if n_multiplications < at_least else _alone(n_multiplications)
+    return nullcontext() if n_multiplications < at_least else _single_blas_thread(n_multiplications)
 
 
 @contextmanager
-def _alone(n_multiplications: int) -> Iterator[None]:
+def _single_blas_thread(n_multiplications: int) -> Iterator[None]:
     with one_blas_thread, shared_products(available_threads() if n_multiplications >= WORTH_SHARING else 1):
         yield

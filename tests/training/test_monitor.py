@@ -57,14 +57,14 @@ class Run(NamedTuple):
 class Watching(Monitor):
     """A monitor that keeps copies of every step."""
 
-    n_ahead = 0
+    n_unobserved = 0
 
     def __init__(self, *args, **options):
         super().__init__(*args, **options)
         self.seen = []
 
-    def before_update(self, params, grad, units, n_rows, *, is_lost=False):
-        measured = super().before_update(params, grad, units, n_rows, is_lost=is_lost)
+    def before_update(self, params, grad, units, n_rows, *, is_non_finite=False):
+        measured = super().before_update(params, grad, units, n_rows, is_non_finite=is_non_finite)
         copies = [params.on(params.vector.copy()), grad.on(grad.vector.copy())]
         copied = [
             unit._replace(outputs=unit.outputs.copy(), slopes=None if unit.slopes is None else unit.slopes.copy())
@@ -356,7 +356,7 @@ def test_observing_changes_nothing():
     np.testing.assert_array_equal(watched.state.params.vector, unwatched.state.params.vector)
 
 
-def test_the_step_that_is_lost_is_measured_whenever_it_comes():
+def test_the_step_that_is_non_finite_is_measured_whenever_it_comes():
     X = np.ones((40, 4))
     y = np.ones((40, 2))
     with pytest.raises(NonFiniteError, match="step 1"):
@@ -372,7 +372,7 @@ def test_the_step_that_is_lost_is_measured_whenever_it_comes():
     monitor = Monitor(params, every=100)
     monitor.begin_epoch(2, 80)
     with np.errstate(invalid="ignore"):
-        assert monitor.before_update(params, grad, lambda: network.units(workspace), 40, is_lost=True)
+        assert monitor.before_update(params, grad, lambda: network.units(workspace), 40, is_non_finite=True)
         told = monitor.end_epoch()
     assert told.layers["gradient_nonfinite"].tolist() == [1.0, 3.0, 0.0]
     assert np.isnan(told.layers["update_ratio"]).all()
@@ -393,7 +393,7 @@ def test_a_lost_step_is_compared_with_the_one_before_it_only():
             monitor.after_update(params, 1.0)
     monitor.end_epoch()
     monitor.begin_epoch(9, 400)
-    assert monitor.before_update(params, grad, lambda: network.units(workspace), 40, is_lost=True)
+    assert monitor.before_update(params, grad, lambda: network.units(workspace), 40, is_non_finite=True)
     assert np.isnan(monitor.end_epoch().layers["gradient_cosine"]).all()
 
 

@@ -95,13 +95,16 @@ def test_batches_are_not_shared_where_no_thread_can_be_started(monkeypatch):
 
 def test_a_thread_has_enough_to_do():
     sizes = 64 * 100 + 100 * 10
-    for n_rows, expected in ((2 * threads.WORTH_A_THREAD // sizes, 1), (2 * threads.WORTH_A_THREAD // sizes + 1, 2)):
+    for n_rows, expected in (
+        (2 * threads.MULTIPLICATIONS_PER_THREAD // sizes, 1),
+        (2 * threads.MULTIPLICATIONS_PER_THREAD // sizes + 1, 2),
+    ):
         assert n_threads(SMALL, n_rows) == expected
 
 
 def test_a_thread_has_enough_rows():
     wide = multilayer_perceptron([4000, 4000, 10], [ACTIVATIONS["relu"]])
-    for n_rows, expected in ((2 * threads.ROWS_OF_A_THREAD - 1, 1), (2 * threads.ROWS_OF_A_THREAD, 2)):
+    for n_rows, expected in ((2 * threads.ROWS_PER_THREAD - 1, 1), (2 * threads.ROWS_PER_THREAD, 2)):
         assert n_threads(wide, n_rows) == expected
 
 
