@@ -7,6 +7,7 @@ import numpy as np
 from skmlp._typing import FloatArray
 from skmlp.nn.objective import Objective
 from skmlp.optim.schedules import Time
+from skmlp.training.plan import Plan
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 
@@ -24,11 +25,9 @@ class StepClock:
     recipe : Recipe
     state : TrainingState
         Its counters and its learning rate are updated.
+    plan : Plan
+        Progress is the fraction of its length, or of its time limit if that is larger.
     steps_per_epoch : int
-    length : int or None
-        Number of epochs of the whole training; None if unknown.
-    max_seconds : float or None
-        Time limit. Progress is then the fraction of the time or of the epochs used up, whichever is larger.
 
     Attributes
     ----------
@@ -45,19 +44,12 @@ class StepClock:
         If a scheduled setting, or the factor on the learning rate, leaves its range during the training.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        state: TrainingState,
-        steps_per_epoch: int,
-        length: int | None = None,
-        max_seconds: float | None = None,
-    ) -> None:
+    def __init__(self, recipe: Recipe, state: TrainingState, plan: Plan, steps_per_epoch: int) -> None:
         self._recipe, self._state = recipe, state
         self._steps_per_epoch = steps_per_epoch
-        self._total_steps = None if length is None else steps_per_epoch * length
+        self._total_steps = None if plan.length is None else steps_per_epoch * plan.length
         self._first_step_of_epoch = state.step
-        self._max_seconds, self._started = max_seconds, 0.0 if max_seconds is None else perf_counter()
+        self._max_seconds, self._started = plan.max_seconds, 0.0 if plan.max_seconds is None else perf_counter()
         self.varies = recipe.schedule.per_step or bool(recipe.scheduled_settings)
         self.objective: Objective = recipe.objective
         self.solver_time: Time | None = None

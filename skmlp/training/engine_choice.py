@@ -11,6 +11,7 @@ from skmlp.nn.network import Network
 from skmlp.training.batches import Batches
 from skmlp.training.engine import Buffers, StepEngine
 from skmlp.training.numpy_engine import NumpyEngine
+from skmlp.training.plan import Plan
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 
@@ -30,40 +31,30 @@ def choose_engine(
     state: TrainingState,
     batches: Batches,
     buffers: Buffers,
-    n_threads: int,
-    n_epochs: int,
-    max_seconds: float | None,
+    plan: Plan,
+    n_threads: int = 1,
 ) -> StepEngine:
-    """Return the engine for training of at most `n_epochs` epochs and `max_seconds` seconds.
+    """Return the engine of a training; the compiled one uses up to `n_threads` threads.
 
-    The compiled engine uses up to `n_threads` threads. ``state.is_long`` is set if the training is long enough for it.
+    ``state.is_long`` is set if the training is long enough for the compiled engine.
     """
-    why_numpy = _why_numpy(state, batches, recipe.objective.network, n_epochs, max_seconds)
+    state.is_long = state.is_long or _is_long(state, batches, recipe.objective.network, plan)
+    why_numpy = _why_numpy(state, batches)
     if not why_numpy:
         try:
-            return _compiled_engine(recipe, state, batches, buffers, n_threads)
-        except compiled.NotCompiledError as reason:
+            with compiled.loading():
+                from skmlp.training.compiled_steps import compiled_engine  # imports numba
+            engine = compiled_engine(recipe, state, batches, buffers, n_threads)
+            with compiled.loading():
+                engine.make_ready()
+            return engine
+        except compiled.NotCompiledError as reason:  # nothing of the training has changed
             why_numpy = str(reason)
     return NumpyEngine(recipe, state, batches, buffers, f"numpy: {why_numpy}")
 
 
-def _compiled_engine(
-    recipe: Recipe, state: TrainingState, batches: Batches, buffers: Buffers, n_threads: int
-) -> StepEngine:
-    """Return a compiled engine that is ready to run; if there is none, nothing of the training has changed."""
-    with compiled.loading():
-        from skmlp.training.compiled_steps import compiled_engine  # imports numba
-    engine = compiled_engine(recipe, state, batches, buffers, n_threads)
-    with compiled.loading():
-        engine.make_ready()
-    return engine
-
-
-def _why_numpy(
-    state: TrainingState, batches: Batches, network: Network, n_epochs: int, max_seconds: float | None
-) -> str:
+def _why_numpy(state: TrainingState, batches: Batches) -> str:
     """Return why the steps are not compiled; empty if they may be."""
-    state.is_long = state.is_long or _is_long(state, batches, network, n_epochs, max_seconds)
     X, weight, choice = batches.data.X, batches.data.sample_weight, compiled.choice()
     if choice != "0":
         if not isinstance(X, np.ndarray):
@@ -77,9 +68,7 @@ def _why_numpy(
     return compiled.why_not(choice)
 
 
-def _is_long(
-    state: TrainingState, batches: Batches, network: Network, n_epochs: int, max_seconds: float | None
-) -> bool:
+def _is_long(state: TrainingState, batches: Batches, network: Network, plan: Plan) -> bool:
     """Tell whether NumPy takes longer for all steps, done and planned, than loading the compiled engine.
 
     Those done count, because many short calls, or a fit that is resumed, are one long training.
@@ -87,7 +76,7 @@ def _is_long(
     n_rows, n_weights = batches.batch_size, state.params.n_weights
     numbers, multiplications = n_rows * network.n_numbers + n_weights, 3 * n_rows * n_weights
     seconds = PER_STEP + PER_NUMBER * numbers + PER_MULTIPLICATION * multiplications
-    n_planned: float = n_epochs * batches.n_batches
-    if max_seconds is not None:
-        n_planned = min(n_planned, max_seconds / seconds)
+    n_planned: float = (plan.length or plan.max_epochs) * batches.n_batches
+    if plan.max_seconds is not None:
+        n_planned = min(n_planned, plan.max_seconds / seconds)
     return state.samples_seen // n_rows + n_planned > LOADING / seconds

@@ -65,9 +65,8 @@ def train(
     criterion = criterion or Criterion()
     batches = _make_batches(recipe, data, plan)
     buffers = buffers or Buffers(recipe.objective, state.params, batches.largest)
-    n_epochs = plan.length or plan.max_epochs
-    engine = choose_engine(recipe, state, batches, buffers, n_threads, n_epochs, plan.max_seconds)
-    clock = StepClock(recipe, state, batches.n_batches, plan.length, plan.max_seconds)
+    engine = choose_engine(recipe, state, batches, buffers, plan, n_threads)
+    clock = StepClock(recipe, state, plan, batches.n_batches)
     tracker = ProgressTracker(recipe.objective.network, state, criterion, by_training_loss=plan.max_epochs > 1)
     epochs = EpochRunner(recipe, state, batches, engine, clock, monitor)
     # An overflow becomes a non-finite loss or gradient in the same step, which reports it.

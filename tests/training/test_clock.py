@@ -1,4 +1,4 @@
-"""The time that schedules see, what each step is taken with, and trainings that are limited in time."""
+"""The time that schedules see, the settings of each step, and time limits."""
 
 import math
 
@@ -78,7 +78,7 @@ def _run(
 
 
 class _Recording(SGD):
-    """Descent with a momentum that follows a schedule, so that it is told the time; it notes it, and the rate."""
+    """Descent with scheduled momentum, which records the time and the learning rate of each step."""
 
     def update(self, params, grad, state, learning_rate, time=None):
         self.seen.append((time, learning_rate))
@@ -92,11 +92,11 @@ def _recording(on_step=lambda: None):
     return solver
 
 
-# ------------------------------------------------------------------ what time it is
+# ------------------------------------------------------------------ time
 
 
 @pytest.mark.parametrize("length", [5, None])
-def test_the_time_of_a_step_is_counted_over_all_runs_of_a_training(length):
+def test_time_is_counted_over_successive_calls(length):
     solver = _recording()
     recipe = _recipe(solver)
     state = _state(recipe)
@@ -114,14 +114,14 @@ def test_the_time_of_a_step_is_counted_over_all_runs_of_a_training(length):
     assert (state.step, state.epoch) == (5 * STEPS, 5)
 
 
-def test_an_epoch_begins_at_a_whole_number_for_a_schedule_of_epochs():
-    # Sums of sevenths would be just below it: this schedule would be an epoch late.
+def test_the_time_at_the_start_of_an_epoch_is_an_integer():
+    # A sum of sevenths would be just below it, and this schedule an epoch late.
     recipe = _recipe(schedule=Piecewise(range(1, 20), tuple(0.9**k for k in range(20))))
     _, rows = _run(recipe, _state(recipe), 20)
     np.testing.assert_allclose([row["learning_rate"] for row in rows], [RATE * 0.9**k for k in range(20)], rtol=1e-12)
 
 
-def test_a_batch_in_which_nobody_counts_takes_its_time():
+def test_a_skipped_batch_counts_as_a_step_of_the_schedule():
     X, y, _ = _data()
     weight = np.ones(N_SAMPLES)
     weight[:8] = weight[16:24] = 0.0
@@ -130,25 +130,25 @@ def test_a_batch_in_which_nobody_counts_takes_its_time():
     state = _state(recipe)
     _run(recipe, state, 2, Data(X, y, weight), length=2, shuffle=False)
     assert [time.step for time, _ in solver.seen] == [1, 3, 4, 5, 6, 8, 10, 11, 12, 13]
-    # The first step of an epoch may be one that nobody counts in; what comes then has its own time all the same.
+    # Also if the first batch of the epoch is skipped.
     np.testing.assert_allclose(
         [time.epoch for time, _ in solver.seen], [n / 7 for n in (1, 3, 4, 5, 6, 8, 10, 11, 12, 13)]
     )
     assert state.step == 14
 
 
-def test_a_schedule_that_needs_the_length_is_refused_without_it_and_nothing_has_changed():
+def test_a_schedule_over_a_training_of_unknown_length_raises_before_any_change():
     recipe = _recipe(schedule=Cosine())
     state = _state(recipe)
     before = state.copy()
-    with pytest.raises(ValueError, match=r"Cosine follows the share .* length of this training is not known"):
+    with pytest.raises(ValueError, match="the length of this training is not known"):
         _run(recipe, state, 2)
     np.testing.assert_array_equal(state.params.vector, before.params.vector)
     assert state.rng.bit_generator.state == before.rng.bit_generator.state
     assert (state.step, state.epoch, state.samples_seen) == (0, 0, 0)
 
 
-# ------------------------------------------------------------------ what a step is taken with
+# ------------------------------------------------------------------ learning rates and settings
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_schedule_that_needs_the_length_is_refused_without_it_and_nothing_has_
     [Linear(), Cosine(end=0.2), FunctionSchedule(lambda step: 1.0 / (1.0 + step), of="step"), CosineRestarts(0.5)],
     ids=lambda schedule: type(schedule).__name__,
 )
-def test_every_step_is_taken_with_its_own_rate_and_the_row_has_their_mean(schedule):
+def test_each_step_has_its_own_learning_rate_and_the_row_has_the_mean(schedule):
     solver = _recording()
     recipe = _recipe(solver, schedule)
     _, rows = _run(recipe, _state(recipe), 3, length=3)
@@ -169,7 +169,7 @@ def test_every_step_is_taken_with_its_own_rate_and_the_row_has_their_mean(schedu
     np.testing.assert_allclose([row["learning_rate"] for row in rows], means, rtol=1e-13)
 
 
-def test_a_rate_of_epochs_is_the_same_in_all_steps_of_one():
+def test_a_schedule_of_epochs_is_constant_within_an_epoch():
     solver = _recording()
     recipe = _recipe(solver, InverseScaling(0.5))
     _run(recipe, _state(recipe), 3)
@@ -179,7 +179,7 @@ def test_a_rate_of_epochs_is_the_same_in_all_steps_of_one():
 
 
 class _Counting(Schedule):
-    """A rate that does not change within an epoch."""
+    """A schedule of epochs that records when it is evaluated."""
 
     per_step = False
 
@@ -191,7 +191,7 @@ class _Counting(Schedule):
         return {}
 
 
-def test_a_schedule_of_epochs_is_asked_once_an_epoch():
+def test_a_schedule_of_epochs_is_evaluated_once_per_epoch():
     schedule = _Counting()
     schedule.asked = []
     recipe = _recipe(schedule=schedule)
@@ -199,7 +199,7 @@ def test_a_schedule_of_epochs_is_asked_once_an_epoch():
     assert schedule.asked == [0, STEPS, 2 * STEPS]
 
 
-def test_a_rate_that_reacts_to_the_loss_is_scaled_from_the_next_epoch_on():
+def test_a_schedule_that_reacts_to_the_loss_scales_the_next_epoch():
     class Once(ReduceOnPlateau):
         def observe(self, value, memory):
             memory["scale"] *= 0.5
@@ -211,8 +211,8 @@ def test_a_rate_that_reacts_to_the_loss_is_scaled_from_the_next_epoch_on():
     np.testing.assert_array_equal(rates, np.repeat(RATE * np.array([[1.0], [0.5], [0.25]]), STEPS, axis=1))
 
 
-def test_momentum_at_a_time_is_that_of_its_schedule():
-    # A momentum that jumps after the first epoch: as training one epoch with either, on the same velocity.
+def test_momentum_follows_its_schedule():
+    # Momentum that changes after the first epoch equals one epoch with each value, on the same velocity.
     jumping = _recipe(SGD(0.9 * Piecewise((1,), (1.0, 1 / 3))))
     first, second = _recipe(SGD(0.9)), _recipe(SGD(0.9 * (1 / 3)))
     state, parts = _state(jumping), _state(first)
@@ -222,7 +222,7 @@ def test_momentum_at_a_time_is_that_of_its_schedule():
     np.testing.assert_array_equal(state.params.vector, parts.params.vector)
 
 
-def test_dropout_at_a_time_is_that_of_its_schedule():
+def test_dropout_follows_its_schedule():
     rate = 0.5 * Piecewise((1,), (1.0, 0.0))
     scheduled, dropping, plain = _recipe(dropout=[rate]), _recipe(dropout=[0.5]), _recipe()
     state, parts = _state(scheduled), _state(dropping)
@@ -243,7 +243,7 @@ def test_dropout_at_a_time_is_that_of_its_schedule():
     ],
     ids=["solver", "dropout"],
 )
-def test_a_setting_that_leaves_its_range_is_refused_before_the_first_step(settings):
+def test_a_scheduled_setting_that_leaves_its_range_raises_before_the_first_step(settings):
     recipe = _recipe(**settings)
     state = _state(recipe)
     before = state.params.vector.copy()
@@ -263,7 +263,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_two_and_three_epochs_are_five_with_everything_on_a_schedule(copied):
+def test_training_in_two_calls_equals_one_call_with_scheduled_settings(copied):
     recipe = _recipe(**EVERYTHING)
     whole, parts = _state(recipe), _state(recipe)
     _, rows = _run(recipe, whole, 5, length=5)
@@ -282,11 +282,11 @@ def test_two_and_three_epochs_are_five_with_everything_on_a_schedule(copied):
         assert [row[name] for row in first + second] == [row[name] for row in rows], name
 
 
-# ------------------------------------------------------------------ limits in time
+# ------------------------------------------------------------------ time limits
 
 
 class _Clock:
-    """A clock that only moves when it is told to."""
+    """A clock that moves only when told to."""
 
     def __init__(self, now=1000.0):
         self.now = now
@@ -309,7 +309,7 @@ def _clock(monkeypatch):
     ("seconds", "n_steps", "n_epochs", "n_samples"),
     [(0.5, 1, 1, 8), (3.0, 3, 1, 24), (6.5, 7, 1, 50), (7.0, 7, 1, 50), (7.5, 8, 2, 58), (10.0, 10, 2, 74)],
 )
-def test_training_ends_after_the_step_in_which_the_time_is_over(clock, seconds, n_steps, n_epochs, n_samples):
+def test_training_ends_after_the_step_that_reaches_the_time_limit(clock, seconds, n_steps, n_epochs, n_samples):
     solver = _recording(clock.tick)  # a step takes a second
     recipe = _recipe(solver)
     state = _state(recipe)
@@ -321,7 +321,7 @@ def test_training_ends_after_the_step_in_which_the_time_is_over(clock, seconds, 
     assert rows[-1]["samples_per_second"] * rows[-1]["seconds"] == pytest.approx(rows_of_the_last, rel=1e-6)
 
 
-def test_rows_that_stand_for_several_samples_count_as_those_to_the_end(clock):
+def test_merged_rows_count_as_several_samples_in_an_incomplete_epoch(clock):
     recipe = _recipe(_recording(clock.tick))
     state = _state(recipe)
     _run(recipe, state, 9, max_seconds=10.0, samples_per_epoch=100)
@@ -330,7 +330,7 @@ def test_rows_that_stand_for_several_samples_count_as_those_to_the_end(clock):
     assert state.samples_seen == 148 + 100
 
 
-def test_an_epoch_that_is_cut_short_has_the_means_of_its_steps(clock):
+def test_the_row_of_an_incomplete_epoch_has_the_means_of_its_steps(clock):
     cut, whole = _recipe(_recording(clock.tick)), _recipe(_recording())
     state, same_steps = _state(cut), _state(whole)
     _, (row,) = _run(cut, state, 10, max_seconds=3.0, shuffle=False)
@@ -341,43 +341,43 @@ def test_an_epoch_that_is_cut_short_has_the_means_of_its_steps(clock):
         assert row[name] == expected[name], name
 
 
-def test_without_a_limit_the_clock_plays_no_part(clock):
+def test_without_a_time_limit_the_clock_is_ignored(clock):
     recipe = _recipe(_recording(clock.tick))
     assert _run(recipe, _state(recipe), 4)[0].reason == "max_iter"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "share"),
+    ("seconds", "fraction"),
     [
         (14.0, lambda step: step / 14),  # time for two of the ten epochs
         (1e9, lambda step: step / 70),  # more than enough time: the epochs decide
         (35.0, lambda step: step / 35),
     ],
 )
-def test_progress_is_the_share_of_the_time_or_of_the_epochs_whichever_is_larger(clock, seconds, share):
+def test_progress_is_the_larger_fraction_of_time_and_of_epochs(clock, seconds, fraction):
     solver = _recording(clock.tick)
     recipe = _recipe(solver, Linear())
     _run(recipe, _state(recipe), 10, length=10, max_seconds=seconds)
     n_steps = len(solver.seen)
     assert n_steps == min(70, seconds)
-    shares = [share(step) for step in range(n_steps)]
-    np.testing.assert_allclose([time.progress for time, _ in solver.seen], shares, rtol=1e-12)
-    np.testing.assert_allclose([rate for _, rate in solver.seen], RATE * (1.0 - np.array(shares)), rtol=1e-12)
+    fractions = [fraction(step) for step in range(n_steps)]
+    np.testing.assert_allclose([time.progress for time, _ in solver.seen], fractions, rtol=1e-12)
+    np.testing.assert_allclose([rate for _, rate in solver.seen], RATE * (1.0 - np.array(fractions)), rtol=1e-12)
 
 
-def test_progress_never_exceeds_the_whole(clock):
+def test_progress_is_at_most_one(clock):
     def slow_callback(row):
         clock.now += 100.0
 
     solver = _recording(clock.tick)
     recipe = _recipe(solver, Linear())
     result, _ = _run(recipe, _state(recipe), 10, length=10, max_seconds=50.0, after_epoch=slow_callback)
-    # The time ran out between two epochs, where nobody looks: one step more, and that at the schedule's end.
+    # The limit was reached between two epochs, so there is one more step, at the end of the schedule.
     assert (result.reason, result.n_epochs, len(solver.seen)) == ("max_time", 2, STEPS + 1)
     assert (solver.seen[-1][0].progress, solver.seen[-1][1]) == (1.0, 0.0)
 
 
-def test_time_that_runs_out_while_validating_ends_training(clock):
+def test_a_time_limit_reached_during_validation_ends_training(clock):
     def score(params, raw):
         clock.now += 10.0
         return 0.5
@@ -388,7 +388,7 @@ def test_time_that_runs_out_while_validating_ends_training(clock):
     assert (result.reason, result.n_epochs, rows[-1]["is_last"]) == ("max_time", 1, True)
 
 
-def test_when_time_is_over_the_best_epoch_is_kept_on_request(clock):
+def test_restore_best_applies_when_the_time_limit_is_reached(clock):
     scores = iter([0.9, 0.1])
     recipe, plain = _recipe(_recording(clock.tick)), _recipe(_recording())
     state, expected = _state(recipe), _state(plain)

@@ -1,4 +1,4 @@
-"""Which engine takes the steps of a training, and what becomes of a training when numba fails."""
+"""The choice of the engine, and training when numba fails."""
 
 import errno
 import pickle
@@ -15,6 +15,7 @@ from skmlp.callbacks import Checkpoint
 from skmlp.nn.activations import Tanh
 from skmlp.training import engine_choice
 from skmlp.training.batches import Batches, Data
+from skmlp.training.plan import Plan
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed to converge")
 
@@ -32,7 +33,7 @@ def auto(monkeypatch):
 
 @pytest.fixture
 def ten_epochs_are_long(monkeypatch):
-    """Make a training of ten epochs of three steps with `network` long enough, and one of nine epochs not."""
+    """Make training of ten epochs with `network` long enough for the compiled engine, but not of nine."""
     monkeypatch.setattr(engine_choice, "PER_STEP", 1.0)
     monkeypatch.setattr(engine_choice, "PER_NUMBER", 0.0)
     monkeypatch.setattr(engine_choice, "PER_MULTIPLICATION", 0.0)
@@ -56,18 +57,19 @@ def network(**changes):
         (150, 4, (100,), 150, 10**400, None, True),
     ],
 )
-def test_a_training_is_long_when_numpy_needs_more_time_than_loading(
+def test_a_training_is_long_if_numpy_takes_longer_than_loading(
     n_rows, n_features, hidden, batch_size, n_epochs, max_seconds, expected
 ):
     rows = np.zeros((n_rows, n_features), np.float32)
     model = MLPRegressor(hidden_layer_sizes=hidden, solver="sgd").partial_fit(rows[:2], [0.0, 1.0])._model
     model.state.samples_seen = 0
     batches = Batches(Data(rows, rows[:, :1]), batch_size, shuffle=True)
-    assert engine_choice._is_long(model.state, batches, model.network, n_epochs, max_seconds) is expected
+    plan = Plan(batch_size=batch_size, max_epochs=n_epochs, max_seconds=max_seconds)
+    assert engine_choice._is_long(model.state, batches, model.network, plan) is expected
 
 
 @needs_numba
-def test_what_this_process_has_loaded_has_no_part_in_it(monkeypatch):
+def test_the_choice_does_not_depend_on_what_is_loaded(monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     assert network(max_iter=9).fit(X, Y).engine_ == "compiled"
     monkeypatch.setenv("SKMLP_COMPILED", "auto")
@@ -79,7 +81,7 @@ def test_what_this_process_has_loaded_has_no_part_in_it(monkeypatch):
 
 
 @needs_numba
-def test_the_epochs_asked_for_decide_however_soon_a_training_ends(ten_epochs_are_long):
+def test_the_choice_depends_on_max_iter_not_on_the_epochs_done(ten_epochs_are_long):
     assert network(max_iter=9).fit(X, Y).engine_ == SHORT
     stopped = network(max_iter=10, tol=1e9, n_iter_no_change=1).fit(X, Y)
     assert stopped.n_iter_ < 9
@@ -87,7 +89,7 @@ def test_the_epochs_asked_for_decide_however_soon_a_training_ends(ten_epochs_are
 
 
 @needs_numba
-def test_a_stream_of_calls_moves_to_compiled_steps_when_it_has_become_long(ten_epochs_are_long):
+def test_many_calls_of_partial_fit_switch_to_the_compiled_engine(ten_epochs_are_long):
     model, engines = network(), []
     for _ in range(12):
         model = pickle.loads(pickle.dumps(model.partial_fit(X, Y)))  # as in a new process
@@ -97,7 +99,7 @@ def test_a_stream_of_calls_moves_to_compiled_steps_when_it_has_become_long(ten_e
 
 @needs_numba
 @pytest.mark.parametrize("how", ["warm start", "partial_fit"])
-def test_a_training_that_was_interrupted_goes_on_with_the_same_steps(ten_epochs_are_long, tmp_path, how):
+def test_a_resumed_training_keeps_its_engine(ten_epochs_are_long, tmp_path, how):
     whole = network(max_iter=10).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(X, Y)
     resumed = joblib.load(tmp_path / "4.joblib")
     assert whole.engine_ == "compiled"
@@ -111,14 +113,14 @@ def test_a_training_that_was_interrupted_goes_on_with_the_same_steps(ten_epochs_
 
 
 @needs_numba
-def test_a_refit_on_all_rows_has_the_engine_of_the_training_before_it(ten_epochs_are_long):
+def test_a_refit_keeps_the_engine(ten_epochs_are_long):
     model = network(max_iter=15, early_stopping=True, refit=True, validation_fraction=0.3, n_iter_no_change=2, tol=0.1)
     assert 0 < model.fit(X, Y).best_n_iter_ < 9
     assert model.engine_ == "compiled"
 
 
 class OwnTanh(Tanh):
-    """An activation of a user's own."""
+    """A user-defined activation."""
 
 
 @needs_numba
@@ -132,7 +134,7 @@ class OwnTanh(Tanh):
     ],
     ids=["solver", "loss", "layer", "activation"],
 )
-def test_what_has_no_compiled_steps_says_so(monkeypatch, changes, reason):
+def test_engine_names_what_has_no_compiled_steps(monkeypatch, changes, reason):
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     model = network(max_iter=2, **changes).fit(X, Y)
     assert model.engine_ == f"numpy: {reason}"
@@ -141,18 +143,18 @@ def test_what_has_no_compiled_steps_says_so(monkeypatch, changes, reason):
         assert model.partial_fit(X, Y).partial_fit(X, Y).engine_ == f"numpy: {reason}"
 
 
-def test_sparse_data_have_no_compiled_steps(monkeypatch):
+def test_engine_names_sparse_data(monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     assert network(max_iter=2).fit(sparse.csr_array(X), Y).engine_ == "numpy: sparse data"
 
 
-def test_weights_that_the_compute_type_cannot_hold_have_no_compiled_steps(monkeypatch):
+def test_engine_names_weights_that_overflow_the_dtype(monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     model = network(max_iter=2).fit(X, Y, sample_weight=np.full(len(Y), 1e-60))
     assert model.engine_ == "numpy: sample weights that float32 cannot hold"
 
 
-def test_without_numba_a_long_training_says_so(monkeypatch, ten_epochs_are_long):
+def test_engine_says_that_numba_is_not_installed(monkeypatch, ten_epochs_are_long):
     monkeypatch.setattr(compiled, "_has_numba", lambda: False)
     assert network(max_iter=10).fit(X, Y).engine_ == "numpy: numba is not installed"
 
@@ -162,7 +164,7 @@ def test_without_numba_a_long_training_says_so(monkeypatch, ten_epochs_are_long)
 
 @pytest.fixture(params=["full disk", "compiler"])
 def failing(monkeypatch, request):
-    """Have the compiled steps fail when they are loaded, and return what the error says."""
+    """Make loading of the compiled steps fail, and return the error message."""
     from skmlp.training import compiled_steps
 
     error = {
@@ -182,7 +184,7 @@ def failing(monkeypatch, request):
 @needs_numba
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("partial", [False, True], ids=["fit", "partial_fit"])
-def test_after_one_warning_training_goes_on_as_if_numba_were_not_there(
+def test_a_failure_of_numba_is_one_warning_and_gives_the_results_of_numpy(
     monkeypatch, ten_epochs_are_long, failing, partial
 ):
     def trained():
@@ -212,7 +214,7 @@ def test_after_one_warning_training_goes_on_as_if_numba_were_not_there(
 
 
 @needs_numba
-def test_insisting_on_compiled_steps_raises_the_failure(monkeypatch, failing):
+def test_a_failure_of_numba_raises_if_compiled_steps_are_required(monkeypatch, failing):
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     model = network(max_iter=2)
     before = clone(model)

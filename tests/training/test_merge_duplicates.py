@@ -1,4 +1,4 @@
-"""Merging equal rows: one row with the summed weight, the same arrays whatever the order of the input."""
+"""Merging equal rows: one row with the summed weight, whatever the order of the input."""
 
 import numpy as np
 import pytest
@@ -21,17 +21,17 @@ Y = np.array([0, 1, 0, 1, 1, 2])
 WEIGHT = np.array([0.5, 1.0, 0.25, 2.0, 3.0, 0.0])
 
 
-def test_equal_rows_become_one_with_their_number():
+def test_equal_rows_are_merged_with_their_count_as_weight():
     merged, _ = merge_duplicates(Data(X, Y))
     assert _table(merged) == [(0.0, 3.0, 1.0, 2.0), (1.0, 2.0, 0.0, 2.0), (1.0, 2.0, 1.0, 1.0), (5.0, 5.0, 2.0, 1.0)]
 
 
-def test_weights_are_summed_and_rows_without_weight_dropped():
+def test_weights_are_summed_and_rows_of_weight_zero_dropped():
     merged, _ = merge_duplicates(Data(X, Y, WEIGHT))
     assert _table(merged) == [(0.0, 3.0, 1.0, 4.0), (1.0, 2.0, 0.0, 0.75), (1.0, 2.0, 1.0, 2.0)]
 
 
-def test_a_weight_is_a_number_of_copies():
+def test_integer_weights_equal_repeated_rows():
     times = np.array([2, 0, 1, 3, 1, 1])
     weighted, _ = merge_duplicates(Data(X, Y, times.astype(float)))
     repeated, _ = merge_duplicates(Data(np.repeat(X, times, axis=0), np.repeat(Y, times)))
@@ -40,13 +40,13 @@ def test_a_weight_is_a_number_of_copies():
 
 
 @pytest.mark.parametrize("weight", [None, np.ones(3)])
-def test_different_rows_of_weight_one_need_no_weights(weight):
+def test_distinct_rows_of_weight_one_get_no_weights(weight):
     merged, copies = merge_duplicates(Data(X[[0, 1, 5]], Y[[0, 1, 5]], weight))
     assert merged.sample_weight is None
     assert copies is None
 
 
-def test_copies_are_the_rows_that_a_merged_row_stands_for():
+def test_copies_count_the_rows_of_each_merged_row():
     for data in (Data(X, Y), Data(X, Y, WEIGHT)):
         merged, copies = merge_duplicates(data)
         counted = sorted(zip(map(tuple, np.column_stack([merged.X, merged.y]).tolist()), copies, strict=True))
@@ -54,10 +54,11 @@ def test_copies_are_the_rows_that_a_merged_row_stands_for():
         assert counted == (expected if data.sample_weight is not None else [*expected, ((5.0, 5.0, 2.0), 1)])
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("as_sparse", [False, True])
-@pytest.mark.parametrize("targets", ["codes", "column", "columns"])
-def test_the_order_of_the_input_does_not_change_a_bit(dtype, as_sparse, targets):
+@pytest.mark.parametrize(
+    ("dtype", "as_sparse", "targets"),
+    [(np.float32, False, "codes"), (np.float64, False, "columns"), (np.float32, True, "column")],
+)
+def test_the_result_does_not_depend_on_the_order_of_rows(dtype, as_sparse, targets):
     rng = np.random.default_rng(0)
     rows = rng.integers(0, 12, 100)
     X = rng.standard_normal((12, 4)).astype(dtype)[rows]
@@ -82,18 +83,18 @@ def test_the_order_of_the_input_does_not_change_a_bit(dtype, as_sparse, targets)
         np.testing.assert_array_equal(first.sample_weight, other.sample_weight)
 
 
-def test_rows_that_differ_in_the_target_only_stay_apart():
+def test_rows_with_different_targets_are_not_merged():
     merged, _ = merge_duplicates(Data(np.zeros((3, 1)), np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 2.0]])))
     assert _table(merged) == [(0.0, 1.0, 2.0, 2.0), (0.0, 1.0, 3.0, 1.0)]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_targets_in_any_memory_order_and_a_single_feature(order):
+def test_targets_may_have_any_memory_order(order):
     y = np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 2.0]], order=order)
     assert merge_duplicates(Data(np.zeros((3, 1)), y))[0].n_samples == 2
 
 
-def test_negative_zero_is_zero():
+def test_negative_zero_equals_zero():
     rows = np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, -0.0], [-0.0, 0.0]])
     assert _table(merge_duplicates(Data(rows, np.array([0.0, -0.0, 1.0, 1.0])))[0]) == [
         (0.0, 0.0, 1.0, 2.0),
@@ -101,14 +102,14 @@ def test_negative_zero_is_zero():
     ]
 
 
-def test_the_input_is_kept():
+def test_the_input_is_not_changed():
     arrays = (X.copy(), Y.copy(), WEIGHT.copy())
     merge_duplicates(Data(*arrays))
     for array, before in zip(arrays, (X, Y, WEIGHT), strict=True):
         np.testing.assert_array_equal(array, before)
 
 
-def test_large_data_are_returned_as_they_are(monkeypatch):
+def test_large_data_are_not_merged(monkeypatch):
     monkeypatch.setattr(batches_module, "MERGE_ELEMENTS", X.size - 1)
     data = Data(X, Y)
     assert merge_duplicates(data) == (data, None)

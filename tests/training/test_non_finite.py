@@ -20,8 +20,8 @@ from skmlp.training.stopping import Plateau
 from skmlp.training.validation import Validation
 
 
-class _BreaksDown(SGD):
-    """Ordinary descent whose parameters become `value` after so many steps."""
+class _Failing(SGD):
+    """Descent whose last parameter becomes `value` after step `at`."""
 
     at, value = 10, np.nan
 
@@ -31,8 +31,8 @@ class _BreaksDown(SGD):
             params[-1] = self.value
 
 
-def _breaks_down(at, value=np.nan):
-    solver = _BreaksDown()
+def _failing(at, value=np.nan):
+    solver = _Failing()
     solver.at, solver.value = at, value
     return solver
 
@@ -66,14 +66,14 @@ def _run(recipe, state, data=None, epochs=20, batch_size=8, **criterion):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_in_the_first_epoch_an_error_names_layer_and_step(value):
-    # Five steps an epoch; the last bias is spoilt by the third, and seen in the fourth.
-    recipe, state = _problem(_breaks_down(3, value))
+def test_a_failure_in_the_first_epoch_raises_with_layer_and_step(value):
+    # Five steps per epoch; the third one changes the last bias, the fourth one detects it.
+    recipe, state = _problem(_failing(3, value))
     with pytest.raises(NonFiniteError, match=r"^the biases of layer 2 of 2 became infinite or NaN at step 4$"):
         _run(recipe, state)
 
 
-def test_data_that_overflow_are_named_at_the_first_step():
+def test_overflow_in_the_first_step_raises():
     X, y, _ = _data()
     recipe, state = _problem(SGD())
     with pytest.raises(NonFiniteError, match=r"^the loss after layer 2 of 2 became infinite or NaN at step 1$"):
@@ -81,12 +81,11 @@ def test_data_that_overflow_are_named_at_the_first_step():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-@pytest.mark.parametrize(("at", "step"), [(13, 4), (15, 5)])  # the last step of an epoch is seen in that epoch
-def test_a_later_breakdown_leaves_the_best_epoch_s_parameters(value, at, step):
-    recipe, state = _problem(_breaks_down(at, value))
+@pytest.mark.parametrize(("at", "step"), [(13, 4), (15, 5)])  # the last step of an epoch is detected in that epoch
+def test_a_failure_in_a_later_epoch_restores_the_best_weights(value, at, step):
+    recipe, state = _problem(_failing(at, value))
     result, rows = _run(recipe, state)
-    # The loss of an epoch was measured on the way from the parameters before it, so those are the ones to keep: here
-    # of the second epoch, the better of the two that were finished.
+    # The loss of an epoch belongs to the weights before it; that of the second epoch is lower.
     _, good = _problem(SGD())
     _run(recipe, good, epochs=1)
     assert rows[1]["loss"] < rows[0]["loss"]
@@ -94,7 +93,7 @@ def test_a_later_breakdown_leaves_the_best_epoch_s_parameters(value, at, step):
     assert result.detail.startswith(f"the biases of layer 2 of 2 became infinite or NaN at step {step} in epoch 3; ")
     assert "before epoch 2" in result.detail
     np.testing.assert_array_equal(state.params.vector, good.params.vector)
-    # The lost epoch is recorded, and the solver starts afresh.
+    # The failed epoch is recorded, and the solver state is new.
     assert len(rows) == 3
     assert math.isnan(rows[-1]["loss"])
     assert rows[-1]["is_last"]
@@ -104,15 +103,15 @@ def test_a_later_breakdown_leaves_the_best_epoch_s_parameters(value, at, step):
 
 
 class _Accelerates(SGD):
-    """Descent whose steps grow by a tenth each time: good ones first, later far too long."""
+    """Descent whose steps grow by a tenth each time, until they are far too long."""
 
     def update(self, params, grad, state, learning_rate):
         super().update(params, grad, state, learning_rate * 1.1 ** state["count"])
 
 
-def test_the_best_epoch_is_the_one_of_the_lowest_loss():
+def test_a_failure_restores_the_weights_of_the_lowest_loss():
     recipe, state = _problem(_Accelerates(momentum=0.0), activation="relu")
-    result, rows = _run(recipe, state, epochs=500)
+    result, rows = _run(recipe, state, epochs=150)
     assert result.reason == "non_finite"
     best = int(np.nanargmin([row["loss"] for row in rows]))
     assert 2 < best < len(rows) - 2
@@ -121,8 +120,8 @@ def test_the_best_epoch_is_the_one_of_the_lowest_loss():
     np.testing.assert_array_equal(state.params.vector, again.params.vector)
 
 
-def test_with_validation_the_lost_epoch_has_all_columns():
-    recipe, state = _problem(_breaks_down(7))
+def test_the_row_of_a_failed_epoch_has_all_columns():
+    recipe, state = _problem(_failing(7))
     validation = Validation(_data(), LOSSES["squared_error"], lambda params, raw: 0.5)
     result, rows = _run(recipe, state, validation=validation)
     assert (result.reason, result.n_epochs, result.best_epoch) == ("non_finite", 2, 1)
@@ -131,8 +130,8 @@ def test_with_validation_the_lost_epoch_has_all_columns():
     assert math.isnan(rows[-1]["validation_score"])
 
 
-def test_parameters_of_an_earlier_training_are_kept():
-    recipe, state = _problem(_breaks_down(3))
+def test_a_failure_in_the_first_epoch_restores_the_fallback():
+    recipe, state = _problem(_failing(3))
     start = state.params.vector.copy()
     result, _ = _run(recipe, state, fallback=start)
     assert (result.reason, result.n_epochs) == ("non_finite", 1)
@@ -141,9 +140,8 @@ def test_parameters_of_an_earlier_training_are_kept():
 
 
 @pytest.mark.parametrize("rate", [1e4, 1e12, 1e25, 1e38])
-def test_what_is_kept_can_predict(rate):
-    # One step an epoch: the loss of the first is that of the start, and the step after it blows the parameters up.
-    # These are not good ones for having followed a good loss.
+def test_restored_weights_have_a_finite_loss(rate):
+    # One step per epoch: the first loss is that of the start, and the step after it makes the weights huge.
     recipe, state = _problem(SGD(momentum=0.0), rate, np.float32, "relu")
     data = Data(*(None if array is None else array.astype(np.float32) for array in _data()))
     try:
@@ -156,8 +154,8 @@ def test_what_is_kept_can_predict(rate):
         assert math.isfinite(sum(recipe.objective.value(state.params, *data)))
 
 
-def test_overflow_inside_is_no_warning_and_a_caller_s_settings_are_kept():
+def test_overflow_neither_warns_nor_changes_the_settings_of_the_caller():
     with np.errstate(over="raise"):
-        recipe, state = _problem(_breaks_down(7, np.inf))
+        recipe, state = _problem(_failing(7, np.inf))
         assert _run(recipe, state)[0].reason == "non_finite"
         assert np.geterr()["over"] == "raise"

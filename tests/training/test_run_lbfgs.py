@@ -1,4 +1,4 @@
-"""Training by L-BFGS: the rows, the reasons, and what is left in the parameters."""
+"""Training by L-BFGS: the rows of the history, the reasons to stop, and the weights at the end."""
 
 import math
 from time import perf_counter
@@ -59,7 +59,7 @@ def test_a_linear_network_reaches_the_ridge_solution():
     np.testing.assert_allclose(params.vector, solution, rtol=0.0, atol=1e-6)
 
 
-def test_every_row_tells_the_objective_at_the_parameters_it_leaves():
+def test_each_row_has_the_objective_at_its_parameters():
     objective, params, data = _problem()
     started = perf_counter()
     result, rows = _run(objective, params, data)
@@ -76,7 +76,7 @@ def test_every_row_tells_the_objective_at_the_parameters_it_leaves():
 
 
 @pytest.mark.parametrize(("limits", "reason"), [({"max_iter": 3}, "max_iter"), ({"max_fun": 4}, "max_fun")])
-def test_limits(limits, reason):
+def test_limits_on_iterations_and_evaluations_end_training(limits, reason):
     objective, params, data = _problem()
     result, rows = _run(objective, params, data, **limits)
     assert result.reason == reason
@@ -104,14 +104,14 @@ def test_an_interruption_keeps_the_last_iteration():
     assert sum(objective.value(params, *data)) == pytest.approx(rows[-1]["loss"], rel=1e-13)
 
 
-def test_a_start_that_is_not_finite_is_an_error_with_the_place():
+def test_a_non_finite_start_raises_with_its_place():
     objective, params, data = _problem()
     params.weights[0][0, 0] = math.nan
     with pytest.raises(NonFiniteError, match="the weights of layer 1 of 2 became infinite or NaN at step 1"):
         _run(objective, params, data)
 
 
-def test_a_start_that_is_a_minimum_is_recorded():
+def test_a_start_at_the_minimum_is_recorded():
     objective, params, data = _problem(hidden=())
     _run(objective, params, data, tol=1e-9)
     result, (row,) = _run(objective, params, data, tol=1e-3)
@@ -120,7 +120,7 @@ def test_a_start_that_is_a_minimum_is_recorded():
     assert row["loss"] == pytest.approx(row["value"], rel=1e-13)
 
 
-def test_overflow_in_the_line_search_is_not_the_end():
+def test_training_continues_after_overflow_in_the_line_search():
     # The first trial step is as long as the gradient: the exponential of a raw output of thousands overflows there.
     _, _, data = _problem()
     network = multilayer_perceptron([3, 1], [])
@@ -141,7 +141,7 @@ def test_overflow_in_the_line_search_is_not_the_end():
     assert all(math.isfinite(row["loss"]) for row in rows)
 
 
-def test_the_same_start_gives_the_same_bits():
+def test_the_same_start_gives_identical_results():
     first, second = _problem(), _problem()
     for objective, params, data in (first, second):
         _run(objective, params, data, max_iter=20)
@@ -171,7 +171,7 @@ def _parameters_after(n_iter):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_validation_is_recorded_after_every_iteration_and_changes_nothing(weighted):
+def test_validation_is_recorded_and_does_not_change_training(weighted):
     objective, params, data = _problem()
     result, rows = _run(objective, params, data, max_iter=10, validation=_validation(weighted=weighted))
     held_out = _held_out(weighted)
@@ -185,7 +185,7 @@ def test_validation_is_recorded_after_every_iteration_and_changes_nothing(weight
     assert (result.reason, result.n_epochs, result.best_epoch) == ("max_iter", 10, best)
 
 
-def test_scores_see_the_parameters_of_the_iteration():
+def test_scores_receive_the_parameters_of_their_iteration():
     objective, params, data = _problem()
     seen = []
 
@@ -201,14 +201,14 @@ def test_scores_see_the_parameters_of_the_iteration():
     assert len(seen) == 3
 
 
-def test_without_early_stopping_a_standstill_of_the_score_is_only_recorded():
+def test_a_constant_score_does_not_end_training_without_early_stopping():
     objective, params, data = _problem()
     result, rows = _run(objective, params, data, max_iter=20, validation=_validation([0.5] * 20))
     assert (result.reason, len(rows)) == ("max_iter", 20)
 
 
 @pytest.mark.parametrize("restore_best", [False, True])
-def test_early_stopping_ends_by_the_score(restore_best):
+def test_early_stopping_ends_training_when_the_score_stops_improving(restore_best):
     objective, params, data = _problem()
     result, rows = _run(
         objective,
@@ -225,7 +225,7 @@ def test_early_stopping_ends_by_the_score(restore_best):
 
 
 @pytest.mark.parametrize("ending", ["max_iter", "callback", "interrupted"])
-def test_however_it_ends_the_best_iteration_is_left_on_request(ending):
+def test_restore_best_applies_however_training_ends(ending):
     objective, params, data = _problem()
 
     def stop(n):
@@ -246,11 +246,6 @@ def test_without_validation_the_last_iteration_is_the_best():
     assert result.reason == "max_iter"
 
 
-def test_early_stopping_without_anything_to_go_by_is_refused():
-    with pytest.raises(ValueError, match="early_stopping goes by the validation score"):
-        Criterion(early_stopping=True)
-
-
 @pytest.fixture(name="clock")
 def _clock(monkeypatch):
     """A clock that only moves when an element of it is raised."""
@@ -260,7 +255,7 @@ def _clock(monkeypatch):
 
 
 @pytest.mark.parametrize(("seconds", "n_iter"), [(0.5, 1), (3.0, 3), (3.5, 4), (1e9, 6)])
-def test_training_ends_after_the_iteration_in_which_the_time_is_over(clock, seconds, n_iter):
+def test_training_ends_after_the_iteration_that_reaches_the_time_limit(clock, seconds, n_iter):
     objective, params, data = _problem()
 
     def score(at, raw):
@@ -275,7 +270,7 @@ def test_training_ends_after_the_iteration_in_which_the_time_is_over(clock, seco
     np.testing.assert_array_equal(params.vector, _parameters_after(n_iter))
 
 
-def test_a_minimum_at_the_start_is_no_lack_of_time(clock):
+def test_a_start_at_the_minimum_converges_despite_the_time_limit(clock):
     objective, params, data = _problem(hidden=())
     _run(objective, params, data, tol=1e-9)
     validation = Validation(_held_out(), LOSSES["squared_error"], lambda at, raw: clock.__setitem__(0, 2000.0) or 0.5)
@@ -284,7 +279,7 @@ def test_a_minimum_at_the_start_is_no_lack_of_time(clock):
     assert row["validation_score"] == 0.5
 
 
-def test_dropout_is_refused():
+def test_dropout_raises():
     _, _, data = _problem()
     network = multilayer_perceptron([3, 6, 1], [ACTIVATIONS["tanh"]], dropout=[0.5])
     with pytest.raises(ValueError, match="dropout needs a random stream"):

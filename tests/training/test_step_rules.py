@@ -1,4 +1,4 @@
-"""What happens at a step besides the solver's update: clipping, the limit on norms, the average."""
+"""The rules of a step besides the solver's update: clipping, max_norm, averaging."""
 
 import math
 
@@ -28,28 +28,28 @@ def _data(seed=1, dtype=np.float64):
     return Data(X, np.sin(X[:, :1]) + X[:, 1:2] * X[:, 2:])
 
 
-class _Watching(SGD):
-    """Descent that notes the gradient of every step as it arrives, and the parameters before it and after it."""
+class _Recording(SGD):
+    """Descent that records the gradient of every step, and the parameters before and after it."""
 
     def update(self, params, grad, state, learning_rate, time=None):
         self.grads.append(grad.copy())
         self.before.append(params.copy())
         super().update(params, grad, state, learning_rate, time)
         self.after.append(params.copy())
-        if len(self.after) == self.breaks_at:
+        if len(self.after) == self.fails_at:
             params[-1] = np.nan
 
 
-def _watching(breaks_at=None):
-    solver = _Watching()
-    solver.grads, solver.before, solver.after, solver.breaks_at = [], [], [], breaks_at
+def _recording(fails_at=None):
+    solver = _Recording()
+    solver.grads, solver.before, solver.after, solver.fails_at = [], [], [], fails_at
     return solver
 
 
 def _problem(solver=None, rate=0.05, dtype=np.float64, normalization=None, **settings):
     network = multilayer_perceptron([3, 8, 1], [ACTIVATIONS["tanh"]], normalization=normalization)
     objective = Objective(network, LOSSES["squared_error"], 0.1)
-    recipe = Recipe(objective, solver or _watching(), ConstantRate(), rate, **settings)
+    recipe = Recipe(objective, solver or _recording(), ConstantRate(), rate, **settings)
     params = network.parameters(dtype=dtype)
     initialize(network, params, np.random.default_rng(0))
     solver_state = recipe.solver.init(params.trained, params.n_weights)
@@ -76,14 +76,14 @@ def _norms(gradients):
 # ------------------------------------------------------------------ clipping
 
 
-def _middling_limit():
+def _median_norm():
     recipe, state = _problem()
     _run(recipe, state, 1)
     return float(np.median(_norms(recipe.solver.grads)))
 
 
-def test_the_share_of_clipped_steps_and_the_norm_before_clipping_are_recorded():
-    limit = _middling_limit()
+def test_fraction_of_clipped_steps_and_norm_before_clipping_are_recorded():
+    limit = _median_norm()
     recipe, state = _problem(clip=ClipByGlobalNorm(limit), rate=0.0)
     plain, same = _problem(rate=0.0)
     _, (row,) = _run(recipe, state, 1)
@@ -93,7 +93,7 @@ def test_the_share_of_clipped_steps_and_the_norm_before_clipping_are_recorded():
     assert 0 < long.sum() < STEPS
     assert row["clipped_share"] == long.sum() / STEPS
     assert row["gradient_norm"] == expected["gradient_norm"] == pytest.approx(norms.mean(), rel=1e-12)
-    # The solver sees what is left: the long ones at the limit, the others as they are.
+    # The solver receives the clipped gradients, and the short ones unchanged.
     np.testing.assert_allclose(_norms(recipe.solver.grads), np.minimum(norms, limit), rtol=1e-5)
     for clipped, gradient in zip(
         np.array(recipe.solver.grads)[~long], np.array(plain.solver.grads)[~long], strict=True
@@ -107,7 +107,7 @@ def test_the_share_of_clipped_steps_and_the_norm_before_clipping_are_recorded():
     [ClipByValue(0.01), ClipByNorm(0.1), ClipByGlobalNorm(0.2), AdaptiveClip(0.01)],
     ids=lambda c: type(c).__name__,
 )
-def test_the_clip_sees_the_trained_arrays_and_their_gradients(clip, normalization):
+def test_clips_receive_the_trained_arrays_and_their_gradients(clip, normalization):
     recipe, state = _problem(clip=clip, normalization=normalization)
     _, (row,) = _run(recipe, state, 1, batch_size=N_SAMPLES)
     assert row["clipped_share"] == 1.0
@@ -119,7 +119,7 @@ def test_the_clip_sees_the_trained_arrays_and_their_gradients(clip, normalizatio
     np.testing.assert_allclose(recipe.solver.grads[0], grad.trained, rtol=1e-12)
 
 
-def test_a_limit_that_is_never_reached_changes_nothing():
+def test_a_limit_that_is_never_reached_does_not_change_training():
     recipe, state = _problem(clip=ClipByGlobalNorm(1e6))
     plain, same = _problem()
     _, rows = _run(recipe, state, 3)
@@ -128,7 +128,7 @@ def test_a_limit_that_is_never_reached_changes_nothing():
     np.testing.assert_array_equal(state.params.vector, same.params.vector)
 
 
-# ------------------------------------------------------------------ the limit on norms
+# ------------------------------------------------------------------ max_norm
 
 
 def _largest_norm(state, vector):
@@ -137,29 +137,29 @@ def _largest_norm(state, vector):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_no_unit_s_weights_are_longer_than_the_limit_after_any_step(dtype):
+def test_weight_norms_are_within_max_norm_after_every_step(dtype):
     recipe, state = _problem(max_norm=0.5, dtype=dtype)
     _run(recipe, state, 3, data=_data(dtype=dtype))
-    # What a step begins with is what the one before it left; the very first has the initial weights.
+    # The weights after a step are those before the next one.
     norms = [_largest_norm(state, vector) for vector in [*recipe.solver.before[1:], state.params.vector]]
     assert max(norms) <= 0.5 * (1.0 + 4.0 * np.finfo(dtype).eps)
-    # The limit is needed: the start and many updates are beyond it.
+    # Without the limit, the initial weights and many updates exceed it.
     assert _largest_norm(state, recipe.solver.before[0]) > 0.5
     assert sum(_largest_norm(state, vector) > 0.5 for vector in recipe.solver.after) > STEPS
     assert state.params.vector.dtype == dtype
 
 
-def test_biases_are_not_limited():
+def test_max_norm_does_not_limit_biases():
     recipe, state = _problem(max_norm=1e-3)
     _run(recipe, state, 20, data=Data(_data().X, np.full((N_SAMPLES, 1), 5.0)))
     assert abs(state.params.biases[-1][0]) > 1.0
 
 
-# ------------------------------------------------------------------ the average
+# ------------------------------------------------------------------ averaging
 
 
 def _average(vectors, decay):
-    """The formula, step by step."""
+    """Return the average by its formula."""
     average = vectors[0].astype(np.float64)
     for vector in vectors[1:]:
         average = decay * average + (1.0 - decay) * vector
@@ -168,7 +168,7 @@ def _average(vectors, decay):
 
 @pytest.mark.parametrize("decay", [0.5, 0.99])
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float32, 1e-5), (np.float64, 1e-12)])
-def test_the_average_is_that_of_the_formula_over_all_steps_and_changes_no_step(decay, dtype, rtol):
+def test_average_equals_the_formula_and_does_not_change_the_steps(decay, dtype, rtol):
     recipe, state = _problem(averaging=decay, dtype=dtype)
     plain, same = _problem(dtype=dtype)
     data = _data(dtype=dtype)
@@ -182,20 +182,20 @@ def test_the_average_is_that_of_the_formula_over_all_steps_and_changes_no_step(d
     assert same.eval_params is same.params
 
 
-def test_after_the_first_step_the_average_is_the_parameters():
+def test_average_after_the_first_step_equals_the_parameters():
     recipe, state = _problem(averaging=0.999)
     _run(recipe, state, 1, batch_size=N_SAMPLES)
     np.testing.assert_array_equal(state.average.vector, state.params.vector)
     assert not np.shares_memory(state.average.vector, state.params.vector)
 
 
-def test_the_limit_on_norms_comes_before_the_average():
+def test_max_norm_is_applied_before_averaging():
     recipe, state = _problem(averaging=0.5, max_norm=0.3)
     _run(recipe, state, 2)
     assert _largest_norm(state, state.average.vector) <= 0.3 * (1.0 + 1e-12)
 
 
-def test_statistics_are_averaged_with_the_parameters_they_belong_to():
+def test_running_statistics_are_averaged_too():
     recipe, state = _problem(averaging=0.5, normalization=BatchNorm())
     _run(recipe, state, 1, batch_size=N_SAMPLES)
     first = state.params.vector.copy()
@@ -204,7 +204,7 @@ def test_statistics_are_averaged_with_the_parameters_they_belong_to():
     assert not np.array_equal(first[state.params.n_trained :], state.params.vector[state.params.n_trained :])
 
 
-def test_a_copy_has_an_average_of_its_own_and_goes_on_alike():
+def test_a_copied_state_has_its_own_average():
     recipe, state = _problem(averaging=0.9)
     _run(recipe, state, 2)
     checkpoint = state.copy()
@@ -215,7 +215,7 @@ def test_a_copy_has_an_average_of_its_own_and_goes_on_alike():
     np.testing.assert_array_equal(checkpoint.average.vector, state.average.vector)
 
 
-def test_validation_judges_the_average_and_the_best_one_is_left():
+def test_validation_uses_the_average_and_restores_the_best_one():
     seen = []
 
     def score(params, raw):
@@ -233,12 +233,12 @@ def test_validation_judges_the_average_and_the_best_one_is_left():
         np.testing.assert_allclose(raw, predicted, rtol=1e-11)
         assert row["validation_loss"] == pytest.approx(0.5 * np.mean((predicted - held_out.y) ** 2), rel=1e-11)
     assert result.best_epoch == 2
-    # What is left is the average of the best epoch; another training begins an average of its own.
+    # The average of the best epoch remains; further training starts a new one.
     np.testing.assert_array_equal(state.params.vector, seen[1][0])
     assert state.average is None
 
 
-def test_settling_goes_on_from_the_average():
+def test_reset_params_continues_from_the_average():
     recipe, state = _problem(averaging=0.9)
     _run(recipe, state, 2)
     average = state.average.vector.copy()
@@ -249,8 +249,8 @@ def test_settling_goes_on_from_the_average():
     assert not state.params.vector.any()
 
 
-def test_a_breakdown_leaves_the_average_of_the_best_epoch():
-    recipe, state = _problem(_watching(breaks_at=3 * STEPS - 2), averaging=0.9)
+def test_a_failure_restores_the_average_of_the_best_epoch():
+    recipe, state = _problem(_recording(fails_at=3 * STEPS - 2), averaging=0.9)
     validation = Validation(_data(2), LOSSES["squared_error"])
     result, rows = _run(recipe, state, 5, validation=validation)
     assert (result.reason, result.n_epochs) == ("non_finite", 3)
@@ -259,10 +259,10 @@ def test_a_breakdown_leaves_the_average_of_the_best_epoch():
     assert state.average is None
 
 
-# ------------------------------------------------------------------ batches with statistics
+# ------------------------------------------------------------------ batch normalization
 
 
-def test_a_last_row_alone_joins_the_batch_before_where_rows_are_coupled():
+def test_batch_normalization_merges_a_last_batch_of_one_row():
     X, y, _ = _data()
     for normalization, n_steps in ((BatchNorm(), 3), (None, 4)):
         recipe, state = _problem(normalization=normalization)
@@ -270,7 +270,7 @@ def test_a_last_row_alone_joins_the_batch_before_where_rows_are_coupled():
         assert len(recipe.solver.grads) == state.step == n_steps
 
 
-def test_one_row_has_no_statistics_and_is_refused():
+def test_batch_normalization_of_one_row_raises():
     X, y, _ = _data()
     for rows, batch_size in ((50, 1), (1, 8)):
         recipe, state = _problem(normalization=BatchNorm())

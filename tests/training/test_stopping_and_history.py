@@ -1,4 +1,4 @@
-"""When training stops (scikit-learn's counting), and what is recorded of it."""
+"""Plateaus, counted as in scikit-learn, and the history."""
 
 import math
 
@@ -21,7 +21,7 @@ def test_training_stops_after_more_than_patience_epochs_without_improvement(pati
     assert _stops_at(Plateau(1e-4, patience), [1.0] * 50) == 1 + patience + 1
 
 
-def test_an_improvement_starts_the_count_again():
+def test_an_improvement_resets_the_count():
     values = [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5]
     assert _stops_at(Plateau(0.1, 2), values) == 7
 
@@ -39,18 +39,18 @@ def test_an_improvement_is_at_least_tol_below_the_best():
     assert plateau.count == 0
 
 
-def test_slow_creeping_is_no_progress():
+def test_small_improvements_are_not_progress():
     # Each epoch is below the best by less than tol: scikit-learn compares with the best, not with the last progress.
     assert _stops_at(Plateau(0.1, 3), [1.0 - 0.01 * i for i in range(50)]) == 5
 
 
-def test_without_tolerance_standing_still_counts_as_improvement():
+def test_with_zero_tolerance_an_equal_value_is_an_improvement():
     plateau = Plateau(0.0, 2)
     assert _stops_at(plateau, [1.0] * 20) is None
     assert _stops_at(plateau, [1.1] * 20) == 3
 
 
-def test_not_a_number_is_no_improvement_and_no_best():
+def test_nan_is_neither_an_improvement_nor_the_best():
     plateau = Plateau(1e-4, 2)
     assert _stops_at(plateau, [1.0, math.nan, math.nan, math.nan]) == 4
     assert plateau.best == 1.0
@@ -61,11 +61,11 @@ def test_infinite_patience_never_stops():
     assert _stops_at(Plateau(1e-4, math.inf), [1.0] * 1000) is None
 
 
-def test_scores_are_given_as_their_negatives():
+def test_negative_scores_are_values():
     assert _stops_at(Plateau(0.01, 1), [-0.5, -0.6, -0.605, -0.605]) == 4
 
 
-def test_history_has_validation_columns_on_request():
+def test_history_has_validation_columns_only_with_validation():
     common = {
         "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_share", "seconds",
         "samples_per_second",
@@ -75,7 +75,7 @@ def test_history_has_validation_columns_on_request():
     assert all(column == [] for column in empty_history(validation=True).values())
 
 
-def test_history_appends_to_every_column_and_forgets_the_oldest(monkeypatch):
+def test_history_drops_the_oldest_rows(monkeypatch):
     monkeypatch.setattr(history_module, "HISTORY_LIMIT", 3)
     history = empty_history(validation=False)
     for epoch in range(5):
@@ -83,7 +83,7 @@ def test_history_appends_to_every_column_and_forgets_the_oldest(monkeypatch):
     assert all(column == [2.0, 3.0, 4.0] for column in history.values())
 
 
-def test_columns_that_come_and_go_are_not_a_number_elsewhere():
+def test_missing_cells_of_the_history_are_nan():
     history = empty_history(validation=False)
     row = dict.fromkeys(history, 0.0)
     for more in ({}, {"noise_scale": 7.0}, {}):
@@ -100,7 +100,7 @@ def _observe(n_rows):
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 8, 9, 100])
-def test_observations_have_an_array_a_column(n_rows):
+def test_observations_have_an_array_per_column(n_rows):
     columns = _observe(n_rows).columns
     np.testing.assert_array_equal(columns["epoch"], np.arange(1, n_rows + 1))
     assert columns["epoch"].dtype.kind == "i"
@@ -109,14 +109,14 @@ def test_observations_have_an_array_a_column(n_rows):
 
 
 @pytest.mark.parametrize("n_rows", [5, 11, 14, 40])
-def test_observations_forget_the_oldest(monkeypatch, n_rows):
+def test_observations_drop_the_oldest_rows(monkeypatch, n_rows):
     monkeypatch.setattr(history_module, "HISTORY_LIMIT", 4)
     columns = _observe(n_rows).columns
     assert columns["epoch"].tolist() == list(range(n_rows - 3, n_rows + 1))
     assert columns["bands"][:, 1, 8].tolist() == [-epoch for epoch in columns["epoch"]]
 
 
-def test_later_rows_do_not_change_what_was_read_nor_the_record_it_began_with():
+def test_appending_does_not_change_columns_read_before():
     first = _observe(3)
     read = first.columns
     second = Observations(read)

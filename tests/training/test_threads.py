@@ -1,4 +1,4 @@
-"""BLAS has one thread while something is computed; large work is shared, whatever else computes in the process."""
+"""BLAS is limited to one thread during computations, whatever else computes in the process."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ def blas_threads():
 def two_threads(monkeypatch):
     for name in _threads._LIMITS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(_threads.multiprocessing, "parent_process", lambda: None)  # that of the tests may be a worker
+    monkeypatch.setattr(_threads.multiprocessing, "parent_process", lambda: None)  # the tests may run in a worker
     monkeypatch.setattr(_threads, "_n_cores", lambda: 2)
     _threads._let_all_threads_set_limits()
     limit = ThreadpoolController().limit(limits=2, user_api="blas")
@@ -45,7 +45,7 @@ def two_threads(monkeypatch):
 
 @pytest.fixture
 def two_others():
-    """Return two functions that call a function in a thread of theirs."""
+    """Return two functions, each of which calls a function in a thread of its own."""
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
         yield [lambda call, pool=pool: pool.submit(call).result() for pool in (one, other)]
 
@@ -55,34 +55,34 @@ def n_threads(network, n_rows):
         return n_threads
 
 
-def test_blas_has_one_thread_meanwhile():
+def test_blas_has_one_thread_inside_the_contexts():
     for context in (threads.threads_for(LARGE, 128), threads.threads_for_prediction(LARGE, 128)):
         with context:
             assert blas_threads() == {1}
         assert blas_threads() == {2}
 
 
-def test_batches_are_shared_by_the_threads_that_blas_had():
+def test_n_threads_is_the_number_of_blas_threads_for_large_batches():
     deep = multilayer_perceptron([64, *[100] * 5, 10], [ACTIVATIONS["relu"]] * 5)
     assert [n_threads(SMALL, 32), n_threads(SMALL, 1024), n_threads(LARGE, 128), n_threads(deep, 512)] == [1, 1, 2, 2]
     with threadpool_limits(1, user_api="blas"):
         assert n_threads(LARGE, 128) == 1
 
 
-def test_batches_are_shared_by_no_more_threads_than_joblib_counts_cores(monkeypatch):
+def test_n_threads_is_at_most_the_number_of_cores(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # LOKY_MAX_CPU_COUNT, a container's quota
     monkeypatch.setattr(_threads, "_n_cores", N_CORES.__wrapped__)
     assert n_threads(LARGE, 128) == 1
 
 
-def test_a_worker_process_has_one_thread_unless_the_environment_says_otherwise(monkeypatch):
+def test_worker_processes_use_one_thread_unless_the_environment_sets_more(monkeypatch):
     monkeypatch.setattr(_threads.multiprocessing, "parent_process", object)
     assert n_threads(LARGE, 128) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert n_threads(LARGE, 128) == 2
 
 
-def test_batches_are_not_shared_where_no_thread_can_be_started(monkeypatch):
+def test_n_threads_is_one_if_no_thread_can_be_started(monkeypatch):
     def refuse(self):
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
@@ -93,7 +93,7 @@ def test_batches_are_not_shared_where_no_thread_can_be_started(monkeypatch):
     assert n_threads(LARGE, 128) == 1
 
 
-def test_a_thread_has_enough_to_do():
+def test_each_thread_has_a_minimum_of_multiplications():
     sizes = 64 * 100 + 100 * 10
     for n_rows, expected in (
         (2 * threads.MULTIPLICATIONS_PER_THREAD // sizes, 1),
@@ -102,20 +102,20 @@ def test_a_thread_has_enough_to_do():
         assert n_threads(SMALL, n_rows) == expected
 
 
-def test_a_thread_has_enough_rows():
+def test_each_thread_has_a_minimum_of_rows():
     wide = multilayer_perceptron([4000, 4000, 10], [ACTIVATIONS["relu"]])
     for n_rows, expected in ((2 * threads.ROWS_PER_THREAD - 1, 1), (2 * threads.ROWS_PER_THREAD, 2)):
         assert n_threads(wide, n_rows) == expected
 
 
-def test_what_was_set_is_set_again_after_an_error():
+def test_the_limit_is_lifted_after_an_error():
     with pytest.raises(ZeroDivisionError), threads.threads_for(SMALL, 200):
         raise ZeroDivisionError
     assert blas_threads() == {2}
 
 
 @pytest.mark.parametrize("order", ["aAbB", "abAB", "abBA", "aabAbBAB"])
-def test_overlapping_limits_are_in_force_till_the_last_has_left(order, two_others):
+def test_overlapping_limits_last_until_the_last_thread_leaves(order, two_others):
     n_inside = 0
     for letter in order:
         call, enters = two_others[letter in "bB"], letter.islower()
@@ -125,7 +125,7 @@ def test_overlapping_limits_are_in_force_till_the_last_has_left(order, two_other
         assert _threads.one_blas_thread.n_outside() == 2
 
 
-def test_the_limit_is_in_force_whoever_has_set_another_before(two_others):
+def test_the_limit_overrides_one_of_another_thread(two_others):
     with threadpool_limits(2, user_api="blas"):
         two_others[0](_threads.one_blas_thread.__enter__)
         assert blas_threads() == {1}
@@ -147,7 +147,7 @@ class Library:
         self._own.number = number
 
 
-def test_where_each_thread_has_a_limit_each_sets_and_lifts_its_own(monkeypatch, two_others):
+def test_limits_per_thread_are_set_and_lifted_per_thread(monkeypatch, two_others):
     library, (one, other) = Library(), two_others
     monkeypatch.setattr(_threads, "_libraries", lambda: ((), (library,)))
     limit, seen = _threads._OneBlasThread(), []
@@ -167,7 +167,7 @@ def test_where_each_thread_has_a_limit_each_sets_and_lifts_its_own(monkeypatch, 
     assert seen == [[1, 3], [1, 1], [4, 1], [4, 3]]
 
 
-def test_a_suspended_limit_is_lifted_unless_another_thread_has_set_it(two_others):
+def test_suspending_lifts_the_limit_unless_another_thread_set_it(two_others):
     limit = _threads.one_blas_thread
     with limit:
         with limit.suspended():
@@ -182,7 +182,7 @@ def test_a_suspended_limit_is_lifted_unless_another_thread_has_set_it(two_others
     assert blas_threads() == {2}
 
 
-def test_a_limit_that_was_set_twice_is_suspended_and_set_again():
+def test_suspending_a_nested_limit_restores_it():
     limit = _threads.one_blas_thread
     with limit, limit:
         with limit.suspended():
@@ -192,21 +192,21 @@ def test_a_limit_that_was_set_twice_is_suspended_and_set_again():
 
 
 @pytest.mark.parametrize(("n_hidden", "n_rows", "expected"), [(100, 40, {2}), (200, 40, {1}), (100, 5000, {1})])
-def test_a_training_whose_vectors_and_products_are_short_sets_no_limit(n_hidden, n_rows, expected):
+def test_small_trainings_set_no_limit(n_hidden, n_rows, expected):
     network = multilayer_perceptron((64, n_hidden, 1), [ACTIVATIONS["relu"]])
     with threads.threads_for(network, n_rows):
         assert blas_threads() == expected
     assert blas_threads() == {2}
 
 
-def test_a_small_prediction_sets_no_limit():
+def test_small_predictions_set_no_limit():
     with threads.threads_for_prediction(SMALL, 40):  # 40 * 64 * 100 multiplications
         assert blas_threads() == {2}
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 @pytest.mark.parametrize("first_to_leave", [0, 1])
-def test_fits_that_overlap_leave_blas_as_it_was(first_to_leave):
+def test_overlapping_fits_restore_the_threads_of_blas(first_to_leave):
     have_begun, seen = threading.Barrier(2), []
     first_has_left = threading.Event()
 
@@ -232,7 +232,7 @@ def test_fits_that_overlap_leave_blas_as_it_was(first_to_leave):
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit", "predict"])
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-def test_afterwards_a_limit_that_another_thread_sets_has_its_effect(call, two_others):
+def test_other_threads_can_set_limits_afterwards(call, two_others):
     estimator = MLPRegressor(hidden_layer_sizes=(100,), max_iter=2, random_state=0).fit(X, X[:, 0])
     if call == "predict":
         estimator.predict(X)
@@ -249,7 +249,7 @@ def test_afterwards_a_limit_that_another_thread_sets_has_its_effect(call, two_ot
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed")
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_fit_beside_another_gives_the_same_bits(solver, monkeypatch, two_others):
+def test_a_concurrent_fit_gives_identical_results(solver, monkeypatch, two_others):
     monkeypatch.setenv("SKMLP_COMPILED", "0")
     for module in (products, threads):
         monkeypatch.setattr(module, "WORTH_SHARING", 2_000_000)
@@ -268,7 +268,7 @@ def test_a_fit_beside_another_gives_the_same_bits(solver, monkeypatch, two_other
         np.testing.assert_array_equal(one, other)
 
 
-def test_batches_are_shared_by_as_many_threads_beside_another_computation(two_others):
+def test_n_threads_does_not_depend_on_concurrent_computations(two_others):
     two_others[0](_threads.one_blas_thread.__enter__)
     beside = n_threads(LARGE, 128)
     two_others[0](_threads.one_blas_thread.__exit__)
@@ -277,7 +277,7 @@ def test_batches_are_shared_by_as_many_threads_beside_another_computation(two_ot
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-def test_in_a_fit(call):
+def test_blas_has_one_thread_during_fit_and_partial_fit(call):
     seen = []
 
     def note(history):
