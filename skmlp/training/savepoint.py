@@ -1,6 +1,7 @@
 """A copy of a training state, to restore if training fails."""
 
 import copy
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from skmlp.training.state import TrainingState
 __all__ = ["Savepoint"]
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
+_FIELDS = ("learning_rate", "samples_seen", "step", "epoch", "is_long")
+_numbers_of = attrgetter(*_FIELDS)
 
 
 class Savepoint:
@@ -39,7 +42,7 @@ class Savepoint:
         self._streams = [(stream.bit_generator, stream.bit_generator.state) for stream, is_used in streams if is_used]
         self._plateau, self._progress = state.plateau, (state.plateau.best, state.plateau.count)
         self._schedule_memory = dict(state.schedule_memory)
-        self._numbers = state.learning_rate, state.samples_seen, state.step, state.epoch
+        self._numbers = _numbers_of(state)
 
     @property
     def eval_vector(self) -> FloatArray:
@@ -61,7 +64,7 @@ class Savepoint:
             stream.state = before
         state.plateau, state.schedule_memory = self._plateau, self._schedule_memory
         state.plateau.best, state.plateau.count = self._progress
-        state.learning_rate, state.samples_seen, state.step, state.epoch = self._numbers
+        vars(state).update(zip(_FIELDS, self._numbers, strict=True))
         self._vectors = self._solver_state = None  # the state has them now
 
 

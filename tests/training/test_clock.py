@@ -253,6 +253,13 @@ def test_a_scheduled_setting_that_leaves_its_range_raises_before_the_first_step(
     assert state.step == 0
 
 
+def test_with_a_time_limit_a_setting_is_checked_at_the_end_of_its_schedule():
+    recipe = _recipe(SGD(1.0 * Linear(0.5, 1.001)))  # 0.977 in the last of 21 steps
+    _run(recipe, _state(recipe), 3, length=3)
+    with pytest.raises(ValueError, match=r"value its schedule gives after 20 steps"):
+        _run(recipe, _state(recipe), 3, length=3, max_seconds=1e9)
+
+
 EVERYTHING = {
     "solver": Adam(beta_1=0.9 * Linear(0.5, 1.0)),
     "schedule": Cosine(end=0.1),
@@ -319,6 +326,16 @@ def test_training_ends_after_the_step_that_reaches_the_time_limit(clock, seconds
     assert [row["is_last"] for row in rows] == [False] * (n_epochs - 1) + [True]
     rows_of_the_last = n_samples - 50 * (n_epochs - 1)
     assert rows[-1]["samples_per_second"] * rows[-1]["seconds"] == pytest.approx(rows_of_the_last, rel=1e-6)
+
+
+def test_a_time_limit_does_not_end_training_before_the_first_step(clock):
+    X, y, _ = _data()
+    weight = np.ones(N_SAMPLES)
+    weight[:16] = 0.0  # two batches
+    recipe = _recipe(_recording(clock.tick))
+    state = _state(recipe)
+    _run(recipe, state, 5, Data(X, y, weight), max_seconds=1e-9, shuffle=False)
+    assert (len(recipe.solver.seen), state.step) == (1, 3)
 
 
 def test_merged_rows_count_as_several_samples_in_an_incomplete_epoch(clock):
