@@ -334,7 +334,7 @@ def test_a_time_limit_does_not_end_training_before_the_first_step(clock):
     weight[:16] = 0.0  # two batches
     recipe = _recipe(_recording(clock.tick))
     state = _state(recipe)
-    _run(recipe, state, 5, Data(X, y, weight), max_seconds=1e-9, shuffle=False)
+    _run(recipe, state, 5, Data(X, y, weight), max_seconds=0.0, shuffle=False)
     assert (len(recipe.solver.seen), state.step) == (1, 3)
 
 
