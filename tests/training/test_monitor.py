@@ -16,6 +16,7 @@ from skmlp.nn.statistics import BANDS
 from skmlp.optim.clipping import ClipByGlobalNorm
 from skmlp.optim.schedules import SCHEDULES
 from skmlp.optim.solvers import SGD
+from skmlp.training import monitor as monitor_module
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
 from skmlp.training.loop import train
@@ -347,6 +348,14 @@ def test_sampled_quantiles_of_large_layers_agree_with_exact_ones():
         np.testing.assert_allclose(
             run.of(name, 1 if name.startswith("gradient") else 0)[0][1:-1], quantiles[1:-1], atol=0.1 * spread
         )
+
+
+def test_sampled_entries_are_spread_over_the_array():
+    sample = monitor_module._sample(10_000)
+    assert (np.diff(sample) > 0).all()
+    counts = np.bincount(sample // 1000)
+    assert counts.sum() == 1024
+    assert (np.abs(counts - 102.4) < 50.0).all()
 
 
 def test_monitoring_does_not_change_training():

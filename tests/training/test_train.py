@@ -105,8 +105,10 @@ def test_a_copied_state_is_independent_and_resumes_identically():
     _run(recipe, state, data, 2)
     checkpoint = state.copy()
     untouched = state.copy()
+    plateau = vars(state.plateau).copy()
     _run(recipe, state, data, 3)
     _assert_same(checkpoint, untouched)
+    assert vars(checkpoint.plateau) == plateau != vars(state.plateau)
     assert not np.array_equal(checkpoint.params.vector, state.params.vector)
     checkpoint.params.weights[0][0, 0] += 1.0
     assert checkpoint.params.vector[0] == untouched.params.vector[0] + 1.0  # its views are independent
