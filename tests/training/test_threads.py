@@ -191,7 +191,7 @@ def test_suspending_a_nested_limit_restores_it():
     assert blas_threads() == {2}
 
 
-@pytest.mark.parametrize(("n_hidden", "n_rows", "expected"), [(100, 40, {2}), (200, 40, {1}), (100, 5000, {1})])
+@pytest.mark.parametrize(("n_hidden", "n_rows", "expected"), [(100, 40, {2}), (200, 10, {1}), (100, 5000, {1})])
 def test_small_trainings_set_no_limit(n_hidden, n_rows, expected):
     network = multilayer_perceptron((64, n_hidden, 1), [ACTIVATIONS["relu"]])
     with threads.threads_for(network, n_rows):
