@@ -5,14 +5,15 @@ from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from numbers import Integral, Real
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 import numpy as np
 
+from skmlp.estimators.model import Architecture, Model, without_addresses
+from skmlp.estimators.parameters import ADAM_FAMILY
 from skmlp.estimators.random import spawn_streams
 from skmlp.estimators.reporting import warn_caller
-from skmlp.estimators.state import Architecture, Model, without_addresses
 from skmlp.estimators.targets import Targets, choose_loss, loss_object
 from skmlp.nn.activations import check_derivative
 from skmlp.nn.losses import Loss, check_loss
@@ -26,7 +27,6 @@ from skmlp.training.stopping import Plateau
 from skmlp.training.trainer import Trainer, TrainingState, copy_state
 
 __all__ = [
-    "ADAM_FAMILY",
     "adopt_settings",
     "batch_rows",
     "build_architecture",
@@ -42,37 +42,6 @@ __all__ = [
     "warn_about_batch_size",
 ]
 
-# Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
-ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
-
-# All parameters that a pass of training depends on, of both estimators.
-_of_training = attrgetter(
-    "activation",
-    "alpha",
-    "alpha_l1",
-    "averaging",
-    "batch_size",
-    "beta_1",
-    "beta_2",
-    "dropout",
-    "epsilon",
-    "gradient_clip",
-    "hidden_layer_sizes",
-    "learning_rate",
-    "learning_rate_init",
-    "loss",
-    "max_norm",
-    "momentum",
-    "n_iter_no_change",
-    "nesterovs_momentum",
-    "normalization",
-    "power_t",
-    "residual",
-    "shuffle",
-    "solver",
-    "tol",
-    "weight_decay",
-)
 _COMPARED_AS_THEY_ARE = {str, float, int, bool, tuple, type(None)}
 
 
@@ -81,7 +50,7 @@ def training_settings(estimator: Any, last: tuple[Any, ...] = ()) -> tuple[Any, 
 
     `last` is what was returned the last time: where no parameter was set since, that saves time in a stream of calls.
     """
-    values = (*_of_training(estimator), getattr(estimator, "label_smoothing", None))
+    values = estimator._parameters.values_compared(estimator)
     if len(values) == len(last) and all(map(is_, values, last)):
         return last
     # Objects may be changed in place, so that they would be equal to themselves.

@@ -1,27 +1,16 @@
 """Which parameters go together. What cannot work is refused when fit starts, with what would."""
 
-from numbers import Real
 from typing import Any
 
 from sklearn.model_selection._split import GroupsConsumerMixin
 
 from skmlp._configurable import Configurable, is_scheduled
-from skmlp.estimators.builders import ADAM_FAMILY, build_schedule
+from skmlp.estimators.builders import build_schedule
 from skmlp.estimators.holdout import is_fraction, wants_split
 from skmlp.nn.layers import BatchNorm
 from skmlp.optim.solvers import Solver
 
-__all__ = ["check_batch", "check_fit", "check_partial_fit"]
-
-# Parameters that act on the steps of a stochastic solver, with the value that asks for nothing.
-_PER_STEP = {
-    "dropout": 0.0,
-    "alpha_l1": 0.0,
-    "weight_decay": None,
-    "max_norm": None,
-    "gradient_clip": None,
-    "averaging": None,
-}
+__all__ = ["check_batch", "check_fit", "check_partial_fit", "is_stochastic"]
 
 
 def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
@@ -63,8 +52,30 @@ def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, gr
         check_batch(estimator, estimator.batch_size)
 
 
+def is_stochastic(estimator: Any) -> bool:
+    """Return True, or raise the AttributeError that says why this solver has no partial_fit."""
+    if isinstance(estimator.solver, str) and estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic: it needs all data at "
+            'once. Use another solver, for example "adam".'
+        )
+    return True
+
+
 def check_partial_fit(estimator: Any) -> None:
     """Raise ValueError when parameters do not go together in partial_fit, where the end is unknown."""
+    for row in estimator._parameters.rows:
+        value = getattr(estimator, row.name)
+        if row.partial_fit == "refused" and not row.is_off(value):
+            raise ValueError(
+                f"partial_fit does not support {row.name}={value!r}, because it trains for a single epoch. "
+                f"Set {row.name}={row.default!r}, or use fit."
+            )
+    if isinstance(getattr(estimator, "class_weight", None), str):
+        raise ValueError(
+            'class_weight="balanced" is not supported for partial_fit, which sees only part of the data at a time. '
+            'Pass the weights as a dict, for example from compute_class_weight("balanced", classes=classes, y=y).'
+        )
     _check_settings(estimator)
     for name, value in _scheduled(estimator):
         if value.needs_horizon:
@@ -108,12 +119,13 @@ def _check_settings(estimator: Any) -> None:
 
 
 def _check_lbfgs(estimator: Any) -> None:
-    for name, nothing in _PER_STEP.items():
-        value = getattr(estimator, name)
-        if value is not None and not (isinstance(value, Real) and value == 0.0):
+    for row in estimator._parameters.rows:
+        value = getattr(estimator, row.name)
+        if row.lbfgs == "refused" and not row.is_off(value):
             raise ValueError(
-                f'solver="lbfgs" minimises a fixed, smooth function of all data at once, which {name}={value!r} is not '
-                f'compatible with. Set {name}={nothing!r}, or use a stochastic solver, for example solver="adam".'
+                f'solver="lbfgs" minimises a fixed, smooth function of all data at once, which {row.name}={value!r} is '
+                f"not compatible with. Set {row.name}={row.default!r}, or use a stochastic solver, for example "
+                'solver="adam".'
             )
     if _normalizes_batches(estimator):
         raise ValueError(
@@ -137,14 +149,15 @@ def _normalizes_batches(estimator: Any) -> bool:
 def _scheduled(estimator: Any) -> list[tuple[str, Any]]:
     """Return what follows a schedule, of the parameters in use, by name."""
     found: list[tuple[str, Any]] = [("learning_rate", build_schedule(estimator))]
-    names = ["weight_decay", "dropout", "gradient_clip", "label_smoothing", "solver"]
-    if isinstance(estimator.solver, str):
-        names += ["momentum"] if estimator.solver == "sgd" else ["beta_1"] if estimator.solver in ADAM_FAMILY else []
-    for name in names:
-        value = getattr(estimator, name, None)
+    solver = estimator.solver
+    for row in estimator._parameters.rows:
+        in_use = not row.solvers or (isinstance(solver, str) and solver in row.solvers)
+        if not in_use or not (row.may_be_scheduled or row.name == "solver"):
+            continue
+        value = getattr(estimator, row.name)
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if is_scheduled(each):
-                found.append((name, each))
+                found.append((row.name, each))
             elif isinstance(each, Configurable):
-                found += [(name, inner) for inner in each.scheduled()]
+                found += [(row.name, inner) for inner in each.scheduled()]
     return found

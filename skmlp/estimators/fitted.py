@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.estimators.state import Model
+from skmlp.estimators.model import Model
 from skmlp.nn.statistics import BANDS
 from skmlp.training.history import History, Observations
 from skmlp.training.monitor import QUANTILE_STATISTICS

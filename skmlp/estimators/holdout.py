@@ -13,17 +13,17 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv, train_test_split
 
 from skmlp._typing import FloatArray, IntArray
+from skmlp.estimators.model import Model
 from skmlp.estimators.reporting import warn_caller
-from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
 from skmlp.nn.parameters import Parameters
 from skmlp.training.batches import Data, join
 from skmlp.training.validation import Validation
 
-__all__ = ["Parts", "as_validation", "divide", "is_fraction", "wants_split"]
+__all__ = ["DataSplit", "as_validation", "is_fraction", "split_data", "wants_split"]
 
 
-class Parts(NamedTuple):
+class DataSplit(NamedTuple):
     """The rows of a fit by their use.
 
     Attributes
@@ -47,7 +47,7 @@ def wants_split(estimator: Any) -> bool:
     return estimator.validation_split is not None or (estimator.early_stopping and estimator.solver != "lbfgs")
 
 
-def divide(
+def split_data(
     estimator: Any,
     rows: Data,
     own: Data | None,
@@ -55,7 +55,7 @@ def divide(
     seed: int,
     groups: Any,
     weigh: Callable[[Data], Data],
-) -> Parts:
+) -> DataSplit:
     """Set rows aside as the parameters say, unless the user has validation data of their own.
 
     Parameters
@@ -75,16 +75,16 @@ def divide(
     if own is not None:
         judged = weigh(own)
         everything = join(weighed, judged) if estimator.refit else None
-        return Parts(weighed, judged.in_one_type(), own.sample_weight, everything)
+        return DataSplit(weighed, judged.in_one_type(), own.sample_weight, everything)
     if not wants_split(estimator):
-        return Parts(weighed)
+        return DataSplit(weighed)
     if is_fraction(estimator.validation_split):
         train, held_out = random_split(estimator, weighed, targets, seed)
     else:
         train, held_out = splitter_split(estimator.validation_split, rows.X, targets.original(rows.y), groups)
     given = rows.sample_weight
     training, judged = take_parts(weighed, train, held_out)
-    return Parts(
+    return DataSplit(
         training, judged.in_one_type(), None if given is None else given[held_out], weighed if estimator.refit else None
     )
 
@@ -140,7 +140,7 @@ def take_parts(data: Data, train: IntArray, held_out: IntArray) -> tuple[Data, D
         if part.n_samples == 0 or part.total_weight == 0.0:
             raise ValueError(
                 f"All samples in the {name} part have weight zero. Choose a validation_split that leaves samples with "
-                "a positive sample_weight in both parts."
+                "a positive sample_weight in both split."
             )
     return parts["training"], parts["validation"]
 
@@ -150,9 +150,9 @@ def is_fraction(split: Any) -> bool:
     return split is None or isinstance(split, Real)
 
 
-def as_validation(estimator: Any, parts: Parts, targets: Targets, model: Model) -> Validation | None:
+def as_validation(estimator: Any, split: DataSplit, targets: Targets, model: Model) -> Validation | None:
     """Return the held-out data with the loss and the score to judge by; None without held-out data."""
-    data, scoring, loss = parts.held_out, estimator.scoring, model.loss.evaluation()
+    data, scoring, loss = split.held_out, estimator.scoring, model.loss.evaluation()
     if data is None:
         return None
     if scoring is None:
@@ -160,7 +160,7 @@ def as_validation(estimator: Any, parts: Parts, targets: Targets, model: Model) 
     if scoring == "loss":
         return Validation(data, loss)
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
-    weights = {} if parts.score_weight is None or not takes_weight(scorer) else {"sample_weight": parts.score_weight}
+    weights = {} if split.score_weight is None or not takes_weight(scorer) else {"sample_weight": split.score_weight}
     y = targets.original(data.y)
     attempt = Attempt(scoring)
 

@@ -10,8 +10,8 @@ from skmlp._typing import IntArray
 from skmlp.diagnosis import DivergedError
 from skmlp.estimators.builders import batch_rows, build_objective
 from skmlp.estimators.health import diagnose_divergence
-from skmlp.estimators.holdout import Parts
-from skmlp.estimators.state import Model
+from skmlp.estimators.holdout import DataSplit
+from skmlp.estimators.model import Model
 from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.events import NonFiniteError, Result
 from skmlp.training.monitor import Monitor
@@ -76,7 +76,7 @@ def prepare_rows(model: Model, data: Data, batch_size: int) -> tuple[Data, IntAr
     return merge_duplicates(data)
 
 
-def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, found: Result) -> Result:
+def refit(estimator: Any, model: Model, start: TrainingState, split: DataSplit, found: Result) -> Result:
     """Train from `start` on all rows, for as many epochs as were best, and return what to say of both trainings.
 
     When the user interrupts it, the model is what the first training left.
@@ -87,21 +87,21 @@ def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, foun
     model : Model
     start : TrainingState
         What the first training started from. Changed in place.
-    parts : Parts
+    split : DataSplit
     found : Result
         Of the first training.
     """
-    assert parts.everything is not None
+    assert split.everything is not None
     first = model.state
     model.state = start
     start.plateau = Plateau(0.0, math.inf)
     if found.best_epoch > 0:
-        n_samples = parts.everything.n_samples
+        n_samples = split.everything.n_samples
         batch_size = batch_rows(estimator, n_samples)
         result = train(
             estimator,
             model,
-            prepare_rows(model, parts.everything, batch_size)[0],
+            prepare_rows(model, split.everything, batch_size)[0],
             batch_size=batch_size,
             max_epochs=found.best_epoch,
             length=estimator.max_iter,  # schedules are those of the first training
@@ -110,7 +110,7 @@ def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, foun
         )
         if result.reason == "non_finite":
             event = NonFiniteError(f"in the refit on all rows: {result.detail}")
-            raise _hopeless(estimator, model, parts.everything, event)
+            raise _hopeless(estimator, model, split.everything, event)
         if result.reason == "interrupted":
             model.state = first
             return replace(found, reason="interrupted")

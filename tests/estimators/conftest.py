@@ -70,3 +70,16 @@ def _assert_refuses() -> Any:
 @pytest.fixture(name="everything_of")
 def _everything_of() -> Any:
     return everything_of
+
+
+@pytest.fixture(name="why_unavailable")
+def _why_unavailable() -> Any:
+    """Return a function of an estimator and a method that it must not have: the reason, as the user reads it."""
+
+    def reason(estimator: Any, method: str) -> str:
+        assert not hasattr(estimator, method)
+        with pytest.raises(AttributeError, match=f"has no attribute {method!r}") as caught:
+            getattr(estimator, method)
+        return str(caught.value.__cause__)
+
+    return reason

@@ -237,9 +237,9 @@ def test_weights_count_in_the_loss_of_a_constant():
     equal = est.diagnose(DIABETES, y, np.ones(len(y)))
     assert equal.to_dicts() == est.diagnose(DIABETES, y).to_dicts()
     half = _fit(clone(est).set_params(monitor=True), DIABETES, y, np.where(y == 0.0, 1.0, 1e-9))
-    assert half._facts["baseline_loss"] == pytest.approx(0.0, abs=1e-6)
+    assert half._data_summary["baseline_loss"] == pytest.approx(0.0, abs=1e-6)
     whole = _fit(clone(est).set_params(monitor=True), DIABETES, y)
-    assert whole._facts["baseline_loss"] == pytest.approx(2.0)  # half the variance of 4
+    assert whole._data_summary["baseline_loss"] == pytest.approx(2.0)  # half the variance of 4
 
 
 def test_lbfgs_is_judged_without_a_learning_rate():

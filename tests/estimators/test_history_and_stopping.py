@@ -182,9 +182,8 @@ def test_interrupting_keeps_what_was_learned(cls: Any, solver: str, last: int) -
 def test_partial_fit_after_early_stopping(cls: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, early_stopping=True).fit(X, y)
-    assert not hasattr(est, "partial_fit")
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
-        est.partial_fit  # noqa: B018
+        est.partial_fit(X, y)
     est.set_params(early_stopping=False).partial_fit(X, y)
     assert est.n_iter_ == 1
     assert {len(column) for column in est.history_.values()} == {len(est.loss_curve_)}

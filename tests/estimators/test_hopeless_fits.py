@@ -180,7 +180,7 @@ def test_an_ordinary_network_is_not_looked_at_twice(monkeypatch):
     def looked(*args):
         raise AssertionError
 
-    monkeypatch.setattr(health, "probe", looked)
+    monkeypatch.setattr(health, "summarize_data", looked)
     _estimator().fit(X, Y)
     with pytest.raises(AssertionError):
         _estimator().fit(1e4 * X, Y)

@@ -58,8 +58,8 @@ KNOWN = re.compile(
             r"activation must name one activation, or one for each hidden layer",
             r"class_weight is for targets with one class a row",
             r"validation set is too small",
-            r"standardize_target=True changes zero and unit of y",
-            r"partial_fit is a single pass",
+            r"standardize_target=True shifts and scales y",
+            r"partial_fit does not support|is not supported for partial_fit",
             r"follows the share of the training that is done, which partial_fit does not know",
         ]
     )

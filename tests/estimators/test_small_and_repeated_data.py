@@ -9,6 +9,7 @@ from sklearn.neural_network import MLPClassifier as SklearnClassifier
 from sklearn.neural_network import MLPRegressor as SklearnRegressor
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators import fitting
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -95,9 +96,9 @@ def test_without_validation_two_copies_are_a_weight_of_two():
 def test_dropout_leaves_out_other_units_for_each_copy_of_a_row(monkeypatch):
     X, y = _exclusive_or(40)
     seen = []
-    train = MLPClassifier._fit.__globals__["train"]
-    monkeypatch.setitem(
-        MLPClassifier._fit.__globals__,
+    train = fitting.train
+    monkeypatch.setattr(
+        fitting,
         "train",
         lambda est, model, data, **options: seen.append(data.n_samples) or train(est, model, data, **options),
     )

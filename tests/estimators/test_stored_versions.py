@@ -112,7 +112,7 @@ def test_every_way_of_storing_keeps_the_monitor_and_warns_of_another_version(
         np.testing.assert_equal(_train(loaded).monitor_, _train(original).monitor_)
     stored_by_another = cls()
     monkeypatch.setattr(
-        "skmlp.estimators.storing.Storing.__getstate__", lambda self: {**vars(self), "_skmlp_version": "0.0.7"}
+        "skmlp.estimators.base.BaseMLP.__getstate__", lambda self: {**vars(self), "_skmlp_version": "0.0.7"}
     )
     with pytest.warns(InconsistentVersionWarning, match=r"stored with skmlp 0\.0\.7"):
         WAYS[way](stored_by_another)

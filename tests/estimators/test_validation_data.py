@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.estimators import base, holdout
+from skmlp.estimators import fitting, holdout
 from skmlp.optim import Adam
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -72,9 +72,9 @@ def test_own_data_are_evaluated_and_change_nothing_by_themselves(labels):
 def test_early_stopping_uses_own_data_and_all_rows_of_x(labels, monkeypatch):
     X, X_val, y, y_val = labels
     seen = []
-    run = base.train
+    run = fitting.train
     monkeypatch.setattr(
-        base, "train", lambda est, model, data, **o: seen.append(data.n_samples) or run(est, model, data, **o)
+        fitting, "train", lambda est, model, data, **o: seen.append(data.n_samples) or run(est, model, data, **o)
     )
     model = _classifier(early_stopping=True, n_iter_no_change=3, max_iter=100, tol=0.0)
     model.fit(X, y, X_val=X_val, y_val=y_val)
@@ -518,8 +518,8 @@ def test_an_interrupted_refit_keeps_what_the_first_training_found(numbers, monke
     X, X_val, y, y_val = numbers
     settings = {"early_stopping": True, "solver": _Interrupting(), "max_iter": 10}
     first = _regressor(**settings).fit(X, y, X_val=X_val, y_val=y_val)
-    refit = base.refit
-    monkeypatch.setattr(base, "refit", lambda *a, **o: setattr(_Interrupting, "armed", True) or refit(*a, **o))
+    refit = fitting.refit
+    monkeypatch.setattr(fitting, "refit", lambda *a, **o: setattr(_Interrupting, "armed", True) or refit(*a, **o))
     monkeypatch.setattr(_Interrupting, "armed", False)
     with pytest.warns(UserWarning, match="interrupted by user"):
         model = _regressor(refit=True, **settings).fit(X, y, X_val=X_val, y_val=y_val)

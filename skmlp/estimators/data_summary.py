@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import AnyArray, BoolArray, FloatArray, IntArray
-from skmlp.estimators.state import Model
+from skmlp.estimators.model import Model
 from skmlp.training.batches import Data
 
-__all__ = ["constant_loss", "probe"]
+__all__ = ["constant_loss", "summarize_data"]
 
 # Rows looked at, at most; fewer where they are so wide that a dense copy would not be small.
 ROWS, ELEMENTS = 500, 1_000_000
@@ -20,7 +20,7 @@ ROWS, ELEMENTS = 500, 1_000_000
 CERTAIN, CONSTANT = 1e-3, 1e-6
 
 
-def probe(model: Model, data: Data) -> dict[str, Any]:
+def summarize_data(model: Model, data: Data) -> dict[str, Any]:
     """Return numbers and arrays that describe rows, targets and what the network makes of them.
 
     Parameters
@@ -31,7 +31,7 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
 
     Returns
     -------
-    facts : dict
+    summary : dict
         ``n_samples``; ``constant``, of bool, which features have one value only; and from a sample of the rows
         ``feature_mean``, ``feature_std``, ``loss`` (mean, without penalty), ``baseline_loss`` (of the best constant
         prediction) and ``is_scale`` (whether other losses can be measured by that); ``unit_spread``, a list with the
@@ -47,7 +47,7 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
         raw = model.network.forward(model.params, X, workspace)[-1]
         units = [_mean_and_deviation(unit.outputs, weight)[1] for unit in model.network.units(workspace)[:-1]]
         baseline = _constant_losses(model, y, weight)
-        facts: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "n_samples": data.n_samples,
             "feature_mean": mean,
             "feature_std": deviation,
@@ -59,8 +59,8 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
         }
         if not model.loss.is_classification:
             mean, deviation = _mean_and_deviation(y, weight)
-            return facts | {"target_mean": mean, "target_std": deviation}
-        return facts | _classes(data, y, weight, raw)
+            return summary | {"target_mean": mean, "target_std": deviation}
+        return summary | _classes(data, y, weight, raw)
 
 
 def constant_loss(model: Model, data: Data) -> float:

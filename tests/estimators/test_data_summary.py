@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.estimators.probing import ELEMENTS, ROWS, probe
+from skmlp.estimators.data_summary import ELEMENTS, ROWS, summarize_data
 from skmlp.training.batches import Data
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
@@ -72,7 +72,7 @@ def _recall(predicted, y, weight):
 def test_of_a_choice_between_two(form, weight):
     y = (X[:, 3] > 3.5).astype(float)
     est = _fit(MLPClassifier, y)
-    facts = probe(est._model, Data(form(X), y.reshape(-1, 1), weight))
+    facts = summarize_data(est._model, Data(form(X), y.reshape(-1, 1), weight))
     _assert_rows_and_units(facts, est, weight)
     p = est.predict_proba(X)[np.arange(90), y.astype(int)]
     assert facts["loss"] == pytest.approx(np.average(-np.log(p), weights=weight))
@@ -88,7 +88,7 @@ def test_of_a_choice_between_two(form, weight):
 def test_of_one_of_several_classes(form, weight):
     y = np.digitize(X[:, 1], [-2.0, 5.0])
     est = _fit(MLPClassifier, y)
-    facts = probe(est._model, Data(form(X), y, weight))
+    facts = summarize_data(est._model, Data(form(X), y, weight))
     _assert_rows_and_units(facts, est, weight)
     p = est.predict_proba(X)[np.arange(90), y]
     assert facts["loss"] == pytest.approx(np.average(-np.log(p), weights=weight))
@@ -102,7 +102,7 @@ def test_of_a_class_that_no_row_has():
     y = np.digitize(X[:, 1], [-2.0, 5.0])
     est = _fit(MLPClassifier, y)
     some = y < 2
-    facts = probe(est._model, Data(X[some], y[some]))
+    facts = summarize_data(est._model, Data(X[some], y[some]))
     assert facts["class_share"][2] == 0.0
     assert np.isnan(facts["class_recall"][2])
     assert np.isfinite(facts["class_recall"][:2]).all()
@@ -112,7 +112,7 @@ def test_of_a_class_that_no_row_has():
 def test_of_several_labels():
     y = np.column_stack([X[:, 1] > 2.0, X[:, 3] > 3.0]).astype(float)
     est = _fit(MLPClassifier, y)
-    facts = probe(est._model, Data(X, y))
+    facts = summarize_data(est._model, Data(X, y))
     p = est.predict_proba(X)
     likelihoods = np.where(y > 0.5, p, 1.0 - p)
     assert facts["loss"] == pytest.approx(-np.log(likelihoods).sum(axis=1).mean())
@@ -127,7 +127,7 @@ def test_of_several_labels():
 def test_of_numbers(form, weight, n_targets):
     y = X[:, :1] * X[:, 1:2] + np.arange(1.0, n_targets + 1) * X[:, 2:3] + 7.0
     est = _fit(MLPRegressor, y.ravel() if n_targets == 1 else y)
-    facts = probe(est._model, Data(form(X), y, weight))
+    facts = summarize_data(est._model, Data(form(X), y, weight))
     _assert_rows_and_units(facts, est, weight)
     errors = np.square(y - _raw(est)).sum(axis=1) / 2.0
     assert facts["loss"] == pytest.approx(np.average(errors, weights=weight))
@@ -141,10 +141,10 @@ def test_of_numbers(form, weight, n_targets):
 def test_a_fit_with_monitor_has_looked_at_the_rows_it_was_trained_on():
     y = X[:, 1]
     est = _fit(MLPRegressor, y, monitor=True, early_stopping=True, validation_fraction=0.2, standardize_target=True)
-    facts = est._facts
+    facts = est._data_summary
     assert facts["n_samples"] == 72
     np.testing.assert_allclose(facts["target_std"], 1.0, atol=0.2)  # in the unit of training
-    assert _fit(MLPRegressor, y)._facts == {}
+    assert _fit(MLPRegressor, y)._data_summary == {}
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
@@ -154,7 +154,7 @@ def test_of_many_rows_some_are_looked_at_evenly_spread(form, n_rows):
     rows[:, 3] = np.arange(n_rows)
     y = np.where(np.arange(n_rows) < n_rows // 5, 1, 0).astype(float)
     est = _fit(MLPClassifier, y, rows / [1.0, 1.0, 1.0, n_rows], max_iter=2, tol=10.0, n_iter_no_change=1)
-    facts = probe(est._model, Data(form(rows), y.reshape(-1, 1)))
+    facts = summarize_data(est._model, Data(form(rows), y.reshape(-1, 1)))
     assert ROWS <= 1000
     seen = rows[np.unique(np.round(np.linspace(0, n_rows - 1, ROWS)).astype(int))]
     assert (len(seen), seen[0, 3], seen[-1, 3]) == (ROWS, 0.0, n_rows - 1.0)
@@ -174,7 +174,7 @@ def test_of_wide_rows_fewer_are_looked_at(n_features):
     est = MLPRegressor(hidden_layer_sizes=(1,), max_iter=1, tol=0.0, dtype="float32", random_state=0)
     with pytest.warns(UserWarning, match="Maximum iterations"):
         est.fit(rows, entries)
-    facts = probe(est._model, Data(rows.astype(np.float32), entries.reshape(-1, 1)))
+    facts = summarize_data(est._model, Data(rows.astype(np.float32), entries.reshape(-1, 1)))
     n_seen = min(n_rows, max(1, ELEMENTS // n_features))
     assert n_seen == {ELEMENTS // 10: 10, ELEMENTS // 10 + 1: 9, ELEMENTS + 1: 1}[n_features]
     seen = np.round(np.linspace(0, n_rows - 1, n_seen))
@@ -191,11 +191,11 @@ def test_looking_changes_nothing(cls, normalization):
     est = _fit(cls, y, normalization=normalization, dropout=0.3)
     data = Data(X.copy(), y.reshape(-1, 1).copy(), WEIGHTS.copy())
     before = est._model.params.vector.copy()  # with the statistics of batch normalization
-    first = probe(est._model, data)
+    first = summarize_data(est._model, data)
     np.testing.assert_array_equal(est._model.params.vector, before)
     for array, original in zip(data, (X, y.reshape(-1, 1), WEIGHTS), strict=True):
         np.testing.assert_array_equal(array, original)
-    np.testing.assert_equal(probe(est._model, data), first)
+    np.testing.assert_equal(summarize_data(est._model, data), first)
 
 
 @BOTH
@@ -203,20 +203,20 @@ def test_a_prediction_and_not_a_pass_in_training_is_looked_at(cls):
     """Dropout leaves no unit out, and batches are normalized by their running statistics."""
     y = X[:, 1] if cls is MLPRegressor else (X[:, 3] > 3.0).astype(float)
     est = _fit(cls, y, normalization="batch", dropout=0.5)
-    facts = probe(est._model, Data(X, y.reshape(-1, 1)))
+    facts = summarize_data(est._model, Data(X, y.reshape(-1, 1)))
     if cls is MLPRegressor:
         expected = np.mean(np.square(y - est.predict(X))) / 2.0
     else:
         expected = np.mean(-np.log(est.predict_proba(X)[np.arange(90), y.astype(int)]))
     assert facts["loss"] == pytest.approx(expected)
-    assert probe(est._model, Data(X[:1], y[:1].reshape(-1, 1)))["loss"] >= 0.0
+    assert summarize_data(est._model, Data(X[:1], y[:1].reshape(-1, 1)))["loss"] >= 0.0
 
 
 def test_numbers_that_overflow_are_told_without_a_warning():
     est = _fit(MLPRegressor, X[:, 1])
     est.coefs_[0][...] = 1e200
     est.coefs_[1][...] = 1e200
-    facts = probe(est._model, Data(X, X[:, 1:2]))
+    facts = summarize_data(est._model, Data(X, X[:, 1:2]))
     assert not np.isfinite(facts["loss"])
     assert np.isfinite(facts["baseline_loss"])
 
@@ -225,7 +225,7 @@ def test_numbers_that_overflow_are_told_without_a_warning():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_everything_is_told_in_float64(cls, dtype):
     y = X[:, 1] if cls is MLPRegressor else (X[:, 3] > 3.0).astype(int)
-    facts = _fit(cls, y, dtype=dtype, monitor=True)._facts
+    facts = _fit(cls, y, dtype=dtype, monitor=True)._data_summary
     assert {array.dtype for array in facts["unit_spread"]} == {np.dtype(np.float64)}
     assert facts["feature_mean"].dtype == facts["feature_std"].dtype == np.float64
     assert isinstance(facts["loss"], float)
@@ -236,7 +236,7 @@ def test_everything_is_told_in_float64(cls, dtype):
 def test_a_constant_is_one_although_its_deviation_is_rounded(value):
     rows = np.column_stack([np.full(178, value), np.linspace(-1.7, 1.7, 178)])
     est = _fit(MLPRegressor, rows[:, 1], rows, monitor=True)
-    assert est._facts["constant"].tolist() == [True, False]
+    assert est._data_summary["constant"].tolist() == [True, False]
 
 
 @SPARSE
@@ -245,7 +245,7 @@ def test_what_is_constant_in_some_rows_only_is_not(form):
     rows[:, 0] = np.arange(len(rows))
     rows[1, 1] = 7.0  # not among the rows that are looked at
     est = _fit(MLPRegressor, rows[:90, 0], rows[:90])
-    facts = probe(est._model, Data(form(rows), rows[:, :1]))
+    facts = summarize_data(est._model, Data(form(rows), rows[:, :1]))
     assert facts["feature_std"][1] == 0.0
     assert facts["constant"].tolist() == [False, False, True]
 
@@ -259,14 +259,16 @@ def test_rows_without_weight_do_not_cost_the_fit():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         est.fit(rows, rows[:, 0], sample_weight=weight)
-    np.testing.assert_allclose(est._facts["feature_mean"], np.average(rows[1:4], axis=0, weights=[1, 2, 1]), rtol=1e-6)
-    assert np.isfinite(est._facts["baseline_loss"])
+    np.testing.assert_allclose(
+        est._data_summary["feature_mean"], np.average(rows[1:4], axis=0, weights=[1, 2, 1]), rtol=1e-6
+    )
+    assert np.isfinite(est._data_summary["baseline_loss"])
 
 
 def test_merged_rows_count_as_what_they_stand_for():
     rows = np.repeat([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [96, 2, 2], axis=0)
     y = np.repeat([0, 1, 1], [96, 2, 2])
     est = MLPClassifier((4,), solver="lbfgs", monitor=True, random_state=0).fit(rows, y)
-    assert est._facts["n_samples"] == 100
-    np.testing.assert_allclose(est._facts["class_share"], [0.96, 0.04])
-    np.testing.assert_allclose(est._facts["feature_std"], rows.std(axis=0))
+    assert est._data_summary["n_samples"] == 100
+    np.testing.assert_allclose(est._data_summary["class_share"], [0.96, 0.04])
+    np.testing.assert_allclose(est._data_summary["feature_std"], rows.std(axis=0))
