@@ -81,8 +81,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         Parameters
         ----------
         **params : dict
-            By name. ``activation__negative_slope=0.1`` changes a setting of the object that is the `activation`: of a
-            copy of it, because the object may be in a registry, or a parameter of another estimator.
+            Values by name. ``activation__negative_slope=0.1`` changes a setting of the object `activation`, or rather
+            of a copy, because the object may be in a registry, or a parameter of another estimator.
 
         Returns
         -------
@@ -101,9 +101,9 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         Parameters
         ----------
         *callbacks : callback instances
-            Of scikit-learn's protocol. One that is automatically propagated belongs on the outermost estimator; it
-            may be set on an estimator inside a pipeline or a search all the same when it has a method
-            ``without_propagation()`` that returns its like for this place, as
+            Callbacks of scikit-learn's protocol. Callbacks that are propagated automatically belong on the outermost
+            estimator. They may be set on an estimator inside a pipeline or search if they have a method
+            ``without_propagation()`` that returns an equivalent callback without propagation, as
             :class:`skmlp.tracking.MLflowCallback` does.
 
         Returns
@@ -214,11 +214,11 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         weigh: bool = True,
         names: tuple[str, str, str] = FITTED,
     ) -> tuple[Data, Targets]:
-        """Check what the user passed and encode it; errors call it by its `names`.
+        """Check and encode the arguments of the user; errors use their `names`.
 
-        Without a `fitted` model to go on from, the meaning of `y` is learned from it or given as `targets`. In a
-        warm-started fit, though not in a partial one, `y` must have all classes. The weights are those to train with;
-        without `weigh` they are the user's own.
+        Without a `fitted` model to continue, the meaning of `y` is learned from it or given as `targets`. In a
+        warm-started fit, but not in a `partial` one, `y` must have all classes. The weights include class weights only
+        with `weigh`.
         """
         X, y = validate_rows_and_targets(
             self, X, y, dtype, y_numeric=self._y_numeric, reset=fitted is None, names=names
@@ -239,8 +239,9 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     def _raw_predict(self, X: Any) -> FloatArray:
         """Check `X` and return the raw outputs, of shape (n_samples, n_outputs).
 
-        A float32 array is pushed through in float32. Everything else is in float64, whatever the network was trained
-        in: then a row's prediction does not depend on the rows beside it beyond the last digits of a float64.
+        The prediction for a float32 array is computed in float32. For all other input it is computed in float64,
+        whatever the network was trained in, so that other rows in `X` affect the prediction for a row only in the last
+        digits of a float64.
         """
         check_is_fitted(self)
         model = self._model
@@ -269,8 +270,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         Returns
         -------
         loss : float
-            Mean loss plus penalties. Without dropout; batch normalization takes the statistics of these data, as a
-            step of training on them would.
+            Mean loss plus penalties, without dropout. Batch normalization uses the statistics of these data, as in a
+            training step.
         coef_grads : list of ndarray
             ``d loss / d coefs_[l]``, of the shapes of ``coefs_``.
         intercept_grads : list of ndarray
@@ -302,27 +303,26 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Where to take the derivatives.
+            The points at which to compute the derivatives.
         of : {"prediction", "raw"}, default="prediction"
             The function f. ``"prediction"``: what ``predict_proba`` gives for a classifier (for a loss without
             probabilities ``decision_function``) and ``predict`` for a regressor. ``"raw"``: the outputs of the network
-            before the link, such as log-odds. Where a classifier is sure, its probabilities hardly move, whatever the
-            features do; its raw outputs do not level off.
+            before the link, such as log-odds. Where a classifier is confident, its probabilities hardly change with
+            the features; its raw outputs do not saturate.
 
         Returns
         -------
         gradient : ndarray of shape (n_samples, n_outputs, n_features) or (n_samples, n_features)
-            In float64, whatever X and the network are in; dense also for a sparse X. The outputs are the columns of
-            ``predict_proba`` or ``predict`` (of the raw outputs); with a single one, as for two classes or one target,
-            they have no axis. For two classes it is the probability of ``classes_[1]``, whose gradient is minus that of
-            the other.
+            Always in float64 and dense. The outputs are the columns of ``predict_proba`` or ``predict`` (or of the raw
+            outputs); a single output, as for two classes or one target, has no axis. For two classes it is the
+            probability of ``classes_[1]``, whose gradient is minus that of the other.
 
         Raises
         ------
         NotFittedError
             Before the first fit or partial_fit.
         ValueError
-            For another `of`, and when X is invalid.
+            When `of` or X is invalid.
 
         See Also
         --------
@@ -341,15 +341,15 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         return input_gradient(self, validate_rows(self, X, np.float64), of)
 
     def diagnose(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> Diagnosis:
-        """Say what went wrong in the training, with the numbers that prove it and what to do.
+        """Diagnose problems of the training, with evidence and remedies.
 
-        Judged are the records of the last fit, or of all partial fits. With ``monitor=True`` they tell what happened
-        inside the network, and the data were looked at while they were at hand.
+        The diagnosis uses the records of the last fit, or of all calls of partial_fit. With ``monitor=True`` they
+        include statistics from inside the network and a summary of the data.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            The rows it was trained on, or some of them: to judge their scale, the classes and the units by.
+            The training data, or a sample of them, to examine their scale, the classes and the hidden units.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Their targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -358,8 +358,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         Returns
         -------
         diagnosis : Diagnosis
-            A sequence of :class:`~skmlp.diagnosis.Finding`, the gravest first; printed, or shown in a notebook, it is a
-            report.
+            A sequence of :class:`~skmlp.diagnosis.Finding`, the most severe first, which prints as a report.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Which parameters go together. What cannot work is refused when fit starts, with what would."""
+"""Checks of parameters and arguments that depend on each other."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ __all__ = ["check_batch", "check_fit", "check_partial_fit", "is_stochastic"]
 
 
 def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
-    """Raise ValueError when parameters or arguments of fit do not go together."""
+    """Raise ValueError when parameters and arguments of fit contradict each other."""
     _check_settings(estimator)
     if (X_val is None) != (y_val is None):
-        raise ValueError("X_val and y_val belong together: pass both to fit, or none of them.")
+        raise ValueError("X_val and y_val belong together: pass both to fit, or neither.")
     if sample_weight_val is not None and X_val is None:
-        raise ValueError("sample_weight_val weighs the rows of X_val: pass X_val and y_val to fit, too.")
+        raise ValueError("sample_weight_val needs X_val and y_val: pass them to fit, too.")
     split = estimator.validation_split
     if X_val is not None and split is not None:
         raise ValueError(
-            f"Validate either on X_val or on a part of X: fit got X_val, and validation_split={split!r}. "
-            "Set validation_split=None, or leave X_val out."
+            f"Validation data are either X_val or held out from X: fit got X_val, and validation_split={split!r}. "
+            "Set validation_split=None, or omit X_val."
         )
     if groups is not None and is_fraction(split):
         raise ValueError(
-            f"groups are for a splitter that keeps them together, got validation_split={split!r}. "
+            f"groups are only used by a splitter, got validation_split={split!r}. "
             "Set for example validation_split=GroupShuffleSplit(n_splits=1, test_size=0.1)."
         )
     if groups is None and isinstance(split, GroupsConsumerMixin):
@@ -40,13 +40,13 @@ def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, gr
     validated = X_val is not None or wants_split(estimator)
     if estimator.scoring is not None and not validated:
         raise ValueError(
-            f"scoring={estimator.scoring!r} judges validation data, and there are none. Set early_stopping=True or "
-            "validation_split, or pass X_val and y_val to fit."
+            f"scoring={estimator.scoring!r} needs validation data. Set early_stopping=True or validation_split, or "
+            "pass X_val and y_val to fit."
         )
     if estimator.refit and not validated:
         raise ValueError(
-            "refit=True trains again for the number of epochs that did best on validation data, and there are none. "
-            "Set early_stopping=True or validation_split, or pass X_val and y_val to fit."
+            "refit=True needs validation data to find the best number of epochs. Set early_stopping=True or "
+            "validation_split, or pass X_val and y_val to fit."
         )
     if not isinstance(estimator.batch_size, str):
         check_batch(estimator, estimator.batch_size)
@@ -63,7 +63,7 @@ def is_stochastic(estimator: Any) -> bool:
 
 
 def check_partial_fit(estimator: Any) -> None:
-    """Raise ValueError when parameters do not go together in partial_fit, where the end is unknown."""
+    """Raise ValueError when parameters contradict each other or partial_fit, whose calls have no known end."""
     for row in estimator._parameters.rows:
         value = getattr(estimator, row.name)
         if row.partial_fit == "refused" and not row.is_off(value):
@@ -80,18 +80,18 @@ def check_partial_fit(estimator: Any) -> None:
     for name, value in _scheduled(estimator):
         if value.needs_horizon:
             raise ValueError(
-                f"{name} follows the share of the training that is done, which partial_fit does not know: "
-                f'{value!r}. Give the schedule its length in steps (horizon=..., or for a Warmup unit="step"), or use '
-                'one that counts epochs or steps, for example Exponential(0.99, unit="step"), or, for a function of '
-                'your own, FunctionSchedule(function, of="step").'
+                f"{name} depends on the progress of the whole training, which partial_fit does not know: {value!r}. "
+                'Give the schedule its length in steps (horizon=..., or for a Warmup unit="step"), or use one that '
+                'counts epochs or steps, for example Exponential(0.99, unit="step") or '
+                'FunctionSchedule(function, of="step").'
             )
 
 
 def check_batch(estimator: Any, n_samples: int) -> None:
-    """Raise ValueError when batches of this size have no statistics to normalize by."""
+    """Raise ValueError when batches of this size have no variance to normalize by."""
     if n_samples < 2 and _normalizes_batches(estimator):
         raise ValueError(
-            'normalization="batch" needs at least 2 rows in a batch to have a variance, got one. '
+            'normalization="batch" needs at least 2 rows in a batch, got one. '
             'Use larger batches, or normalization="layer".'
         )
 
@@ -102,13 +102,13 @@ def _check_settings(estimator: Any) -> None:
     smoothing = getattr(estimator, "label_smoothing", 0.0)
     if (is_scheduled(smoothing) or smoothing > 0.0) and estimator.loss != "log_loss":
         raise ValueError(
-            f"label_smoothing={smoothing!r} is for the log loss, got loss={estimator.loss!r}. "
+            f"label_smoothing={smoothing!r} is only for the log loss, got loss={estimator.loss!r}. "
             'Set label_smoothing=0, or loss="log_loss".'
         )
     if isinstance(estimator.loss, Configurable) and estimator.loss.scheduled():
         raise ValueError(
-            f"The settings of a loss cannot follow a schedule, got loss={estimator.loss!r}. Use numbers; of the log "
-            'loss the smoothing can: loss="log_loss" with, for example, label_smoothing=0.1 * Cosine().'
+            f"The settings of a loss cannot follow a schedule, got loss={estimator.loss!r}. Use numbers. To schedule "
+            'the smoothing of the log loss, set for example loss="log_loss", label_smoothing=0.1 * Cosine().'
         )
     solver, decay = estimator.solver, estimator.weight_decay
     if isinstance(solver, Solver) and hasattr(solver, "weight_decay") and decay is not None:
@@ -123,20 +123,20 @@ def _check_lbfgs(estimator: Any) -> None:
         value = getattr(estimator, row.name)
         if row.lbfgs == "refused" and not row.is_off(value):
             raise ValueError(
-                f'solver="lbfgs" minimises a fixed, smooth function of all data at once, which {row.name}={value!r} is '
-                f"not compatible with. Set {row.name}={row.default!r}, or use a stochastic solver, for example "
+                f'solver="lbfgs" minimises a fixed, smooth function of all data at once and does not support '
+                f"{row.name}={value!r}. Set {row.name}={row.default!r}, or use a stochastic solver, for example "
                 'solver="adam".'
             )
     if _normalizes_batches(estimator):
         raise ValueError(
-            'solver="lbfgs" has no batches whose statistics normalization="batch" could follow. '
+            'solver="lbfgs" has no mini-batches and does not support normalization="batch". '
             'Use normalization="layer", or a stochastic solver, for example solver="adam".'
         )
     smoothing = getattr(estimator, "label_smoothing", 0.0)
     if is_scheduled(smoothing):
         raise ValueError(
-            f'solver="lbfgs" minimises a fixed function: label_smoothing={smoothing!r} changes it. Use a number, or a '
-            'stochastic solver, for example solver="adam".'
+            f'solver="lbfgs" minimises a fixed function and does not support label_smoothing={smoothing!r}. '
+            'Use a number, or a stochastic solver, for example solver="adam".'
         )
 
 
@@ -147,7 +147,7 @@ def _normalizes_batches(estimator: Any) -> bool:
 
 
 def _scheduled(estimator: Any) -> list[tuple[str, Any]]:
-    """Return what follows a schedule, of the parameters in use, by name."""
+    """Return the scheduled values among the parameters in use, with the names of the parameters."""
     found: list[tuple[str, Any]] = [("learning_rate", build_schedule(estimator))]
     solver = estimator.solver
     for row in estimator._parameters.rows:

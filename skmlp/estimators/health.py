@@ -15,26 +15,26 @@ from skmlp.training.monitor import Monitor
 
 __all__ = ["diagnose", "diagnose_divergence", "warn_about_health", "warn_if_worse_than_constant"]
 
-# A loss as a multiple of that of a constant prediction from which on the network is looked at more closely.
+# The network is examined if its loss is this many times the loss of the best constant prediction.
 SUSPICIOUS = 3.0
 
 
 def diagnose(estimator: Any, data: Data | None = None) -> Diagnosis:
-    """Return the diagnosis of the last training, with a look at the given rows or at the summary made in training."""
+    """Return the diagnosis of the last training, from a summary of `data` or the one made during training."""
     summary = estimator._data_summary if data is None else summarize_data(estimator._model, data)
     return judge(_evidence(estimator, summary))
 
 
 def warn_about_health(estimator: Any) -> None:
-    """Warn once about what is severe."""
+    """Warn once about severe findings."""
     _warn_of(diagnose(estimator).at_least("severe"), "estimator.diagnose()")
 
 
 def warn_if_worse_than_constant(estimator: Any, model: Model, data: Data) -> None:
-    """Warn once when a fit ended with a network that predicts far worse than a constant does.
+    """Warn once when a fit ended with a network that predicts far worse than a constant.
 
-    The last loss tells whether that may be so. Only then the network is looked at: losses of an epoch are means over
-    it, with dropout, and other weights may have been kept.
+    A cheap check comes first: the last recorded loss. It is a mean over the epoch, with dropout, and other weights may
+    have been kept, so that only an examination of the network can confirm it.
     """
     losses = estimator.history_["train_loss"]
     if not losses or not losses[-1] > SUSPICIOUS * constant_loss(model, data):
@@ -54,9 +54,9 @@ def _warn_of(findings: Sequence[Finding], more: str) -> None:
 
 
 def diagnose_divergence(estimator: Any, model: Model, data: Data, message: str, monitor: Monitor | None) -> Diagnosis:
-    """Return the diagnosis of a training that was given up with this message, in an epoch that is not recorded.
+    """Return the diagnosis of a training that diverged with this message, in an epoch that is not recorded.
 
-    To be called before the estimator is put back to what it was.
+    It must be called before the attributes of the estimator are restored.
     """
     observed = None if monitor is None else monitor.end_epoch()
     if monitor is not None and observed is not None:
@@ -65,7 +65,7 @@ def diagnose_divergence(estimator: Any, model: Model, data: Data, message: str, 
     history["learning_rate"][-1] = model.state.learning_rate
     try:
         summary = summarize_data(model, data)
-    except Exception:  # a loss or an activation of the user's own, which does not take what is infinite
+    except Exception:  # a custom loss or activation may fail on infinite values
         summary = {}
     return judge(
         Evidence(
@@ -84,7 +84,7 @@ def diagnose_divergence(estimator: Any, model: Model, data: Data, message: str, 
 
 
 def _names(estimator: Any) -> dict[str, Any]:
-    """Return what the user calls features and classes."""
+    """Return the names of features and classes."""
     return {
         "feature_names": getattr(estimator, "feature_names_in_", ()),
         "class_names": np.asarray(getattr(estimator, "classes_", ())).tolist(),
@@ -93,7 +93,7 @@ def _names(estimator: Any) -> dict[str, Any]:
 
 def _evidence(estimator: Any, summary: Mapping[str, Any]) -> Evidence:
     n_epochs = max(1, len(estimator.history_["loss"]) - estimator._epochs_before)
-    is_stream = n_epochs > max(1, estimator.n_iter_)  # partial fits, none of which ended for a reason
+    is_stream = n_epochs > max(1, estimator.n_iter_)  # calls of partial_fit, none of which ended for a reason
     keeps_best = estimator.early_stopping if estimator.restore_best is None else estimator.restore_best
     return Evidence(
         history=estimator.history_,

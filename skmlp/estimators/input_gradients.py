@@ -1,9 +1,10 @@
-"""How a fitted network's predictions respond to the features."""
+"""Gradients of a fitted network's predictions with respect to the features."""
 
 from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.targets import RealTargets
@@ -27,10 +28,7 @@ def input_gradient(estimator: Any, rows: Any, of: str) -> FloatArray:
     -------
     gradient : ndarray of shape (n_samples, n_outputs, n_features) or (n_samples, n_features)
     """
-    if of not in ("prediction", "raw"):
-        raise ValueError(
-            f"The 'of' parameter of input_gradient must be a str among {{'prediction', 'raw'}}. Got {of!r} instead."
-        )
+    validate_parameter_constraints({"of": [StrOptions({"prediction", "raw"})]}, {"of": of}, "input_gradient")
     model = estimator._model
     params = model.params.on(model.params.vector.astype(np.float64))
     link_jacobian = partial(_prediction_jacobian, estimator) if of == "prediction" else LINK_JACOBIANS["identity"]
@@ -44,9 +42,9 @@ def _prediction_jacobian(estimator: Any, raw: FloatArray) -> FloatArray:
     loss, targets = estimator._model.loss, estimator._fitted_targets()
     jacobian = loss.predict_jacobian(raw)
     if not isinstance(targets, RealTargets):
-        single_class = targets.kind == "binary" and len(targets.classes) == 1  # its probability is always 1
+        single_class = targets.kind == "binary" and len(targets.classes) == 1  # whose probability is always 1
         return jacobian * 0.0 if single_class and loss.has_probabilities else jacobian
     if targets.scale is not None:
-        # Several levels of a quantile share their target's unit.
+        # All quantile levels of a target have its unit.
         jacobian *= np.repeat(targets.scale, jacobian.shape[1] // targets.n_targets)[:, np.newaxis]
     return jacobian

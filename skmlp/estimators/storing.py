@@ -1,4 +1,4 @@
-"""How an estimator is stored and loaded: its model as plain values, with the versions that wrote them."""
+"""The stored form of an estimator, for pickle, joblib, skops and copies."""
 
 import inspect
 import warnings
@@ -19,13 +19,13 @@ __all__ = ["OtherVersionWarning", "restore_state", "storable_state"]
 
 
 class OtherVersionWarning(InconsistentVersionWarning):
-    """An estimator is loaded with another version of skmlp or scikit-learn than the one it was stored with.
+    """An estimator is loaded with versions of skmlp or scikit-learn that differ from those it was stored with.
 
     Parameters
     ----------
     estimator_name : str
     skmlp_version, sklearn_version : str
-        What it was stored with.
+        The versions it was stored with.
     """
 
     def __init__(self, estimator_name: str, skmlp_version: str, sklearn_version: str) -> None:
@@ -58,7 +58,7 @@ def storable_state(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def restore_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
     """Undo :func:`storable_state`, also for earlier versions; warn when another version wrote it."""
-    # Parameters that did not exist in the version that stored it have their defaults.
+    # Parameters that are newer than the stored estimator get their defaults.
     state = Complete(_defaults(cls) | state)
     stored = state.pop("_stored_model", None)
     versions = state.pop("_skmlp_version", __version__), state.pop("_sklearn_version", sklearn.__version__)
@@ -72,7 +72,7 @@ def restore_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _observations(columns: Mapping[str, AnyArray], n_layers: int) -> Observations:
-    """Return the observations; statistics that did not exist in the version that stored them are NaN."""
+    """Return the observations; statistics that are newer than the stored estimator are NaN."""
     n_rows, now = len(columns["epoch"]), no_observations(n_layers).columns
     missing = {name: np.full((n_rows, *cells.shape[1:]), np.nan) for name, cells in now.items() if name not in columns}
     return Observations({**columns, **missing})

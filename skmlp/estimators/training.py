@@ -1,4 +1,4 @@
-"""How an estimator has its model trained: by the solver that was chosen, and once more on all rows."""
+"""Training of an estimator's model by its solver, and a refit on all rows."""
 
 import math
 from dataclasses import replace
@@ -22,7 +22,7 @@ from skmlp.training.trainer import TrainingState
 
 __all__ = ["advice_on_divergence", "prepare_rows", "refit", "train"]
 
-# Targets from this size on may be why a training diverged.
+# Targets of this size or larger may be the reason why a training diverged.
 LARGE_TARGET = 1000.0
 
 
@@ -39,12 +39,12 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
         Not used by L-BFGS.
     max_epochs : int
     **options
-        Of :meth:`skmlp.training.trainer.Trainer.run`; L-BFGS has no use for some.
+        Of :meth:`skmlp.training.trainer.Trainer.run`; L-BFGS ignores some.
 
     Raises
     ------
     DivergedError
-        scikit-learn's ValueError, when training diverged before there were weights worth keeping.
+        A ValueError with scikit-learn's message, when training diverged before there were weights worth keeping.
     """
     lbfgs = estimator.solver == "lbfgs"
     try:
@@ -67,9 +67,9 @@ def train(estimator: Any, model: Model, data: Data, *, batch_size: int, max_epoc
 
 
 def prepare_rows(model: Model, data: Data, batch_size: int) -> tuple[Data, IntArray | None]:
-    """Return rows as they are trained on, and how many copies each stands for.
+    """Return the rows to train on, and the number of copies that each stands for.
 
-    In full batches equal rows are merged, unless dropout is to leave out other units for each of them.
+    In full batches equal rows are merged, unless dropout disables different units for each of them.
     """
     if batch_size < data.n_samples or any(model.architecture.dropout):
         return data.in_one_type(), None
@@ -77,16 +77,16 @@ def prepare_rows(model: Model, data: Data, batch_size: int) -> tuple[Data, IntAr
 
 
 def refit(estimator: Any, model: Model, start: TrainingState, split: DataSplit, found: Result) -> Result:
-    """Train from `start` on all rows, for as many epochs as were best, and return what to say of both trainings.
+    """Train from `start` on all rows for the best number of epochs, and return the result of both trainings.
 
-    When the user interrupts it, the model is what the first training left.
+    If the user interrupts it, the model is that of the first training.
 
     Parameters
     ----------
     estimator : BaseMLP
     model : Model
     start : TrainingState
-        What the first training started from. Changed in place.
+        The state before the first training. Changed in place.
     split : DataSplit
     found : Result
         Of the first training.
@@ -131,7 +131,7 @@ def _run_lbfgs(
     samples_per_epoch: int | None = None,
     **options: Any,
 ) -> Result:
-    """Leave out what L-BFGS has no use for."""
+    """Train by L-BFGS, without the options it ignores."""
     result = run_lbfgs(
         build_objective(estimator, model.network, model.loss),
         model.params,
@@ -148,20 +148,20 @@ def _run_lbfgs(
 def _hopeless(
     estimator: Any, model: Model, data: Data, event: NonFiniteError, monitor: Monitor | None = None
 ) -> DivergedError:
-    """Return scikit-learn's error for a training that diverged before there were weights worth keeping."""
+    """Return an error with scikit-learn's message, for a training that diverged too early to keep any weights."""
     diagnosis = diagnose_divergence(estimator, model, data, str(event), monitor)
-    told = f"{diagnosis[0].title}: {diagnosis[0].message}" if diagnosis else f"Precisely: {event}."
+    reason = f"{diagnosis[0].title}: {diagnosis[0].message}" if diagnosis else f"In detail: {event}."
     error = DivergedError(
         "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-        f"preprocessed. {told} {advice_on_divergence(estimator, model, data)} "
-        "The attribute diagnosis of this error tells more."
+        f"preprocessed. {reason} {advice_on_divergence(estimator, model, data)} "
+        "See the attribute diagnosis of this error."
     )
     error.diagnosis = diagnosis
     return error
 
 
 def advice_on_divergence(estimator: Any, model: Model, data: Data) -> str:
-    """Return what to do about a training that diverged on these rows."""
+    """Return advice on a training that diverged on these rows."""
     advice = (
         "Scale the input data, for example with a StandardScaler, or lower "
         f"learning_rate_init={estimator.learning_rate_init}."

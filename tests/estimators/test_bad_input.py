@@ -201,7 +201,7 @@ def test_another_number_of_outputs() -> None:
     est = _estimator(MLPRegressor).fit(X, Y)
     before = est.predict(X)
     for call in (est.set_params(warm_start=True).fit, est.partial_fit, est.loss_and_gradients):
-        with pytest.raises(ValueError, match="y has 2 outputs, but the network was started with 1"):
+        with pytest.raises(ValueError, match="y has 2 outputs, but the network has 1"):
             call(X, np.column_stack([Y, Y]))
     np.testing.assert_array_equal(est.predict(X), before)
 
@@ -360,7 +360,7 @@ def test_classes_may_be_any_collection(classes: Any) -> None:
         (int, "must be a list of all labels that will ever occur, got <class 'int'>"),
         ([], r"must be a list of all labels that will ever occur, got \[\]. Pass for example np.unique"),
         ([[0, 1], [2, 3]], "must be a list of all labels that will ever occur"),
-        ([0, 1, np.nan], "contains NaN or None, which is no label: got .* Leave it out"),
+        ([0, 1, np.nan], "contains NaN or None, which is not a label: got .* Remove it"),
         ([0, 1, None], "contains NaN or None"),
         ([0, 1, "a"], r"must be all strings or all numbers, got \[0, 1, 'a'\]"),
     ],

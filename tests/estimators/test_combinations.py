@@ -63,7 +63,7 @@ def _data(cls: type) -> tuple[Any, Any]:
 
 # ---------------------------------------------------------------------- refused by fit
 
-LBFGS = 'solver="lbfgs" minimises a fixed, smooth function of all data at once, which {} is not compatible with. Set {}'
+LBFGS = 'solver="lbfgs" minimises a fixed, smooth function of all data at once and does not support {}. Set {}'
 REFUSED_BY_FIT: dict[str, tuple[dict[str, Any], str]] = {
     **{
         f"lbfgs and {name}={value!r}": (
@@ -88,7 +88,7 @@ REFUSED_BY_FIT: dict[str, tuple[dict[str, Any], str]] = {
     **{
         f"lbfgs and {choice!r}": (
             {"solver": "lbfgs", "normalization": choice},
-            'solver="lbfgs" has no batches whose statistics normalization="batch" could follow. '
+            'solver="lbfgs" has no mini-batches and does not support normalization="batch". '
             'Use normalization="layer", or a stochastic solver',
         )
         for choice in ("batch", BatchNorm(momentum=0.2))
@@ -105,24 +105,24 @@ REFUSED_BY_FIT: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "scoring of nothing": (
         {"scoring": "loss"},
-        "scoring='loss' judges validation data, and there are none. Set early_stopping=True or validation_split, or "
+        "scoring='loss' needs validation data. Set early_stopping=True or validation_split, or "
         "pass X_val and y_val to fit",
     ),
     "refit without validation": (
         {"refit": True},
-        "refit=True .* did best on validation data, and there are none. Set early_stopping=True or validation_split",
+        "refit=True needs validation data .* Set early_stopping=True or validation_split",
     ),
     "lbfgs sets no rows aside by itself": (
         {"solver": "lbfgs", "early_stopping": True, "scoring": "loss"},
-        "scoring='loss' judges validation data, and there are none",
+        "scoring='loss' needs validation data",
     ),
     "one row a batch": (
         {"normalization": "batch", "batch_size": 1},
-        'normalization="batch" needs at least 2 rows in a batch to have a variance, got one. Use larger batches',
+        'normalization="batch" needs at least 2 rows in a batch, got one. Use larger batches',
     ),
     "no equal neighbours": (
         {"residual": True, "hidden_layer_sizes": (5, 4)},
-        r"residual=True .*: hidden_layer_sizes=\(5, 4\) has no such pair. Give two neighbours the same size",
+        r"residual=True .*: hidden_layer_sizes=\(5, 4\) has no such pair. Give two consecutive layers the same size",
     ),
     "too many rates": (
         {"dropout": [0.1, 0.2]},
@@ -149,12 +149,12 @@ def test_combinations_that_fit_refuses(cls: Any, case: str, assert_refuses: Any)
 SMOOTHING: dict[str, tuple[dict[str, Any], str]] = {
     "hinge": (
         {"loss": "hinge", "label_smoothing": 0.1},
-        "label_smoothing=0.1 is for the log loss, got loss='hinge'. Set label_smoothing=0, or loss=\"log_loss\"",
+        "label_smoothing=0.1 is only for the log loss, got loss='hinge'. Set label_smoothing=0, or loss=\"log_loss\"",
     ),
     "focal": ({"loss": FocalLoss(), "label_smoothing": 0.1 * Cosine()}, r"label_smoothing=Sched.* got loss=.*Focal"),
     "scheduled, lbfgs": (
         {"solver": "lbfgs", "label_smoothing": 0.1 * Cosine()},
-        'solver="lbfgs" minimises a fixed function: label_smoothing=Scheduled.* changes it. Use a number, or a',
+        'solver="lbfgs" minimises a fixed function and does not support label_smoothing=Scheduled.* Use a number, or a',
     ),
 }
 
@@ -169,7 +169,7 @@ def test_label_smoothing_that_fit_refuses(case: str, assert_refuses: Any) -> Non
     ("cls", "loss"), [(MLPClassifier, FocalLoss(gamma=2.0 * Cosine())), (MLPRegressor, Huber(delta=1.0 * Cosine()))]
 )
 def test_settings_of_a_loss_follow_no_schedule(cls: Any, loss: Any, assert_refuses: Any) -> None:
-    words = r"The settings of a loss cannot follow a schedule, got loss=.*Use numbers; of the log loss the"
+    words = r"The settings of a loss cannot follow a schedule, got loss=.*Use numbers. To schedule the smoothing of"
     assert_refuses(cls, ValueError, words, lambda est: est.fit(X, Y), warm=False, loss=loss)
 
 
@@ -177,21 +177,25 @@ def test_settings_of_a_loss_follow_no_schedule(cls: Any, loss: Any, assert_refus
 @pytest.mark.parametrize(
     ("params", "arguments", "words"),
     [
-        ({}, {"X_val": X}, "X_val and y_val belong together: pass both to fit, or none of them"),
-        ({}, {"y_val": Y}, "X_val and y_val belong together: pass both to fit, or none of them"),
-        ({}, {"sample_weight_val": np.ones(30)}, "sample_weight_val weighs the rows of X_val: pass X_val and y_val"),
+        ({}, {"X_val": X}, "X_val and y_val belong together: pass both to fit, or neither"),
+        ({}, {"y_val": Y}, "X_val and y_val belong together: pass both to fit, or neither"),
+        ({}, {"sample_weight_val": np.ones(30)}, "sample_weight_val needs X_val and y_val: pass them to fit"),
         (
             {"validation_split": 0.5},
             {"X_val": X, "y_val": Y},
-            "fit got X_val, and validation_split=0.5. Set validation_split=None, or leave X_val out",
+            "fit got X_val, and validation_split=0.5. Set validation_split=None, or omit X_val",
         ),
         (
             {"validation_split": Halves()},
             {"X_val": X, "y_val": Y},
-            r"fit got X_val, and validation_split=Halves\(.*Set validation_split=None, or leave X_val out",
+            r"fit got X_val, and validation_split=Halves\(.*Set validation_split=None, or omit X_val",
         ),
-        ({}, {"groups": Y}, r"groups are for a splitter .*got validation_split=None. Set for example .*GroupShuffleS"),
-        ({"validation_split": 0.5}, {"groups": Y}, "groups are for a splitter .*got validation_split=0.5"),
+        (
+            {},
+            {"groups": Y},
+            r"groups are only used by a splitter, got validation_split=None. Set for example .*GroupShuffleS",
+        ),
+        ({"validation_split": 0.5}, {"groups": Y}, "groups are only used by a splitter, got validation_split=0.5"),
     ],
 )
 def test_arguments_that_fit_refuses(
@@ -223,7 +227,7 @@ REFUSED_BY_PARTIAL_FIT: dict[str, tuple[dict[str, Any], str]] = {
         for name, value in ONLY_FIT.items()
     },
     "decay twice": ({"solver": AdamW(), "weight_decay": 0.2}, "weight decay is set twice: weight_decay=0.2"),
-    "schedule": ({"learning_rate": "cosine"}, "learning_rate follows the share of the training that is done"),
+    "schedule": ({"learning_rate": "cosine"}, "learning_rate depends on the progress of the whole training"),
     "residual": ({"residual": True}, r"residual=True adds .* hidden_layer_sizes=\(5,\) has no such pair"),
     "rates": ({"dropout": [0.1, 0.2]}, "dropout must be one rate, or one for each hidden layer: got 2 of them"),
     "rate": ({"dropout": [1.1]}, r"Every rate in dropout must be a float in the range \[0.0, 1.0\), got 1.1"),

@@ -328,7 +328,7 @@ def test_another_loss_is_another_network(cls: Any, loss: Any, change: Any, every
     y = _y(cls)
     est = _estimator(cls, copy.copy(loss), warm_start=True).fit(X, y)
     est.set_params(**change)
-    words = "cannot change its architecture: loss was .* and is now .*fit anew with warm_start=False"
+    words = "whose architecture cannot change: loss was .* and is now .*fit from scratch with warm_start=False"
     _assert_refused(est, words, lambda each: each.fit(X, y), everything_of)
     _assert_refused(est, words, lambda each: each.partial_fit(X, y), everything_of)
     fresh = _estimator(cls, loss).set_params(**change).fit(X, y)
@@ -423,7 +423,7 @@ def test_losses_for_other_labels(loss: Any, kinds: tuple[str, ...], everything_o
         if kind not in kinds:
             assert est.fit(X, y).predict(X).shape == y.shape
             continue
-        words = f"is not for {kind} targets, which come to a loss as .* link.*Choose the loss by name"
+        words = f"does not support {kind} targets, which are encoded as .* link.*Choose the loss by name"
         _assert_refused(est, words, lambda each, y=y: each.fit(X, y), everything_of)
         classes = np.arange(3) if kind == "multilabel" else np.unique(y)
         _assert_refused(est, words, lambda each, y=y, c=classes: each.partial_fit(X, y, classes=c), everything_of)
@@ -576,7 +576,7 @@ def test_several_outputs(loss: Any, solver: str) -> None:
     assert est.n_outputs_ == len(est.intercepts_[-1]) == 2 * levels * (1 + (loss == "gaussian_nll"))
     single = _regressor(loss).fit(X, Y)
     assert single.predict(X).shape == ((150, levels) if levels > 1 else (150,))
-    with pytest.raises(ValueError, match="y has 1 outputs, but the network was started with 2"):
+    with pytest.raises(ValueError, match="y has 1 outputs, but the network has 2"):
         est.set_params(warm_start=True).fit(X, Y)
 
 
@@ -680,7 +680,7 @@ def test_the_score_of_several_levels() -> None:
     ("y", "words"),
     [
         (Y[:-1], r"inconsistent numbers of samples: \[150, 149\]"),
-        (np.column_stack([Y, Y]), "y has 2 outputs, but the network was started with 1"),
+        (np.column_stack([Y, Y]), "y has 2 outputs, but the network has 1"),
         (np.full(150, np.nan), "y contains NaN"),
     ],
     ids=["short", "wide", "nan"],
@@ -750,7 +750,7 @@ def test_smoothing_is_left_out_of_validation(params: Any) -> None:
 )
 def test_smoothing_is_for_the_log_loss(loss: Any, smoothing: Any, everything_of: Any) -> None:
     est = _classifier(loss, label_smoothing=smoothing)
-    words = 'label_smoothing=.* is for the log loss, got loss=.*Set label_smoothing=0, or loss="log_loss"'
+    words = 'label_smoothing=.* is only for the log loss, got loss=.*Set label_smoothing=0, or loss="log_loss"'
     y = LABELS["binary"]
     _assert_refused(est, words, lambda each: each.fit(X, y), everything_of)
     _assert_refused(est, words, lambda each: each.partial_fit(X, y, classes=["no", "yes"]), everything_of)
@@ -762,7 +762,7 @@ def test_smoothing_is_for_the_log_loss(loss: Any, smoothing: Any, everything_of:
         (1.0, r"'label_smoothing' parameter of MLPClassifier must be a float in the range \[0.0, 1.0\)", "adam"),
         (-0.1, r"'label_smoothing' parameter of MLPClassifier must be a float in the range \[0.0, 1.0\)", "adam"),
         (2.0 * Cosine(), r"'label_smoothing' parameter .*must be a float in the range \[0.0, 1.0\). Got 2.0", "adam"),
-        (0.1 * Cosine(), 'solver="lbfgs" minimises a fixed function: label_smoothing=', "lbfgs"),
+        (0.1 * Cosine(), 'solver="lbfgs" minimises a fixed function and does not support label_smoothing=', "lbfgs"),
     ],
     ids=_in_words,
 )

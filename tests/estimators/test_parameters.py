@@ -66,7 +66,8 @@ def test_fill_wraps_paragraphs_and_lists() -> None:
     first, gap, item, *more, last = fill(text).split("\n")
     assert (first, gap, last) == ("    First paragraph:", "", "    - another")
     assert item.startswith("    - an item of many words")
-    assert more and all(line.startswith("      ") for line in more)
+    assert more
+    assert all(line.startswith("      ") for line in more)
 
 
 def test_documented_replaces_placeholders_and_nothing_else() -> None:

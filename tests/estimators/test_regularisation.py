@@ -430,7 +430,7 @@ def test_residual_connections_join_neighbours_of_equal_width() -> None:
 @pytest.mark.parametrize("sizes", [(8, 5), (8,), (), (8, 5, 8)], ids=str)
 def test_residual_connections_without_a_place_are_refused(cls: Any, sizes: Any, assert_refuses: Any) -> None:
     X, y = _data(cls)
-    words = r"residual=True .* as wide: hidden_layer_sizes=\(.*\) has no such pair. Give two neighbours the same size"
+    words = r"residual=True .* hidden_layer_sizes=\(.*\) has no such pair. Give two consecutive layers the same size"
     assert_refuses(
         cls, ValueError, words, lambda est: est.fit(X, y), residual=True, hidden_layer_sizes=sizes, warm=False
     )

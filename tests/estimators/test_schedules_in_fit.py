@@ -411,7 +411,7 @@ def test_partial_fit_refuses_what_needs_the_length_of_the_training(cls: Any, cas
     params = NEEDS_LENGTH[case]
     name = next((each for each in params if each == case), "solver" if case == "solver" else "learning_rate")
     words = (
-        rf"{name} follows the share of the training that is done, which partial_fit does not know: .*"
+        rf"{name} depends on the progress of the whole training, which partial_fit does not know: .*"
         r"Give the schedule its length in steps \(horizon=.* Warmup unit=.*or use one that counts epochs or steps"
     )
     new = _small(cls, **params)

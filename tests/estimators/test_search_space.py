@@ -125,8 +125,8 @@ def test_halving_by_epochs(in_pipeline):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": "medium"}, r"size must be one of \('small', 'large'\). Got 'medium'"),
-        ({"task": "ranking"}, r"task must be one of .*'regression'\) or None. Got 'ranking'"),
+        ({"size": "medium"}, "The 'size' parameter of search_space must be .*'large'.* Got 'medium'"),
+        ({"task": "ranking"}, "The 'task' parameter of search_space must be .*'regression'.* or None. Got 'ranking'"),
         ({"prefix": "mlpclassifier"}, r"prefix must end with two underscores.* Got 'mlpclassifier'"),
     ],
 )

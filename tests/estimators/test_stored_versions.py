@@ -161,7 +161,7 @@ def test_a_name_that_is_not_registered_is_refused_with_the_way_out(
     monkeypatch.setitem(registry, "mine", thing)
     stored = pickle.dumps(_fitted(MLPRegressor, **params))
     monkeypatch.delitem(registry, "mine")
-    with pytest.raises(ValueError, match=rf"There is no {kind} named 'mine' in this process.*register it before"):
+    with pytest.raises(ValueError, match=rf"needs the {kind} 'mine', which is not registered.*register it before"):
         pickle.loads(stored)
     monkeypatch.setitem(registry, "mine", thing)
     _train(pickle.loads(stored))

@@ -462,13 +462,13 @@ def test_balanced_class_weights_are_refused_by_partial_fit(everything_of: Any) -
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
-        ({"d": 2.0}, r"class_weight names \['d'\], which y has not: the classes are \['a', 'b', 'c'\]"),
-        ({0: 2.0, "a": 1.0}, r"class_weight names \[0\], which y has not"),
-        ({"a": -1.0}, "class_weight must be non-negative, finite numbers; of 'a' it is -1.0"),
-        ({"b": np.nan}, "class_weight must be non-negative, finite numbers; of 'b' it is nan"),
-        ({"b": np.inf}, "class_weight must be non-negative, finite numbers; of 'b' it is inf"),
-        ({"c": "much"}, "class_weight must be non-negative, finite numbers; of 'c' it is 'much'"),
-        ({"a": 0, "b": 0, "c": 0}, "leaves no row in y with a weight above zero"),
+        ({"d": 2.0}, r"class_weight has the classes \['d'\], which are not in y: its classes are \['a', 'b', 'c'\]"),
+        ({0: 2.0, "a": 1.0}, r"class_weight has the classes \[0\], which are not in y"),
+        ({"a": -1.0}, "class_weight must be non-negative, finite numbers. Got -1.0 for 'a'"),
+        ({"b": np.nan}, "class_weight must be non-negative, finite numbers. Got nan for 'b'"),
+        ({"b": np.inf}, "class_weight must be non-negative, finite numbers. Got inf for 'b'"),
+        ({"c": "much"}, "class_weight must be non-negative, finite numbers. Got 'much' for 'c'"),
+        ({"a": 0, "b": 0, "c": 0}, "all sample weights are zero"),
     ],
     ids=str,
 )
@@ -491,7 +491,9 @@ def test_what_is_no_class_weight(weights: Any, everything_of: Any) -> None:
 @pytest.mark.parametrize("weights", ["balanced", {0: 2.0}], ids=str)
 def test_rows_with_several_labels_have_no_class(weights: Any, everything_of: Any) -> None:
     several = np.column_stack([UNBALANCED == "a", X[:, 0] > 0]).astype(int)
-    words = "class_weight is for targets with one class a row, and y is multilabel.*weigh the rows with sample_weight"
+    words = (
+        "class_weight is for targets with one class per row, but y is multilabel.*weight the rows with sample_weight"
+    )
     _assert_refused(_classifier(weights), words, lambda each: each.fit(X, several), everything_of)
 
 

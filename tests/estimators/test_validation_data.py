@@ -223,13 +223,13 @@ def test_columns_that_are_mostly_zero_have_no_scale_to_compare(labels):
     [
         ({"X_val": [[1.0] * 30]}, "X_val and y_val belong together"),
         ({"y_val": [1]}, "X_val and y_val belong together"),
-        ({"sample_weight_val": [1.0]}, "sample_weight_val weighs the rows of X_val"),
+        ({"sample_weight_val": [1.0]}, "sample_weight_val needs X_val"),
         ({"X_val": [[1.0] * 29], "y_val": [1]}, "X has 29 features"),
         ({"X_val": [[np.nan] * 30], "y_val": [1]}, "contains NaN"),
         ({"X_val": [[1.0] * 30], "y_val": [2]}, "classes not in `self.classes_`"),
         ({"X_val": [[1.0] * 30], "y_val": [1, 1]}, "inconsistent numbers of samples"),
         ({"X_val": [[1.0] * 30], "y_val": [1], "sample_weight_val": [0.0]}, "at least one non-zero"),
-        ({"groups": np.zeros(398)}, "groups are for a splitter"),
+        ({"groups": np.zeros(398)}, "groups are only used by a splitter"),
     ],
 )
 def test_bad_arguments_are_refused_and_lose_nothing(labels, arguments, message):
@@ -244,9 +244,9 @@ def test_bad_arguments_are_refused_and_lose_nothing(labels, arguments, message):
 @pytest.mark.parametrize(
     ("params", "with_own", "message"),
     [
-        ({"validation_split": 0.2}, True, "Validate either on X_val or on a part of X"),
-        ({"scoring": "accuracy"}, False, "scoring='accuracy' judges validation data"),
-        ({"refit": True}, False, "refit=True trains again"),
+        ({"validation_split": 0.2}, True, "Validation data are either X_val or held out from X"),
+        ({"scoring": "accuracy"}, False, "scoring='accuracy' needs validation data"),
+        ({"refit": True}, False, "refit=True needs validation data"),
         ({"validation_split": KFold(1000)}, False, "could not split the data"),
     ],
 )
