@@ -109,8 +109,13 @@ def assert_both_refuse(assert_refuses: Any) -> Any:
     return check
 
 
-@BOTH
-@pytest.mark.parametrize("case", BAD_ROWS)
+def _in_turn(cases: Any) -> Any:
+    """Return a mark that tests the cases on the two estimators in turn, which have the same code for them."""
+    pairs = [((MLPClassifier, MLPRegressor)[number % 2], case) for number, case in enumerate(cases)]
+    return pytest.mark.parametrize(("cls", "case"), pairs)
+
+
+@_in_turn(BAD_ROWS)
 @pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")
 def test_bad_rows(cls: Any, case: str, assert_both_refuse: Any, everything_of: Any) -> None:
     rows, error, words = BAD_ROWS[case]
@@ -145,8 +150,7 @@ def test_bad_numbers(case: str, assert_both_refuse: Any) -> None:
     assert_both_refuse(MLPRegressor, error, words, X, numbers)
 
 
-@BOTH
-@pytest.mark.parametrize("case", BAD_WEIGHTS)
+@_in_turn(BAD_WEIGHTS)
 def test_bad_weights(cls: Any, case: str, assert_both_refuse: Any) -> None:
     weight, words = BAD_WEIGHTS[case]
     assert_both_refuse(cls, ValueError, words, X, Y, weight)
@@ -206,7 +210,7 @@ def test_another_number_of_outputs() -> None:
     np.testing.assert_array_equal(est.predict(X), before)
 
 
-# What is none of the arguments, made of an array that is one.
+# Invalid values for any argument, made from a valid array.
 NONSENSE: dict[str, Any] = {
     "strings": lambda array: np.full(array.shape, "u"),
     "bytes": lambda array: np.full(array.shape, b"u"),
@@ -233,7 +237,7 @@ ARGUMENTS = {
     "input_gradient": ["X"],
     "loss_and_gradients": ["X", "y", "sample_weight"],
 }
-# What is taken after all: labels may be strings, groups anything, and predictions and weights are in float64.
+# What is valid after all: labels may be strings, groups anything, and predictions and weights are in float64.
 FINE = {
     *((MLPClassifier, method, "y", "strings") for method in ("fit",)),
     *((cls, "fit", "groups", "beyond float32") for cls in (MLPClassifier, MLPRegressor)),
@@ -247,11 +251,17 @@ FINE = {
 }
 
 
-@BOTH
-@pytest.mark.parametrize("kind", NONSENSE)
-@pytest.mark.parametrize(
-    ("method", "argument"), [(method, each) for method, names in ARGUMENTS.items() for each in names]
-)
+def _pairs() -> list[tuple[Any, str, str, str]]:
+    """Return every kind of nonsense for every argument, with the methods that take it and the estimators in turn."""
+    methods = {name: [method for method, names in ARGUMENTS.items() if name in names] for name in ARGUMENTS["fit"]}
+    return [
+        ((MLPClassifier, MLPRegressor)[(row + column) % 2], taking[(row + column) // 2 % len(taking)], argument, kind)
+        for row, kind in enumerate(NONSENSE)
+        for column, (argument, taking) in enumerate(methods.items())
+    ]
+
+
+@pytest.mark.parametrize(("cls", "method", "argument", "kind"), _pairs())
 def test_the_error_names_the_argument_and_comes_without_a_warning(
     cls: Any, method: str, argument: str, kind: str
 ) -> None:
@@ -365,13 +375,13 @@ def test_classes_may_be_any_collection(classes: Any) -> None:
         ([0, 1, "a"], r"must be all strings or all numbers, got \[0, 1, 'a'\]"),
     ],
 )
-def test_what_is_no_list_of_classes(classes: Any, words: str, assert_refuses: Any) -> None:
+def test_invalid_classes_are_refused(classes: Any, words: str, assert_refuses: Any) -> None:
     assert_refuses(
         MLPClassifier, ValueError, f"classes {words}", lambda est: est.partial_fit(X, Y, classes=classes), warm=False
     )
 
 
-def test_an_overflowing_loss_is_named_as_the_place():
+def test_error_names_the_loss_as_the_place_of_an_overflow():
     rng = np.random.default_rng(0)
     X, y = 1e3 * rng.standard_normal((50, 3)), rng.poisson(3.0, 50)
     with pytest.raises(ValueError, match=r"non-finite parameter weights.*the loss after layer 1 of 1 became"):

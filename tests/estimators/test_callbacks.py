@@ -177,9 +177,10 @@ def test_stopping_keeps_the_best_weights_of_early_stopping(cls: Any) -> None:
     np.testing.assert_array_equal(est.coefs_[0], reference.coefs_[0])
 
 
-@BOTH
-@SOLVERS
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize(
+    ("cls", "solver", "n_jobs"),
+    [(MLPClassifier, "adam", None), (MLPRegressor, "lbfgs", None), (MLPRegressor, "adam", 2)],
+)
 def test_a_propagated_callback_stops_every_fit_of_a_search(cls: Any, solver: str, n_jobs: int | None) -> None:
     X, y = _data(cls)
     pipeline = make_pipeline(StandardScaler(), _small(cls, solver=solver, max_iter=50))

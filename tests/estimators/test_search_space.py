@@ -43,11 +43,12 @@ def test_every_name_is_a_parameter(size, task, estimator):
     assert unknown == (expected if isinstance(estimator, MLPRegressor) else set())
 
 
-@pytest.mark.parametrize(("size", "task"), SPACES)
+@pytest.mark.parametrize("size", ["small", "large"])
+@pytest.mark.parametrize("task", ESTIMATORS)
 def test_every_draw_fits_and_stays_finite(size, task):
     X, y = data(task)
-    network = ESTIMATORS[task or "classification"](max_iter=2, random_state=0)
-    for draw in ParameterSampler(search_space(size, task=task), 25, random_state=0):
+    network = ESTIMATORS[task](max_iter=2, random_state=0)
+    for draw in ParameterSampler(search_space(size, task=task), 12, random_state=0):
         model = clone(network).set_params(**draw).fit(X, y)
         assert np.isfinite(model.loss_), draw
 

@@ -78,7 +78,7 @@ def test_the_list_above_holds_every_loss_of_any_unit() -> None:
 
 @pytest.mark.parametrize("loss", UNIT_FREE, ids=str)
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-@pytest.mark.parametrize(("scale", "shift"), [(1e4, 0.0), (1.0, 1000.0), (1e-4, 0.0), (1e4, 1000.0)])
+@pytest.mark.parametrize(("scale", "shift"), [(1e-4, 0.0), (1e4, 1000.0)])
 def test_the_unit_of_y_does_not_matter(loss: Any, solver: str, scale: float, shift: float) -> None:
     params: dict[str, Any] = {"solver": solver, "dtype": "float64", "max_iter": 10}
     here = _standardized(loss, **params).fit(X, Y)
@@ -279,10 +279,10 @@ def _first_loss(estimator: Any, y: Any, weight: Any = None) -> float:
     return float(estimator.fit(X, y, sample_weight=weight).history_["train_loss"][0])
 
 
-@pytest.mark.parametrize(("loss", "y"), BEST, ids=lambda value: "" if isinstance(value, np.ndarray) else str(value))
-@pytest.mark.parametrize("weighted", [False, True])
-def test_numbers_start_at_the_best_constant(loss: Any, y: Any, weighted: bool) -> None:
-    weight = np.arange(150) % 4.0 if weighted else None
+@pytest.mark.parametrize("number", range(len(BEST)))
+def test_numbers_start_at_the_best_constant(number: int) -> None:
+    loss, y = BEST[number]
+    weight = np.arange(150) % 4.0 if number % 2 else None
     first = _first_loss(_regressor(loss), y, weight)
     lowest = sum(
         _lowest(_core(loss), column[:, np.newaxis], weight, _core(loss).n_raw(1)) for column in np.atleast_2d(y.T)
@@ -370,16 +370,19 @@ def _relabelled(weights: Any, y: Any) -> Any:
     return weights if isinstance(weights, str) else {names[key]: w for key, w in weights.items() if key in names}
 
 
+TRAININGS: list[dict[str, Any]] = [{"solver": "lbfgs"}, {"batch_size": "full"}, {"batch_size": 20}]
+
+
 @pytest.mark.parametrize("weights", WEIGHTS, ids=str)
 @pytest.mark.parametrize("labels", LABELS)
-@pytest.mark.parametrize("params", [{"solver": "lbfgs"}, {"batch_size": "full"}, {"batch_size": 20}], ids=str)
-@pytest.mark.parametrize("loss", ["log_loss", "hinge"])
-def test_a_class_weight_is_a_weight_of_its_rows(weights: Any, labels: str, params: Any, loss: str) -> None:
+def test_a_class_weight_is_a_weight_of_its_rows(weights: Any, labels: str) -> None:
+    number = WEIGHTS.index(weights) + list(LABELS).index(labels)
+    params, loss = TRAININGS[number % 3], ("log_loss", "hinge")[number // 3 % 2]
     y = LABELS[labels]
     weights = _relabelled(weights, y)
     own = np.arange(150) % 3 + 0.5
     for sample_weight in (None, own):
-        if isinstance(weights, str):  # by share of the weight, which scikit-learn computes, too
+        if isinstance(weights, str):  # as scikit-learn computes it
             per_class = compute_class_weight(weights, classes=np.unique(y), y=y, sample_weight=sample_weight)
             rows = per_class[np.searchsorted(np.unique(y), y)]
         else:
