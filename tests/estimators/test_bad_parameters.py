@@ -112,13 +112,6 @@ def test_bad_parameters_of_partial_fit(cls: Any, params: dict[str, Any], rule: s
     )
 
 
-def test_bad_loss() -> None:
-    with pytest.raises(
-        InvalidParameterError, match=r"The 'loss' parameter of MLPRegressor must be.*Got 'huge' instead"
-    ):
-        _estimator(MLPRegressor, loss="huge").fit(X, Y)
-
-
 @BOTH
 @pytest.mark.parametrize(
     ("params", "words"),

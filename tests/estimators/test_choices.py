@@ -194,13 +194,6 @@ def test_partial_fit_with_another_architecture_is_an_error(cls: Any, change: dic
     np.testing.assert_array_equal(est.predict(X), before)
 
 
-def test_partial_fit_with_another_loss_is_an_error() -> None:
-    X, y = _data(MLPRegressor)
-    est = _small(MLPRegressor).fit(X, np.abs(y))
-    with pytest.raises(ValueError, match="loss was 'squared_error'"):
-        est.set_params(loss="poisson").partial_fit(X, np.abs(y))
-
-
 @BOTH
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_another_solver_takes_over(cls: Any, solver: str) -> None:

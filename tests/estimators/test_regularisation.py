@@ -11,7 +11,6 @@ from sklearn.metrics import log_loss
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.diagnosis import TrainingHealthWarning
 from skmlp.nn.layers import BatchNorm, Dropout, LayerNorm
-from skmlp.nn.losses import BinaryLogLoss
 from skmlp.optim import (
     SGD,
     SOLVERS,
@@ -100,21 +99,6 @@ def test_calls_of_partial_fit_are_a_fit_bit_for_bit(cls: Any, case: str) -> None
     np.testing.assert_array_equal(by_parts.predict(X), fitted.predict(X))
     for name in ("loss", "penalty", "learning_rate", "gradient_norm", "clipped_share"):
         np.testing.assert_array_equal(by_parts.history_[name], fitted.history_[name])
-
-
-@pytest.mark.parametrize("case", EVERYTHING)
-def test_a_pickle_round_trip_does_not_change_training(case: str) -> None:
-    """The stored state is complete: running statistics, the average, and the random stream of dropout."""
-    cls = (MLPClassifier, MLPRegressor)[list(EVERYTHING).index(case) % 2]
-    X, y = _data(cls)
-    settings = {**EVERYTHING[case], "warm_start": True}
-    original = _passes(cls, _small(cls, **settings), 2)
-    stored = _by_pickle(original)
-    np.testing.assert_array_equal(stored.predict(X), original.predict(X))
-    for go_on in (lambda est: est.partial_fit(X, y), lambda est: est.fit(X, y), lambda est: est.partial_fit(X, y)):
-        np.testing.assert_array_equal(_vector(go_on(stored)), _vector(go_on(original)))
-        np.testing.assert_array_equal(stored.predict(X), original.predict(X))
-    assert stored.history_["loss"] == original.history_["loss"]
 
 
 @BOTH
@@ -681,48 +665,3 @@ def test_averaging_can_be_turned_off_and_on_between_calls(cls: Any) -> None:
 
 
 # ---------------------------------------------------------------------- label smoothing
-
-
-def _confidence(**params: Any) -> tuple[float, float, Any]:
-    X, y = _data(MLPClassifier)
-    # The same rows for validation: with the last weights the loss differs by the smoothing alone.
-    settings = {"hidden_layer_sizes": (30,), "max_iter": 300, "learning_rate_init": 0.02, "n_iter_no_change": np.inf}
-    est = _small(MLPClassifier, **settings, **params).fit(X, y, X_val=X, y_val=y)
-    p = est.predict_proba(X)
-    return p.max(axis=1).mean(), est.score(X, y), est
-
-
-def test_label_smoothing_lowers_confidence() -> None:
-    plain, smooth, smoother = (_confidence(label_smoothing=e) for e in (0.0, 0.2, 0.5))
-    assert plain[0] > smooth[0] > smoother[0]
-    assert plain[0] > 0.97
-    # Perfectly fitted, the label has probability 1 - e + e / 3.
-    assert smoother[0] == pytest.approx(2 / 3, abs=0.03)
-    assert min(each[1] for each in (plain, smooth, smoother)) > 0.95
-    for _, _, est in (plain, smooth, smoother):
-        X, y = _data(MLPClassifier)
-        p = est.predict_proba(X.astype(np.float32))
-        assert est.history_["validation_loss"][-1] == pytest.approx(log_loss(y, p), rel=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["binary", "multilabel"])
-def test_label_smoothing_of_yes_and_no(kind: str) -> None:
-    X, y = _data(MLPClassifier)
-    targets = (y == 1).astype(int) if kind == "binary" else np.column_stack([y == 1, y == 2]).astype(int)
-    settings: dict[str, Any] = {
-        "hidden_layer_sizes": (30,),
-        "max_iter": 400,
-        "learning_rate_init": 0.02,
-        "tol": 0.0,
-        "n_iter_no_change": np.inf,
-    }
-    p = _small(MLPClassifier, label_smoothing=0.4, **settings).fit(X, targets).predict_proba(X)
-    yes = p[:, 1] if kind == "binary" else p
-    # Perfectly fitted, a yes is 1 - e / 2 and a no is e / 2.
-    assert yes[targets == 1].mean() == pytest.approx(0.8, abs=0.04)
-    assert yes[targets == 0].mean() == pytest.approx(0.2, abs=0.04)
-
-
-def test_label_smoothing_is_the_losses_own() -> None:
-    assert _confidence(label_smoothing=0.0)[2].loss_ == _confidence()[2].loss_
-    assert BinaryLogLoss(0.3).label_smoothing == 0.3

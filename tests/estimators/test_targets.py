@@ -10,7 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 from sklearn.base import clone
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import GridSearchCV
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
@@ -229,11 +228,6 @@ def test_validation_is_in_the_unit_of_y(scoring: Any) -> None:
 def test_the_objective_is_that_of_training() -> None:
     est = _standardized(max_iter=1, batch_size="full", dtype="float64", learning_rate_init=1e-12).fit(X, 1e3 * Y)
     assert est.loss_and_gradients(X, 1e3 * Y)[0] == pytest.approx(est.loss_, rel=1e-9)
-
-
-def test_a_grid_over_it() -> None:
-    search = GridSearchCV(_regressor(max_iter=60), {"standardize_target": [False, True]}, cv=2).fit(X, 1e4 * Y)
-    assert search.best_params_ == {"standardize_target": True}
 
 
 # ---------------------------------------------------------------------- the start at the best constant
@@ -532,10 +526,3 @@ def test_a_single_class() -> None:
     for weights in ("balanced", {"a": 3.0}):
         est = _classifier(weights).fit(X, np.full(150, "a"))
         assert_array_equal(est.predict(X), np.full(150, "a"))
-
-
-def test_a_grid_over_class_weights() -> None:
-    grid = {"class_weight": [None, "balanced", {"a": 1.0, "c": 50.0}]}
-    search = GridSearchCV(_classifier(max_iter=30), grid, cv=2, scoring="balanced_accuracy").fit(X, UNBALANCED)
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert clone(search.best_estimator_).class_weight == search.best_params_["class_weight"]

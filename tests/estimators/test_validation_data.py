@@ -9,7 +9,6 @@ import sklearn
 from scipy import sparse
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss, make_scorer, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -560,18 +559,6 @@ def test_without_a_limit_the_clock_is_never_asked(labels, monkeypatch):
     assert asked == []
 
 
-def test_in_a_grid_search(numbers):
-    X, _, y, _ = numbers
-    grid = {
-        "validation_split": [0.2, TimeSeriesSplit(3)],
-        "scoring": ["loss", "r2"],
-        "refit": [False, True],
-        "restore_best": [None, True],
-    }
-    search = GridSearchCV(_regressor(max_iter=3), grid, cv=2, error_score="raise").fit(X, y)
-    assert len(search.cv_results_["params"]) == 16
-
-
 def test_one_line_an_epoch_says_more_the_higher_verbose_is(labels, capsys):
     X, X_val, y, y_val = labels
     _classifier(verbose=1, max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
@@ -580,9 +567,3 @@ def test_one_line_an_epoch_says_more_the_higher_verbose_is(labels, capsys):
     _classifier(verbose=2, max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
     more = capsys.readouterr().out
     assert more.count("gradient_norm") == more.count("validation_loss") == 2
-
-
-def test_warnings_are_those_of_scikit_learn(labels):
-    X, X_val, y, y_val = labels
-    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
-        _classifier(max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
