@@ -103,7 +103,7 @@ RULES = [{"momentum": 0.0}, {"momentum": 0.9, "nesterovs_momentum": False}, {"mo
         for weighted in (False, True)
     ],
 )
-def test_full_batch_gradient_descent(task: str, rule: dict[str, Any], weighted: bool) -> None:
+def test_full_batch_gradient_descent_takes_the_same_steps(task: str, rule: dict[str, Any], weighted: bool) -> None:
     cls, X, y, params = _task(task)
     weight = np.random.default_rng(1).uniform(0.2, 3.0, len(X)) if weighted else None
     ours, theirs = _pair(
@@ -133,7 +133,7 @@ def test_full_batch_gradient_descent(task: str, rule: dict[str, Any], weighted: 
         ("multilabel", "logistic"),
     ],
 )
-def test_other_activations(task: str, activation: str) -> None:
+def test_activations_give_the_same_network(task: str, activation: str) -> None:
     cls, X, y, params = _task(task)
     ours, theirs = _pair(
         cls, activation=activation, solver="sgd", learning_rate_init=0.02, batch_size=len(X), max_iter=30, **params
@@ -150,7 +150,7 @@ def test_other_activations(task: str, activation: str) -> None:
     ],
     ids=["invscaling", "adaptive"],
 )
-def test_schedules(task: str, schedule: dict[str, Any]) -> None:
+def test_schedules_give_the_same_network(task: str, schedule: dict[str, Any]) -> None:
     cls, X, y, params = _task(task)
     ours, theirs = _pair(cls, solver="sgd", batch_size=len(X), max_iter=80, **schedule, **params)
     _assert_equal_networks(ours.fit(X, y), theirs.fit(X, y), rtol=1e-10)
@@ -160,7 +160,7 @@ def test_schedules(task: str, schedule: dict[str, Any]) -> None:
 
 
 @ALL_TASKS
-def test_mini_batches_in_the_given_order(task: str) -> None:
+def test_unshuffled_mini_batches_give_the_same_network(task: str) -> None:
     cls, X, y, params = _task(task)
     weight = np.random.default_rng(1).uniform(0.2, 3.0, len(X))
     ours, theirs = _pair(
@@ -170,7 +170,7 @@ def test_mini_batches_in_the_given_order(task: str) -> None:
 
 
 @ALL_TASKS
-def test_adam_where_the_place_of_epsilon_does_not_matter(task: str) -> None:
+def test_adam_with_a_negligible_epsilon_gives_the_same_network(task: str) -> None:
     cls, X, y, params = _task(task)
     # scikit-learn adds epsilon before the bias correction, skmlp after it as in the paper; 1e-30 is lost in both.
     ours, theirs = _pair(
@@ -181,7 +181,7 @@ def test_adam_where_the_place_of_epsilon_does_not_matter(task: str) -> None:
 
 @ALL_TASKS
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])
-def test_lbfgs(task: str, weighted: bool) -> None:
+def test_lbfgs_gives_the_same_network(task: str, weighted: bool) -> None:
     cls, X, y, params = _task(task)
     weight = np.random.default_rng(1).uniform(0.2, 3.0, len(X)) if weighted else None
     ours, theirs = _pair(cls, solver="lbfgs", alpha=0.5, max_iter=8, **params)
@@ -199,7 +199,7 @@ def _several_outputs() -> tuple[Any, Any]:
     return X, y / y.std(axis=0)
 
 
-def test_several_outputs_have_the_same_gradient_and_another_loss() -> None:
+def test_several_outputs_have_the_same_gradient_and_a_summed_loss() -> None:
     """scikit-learn averages the squared error over outputs in the loss, and sums in the gradient.
 
     skmlp sums in both. So gradient descent takes the same steps, while the reported loss is n_outputs times larger.

@@ -149,7 +149,7 @@ def test_combinations_that_fit_refuses(cls: Any, case: str, assert_refuses: Any)
 @pytest.mark.parametrize(
     ("cls", "loss"), [(MLPClassifier, FocalLoss(gamma=2.0 * Cosine())), (MLPRegressor, Huber(delta=1.0 * Cosine()))]
 )
-def test_settings_of_a_loss_follow_no_schedule(cls: Any, loss: Any, assert_refuses: Any) -> None:
+def test_scheduled_settings_of_a_loss_are_refused(cls: Any, loss: Any, assert_refuses: Any) -> None:
     words = r"The settings of a loss cannot follow a schedule, got loss=.*Use numbers. To schedule the smoothing of"
     assert_refuses(cls, ValueError, words, lambda est: est.fit(X, Y), warm=False, loss=loss)
 
@@ -231,7 +231,7 @@ def test_combinations_that_partial_fit_refuses(cls: Any, case: str, assert_refus
 
 
 @BOTH
-def test_partial_fit_goes_on_once_the_parameters_of_fit_are_reset(cls: Any, everything_of: Any) -> None:
+def test_partial_fit_works_after_resetting_the_parameters_of_fit(cls: Any, everything_of: Any) -> None:
     est = cls(hidden_layer_sizes=(5,), max_iter=2, random_state=0, validation_split=0.2, scoring="loss").fit(X, Y)
     before = everything_of(est)
     for name in ("validation_split", "scoring"):
@@ -292,7 +292,7 @@ OWN: dict[type, dict[str, list[Any]]] = {
 
 
 @BOTH
-def test_a_grid_search_reaches_every_new_parameter(cls: Any) -> None:
+def test_grid_search_over_every_added_parameter_changes_the_scores(cls: Any) -> None:
     X, y = _data(cls)
     choices = {**NEW, **OWN[cls]}
     theirs = getattr(neural_network, cls.__name__)
@@ -376,9 +376,13 @@ BAD_OWN: dict[type, dict[str, tuple[str, list[Any]]]] = {
 
 
 @BOTH
-def test_bad_values_of_every_new_parameter(cls: Any, assert_refuses: Any) -> None:
+def test_invalid_values_of_every_added_parameter_are_refused(cls: Any, assert_refuses: Any) -> None:
     bad = {**BAD, **BAD_OWN[cls]}
-    assert bad.keys() >= {**NEW, **OWN[cls]}.keys() - {"dtype", "weight_init", "bias_init"}  # in test_bad_parameters
+    assert bad.keys() >= {**NEW, **OWN[cls]}.keys() - {
+        "dtype",
+        "weight_init",
+        "bias_init",
+    }  # in test_bad_parameters.py
     for name, (rule, values) in bad.items():
         for value in values:
             words = rf"The '{name}' parameter of {cls.__name__} {rule}.* Got {re.escape(repr(value))} instead"
@@ -386,7 +390,7 @@ def test_bad_values_of_every_new_parameter(cls: Any, assert_refuses: Any) -> Non
 
 
 @BOTH
-def test_numpy_numbers_are_numbers(cls: Any) -> None:
+def test_numpy_and_python_numbers_train_the_same_network(cls: Any) -> None:
     """What a search over np.linspace passes is computed with in float32 all the same."""
     numbers = {
         "dropout": 0.25,
@@ -453,7 +457,7 @@ def test_a_monitored_search_with_many_options_records_every_epoch_of_every_fold(
 
 
 @BOTH
-def test_unusual_pairs_that_work(cls: Any) -> None:
+def test_unusual_combinations_train_without_error(cls: Any) -> None:
     X, y = _data(cls)
     for params in (
         {"solver": "lbfgs", "normalization": "layer", "residual": True, "learning_rate": "cosine"},

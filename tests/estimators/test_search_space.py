@@ -29,7 +29,7 @@ def data(task: str | None) -> tuple[Any, Any]:
 
 
 @pytest.fixture(autouse=True)
-def _short_trainings_are_no_news():
+def _ignore_convergence_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         yield
@@ -37,7 +37,7 @@ def _short_trainings_are_no_news():
 
 @pytest.mark.parametrize(("size", "task"), SPACES)
 @pytest.mark.parametrize("estimator", [MLPClassifier(), MLPRegressor()], ids=["classifier", "regressor"])
-def test_every_name_is_a_parameter(size, task, estimator):
+def test_every_name_in_a_space_is_a_parameter(size, task, estimator):
     unknown = search_space(size, task=task).keys() - estimator.get_params().keys()
     expected = {"label_smoothing"} if (size, task) == ("large", "classification") else set()
     assert unknown == (expected if isinstance(estimator, MLPRegressor) else set())
@@ -86,12 +86,12 @@ def test_a_space_can_be_changed_without_changing_the_next():
     assert search_space("large")["learning_rate"][-1].duration != 0.9
 
 
-def test_the_number_of_epochs_is_left_to_the_user():
+def test_spaces_do_not_contain_max_iter():
     for size, task in SPACES:
         assert "max_iter" not in search_space(size, task=task)
 
 
-def test_a_randomized_search_takes_it():
+def test_a_randomized_search_takes_a_space():
     X, y = data("regression")
     search = RandomizedSearchCV(
         MLPRegressor(max_iter=2, random_state=0), search_space(), n_iter=3, cv=2, random_state=0
@@ -102,7 +102,7 @@ def test_a_randomized_search_takes_it():
 
 
 @pytest.mark.parametrize("in_pipeline", [False, True])
-def test_halving_by_epochs(in_pipeline):
+def test_halving_search_uses_max_iter_as_resource(in_pipeline):
     X, y = data("classification")
     prefix = "mlpclassifier__" if in_pipeline else ""
     network = MLPClassifier(random_state=0)
@@ -131,6 +131,6 @@ def test_halving_by_epochs(in_pipeline):
         ({"prefix": "mlpclassifier"}, r"prefix must end with two underscores.* Got 'mlpclassifier'"),
     ],
 )
-def test_what_there_is_not_is_refused(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         search_space(**options)

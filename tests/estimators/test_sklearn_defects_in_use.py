@@ -72,7 +72,7 @@ def test_d12_d13_a_step_allocates_no_array_of_the_size_of_the_weights(solver: st
         est.set_callbacks(callback).fit(X, y)
     finally:
         tracemalloc.stop()
-    # The first epoch makes what all share, the last task is the fit itself.
+    # The first epoch allocates working memory, the last task is the fit itself.
     assert max(callback.peaks[1:-1]) < est.coefs_[0].nbytes / 8
     assert est.history_["learning_rate"] == [1e-4] * 6
 
@@ -183,7 +183,7 @@ def test_d18_early_stopping_stratifies_and_records_score_and_loss(
 
 
 def test_d18_the_regressor_records_r2_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The score on the rows set aside is r2_score, weights and several outputs included."""
+    """The score on held-out rows is r2_score, weights and several outputs included."""
     held_out: list[Any] = []
     split = holdout.train_test_split
     monkeypatch.setattr(holdout, "train_test_split", lambda *a, **k: held_out.append(p := split(*a, **k)) or p)

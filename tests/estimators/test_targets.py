@@ -66,7 +66,7 @@ def _assert_refused(
     np.testing.assert_equal(everything_of(estimator), before)
 
 
-def test_the_list_above_holds_every_loss_of_any_unit() -> None:
+def test_every_equivariant_loss_is_tested() -> None:
     assert {name for name, loss in LOSSES.items() if loss.shift_and_scale} == {
         each for each in UNIT_FREE if isinstance(each, str)
     }
@@ -78,7 +78,9 @@ def test_the_list_above_holds_every_loss_of_any_unit() -> None:
 @pytest.mark.parametrize("loss", UNIT_FREE, ids=str)
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.parametrize(("scale", "shift"), [(1e-4, 0.0), (1e4, 1000.0)])
-def test_the_unit_of_y_does_not_matter(loss: Any, solver: str, scale: float, shift: float) -> None:
+def test_standardize_target_makes_training_independent_of_the_unit(
+    loss: Any, solver: str, scale: float, shift: float
+) -> None:
     params: dict[str, Any] = {"solver": solver, "dtype": "float64", "max_iter": 10}
     here = _standardized(loss, **params).fit(X, Y)
     there = _standardized(loss, **params).fit(X, Y * scale + shift)
@@ -88,7 +90,7 @@ def test_the_unit_of_y_does_not_matter(loss: Any, solver: str, scale: float, shi
     assert_allclose(there.history_["loss"], here.history_["loss"], rtol=1e-6)
 
 
-def test_without_it_the_scale_matters_and_the_shift_hardly() -> None:
+def test_without_standardize_target_the_scale_matters() -> None:
     plain = _regressor(max_iter=100)
     r2 = plain.fit(X, Y).score(X, Y)
     assert r2 > 0.8
@@ -105,7 +107,7 @@ def test_without_it_the_scale_matters_and_the_shift_hardly() -> None:
         assert plain.set_params(standardize_target=True).fit(X, y).score(X, y) > 0.8
 
 
-def test_what_is_learned_of_y() -> None:
+def test_target_mean_and_scale_are_those_of_y() -> None:
     est = _standardized().fit(X, Y)
     assert_allclose(est.target_mean_, [Y.mean()], rtol=1e-12)
     assert_allclose(est.target_scale_, [Y.std()], rtol=1e-12)
@@ -120,7 +122,7 @@ def test_what_is_learned_of_y() -> None:
 
 @pytest.mark.parametrize("loss", UNIT_FREE, ids=str)
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_a_weight_of_two_is_the_row_twice(loss: Any, solver: str) -> None:
+def test_a_weight_of_two_equals_a_repeated_row(loss: Any, solver: str) -> None:
     weight = np.arange(150) % 3.0
     rows = np.repeat(np.arange(150), weight.astype(int))
     params: dict[str, Any] = {"solver": solver, "batch_size": "full", "max_iter": 5, "dtype": "float64"}
@@ -130,7 +132,7 @@ def test_a_weight_of_two_is_the_row_twice(loss: Any, solver: str) -> None:
 
 
 @pytest.mark.parametrize("loss", UNIT_FREE, ids=str)
-def test_every_output_has_its_own_unit(loss: Any) -> None:
+def test_every_output_is_standardized_separately(loss: Any) -> None:
     factors, shifts = np.array([1.0, 1e4, 1e-4]), np.array([0.0, -1e5, 5.0])
     several = np.column_stack([Y, np.cos(SIGNAL), X[:, 2]])
     params: dict[str, Any] = {"dtype": "float64", "max_iter": 20}
@@ -147,7 +149,7 @@ def test_every_output_has_its_own_unit(loss: Any) -> None:
 
 @pytest.mark.parametrize("loss", UNIT_FREE, ids=str)
 @pytest.mark.parametrize("constant", [0.0, 5.0, 1e5 / 3.0])
-def test_a_constant_output(loss: Any, constant: float) -> None:
+def test_a_constant_output_is_predicted(loss: Any, constant: float) -> None:
     y = np.column_stack([100.0 * Y, np.full(150, constant)])
     est = _standardized(loss).fit(X, y)
     assert_allclose(est.target_scale_, [100.0 * Y.std(), 1.0], rtol=1e-12)
@@ -161,7 +163,7 @@ def test_a_constant_output(loss: Any, constant: float) -> None:
 
 @pytest.mark.parametrize("loss", UNIT_FREE, ids=str)
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])
-def test_training_on_keeps_the_unit_of_the_start(loss: Any, call: str) -> None:
+def test_continued_training_keeps_the_first_mean_and_scale(loss: Any, call: str) -> None:
     est = _standardized(loss, warm_start=True, batch_size=50)
     getattr(est, call)(X, 10.0 * Y)
     mean, scale = est.target_mean_.copy(), est.target_scale_.copy()
@@ -175,7 +177,7 @@ def test_training_on_keeps_the_unit_of_the_start(loss: Any, call: str) -> None:
     assert_allclose(fresh.target_scale_, 2.0 * scale)
 
 
-def test_partial_fits_are_a_fit() -> None:
+def test_partial_fit_calls_equal_one_standardized_fit() -> None:
     whole = _standardized(batch_size=50, max_iter=3).fit(X, 1e3 * Y)
     parts = _standardized(batch_size=50)
     for _ in range(3):
@@ -184,14 +186,14 @@ def test_partial_fits_are_a_fit() -> None:
     assert_array_equal(whole.predict(X), parts.predict(X))
 
 
-def test_warm_start_goes_on_as_one_training() -> None:
+def test_warm_start_equals_one_standardized_training() -> None:
     once = _standardized(max_iter=6, batch_size=50).fit(X, 1e3 * Y)
     twice = _standardized(max_iter=3, batch_size=50, warm_start=True).fit(X, 1e3 * Y).fit(X, 1e3 * Y)
     assert_array_equal(once.predict(X), twice.predict(X))
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_it_cannot_change_on_the_way(before: bool, everything_of: Any) -> None:
+def test_changing_standardize_target_needs_a_fit_from_scratch(before: bool, everything_of: Any) -> None:
     est = _regressor(standardize_target=before, warm_start=True).fit(X, Y).set_params(standardize_target=not before)
     words = f"standardize_target was {before} .* is now {not before}.* Set it back, or fit from scratch"
     _assert_refused(est, words, lambda each: each.fit(X, Y), everything_of)
@@ -200,13 +202,13 @@ def test_it_cannot_change_on_the_way(before: bool, everything_of: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma", "tweedie", TweedieDeviance(0.0)], ids=str)
-def test_losses_that_depend_on_the_unit(loss: Any, everything_of: Any) -> None:
+def test_standardize_target_is_refused_with_losses_that_depend_on_the_unit(loss: Any, everything_of: Any) -> None:
     words = 'standardize_target=True shifts and scales y, and loss=.* depends on its zero and unit.*bias_init="auto"'
     for call in (lambda each: each.fit(X, np.exp(Y)), lambda each: each.partial_fit(X, np.exp(Y))):
         _assert_refused(_standardized(loss), words, call, everything_of)
 
 
-def test_large_targets_get_the_advice(everything_of: Any) -> None:
+def test_error_for_large_targets_advises_standardize_target(everything_of: Any) -> None:
     _assert_refused(_regressor(), "too large.*standardize_target=True", lambda est: est.fit(X, 1e39 * Y), everything_of)
     assert _standardized(max_iter=100).fit(X, 1e39 * Y).score(X, 1e39 * Y) > 0.8
 
@@ -225,7 +227,7 @@ def test_validation_is_in_the_unit_of_y(scoring: Any) -> None:
     assert est.validation_scores_[-1] == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_objective_is_that_of_training() -> None:
+def test_loss_and_gradients_uses_standardized_targets() -> None:
     est = _standardized(max_iter=1, batch_size="full", dtype="float64", learning_rate_init=1e-12).fit(X, 1e3 * Y)
     assert est.loss_and_gradients(X, 1e3 * Y)[0] == pytest.approx(est.loss_, rel=1e-9)
 
@@ -312,7 +314,7 @@ def test_labels_start_at_the_best_constant(weighted: bool) -> None:
 
 @pytest.mark.parametrize("loss", ["log_loss", "focal", FocalLoss(0.5)], ids=str)
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
-def test_first_probabilities_are_the_shares_of_the_classes(loss: Any, solver: str) -> None:
+def test_first_probabilities_are_the_class_frequencies(loss: Any, solver: str) -> None:
     start = _classifier(loss=loss, solver=solver, weight_init="zeros", learning_rate_init=1e-9, max_iter=1)
     assert_allclose(start.fit(X, UNBALANCED).predict_proba(X), np.tile(SHARES, (150, 1)), rtol=1e-5)
     p = clone(start).fit(X, UNBALANCED == "c").predict_proba(X)
@@ -329,7 +331,7 @@ def test_first_probabilities_are_the_shares_of_the_classes(loss: Any, solver: st
     assert_allclose(even.predict_proba(X[:1]), 1.0 / 3.0, rtol=1e-5)
 
 
-def test_a_class_that_is_yet_to_come_has_a_small_probability() -> None:
+def test_an_unseen_class_has_a_small_probability() -> None:
     start = _classifier(weight_init="zeros", learning_rate_init=1e-9)
     rows = UNBALANCED != "c"
     p = start.partial_fit(X[rows], UNBALANCED[rows], classes=CLASSES).predict_proba(X[:1])[0]
@@ -369,7 +371,7 @@ TRAININGS: list[dict[str, Any]] = [{"solver": "lbfgs"}, {"batch_size": "full"}, 
 
 @pytest.mark.parametrize("weights", WEIGHTS, ids=str)
 @pytest.mark.parametrize("labels", LABELS)
-def test_a_class_weight_is_a_weight_of_its_rows(weights: Any, labels: str) -> None:
+def test_class_weights_equal_sample_weights(weights: Any, labels: str) -> None:
     number = WEIGHTS.index(weights) + list(LABELS).index(labels)
     params, loss = TRAININGS[number % 3], ("log_loss", "hinge")[number // 3 % 2]
     y = LABELS[labels]
@@ -390,13 +392,13 @@ def test_a_class_weight_is_a_weight_of_its_rows(weights: Any, labels: str) -> No
         )
 
 
-def test_balanced_is_scikit_learns() -> None:
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
     rows = compute_sample_weight("balanced", UNBALANCED)
     by_class = _classifier("balanced", dtype="float64").fit(X, UNBALANCED)
     assert_allclose(_vector(by_class), _vector(_classifier(dtype="float64").fit(X, UNBALANCED, rows)), rtol=1e-9)
 
 
-def test_balanced_lifts_balanced_accuracy() -> None:
+def test_balanced_weights_improve_balanced_accuracy() -> None:
     rng = np.random.default_rng(1)
     y = (np.arange(1200) % 15 == 0).astype(int)
     rows = rng.standard_normal((1200, 2)) + 1.2 * y[:, np.newaxis]
@@ -407,7 +409,7 @@ def test_balanced_lifts_balanced_accuracy() -> None:
     assert scores[1] > scores[0] + 0.1
 
 
-def test_a_class_of_weight_zero_is_not_there() -> None:
+def test_a_class_of_weight_zero_has_no_effect() -> None:
     rows = UNBALANCED != "c"
     for params in ({"batch_size": "full"}, {"batch_size": 1}, {"solver": "lbfgs"}):
         est = _classifier({"c": 0.0}, **params).fit(X, UNBALANCED)
@@ -419,7 +421,7 @@ def test_a_class_of_weight_zero_is_not_there() -> None:
     assert (with_zero.predict(X) == without.predict(X)).mean() > 0.99
 
 
-def test_balanced_with_a_class_of_weight_zero() -> None:
+def test_balanced_weights_ignore_a_class_of_weight_zero() -> None:
     weight = (UNBALANCED != "c").astype(float)
     est = _classifier("balanced", batch_size="full", dtype="float64").fit(X, UNBALANCED, sample_weight=weight)
     rows = np.where(UNBALANCED == "a", 1.0, 2.0) * weight
@@ -427,14 +429,14 @@ def test_balanced_with_a_class_of_weight_zero() -> None:
     assert_allclose(_vector(est), _vector(same), rtol=1e-9)
 
 
-def test_a_part_of_the_data_may_lack_a_class() -> None:
+def test_class_weights_may_name_a_missing_class() -> None:
     rows = UNBALANCED != "c"
     more, same = ({"a": 1.0, "b": 2.0, "c": 9.0}, {"a": 1.0, "b": 2.0})
     fits = [_classifier(weights).fit(X[rows], UNBALANCED[rows]) for weights in (more, same)]
     assert_array_equal(_vector(fits[0]), _vector(fits[1]))
 
 
-def test_partial_fit_takes_a_dict() -> None:
+def test_partial_fit_supports_class_weights_as_a_dict() -> None:
     weights = {"a": 0.5, "c": 7.0}
     whole = _classifier(weights, batch_size=40).fit(X, UNBALANCED)
     parts = _classifier(weights, batch_size=40)
@@ -469,7 +471,7 @@ def test_balanced_class_weights_are_refused_by_partial_fit(everything_of: Any) -
     ],
     ids=str,
 )
-def test_weights_that_make_no_sense(weights: Any, words: str, everything_of: Any) -> None:
+def test_invalid_class_weights_are_refused_by_fit(weights: Any, words: str, everything_of: Any) -> None:
     fitted = _classifier(warm_start=True).fit(X, UNBALANCED).set_params(class_weight=weights)
     for est in (_classifier(weights), fitted):
         _assert_refused(est, words, lambda each: each.fit(X, UNBALANCED), everything_of)
@@ -477,7 +479,7 @@ def test_weights_that_make_no_sense(weights: Any, words: str, everything_of: Any
 
 
 @pytest.mark.parametrize("weights", ["even", 3.0, [1.0, 2.0, 3.0]], ids=str)
-def test_what_is_no_class_weight(weights: Any, everything_of: Any) -> None:
+def test_class_weights_of_the_wrong_type_are_refused(weights: Any, everything_of: Any) -> None:
     words = (
         "The 'class_weight' parameter of MLPClassifier must be a str among {'balanced'}, an instance of 'dict' or None"
     )
@@ -486,7 +488,7 @@ def test_what_is_no_class_weight(weights: Any, everything_of: Any) -> None:
 
 
 @pytest.mark.parametrize("weights", ["balanced", {0: 2.0}], ids=str)
-def test_rows_with_several_labels_have_no_class(weights: Any, everything_of: Any) -> None:
+def test_class_weights_are_refused_for_multilabel_targets(weights: Any, everything_of: Any) -> None:
     several = np.column_stack([UNBALANCED == "a", X[:, 0] > 0]).astype(int)
     words = (
         "class_weight is for targets with one class per row, but y is multilabel.*weight the rows with sample_weight"
@@ -494,7 +496,7 @@ def test_rows_with_several_labels_have_no_class(weights: Any, everything_of: Any
     _assert_refused(_classifier(weights), words, lambda each: each.fit(X, several), everything_of)
 
 
-def test_warm_start_with_other_weights() -> None:
+def test_warm_start_uses_changed_class_weights() -> None:
     est = _classifier(warm_start=True).fit(X, UNBALANCED)
     unweighted = pickle.loads(pickle.dumps(est)).fit(X, UNBALANCED)
     est.set_params(class_weight="balanced").fit(X, UNBALANCED)
@@ -503,7 +505,7 @@ def test_warm_start_with_other_weights() -> None:
 
 @pytest.mark.parametrize("weights", ["balanced", {"c": 5.0}], ids=str)
 @pytest.mark.parametrize("scoring", [None, "balanced_accuracy", "neg_log_loss", "loss"])
-def test_early_stopping_weighs_the_validation_rows(weights: Any, scoring: Any) -> None:
+def test_class_weights_apply_to_validation_data(weights: Any, scoring: Any) -> None:
     est = _classifier(weights, early_stopping=True, scoring=scoring, validation_fraction=0.3).fit(X, UNBALANCED)
     assert np.isfinite(est.validation_scores_).all()
     # With own data: what is recorded is the weighted loss.
@@ -522,7 +524,7 @@ def test_validation_data_may_lack_a_class() -> None:
     assert np.isfinite(est.loss_and_gradients(X[rows], UNBALANCED[rows])[0])
 
 
-def test_a_single_class() -> None:
+def test_class_weights_work_with_a_single_class() -> None:
     for weights in ("balanced", {"a": 3.0}):
         est = _classifier(weights).fit(X, np.full(150, "a"))
         assert_array_equal(est.predict(X), np.full(150, "a"))

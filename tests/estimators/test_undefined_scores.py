@@ -1,4 +1,4 @@
-"""A validation score that cannot be computed: NaN in the history, one warning, and the training goes on."""
+"""A validation score that cannot be computed: NaN in the history, one warning, and training continues."""
 
 import warnings
 
@@ -29,7 +29,7 @@ def _net(**params):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_with_one_class_to_validate_on_the_loss_decides_when_to_stop(solver):
+def test_an_undefined_score_stops_by_the_loss(solver):
     own = {"X_val": X[:20], "y_val": Y[:20]}
     two = Y < 2
     est = _net(solver=solver, early_stopping=True, scoring="roc_auc", tol=0.0)
@@ -65,7 +65,7 @@ def test_a_scorer_that_raises_does_not_end_the_training():
     assert (finding.epoch, finding.evidence) == (15, {"n_undefined": 16.0, "n_epochs": 30.0})
 
 
-def test_an_interruption_in_a_scorer_is_not_taken_for_an_undefined_score():
+def test_a_keyboard_interrupt_in_a_scorer_ends_the_fit():
     def score(estimator, X, y):
         raise KeyboardInterrupt
 
