@@ -71,22 +71,20 @@ def split_data(
     weigh : callable
         Returns rows with the weights to train with, which class weights may change.
     """
-    weighed = weigh(rows)
+    everything = weigh(rows)
     if own is not None:
-        judged = weigh(own)
-        everything = join(weighed, judged) if estimator.refit else None
-        return DataSplit(weighed, judged.in_one_type(), own.sample_weight, everything)
+        held_out = weigh(own)
+        joined = join(everything, held_out) if estimator.refit else None
+        return DataSplit(everything, held_out.in_one_type(), own.sample_weight, joined)
     if not wants_split(estimator):
-        return DataSplit(weighed)
+        return DataSplit(everything)
     if is_fraction(estimator.validation_split):
-        train, held_out = random_split(estimator, weighed, targets, seed)
+        train, test = random_split(estimator, everything, targets, seed)
     else:
-        train, held_out = splitter_split(estimator.validation_split, rows.X, targets.original(rows.y), groups)
-    given = rows.sample_weight
-    training, judged = take_parts(weighed, train, held_out)
-    return DataSplit(
-        training, judged.in_one_type(), None if given is None else given[held_out], weighed if estimator.refit else None
-    )
+        train, test = splitter_split(estimator.validation_split, rows.X, targets.original(rows.y), groups)
+    training, held_out = take_rows(everything, train, test)
+    score_weight = None if rows.sample_weight is None else rows.sample_weight[test]
+    return DataSplit(training, held_out.in_one_type(), score_weight, everything if estimator.refit else None)
 
 
 def splitter_split(splitter: Any, X: Any, y: Any, groups: Any) -> tuple[IntArray, IntArray]:
@@ -133,7 +131,7 @@ def random_split(estimator: Any, data: Data, targets: Targets, seed: int) -> tup
     return np.flatnonzero(trained), held_out
 
 
-def take_parts(data: Data, train: IntArray, held_out: IntArray) -> tuple[Data, Data]:
+def take_rows(data: Data, train: IntArray, held_out: IntArray) -> tuple[Data, Data]:
     """Return training and validation data; one without a positive weight raises ValueError."""
     parts = {"training": data.take(train), "validation": data.take(held_out)}
     for name, part in parts.items():

@@ -259,10 +259,10 @@ def test_contradictory_validation_settings_are_refused(labels, params, with_own,
 def _parts(monkeypatch):
     """Record the rows that fits train and validate on."""
     seen = []
-    take = holdout.take_parts
+    take = holdout.take_rows
     monkeypatch.setattr(
         holdout,
-        "take_parts",
+        "take_rows",
         lambda data, train, held_out: seen.append((train, held_out)) or take(data, train, held_out),
     )
     return seen
@@ -533,6 +533,8 @@ def test_samples_seen_are_those_of_the_refit(numbers, batch_size):
     twice = np.vstack([X, X]), np.concatenate([y, y])  # merged again with full batches
     model = _regressor(early_stopping=True, refit=True, batch_size=batch_size).fit(*twice, X_val=X_val, y_val=y_val)
     assert model.t_ == model.best_n_iter_ * (2 * len(X) + len(X_val))
+    model.set_params(validation_split=0.2).fit(*twice)
+    assert model.t_ == model.best_n_iter_ * 2 * len(X)
 
 
 def test_max_time_ends_training_and_the_schedule_fits_into_it(labels, monkeypatch):
