@@ -187,7 +187,7 @@ def test_invalid_arguments_are_refused():
     with pytest.raises(NotFittedError):
         MLPRegressor().input_gradient(X)
     estimator = _fit(MLPRegressor(**NETWORK), SIGNAL[:, 0])
-    with pytest.raises(ValueError, match="'of' parameter .* among .*'raw'.* Got 'logit' instead"):
+    with pytest.raises(ValueError, match=r"'of' parameter .* among .*'raw'.* Got 'logit' instead"):
         estimator.input_gradient(X, of="logit")
     with pytest.raises(ValueError, match="X has 2 features, but MLPRegressor is expecting 3 features"):
         estimator.input_gradient(X[:, :2])
