@@ -108,8 +108,9 @@ def test_every_setting_changes_the_trained_network(cls: Any, params: dict[str, A
 
 
 @BOTH
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("hidden", [(), (6,), (6, 5, 4)], ids=str)
+@pytest.mark.parametrize(
+    ("activation", "hidden"), [("relu", ()), *((name, ((6,), (6, 5, 4))[i % 2]) for i, name in enumerate(ACTIVATIONS))]
+)
 def test_gradients_agree_with_finite_differences_for_every_activation(cls: Any, activation: str, hidden: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, activation=activation, hidden_layer_sizes=hidden, dtype="float64", alpha=0.1).fit(X, y)

@@ -415,8 +415,8 @@ def test_numpy_and_python_numbers_train_the_same_network(cls: Any) -> None:
 # ---------------------------------------------------------------------- everything at once
 
 
-@pytest.mark.parametrize(("cls", "n_jobs"), [(MLPClassifier, None), (MLPRegressor, 2)])
-def test_a_monitored_search_with_many_options_records_every_epoch_of_every_fold(cls: Any, n_jobs: Any) -> None:
+@BOTH
+def test_a_monitored_search_with_many_options_records_every_epoch_of_every_fold(cls: Any) -> None:
     X, y = _data(cls)
     scoring = "neg_log_loss" if cls is MLPClassifier else "r2"
     monitor = ScoringMonitor(scoring=scoring)
@@ -442,7 +442,7 @@ def test_a_monitored_search_with_many_options_records_every_epoch_of_every_fold(
         monitor=1,
     ).set_callbacks(monitor)
     grid = {"averaging": [0.5, None], "dropout__value": [0.1, 0.4]}
-    search = GridSearchCV(est, grid, cv=2, n_jobs=n_jobs, scoring=scoring).fit(X, y)
+    search = GridSearchCV(est, grid, cv=2, scoring=scoring).fit(X, y)
     rows = [row for row in monitor.get_logs().data if row["task_name"] == "epoch"]
     n_fits = 2 * 2 * 2 + 1
     assert len(rows) == n_fits * n_epochs

@@ -39,8 +39,7 @@ NUMERICAL: list[Any] = [
     MLPClassifier(early_stopping=True, **SHORT),
     # One check fits twice and expects equal predictions: the first fit must already be at the only optimum.
     *(cls(warm_start=True, solver="lbfgs", hidden_layer_sizes=(), alpha=1.0) for cls in (MLPClassifier, MLPRegressor)),
-    # Updates of adagrad and adadelta shrink; adadelta's start at sqrt(epsilon), and there are few of them.
-    MLPClassifier(solver="adagrad", dtype="float64", activation="tanh", learning_rate_init=0.1, max_iter=EPOCHS),
+    # Updates of adadelta start at sqrt(epsilon), and there are few of them.
     MLPRegressor(solver="adadelta", dtype="input", activation="gelu", learning_rate_init=1.0, max_iter=EPOCHS),
     MLPClassifier(class_weight="balanced", label_smoothing=0.1, **SHORT),
     MLPClassifier(class_weight="balanced", **LBFGS),

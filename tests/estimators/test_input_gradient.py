@@ -102,9 +102,9 @@ def test_gradient_of_a_regressor_is_that_of_its_predictions(loss, standardize, n
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("depth", range(5))
-def test_gradient_agrees_with_differences_for_every_kind_of_network(depth, dropout, residual, normalization):
+def test_gradient_agrees_with_differences_for_every_kind_of_network(depth, residual, normalization):
+    dropout = 0.4 * (depth % 2)
     estimator = MLPClassifier(
         (4,) * depth,
         [list(ACTIVATIONS)[-1 - index] for index in range(depth)],

@@ -193,7 +193,7 @@ def _check_gradient(estimator: Any, y: Any) -> None:
 
 
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
-@hypothesis.settings(max_examples=80, print_blob=False)
+@hypothesis.settings(max_examples=70, print_blob=False)
 @hypothesis.given(data=st.data())
 @pytest.mark.filterwarnings("ignore:Got `batch_size` less than 1 or larger than sample size:UserWarning")
 @pytest.mark.filterwarnings("ignore::skmlp.diagnosis.TrainingHealthWarning")

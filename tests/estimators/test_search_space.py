@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.model_selection import HalvingRandomSearchCV, ParameterSampler, RandomizedSearchCV
+from sklearn.model_selection import HalvingRandomSearchCV, ParameterSampler
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -89,16 +89,6 @@ def test_a_space_can_be_changed_without_changing_the_next():
 def test_spaces_do_not_contain_max_iter():
     for size, task in SPACES:
         assert "max_iter" not in search_space(size, task=task)
-
-
-def test_a_randomized_search_takes_a_space():
-    X, y = data("regression")
-    search = RandomizedSearchCV(
-        MLPRegressor(max_iter=2, random_state=0), search_space(), n_iter=3, cv=2, random_state=0
-    )
-    search.fit(X, y)
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    assert search.best_params_.keys() == search_space().keys()
 
 
 @pytest.mark.parametrize("in_pipeline", [False, True])
