@@ -19,7 +19,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, make_cl
 from threadpoolctl import threadpool_limits
 
 from skmlp import MLPClassifier
-from skmlp.estimators import base
+from skmlp.estimators import fitting
 from skmlp.training import monitor
 from skmlp.training.monitor import Monitor
 
@@ -29,8 +29,8 @@ PARTS: tuple[tuple[Any, str], ...] = (
     (monitor, "_compare"),
     (Monitor, "after_update"),
     (Monitor, "end_epoch"),
-    (base, "probe"),
-    (base, "warn_about_health"),
+    (fitting, "summarize_data"),
+    (fitting, "warn_about_health"),
 )
 
 

@@ -27,7 +27,7 @@ class Evidence:
     params : dict
         The estimator's parameters.
     facts : dict
-        What a look at data and network told: see :func:`skmlp.estimators.probing.probe`.
+        What a look at data and network told: see :func:`skmlp.estimators.data_summary.summarize_data`.
     weights, biases : list of ndarray
         Of the trained network.
     stop_reason, stop_message : str

@@ -5,14 +5,15 @@ from copy import copy
 from dataclasses import replace
 from itertools import pairwise
 from numbers import Integral, Real
-from operator import attrgetter, is_
+from operator import is_
 from typing import Any
 
 import numpy as np
 
+from skmlp.estimators.model import Architecture, Model, without_addresses
+from skmlp.estimators.parameters import ADAM_FAMILY
 from skmlp.estimators.random import spawn_streams
 from skmlp.estimators.reporting import warn_caller
-from skmlp.estimators.state import Architecture, Model, without_addresses
 from skmlp.estimators.targets import Targets, choose_loss, loss_object
 from skmlp.nn.activations import check_derivative
 from skmlp.nn.losses import Loss, check_loss
@@ -27,7 +28,6 @@ from skmlp.training.state import TrainingState
 from skmlp.training.stopping import Plateau
 
 __all__ = [
-    "ADAM_FAMILY",
     "adopt_settings",
     "batch_rows",
     "build_architecture",
@@ -43,49 +43,19 @@ __all__ = [
     "warn_about_batch_size",
 ]
 
-# Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
-ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
-
-# All parameters that a pass of training depends on, of both estimators.
-_of_training = attrgetter(
-    "activation",
-    "alpha",
-    "alpha_l1",
-    "averaging",
-    "batch_size",
-    "beta_1",
-    "beta_2",
-    "dropout",
-    "epsilon",
-    "gradient_clip",
-    "hidden_layer_sizes",
-    "learning_rate",
-    "learning_rate_init",
-    "loss",
-    "max_norm",
-    "momentum",
-    "n_iter_no_change",
-    "nesterovs_momentum",
-    "normalization",
-    "power_t",
-    "residual",
-    "shuffle",
-    "solver",
-    "tol",
-    "weight_decay",
-)
 _COMPARED_AS_THEY_ARE = {str, float, int, bool, tuple, type(None)}
 
 
 def training_settings(estimator: Any, last: tuple[Any, ...] = ()) -> tuple[Any, ...]:
     """Return the values of all parameters that training depends on; equal tuples mean equal training.
 
-    `last` is what was returned the last time: where no parameter was set since, that saves time in a stream of calls.
+    `last` is the result of the previous call. If no parameter was set since then it is returned, which saves time in
+    repeated calls of partial_fit.
     """
-    values = (*_of_training(estimator), getattr(estimator, "label_smoothing", None))
+    values = estimator._parameters.values_compared(estimator)
     if len(values) == len(last) and all(map(is_, values, last)):
         return last
-    # Objects may be changed in place, so that they would be equal to themselves.
+    # An object that was changed in place would be equal to itself, so its repr is compared.
     return tuple([value if type(value) in _COMPARED_AS_THEY_ARE else repr(value) for value in values])
 
 
@@ -116,7 +86,7 @@ def build_schedule(estimator: Any) -> Schedule:
 
 
 def build_objective(estimator: Any, network: Network, loss: Loss) -> Objective:
-    """Return what training minimises."""
+    """Return the objective that training minimises."""
     smoothing = _number(getattr(estimator, "label_smoothing", 0.0))
     if smoothing != 0.0:
         loss = replace(loss, label_smoothing=smoothing)  # type: ignore[type-var]
@@ -124,7 +94,7 @@ def build_objective(estimator: Any, network: Network, loss: Loss) -> Objective:
 
 
 def current_objective(estimator: Any, model: Model, *, dropout: bool = True) -> Objective:
-    """Return what training minimises as it stands at the end of the last training: for settings on a schedule."""
+    """Return the objective with the values that scheduled settings had at the end of the last training."""
     network = model.network if dropout else model.network.without_dropout()
     now = Time(model.state.step, model.state.epoch, 1.0, model.state.samples_seen)
     return build_objective(estimator, network, model.loss).at(now)
@@ -144,12 +114,12 @@ def build_recipe(estimator: Any, network: Network, loss: Loss) -> Recipe:
 
 
 def _number(value: Any) -> Any:
-    """Return a number as a Python float; None and values that follow a schedule as they are."""
+    """Return a number as a Python float, and None or a scheduled value unchanged."""
     return float(value) if isinstance(value, Real) else value
 
 
 def batch_rows(estimator: Any, n_samples: int) -> int:
-    """Return how many rows a batch has at most."""
+    """Return the largest number of rows in a batch."""
     batch_size = estimator.batch_size
     if batch_size == "full" or estimator.solver == "lbfgs":
         return n_samples
@@ -157,7 +127,7 @@ def batch_rows(estimator: Any, n_samples: int) -> int:
 
 
 def warn_about_batch_size(estimator: Any, n_samples: int) -> None:
-    """Warn, as scikit-learn does, when there are fewer rows than a batch is to have."""
+    """Warn, as scikit-learn does, when a batch is to have more rows than there are."""
     batch_size = estimator.batch_size
     if isinstance(batch_size, str) or estimator.solver == "lbfgs" or batch_size <= n_samples:
         return
@@ -178,7 +148,7 @@ def compute_dtype(estimator: Any, fitted: Model | None) -> Any:
 
 
 def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Architecture:
-    """Return the architecture the parameters ask for, on these data."""
+    """Return the architecture that the parameters describe, for these data."""
     sizes = estimator.hidden_layer_sizes
     for name in ("hidden_layer_sizes", "dropout"):
         value = getattr(estimator, name)
@@ -193,7 +163,7 @@ def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Arc
     activations = list(chosen) if isinstance(chosen, (list, tuple)) else [chosen] * len(hidden)
     if len(activations) != len(hidden):
         raise ValueError(
-            f"activation must name one activation, or one for each hidden layer: got {len(activations)} of them "
+            f"activation must be one activation, or one for each hidden layer: got {len(activations)} of them "
             f"for hidden_layer_sizes={tuple(hidden)}."
         )
     rates = estimator.dropout
@@ -209,10 +179,10 @@ def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Arc
             raise ValueError(f"Every rate in dropout must be a float in the range [0.0, 1.0), got {rate!r}.")
     if estimator.residual and not any(n_in == n_out for n_in, n_out in pairwise(hidden)):
         raise ValueError(
-            "residual=True adds a hidden layer's input to its output where the hidden layer before it is as wide: "
-            f"hidden_layer_sizes={tuple(hidden)} has no such pair. Give two neighbours the same size."
+            "residual=True adds the input of a hidden layer to its output if the hidden layer before it has the same "
+            f"size: hidden_layer_sizes={tuple(hidden)} has no such pair. Give two consecutive layers the same size."
         )
-    # Copies of objects: what a network is like must not change when set_params changes the object in place.
+    # Copies: the architecture must not change when set_params changes an object in place.
     return Architecture(
         (n_features, *map(int, hidden), targets.n_outputs),
         tuple(map(copy, activations)),
@@ -224,22 +194,22 @@ def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Arc
 
 
 def check_architecture(estimator: Any, fitted: Model, targets: Targets, what: str) -> None:
-    """Raise ValueError when the parameters ask for another architecture than the fitted one."""
+    """Raise ValueError when the parameters describe an architecture that differs from the fitted one."""
     wanted = build_architecture(estimator, fitted.network.n_in, targets)
     wanted = replace(wanted, loss=choose_loss(estimator.loss, getattr(targets, "kind", None)))
     changes = wanted.changes_from(fitted.architecture)
     if changes:
         raise ValueError(
-            f"{what} goes on training the fitted network, which cannot change its architecture: {changes}. "
-            "Set the parameters back, or fit anew with warm_start=False."
+            f"{what} continues training the fitted network, whose architecture cannot change: {changes}. "
+            "Set the parameters back, or fit from scratch with warm_start=False."
         )
 
 
 def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
-    """Build the network and draw its initial weights; an activation with a wrong derivative is refused."""
+    """Build the network and draw its initial weights; a wrong derivative of an activation raises ValueError."""
     architecture = build_architecture(estimator, data.X.shape[1], targets)
     for activation in architecture.activations:
-        if not isinstance(activation, str):  # those with a name were checked when they were registered
+        if not isinstance(activation, str):  # registered activations were checked when they were registered
             check_derivative(activation)
     network = architecture.build_network()
     streams = spawn_streams(estimator.random_state)
@@ -263,7 +233,7 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
 
 
 def start_output_bias(estimator: Any, model: Model, data: Data) -> None:
-    """Let a new network begin at the best constant for the rows it is trained on, unless the biases are chosen."""
+    """Start a new network at the best constant prediction for its training data, if ``bias_init="auto"``."""
     if _starts_at_constant(estimator):
         loss = build_objective(estimator, model.network, model.loss).loss.at(Time(progress=0.0))
         model.state.params.biases[-1][...] = loss.constant(data.y, data.sample_weight, model.network.n_out)
@@ -274,7 +244,7 @@ def _starts_at_constant(estimator: Any) -> bool:
 
 
 def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dtype[Any]) -> Model:
-    """Return a copy of the fitted model to train on; another architecture than the fitted one is an error."""
+    """Return a copy of the fitted model to continue with; a changed architecture raises ValueError."""
     check_architecture(estimator, fitted, targets, "warm_start=True")
     state = fitted.state.copy()
     state.reset_params()
@@ -292,14 +262,14 @@ def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dty
 
 
 def adopt_settings(estimator: Any, model: Model, targets: Targets, *, new_fit: bool) -> None:
-    """Build the model's recipe and fit the state of earlier training to it.
+    """Build the model's recipe and adapt the state of earlier training to it.
 
-    A state that the solver cannot use is replaced by a new one. Schedules start anew with a new fit, or when the
-    learning rate was changed or got another one; the memory of progress starts anew with a new fit.
+    A state that the solver cannot use is replaced by a new one. Schedules start again in a new fit, and when the
+    initial learning rate or its schedule has changed. The best loss so far is forgotten in a new fit.
     """
     _adopt_dropout(estimator, model, targets)
     model.recipe = build_recipe(estimator, model.network, model.loss)
-    model.settings = () if new_fit else training_settings(estimator)  # partial_fit has a look at them of its own
+    model.settings = () if new_fit else training_settings(estimator)
     state, solver = model.state, model.recipe.solver
     if not solver.accepts(state.solver_state):
         state.solver_state = solver.init(state.params.trained, state.params.n_weights)
@@ -320,7 +290,7 @@ def adopt_settings(estimator: Any, model: Model, targets: Targets, *, new_fit: b
 
 
 def _adopt_dropout(estimator: Any, model: Model, targets: Targets) -> None:
-    """Give the model's network the rates of dropout that the estimator has now."""
+    """Set the dropout rates of the model's network to the estimator's current ones."""
     rates = build_architecture(estimator, model.network.n_in, targets).dropout
     if rates != model.architecture.dropout:
         model.set_dropout(rates)

@@ -1,4 +1,4 @@
-"""Weights of the classes, as one weight for each row."""
+"""Class weights as sample weights."""
 
 from numbers import Real
 from typing import Any
@@ -27,12 +27,12 @@ def weigh_classes(
     Raises
     ------
     ValueError
-        For multilabel targets, unknown classes, and weights that are no weights.
+        For multilabel targets, unknown classes, and invalid weights.
     """
     if targets.kind == "multilabel":
         raise ValueError(
-            "class_weight is for targets with one class a row, and y is multilabel: a row has many. "
-            "Set class_weight=None, and weigh the rows with sample_weight."
+            "class_weight is for targets with one class per row, but y is multilabel. "
+            "Set class_weight=None, and weight the rows with sample_weight."
         )
     codes = y if targets.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
     if isinstance(class_weight, str):
@@ -46,16 +46,16 @@ def weigh_classes(
         total = weight.sum()
     if not np.isfinite(total):
         raise ValueError(
-            f"The sum of the weights that class_weight={class_weight!r} gives the rows must be finite, "
-            "got inf. Divide all weights by the largest one."
+            f"The sum of the sample weights with class_weight={class_weight!r} must be finite, got inf. "
+            "Divide all weights by the largest one."
         )
     if not weight.any():
-        raise ValueError(f"class_weight={class_weight!r} leaves no row in y with a weight above zero.")
+        raise ValueError(f"With class_weight={class_weight!r} all sample weights are zero.")
     return weight
 
 
 def _balanced(codes: IntArray, sample_weight: FloatArray | None, n_classes: int) -> FloatArray:
-    """Return weights that make all classes weigh the same, by share of the weight; a class without any gets 1."""
+    """Return weights that give all classes the same total weight; a class without samples gets 1."""
     total = np.bincount(codes, weights=sample_weight, minlength=n_classes).astype(np.float64)
     present = total > 0.0
     per_class = np.ones(n_classes)
@@ -64,16 +64,17 @@ def _balanced(codes: IntArray, sample_weight: FloatArray | None, n_classes: int)
 
 
 def _given(class_weight: dict[Any, float], classes: list[Any]) -> FloatArray:
-    """Return the weight of each class, 1 where the dict is silent.
+    """Return the weight of each class, 1 for classes that are not in the dict.
 
-    As in scikit-learn it may name more than y has, as a part of the data may lack a class, if it names all of y's.
+    As in scikit-learn, the dict may have classes that y lacks if it has all classes of y: part of the data may lack a
+    class.
     """
     unknown = [label for label in class_weight if label not in classes]
     if unknown and not set(classes) <= class_weight.keys():
-        raise ValueError(f"class_weight names {unknown}, which y has not: the classes are {classes}.")
+        raise ValueError(f"class_weight has the classes {unknown}, which are not in y: its classes are {classes}.")
     for label, weight in class_weight.items():
         if not isinstance(weight, Real) or not 0.0 <= float(weight) < np.inf:
             raise ValueError(
-                f"The weights in class_weight must be non-negative, finite numbers; of {label!r} it is {weight!r}."
+                f"The weights in class_weight must be non-negative, finite numbers. Got {weight!r} for {label!r}."
             )
     return np.array([class_weight.get(label, 1.0) for label in classes], dtype=np.float64)

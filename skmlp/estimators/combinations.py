@@ -1,45 +1,34 @@
-"""Which parameters go together. What cannot work is refused when fit starts, with what would."""
+"""Checks of parameters and arguments that depend on each other."""
 
-from numbers import Real
 from typing import Any
 
 from sklearn.model_selection._split import GroupsConsumerMixin
 
 from skmlp._configurable import Configurable, is_scheduled
-from skmlp.estimators.builders import ADAM_FAMILY, build_schedule
+from skmlp.estimators.builders import build_schedule
 from skmlp.estimators.holdout import is_fraction, wants_split
 from skmlp.nn.layers import BatchNorm
 from skmlp.optim.solvers import Solver
 
-__all__ = ["check_batch", "check_fit", "check_partial_fit"]
-
-# Parameters that act on the steps of a stochastic solver, with the value that asks for nothing.
-_PER_STEP = {
-    "dropout": 0.0,
-    "alpha_l1": 0.0,
-    "weight_decay": None,
-    "max_norm": None,
-    "gradient_clip": None,
-    "averaging": None,
-}
+__all__ = ["check_batch", "check_fit", "check_partial_fit", "is_stochastic"]
 
 
 def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
-    """Raise ValueError when parameters or arguments of fit do not go together."""
+    """Raise ValueError when parameters and arguments of fit contradict each other."""
     _check_settings(estimator)
     if (X_val is None) != (y_val is None):
-        raise ValueError("X_val and y_val belong together: pass both to fit, or none of them.")
+        raise ValueError("X_val and y_val belong together: pass both to fit, or neither.")
     if sample_weight_val is not None and X_val is None:
-        raise ValueError("sample_weight_val weighs the rows of X_val: pass X_val and y_val to fit, too.")
+        raise ValueError("sample_weight_val needs X_val and y_val: pass them to fit, too.")
     split = estimator.validation_split
     if X_val is not None and split is not None:
         raise ValueError(
-            f"Validate either on X_val or on a part of X: fit got X_val, and validation_split={split!r}. "
-            "Set validation_split=None, or leave X_val out."
+            f"Validation data are either X_val or held out from X: fit got X_val, and validation_split={split!r}. "
+            "Set validation_split=None, or omit X_val."
         )
     if groups is not None and is_fraction(split):
         raise ValueError(
-            f"groups are for a splitter that keeps them together, got validation_split={split!r}. "
+            f"groups are only used by a splitter, got validation_split={split!r}. "
             "Set for example validation_split=GroupShuffleSplit(n_splits=1, test_size=0.1)."
         )
     if groups is None and isinstance(split, GroupsConsumerMixin):
@@ -51,36 +40,58 @@ def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, gr
     validated = X_val is not None or wants_split(estimator)
     if estimator.scoring is not None and not validated:
         raise ValueError(
-            f"scoring={estimator.scoring!r} judges validation data, and there are none. Set early_stopping=True or "
-            "validation_split, or pass X_val and y_val to fit."
+            f"scoring={estimator.scoring!r} needs validation data. Set early_stopping=True or validation_split, or "
+            "pass X_val and y_val to fit."
         )
     if estimator.refit and not validated:
         raise ValueError(
-            "refit=True trains again for the number of epochs that did best on validation data, and there are none. "
-            "Set early_stopping=True or validation_split, or pass X_val and y_val to fit."
+            "refit=True needs validation data to find the best number of epochs. Set early_stopping=True or "
+            "validation_split, or pass X_val and y_val to fit."
         )
     if not isinstance(estimator.batch_size, str):
         check_batch(estimator, estimator.batch_size)
 
 
+def is_stochastic(estimator: Any) -> bool:
+    """Return True, or raise the AttributeError that says why this solver has no partial_fit."""
+    if isinstance(estimator.solver, str) and estimator.solver == "lbfgs":
+        raise AttributeError(
+            "partial_fit is only available for stochastic optimizers. lbfgs is not stochastic: it needs all data at "
+            'once. Use another solver, for example "adam".'
+        )
+    return True
+
+
 def check_partial_fit(estimator: Any) -> None:
-    """Raise ValueError when parameters do not go together in partial_fit, where the end is unknown."""
+    """Raise ValueError when parameters contradict each other or partial_fit, whose calls have no known end."""
+    for row in estimator._parameters.rows:
+        value = getattr(estimator, row.name)
+        if row.partial_fit == "refused" and not row.is_off(value):
+            raise ValueError(
+                f"partial_fit does not support {row.name}={value!r}, because it trains for a single epoch. "
+                f"Set {row.name}={row.default!r}, or use fit."
+            )
+    if isinstance(getattr(estimator, "class_weight", None), str):
+        raise ValueError(
+            'class_weight="balanced" is not supported for partial_fit, which sees only part of the data at a time. '
+            'Pass the weights as a dict, for example from compute_class_weight("balanced", classes=classes, y=y).'
+        )
     _check_settings(estimator)
     for name, value in _scheduled(estimator):
         if value.needs_horizon:
             raise ValueError(
-                f"{name} follows the share of the training that is done, which partial_fit does not know: "
-                f'{value!r}. Give the schedule its length in steps (horizon=..., or for a Warmup unit="step"), or use '
-                'one that counts epochs or steps, for example Exponential(0.99, unit="step"), or, for a function of '
-                'your own, FunctionSchedule(function, of="step").'
+                f"{name} depends on the progress of the whole training, which partial_fit does not know: {value!r}. "
+                'Give the schedule its length in steps (horizon=..., or for a Warmup unit="step"), or use one that '
+                'counts epochs or steps, for example Exponential(0.99, unit="step") or '
+                'FunctionSchedule(function, of="step").'
             )
 
 
 def check_batch(estimator: Any, n_samples: int) -> None:
-    """Raise ValueError when batches of this size have no statistics to normalize by."""
+    """Raise ValueError when batches of this size have no variance to normalize by."""
     if n_samples < 2 and _normalizes_batches(estimator):
         raise ValueError(
-            'normalization="batch" needs at least 2 rows in a batch to have a variance, got one. '
+            'normalization="batch" needs at least 2 rows in a batch, got one. '
             'Use larger batches, or normalization="layer".'
         )
 
@@ -91,13 +102,13 @@ def _check_settings(estimator: Any) -> None:
     smoothing = getattr(estimator, "label_smoothing", 0.0)
     if (is_scheduled(smoothing) or smoothing > 0.0) and estimator.loss != "log_loss":
         raise ValueError(
-            f"label_smoothing={smoothing!r} is for the log loss, got loss={estimator.loss!r}. "
+            f"label_smoothing={smoothing!r} is only for the log loss, got loss={estimator.loss!r}. "
             'Set label_smoothing=0, or loss="log_loss".'
         )
     if isinstance(estimator.loss, Configurable) and estimator.loss.scheduled():
         raise ValueError(
-            f"The settings of a loss cannot follow a schedule, got loss={estimator.loss!r}. Use numbers; of the log "
-            'loss the smoothing can: loss="log_loss" with, for example, label_smoothing=0.1 * Cosine().'
+            f"The settings of a loss cannot follow a schedule, got loss={estimator.loss!r}. Use numbers. To schedule "
+            'the smoothing of the log loss, set for example loss="log_loss", label_smoothing=0.1 * Cosine().'
         )
     solver, decay = estimator.solver, estimator.weight_decay
     if isinstance(solver, Solver) and hasattr(solver, "weight_decay") and decay is not None:
@@ -108,23 +119,24 @@ def _check_settings(estimator: Any) -> None:
 
 
 def _check_lbfgs(estimator: Any) -> None:
-    for name, nothing in _PER_STEP.items():
-        value = getattr(estimator, name)
-        if value is not None and not (isinstance(value, Real) and value == 0.0):
+    for row in estimator._parameters.rows:
+        value = getattr(estimator, row.name)
+        if row.lbfgs == "refused" and not row.is_off(value):
             raise ValueError(
-                f'solver="lbfgs" minimises a fixed, smooth function of all data at once, which {name}={value!r} is not '
-                f'compatible with. Set {name}={nothing!r}, or use a stochastic solver, for example solver="adam".'
+                f'solver="lbfgs" minimises a fixed, smooth function of all data at once and does not support '
+                f"{row.name}={value!r}. Set {row.name}={row.default!r}, or use a stochastic solver, for example "
+                'solver="adam".'
             )
     if _normalizes_batches(estimator):
         raise ValueError(
-            'solver="lbfgs" has no batches whose statistics normalization="batch" could follow. '
+            'solver="lbfgs" has no mini-batches and does not support normalization="batch". '
             'Use normalization="layer", or a stochastic solver, for example solver="adam".'
         )
     smoothing = getattr(estimator, "label_smoothing", 0.0)
     if is_scheduled(smoothing):
         raise ValueError(
-            f'solver="lbfgs" minimises a fixed function: label_smoothing={smoothing!r} changes it. Use a number, or a '
-            'stochastic solver, for example solver="adam".'
+            f'solver="lbfgs" minimises a fixed function and does not support label_smoothing={smoothing!r}. '
+            'Use a number, or a stochastic solver, for example solver="adam".'
         )
 
 
@@ -135,16 +147,17 @@ def _normalizes_batches(estimator: Any) -> bool:
 
 
 def _scheduled(estimator: Any) -> list[tuple[str, Any]]:
-    """Return what follows a schedule, of the parameters in use, by name."""
+    """Return the scheduled values among the parameters in use, with the names of the parameters."""
     found: list[tuple[str, Any]] = [("learning_rate", build_schedule(estimator))]
-    names = ["weight_decay", "dropout", "gradient_clip", "label_smoothing", "solver"]
-    if isinstance(estimator.solver, str):
-        names += ["momentum"] if estimator.solver == "sgd" else ["beta_1"] if estimator.solver in ADAM_FAMILY else []
-    for name in names:
-        value = getattr(estimator, name, None)
+    solver = estimator.solver
+    for row in estimator._parameters.rows:
+        in_use = not row.solvers or (isinstance(solver, str) and solver in row.solvers)
+        if not in_use or not (row.may_be_scheduled or row.name == "solver"):
+            continue
+        value = getattr(estimator, row.name)
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if is_scheduled(each):
-                found.append((name, each))
+                found.append((row.name, each))
             elif isinstance(each, Configurable):
-                found += [(name, inner) for inner in each.scheduled()]
+                found += [(row.name, inner) for inner in each.scheduled()]
     return found

@@ -12,14 +12,14 @@ __all__ = ["ActivationChoice", "Function", "InstanceWith", "LossChoice", "Regist
 
 
 class Function(Options):
-    """A function that is called with a number of positional arguments. A class, which can be called too, is none.
+    """A function that takes the given positional arguments. Classes do not count as functions.
 
     Parameters
     ----------
     call : str
-        How it is called, as the user reads it: ``"f(rng, n_in)"``.
+        How it is called, for error messages: ``"f(rng, n_in)"``.
     hint : str, default=""
-        What else the user should know.
+        Added to error messages.
     """
 
     def __init__(self, call: str, hint: str = "") -> None:
@@ -31,10 +31,10 @@ class Function(Options):
         if not callable(val) or isinstance(val, type):
             return False
         try:
-            inspect.signature(val).bind_partial(*self.call.split(","))  # there may be more, by keyword
+            inspect.signature(val).bind_partial(*self.call.split(","))  # keyword arguments may be required
         except TypeError:
             return False
-        except ValueError:  # some built-in functions have no signature to look at
+        except ValueError:  # some built-in functions have no signature
             return True
         return True
 
@@ -43,7 +43,7 @@ class Function(Options):
 
 
 class InstanceWith(HasMethods):
-    """An object that has some methods. A class that has them is none."""
+    """An object that has the given methods, but not a class."""
 
     def is_satisfied_by(self, val: Any) -> bool:
         return not isinstance(val, type) and super().is_satisfied_by(val)
@@ -52,8 +52,8 @@ class InstanceWith(HasMethods):
 class Registered(Options):
     """A name in a registry, or an object of the registry's kind.
 
-    The registry is read at validation time, so that what users register counts (scikit-learn's own ``Options`` would
-    keep the names it saw at import).
+    The registry is read at validation time, so that names registered later are valid (scikit-learn's own ``Options``
+    keeps the names of its construction).
     """
 
     def __init__(self, registry: Collection[str], kind: type | None = None, extra: tuple[str, ...] = ()) -> None:
@@ -73,7 +73,7 @@ class Registered(Options):
 
 
 class LossChoice(Registered):
-    """A loss by name, an object, or a pair (loss, gradient) of functions, for labels or for numbers."""
+    """A loss by name, an object, or a pair (loss, gradient) of functions, for classification or for regression."""
 
     def __init__(self, *, classification: bool) -> None:
         super().__init__(LOSSES, Loss)
@@ -87,7 +87,7 @@ class LossChoice(Registered):
         return isinstance(val, Loss) and val.is_classification == self.classification
 
     def _names(self) -> list[str]:
-        """Return the names that fit; those for several classes are chosen by their sibling's."""
+        """Return the names to choose from; losses for several classes have a name in common with the binary one."""
         special = {"binary_log_loss", "multiclass_hinge", "multiclass_focal"}
         return [
             name

@@ -1,4 +1,4 @@
-"""The fitted attributes that are views of the model or of the history."""
+"""The fitted attributes that are derived from the model or the history."""
 
 from math import inf, isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.estimators.state import Model
+from skmlp.estimators.model import Model
 from skmlp.nn.statistics import BANDS
 from skmlp.training.history import History, Observations
 from skmlp.training.monitor import QUANTILE_STATISTICS
@@ -47,7 +47,7 @@ class FittedAttributes:
 
     @property
     def monitor_(self) -> dict[str, AnyArray]:
-        """What was observed inside the network: an array with one row an observed epoch for each statistic."""
+        """Statistics observed inside the network: for each an array with one row per observed epoch."""
         return self._fitted("monitor_")._observations.columns
 
     @property
@@ -57,12 +57,12 @@ class FittedAttributes:
 
     @property
     def loss_(self) -> float:
-        """The objective of the last epoch that ended with a finite one."""
+        """The last finite objective of an epoch."""
         return next((loss for loss in reversed(self._fitted("loss_").history_["loss"]) if isfinite(loss)), nan)
 
     @property
     def best_loss_(self) -> float | None:
-        """The lowest objective of an epoch since training was last started; None with validation data."""
+        """The lowest objective of an epoch since the last start of training; None with validation data."""
         history = self._fitted("best_loss_").history_
         if "validation_score" in history:
             return None
@@ -71,23 +71,23 @@ class FittedAttributes:
 
     @property
     def validation_scores_(self) -> list[float] | None:
-        """The score on the validation data after each epoch; None without any."""
+        """The score of the validation data after each epoch; None without validation data."""
         return self._fitted("validation_scores_").history_.get("validation_score")
 
     @property
     def best_validation_score_(self) -> float | None:
-        """The highest score since training was last started; None without validation data."""
+        """The highest score since the last start of training; None without validation data."""
         scores = self._fitted("best_validation_score_").history_.get("validation_score")
         if scores is None:
             return None
         recent, best = scores[-max(1, self.n_iter_) :], self._model.state.plateau.best
-        # With a score that was not defined the training went by the loss.
+        # If a score was undefined, training was guided by the loss.
         if self.early_stopping and best < inf and not any(map(isnan, recent)):
             return -best
         return max(filter(isfinite, recent), default=nan)
 
     def history_frame(self) -> "pd.DataFrame":
-        """Return the history as a pandas DataFrame, one row an epoch, indexed by the epoch's number from 1.
+        """Return the history as a pandas DataFrame, one row per epoch, indexed by the number of the epoch from 1.
 
         Returns
         -------
@@ -107,14 +107,14 @@ class FittedAttributes:
         return frame
 
     def monitor_frame(self) -> "pd.DataFrame":
-        """Return what was observed inside the network as a tidy pandas DataFrame, one row a number.
+        """Return the statistics observed inside the network as a tidy pandas DataFrame, one row per value.
 
         Returns
         -------
         frame : DataFrame
             Columns ``epoch``, ``layer`` (from 1), ``statistic`` and ``value``. The nine quantiles of a layer are
-            statistics of their own, from ``gradient_quantile_0`` to ``gradient_quantile_1``. Numbers that do not
-            exist, such as the dead units of the output layer, are left out.
+            separate statistics, from ``gradient_quantile_0`` to ``gradient_quantile_1``. Values that do not exist,
+            such as the dead units of the output layer, are omitted.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class FittedAttributes:
         for name in QUANTILE_STATISTICS:
             bands = observed.pop(name)
             one = name.removesuffix("s")
-            observed |= {f"{one}_{share:g}": bands[..., index] for index, share in enumerate(BANDS)}
+            observed |= {f"{one}_{level:g}": bands[..., index] for index, level in enumerate(BANDS)}
         epochs = observed.pop("epoch")
         n_layers = len(self.coefs_)
         cells = {name: values.reshape(-1) for name, values in observed.items()}

@@ -1,4 +1,4 @@
-"""Data to validate on: the user's own, what a splitter sets aside, or a random part of the rows."""
+"""Validation data: the user's own, held out by a splitter, or held out at random."""
 
 import math
 import warnings
@@ -13,27 +13,27 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv, train_test_split
 
 from skmlp._typing import FloatArray, IntArray
+from skmlp.estimators.model import Model
 from skmlp.estimators.reporting import warn_caller
-from skmlp.estimators.state import Model
 from skmlp.estimators.targets import Targets
 from skmlp.nn.parameters import Parameters
 from skmlp.training.batches import Data, join
 from skmlp.training.validation import Validation
 
-__all__ = ["Parts", "as_validation", "divide", "is_fraction", "wants_split"]
+__all__ = ["DataSplit", "as_validation", "is_fraction", "split_data", "wants_split"]
 
 
-class Parts(NamedTuple):
-    """The rows of a fit by their use.
+class DataSplit(NamedTuple):
+    """The data of a fit, split into training and validation data.
 
     Attributes
     ----------
     training : Data
     held_out : Data or None
     score_weight : ndarray or None
-        The user's own weights of the held-out rows, which a scorer gets.
+        The weights of the held-out rows as the user passed them, for a scorer.
     everything : Data or None
-        All rows, the user's own validation data too, for a refit.
+        Training and validation data, for a refit.
     """
 
     training: Data
@@ -43,11 +43,11 @@ class Parts(NamedTuple):
 
 
 def wants_split(estimator: Any) -> bool:
-    """Tell whether rows are to be set aside; L-BFGS does so only on an explicit `validation_split`."""
+    """Tell whether rows are to be held out; for L-BFGS only with an explicit `validation_split`."""
     return estimator.validation_split is not None or (estimator.early_stopping and estimator.solver != "lbfgs")
 
 
-def divide(
+def split_data(
     estimator: Any,
     rows: Data,
     own: Data | None,
@@ -55,42 +55,40 @@ def divide(
     seed: int,
     groups: Any,
     weigh: Callable[[Data], Data],
-) -> Parts:
-    """Set rows aside as the parameters say, unless the user has validation data of their own.
+) -> DataSplit:
+    """Hold rows out as the parameters say, unless the user passed validation data.
 
     Parameters
     ----------
     estimator : BaseMLP
     rows : Data
-        With the weights that the user passed.
+        With the weights as the user passed them.
     own : Data or None
-        The user's validation data, likewise.
+        The user's validation data, also with weights as passed.
     targets : Targets
     seed : int
     groups : array-like or None
     weigh : callable
-        Returns rows with the weights to train with, which may depend on the class.
+        Returns rows with the weights to train with, which class weights may change.
     """
-    weighed = weigh(rows)
+    everything = weigh(rows)
     if own is not None:
-        judged = weigh(own)
-        everything = join(weighed, judged) if estimator.refit else None
-        return Parts(weighed, judged.in_one_type(), own.sample_weight, everything)
+        held_out = weigh(own)
+        joined = join(everything, held_out) if estimator.refit else None
+        return DataSplit(everything, held_out.in_one_type(), own.sample_weight, joined)
     if not wants_split(estimator):
-        return Parts(weighed)
+        return DataSplit(everything)
     if is_fraction(estimator.validation_split):
-        train, held_out = random_split(estimator, weighed, targets, seed)
+        train, test = random_split(estimator, everything, targets, seed)
     else:
-        train, held_out = splitter_split(estimator.validation_split, rows.X, targets.original(rows.y), groups)
-    given = rows.sample_weight
-    training, judged = take_parts(weighed, train, held_out)
-    return Parts(
-        training, judged.in_one_type(), None if given is None else given[held_out], weighed if estimator.refit else None
-    )
+        train, test = splitter_split(estimator.validation_split, rows.X, targets.original(rows.y), groups)
+    training, held_out = take_rows(everything, train, test)
+    score_weight = None if rows.sample_weight is None else rows.sample_weight[test]
+    return DataSplit(training, held_out.in_one_type(), score_weight, everything if estimator.refit else None)
 
 
 def splitter_split(splitter: Any, X: Any, y: Any, groups: Any) -> tuple[IntArray, IntArray]:
-    """Return the rows to train and to validate on: the last split, which for time-ordered data ends with the data."""
+    """Return the rows of the last split to train and to validate on: for time-ordered data the latest rows."""
     try:
         *_, (train, held_out) = check_cv(splitter).split(X, y, groups)
     except (ValueError, TypeError) as error:
@@ -101,7 +99,7 @@ def splitter_split(splitter: Any, X: Any, y: Any, groups: Any) -> tuple[IntArray
 def random_split(estimator: Any, data: Data, targets: Targets, seed: int) -> tuple[IntArray, IntArray]:
     """Return random rows to train and to validate on, stratified by class where that is possible.
 
-    Rows of weight zero cannot be validated on and stay with those to train on, where they do not count either.
+    Rows of weight zero stay in the training data, where they have no effect.
     """
     split = estimator.validation_split
     name = "validation_fraction" if split is None else "validation_split"
@@ -109,13 +107,13 @@ def random_split(estimator: Any, data: Data, targets: Targets, seed: int) -> tup
     weight = data.sample_weight
     counting = np.arange(data.n_samples) if weight is None else np.flatnonzero(weight)
     n_rows = counting.size
-    # At least two rows, which a score needs; as in scikit-learn the number is rounded up.
+    # A score needs at least two rows. As in scikit-learn, the number is rounded up.
     n_asked = math.ceil(fraction * n_rows)
     n_held_out = max(2, n_asked)
     if n_held_out >= n_rows:
         raise ValueError(
-            f"The validation set is too small. Increase {name!r} or the size of your dataset: at least 2 samples to "
-            f"validate on and 1 to train on are needed, got n_samples = {n_rows} with a positive weight and "
+            f"The validation set is too small. Increase {name!r} or the size of your dataset: at least 2 validation "
+            f"samples and 1 training sample are needed, got n_samples = {n_rows} with a positive weight and "
             f"{name}={fraction}."
         )
     strata = targets.strata(data.y[counting], n_held_out, is_tiny=n_asked < 2)
@@ -125,34 +123,34 @@ def random_split(estimator: Any, data: Data, targets: Targets, seed: int) -> tup
         if strata is None or n_asked >= 2:
             raise
         raise ValueError(
-            f"{error} The two classes are {targets.original(np.array([[0.0], [1.0]])).tolist()}, of which the second "
-            f"one is 'True' here. Increase the size of your dataset, or set early_stopping=False."
+            f"{error} The two classes are {targets.original(np.array([[0.0], [1.0]])).tolist()}; 'True' stands for the "
+            f"second one. Increase the size of your dataset, or set early_stopping=False."
         ) from None
     trained = np.ones(data.n_samples, dtype=bool)
     trained[held_out] = False
     return np.flatnonzero(trained), held_out
 
 
-def take_parts(data: Data, train: IntArray, held_out: IntArray) -> tuple[Data, Data]:
-    """Return the two parts of the data; a part without a positive weight raises ValueError."""
+def take_rows(data: Data, train: IntArray, held_out: IntArray) -> tuple[Data, Data]:
+    """Return training and validation data; one without a positive weight raises ValueError."""
     parts = {"training": data.take(train), "validation": data.take(held_out)}
     for name, part in parts.items():
         if part.n_samples == 0 or part.total_weight == 0.0:
             raise ValueError(
                 f"All samples in the {name} part have weight zero. Choose a validation_split that leaves samples with "
-                "a positive sample_weight in both parts."
+                "a positive sample_weight in both split."
             )
     return parts["training"], parts["validation"]
 
 
 def is_fraction(split: Any) -> bool:
-    """Tell whether `validation_split` asks for a random part of the rows."""
+    """Tell whether `validation_split` asks for a random split."""
     return split is None or isinstance(split, Real)
 
 
-def as_validation(estimator: Any, parts: Parts, targets: Targets, model: Model) -> Validation | None:
-    """Return the held-out data with the loss and the score to judge by; None without held-out data."""
-    data, scoring, loss = parts.held_out, estimator.scoring, model.loss.evaluation()
+def as_validation(estimator: Any, split: DataSplit, targets: Targets, model: Model) -> Validation | None:
+    """Return the held-out data with the loss and score to evaluate; None without held-out data."""
+    data, scoring, loss = split.held_out, estimator.scoring, model.loss.evaluation()
     if data is None:
         return None
     if scoring is None:
@@ -160,21 +158,21 @@ def as_validation(estimator: Any, parts: Parts, targets: Targets, model: Model) 
     if scoring == "loss":
         return Validation(data, loss)
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
-    weights = {} if parts.score_weight is None or not takes_weight(scorer) else {"sample_weight": parts.score_weight}
+    weights = {} if split.score_weight is None or not takes_weight(scorer) else {"sample_weight": split.score_weight}
     y = targets.original(data.y)
-    attempt = Attempt(scoring)
+    safe_score = _SafeScore(scoring)
 
     def score(params: Parameters, raw: FloatArray) -> float:
         if not np.isfinite(raw).all():
             return math.nan
-        return attempt(lambda: scorer(_at(estimator, model, params), data.X, y, **weights))
+        return safe_score(lambda: scorer(_at(estimator, model, params), data.X, y, **weights))
 
     return Validation(data, loss, score)
 
 
 def takes_weight(scorer: Any) -> bool:
-    """Tell whether a scorer has a use for `sample_weight`."""
-    function = getattr(scorer, "_score_func", scorer)  # of make_scorer, whose scorers all have the argument
+    """Tell whether a scorer takes `sample_weight`."""
+    function = getattr(scorer, "_score_func", scorer)  # scorers of make_scorer always take it, their functions may not
     try:
         parameters = signature(function).parameters
     except ValueError:  # some functions in C have no signature
@@ -182,8 +180,8 @@ def takes_weight(scorer: Any) -> bool:
     return "sample_weight" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
-class Attempt:
-    """Computes a user's score; one that cannot be computed is NaN, with one warning for the whole training.
+class _SafeScore:
+    """Computes the user's score; one that cannot be computed is NaN, with one warning per training.
 
     Parameters
     ----------
@@ -199,9 +197,9 @@ class Attempt:
         """Return the score that `compute` returns, or NaN."""
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UndefinedMetricWarning)  # the one below says the same
+                warnings.simplefilter("ignore", UndefinedMetricWarning)  # the warning below says the same
                 score = float(compute())
-        except Exception as error:  # of any kind: the function is not ours, and a training must not be lost for it
+        except Exception as error:  # of any kind: an error in the user's function must not end the training
             score, reason = math.nan, f"it raised {type(error).__name__}: {error}"
         else:
             reason = "it is not defined for these data (NaN)"
@@ -209,7 +207,7 @@ class Attempt:
             self._warned = True
             warn_caller(
                 f"The validation score scoring={self._scoring!r} could not be computed: {reason}. The history has NaN "
-                "in its place, and the validation loss decides which epoch is the best and when to stop. "
+                "in its place, and the validation loss is used to find the best epoch and to stop early. "
                 "Choose another scoring, or other validation data.",
                 UndefinedMetricWarning,
             )
@@ -218,8 +216,8 @@ class Attempt:
 
 def _at(estimator: Any, model: Model, params: Parameters) -> Any:
     """Return a stand-in for the estimator that predicts with the given parameters."""
-    probe = object.__new__(type(estimator))
-    # The rows are validated already, and arrays: without names there is nothing to warn about.
+    stand_in = object.__new__(type(estimator))
+    # The rows to predict are arrays, for which feature names would cause a warning.
     attributes = {name: value for name, value in vars(estimator).items() if name != "feature_names_in_"}
-    probe.__dict__.update(attributes, _model=model.with_params(params.vector))
-    return probe
+    stand_in.__dict__.update(attributes, _model=model.with_params(params.vector))
+    return stand_in

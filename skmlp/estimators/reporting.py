@@ -1,4 +1,4 @@
-"""What a fit says: warnings that point at the caller's line, the verbose output, and scikit-learn's callbacks."""
+"""Warnings that point at the caller's line, the verbose output, and scikit-learn's callbacks."""
 
 import sys
 import warnings
@@ -12,13 +12,13 @@ from skmlp.training.events import Result, Row
 
 __all__ = ["EpochTasks", "print_epoch", "print_plateau", "warn_about", "warn_caller"]
 
-_PASSED_OVER = ("skmlp.", "sklearn.", "scipy.", "contextlib.")
+_INTERNAL = ("skmlp.", "sklearn.", "scipy.", "contextlib.")
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn at the first line on the call stack that is not of skmlp or of the packages it runs in."""
+    """Warn at the innermost line of the call stack outside skmlp and the packages that call it."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_PASSED_OVER):
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__', '')}.".startswith(_INTERNAL):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
 
@@ -32,10 +32,10 @@ def warn_about(
     planned: bool = False,
     advice: str = "",
 ) -> None:
-    """Turn the reason why training ended into the warning scikit-learn's users know.
+    """Warn about why training ended, in scikit-learn's words.
 
-    With a schedule that runs over the whole training, the last epoch is where it is `planned` to end. `advice` is what
-    to do about a training that diverged.
+    With a schedule that spans the whole training, the last epoch is the `planned` end and needs no warning. `advice`
+    says what to do about a training that diverged.
     """
     if result.reason == "interrupted":
         warn_caller("Training interrupted by user.", UserWarning)
@@ -60,14 +60,14 @@ def warn_about(
         )
     elif result.reason == "failed":
         warn_caller(
-            f"lbfgs stopped after {result.n_epochs} iteration(s) without having converged: {result.detail}. "
+            f"lbfgs stopped after {result.n_epochs} iteration(s) without convergence: {result.detail}. "
             'Scale the data, or use solver="adam".',
             ConvergenceWarning,
         )
 
 
 def print_epoch(n_iter: int, row: Row, verbose: int = 1) -> None:
-    """Print an epoch the way scikit-learn's MLP does; with `verbose` from 2 on, everything that is known of it."""
+    """Print an epoch as scikit-learn's MLP does; with `verbose` of 2 or more, all that is recorded of it."""
     print(f"Iteration {n_iter}, loss = {row['loss']:.8f}")
     if "validation_score" in row:
         print(f"Validation score: {row['validation_score']:f}")
@@ -84,17 +84,17 @@ def print_epoch(n_iter: int, row: Row, verbose: int = 1) -> None:
 
 
 def print_plateau(tol: float, n_iter_no_change: float, *, early_stopping: bool) -> None:
-    """Print why training ended when progress has stopped."""
+    """Print that training ended because progress stopped."""
     what = "Validation score" if early_stopping else "Training loss"
     print(f"{what} did not improve more than tol={tol:f} for {n_iter_no_change} consecutive epochs. Stopping.")
 
 
 class EpochTasks:
-    """A fit in terms of ``sklearn.callback``: one task "fit" with a subtask "epoch" for each epoch.
+    """A fit in terms of ``sklearn.callback``: a task "fit" with a subtask "epoch" for each epoch.
 
-    Without callbacks nothing happens. A callback that raises costs a warning, never the fit. Used as a context, so
-    that callbacks with a method ``on_fit_task_error(estimator, context, error)`` hear of a fit that fails; in
-    scikit-learn's protocol nothing tells them when the estimator is inside another one.
+    An error in a callback becomes a warning and does not end the fit. As a context manager, it tells callbacks with a
+    method ``on_fit_task_error(estimator, context, error)`` about a fit that fails; scikit-learn's protocol does not do
+    so for an estimator inside another one.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class EpochTasks:
         return stop
 
     def end(self) -> None:
-        """Announce the end of the fit, and of an epoch that was begun and never ran."""
+        """Announce the end of the fit, and of an epoch that began but did not run."""
         if self.epoch is not None:
             self._call(self.epoch, "call_on_fit_task_end", ready=False)
         self._call(self.context, "call_on_fit_task_end")
@@ -173,7 +173,6 @@ def _only_warning(hook: str) -> Iterator[None]:
         yield
     except Exception as error:
         warn_caller(
-            f"A callback failed in {hook} with {type(error).__name__}: {error}. "
-            "The fit goes on without what it would have recorded there.",
+            f"A callback failed in {hook} with {type(error).__name__}: {error}. The fit continues without it.",
             RuntimeWarning,
         )

@@ -1,4 +1,4 @@
-"""Whether validation data of the user's own are on the scale of the training data."""
+"""A warning about validation data on another scale than the training data."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from skmlp.training.batches import Data
 
 __all__ = ["warn_about_scales"]
 
-# Rows looked at, at most; fewer where they are so wide that a dense copy would not be small; and at least.
+# Maximum number of rows in a sample and of elements in a dense copy of it, and minimum number of rows.
 ROWS, ELEMENTS, FEWEST = 500, 1_000_000, 20
-# Columns are compared by medians and median distances from them, which outliers and heavy tails do not move. One is
-# far out where the distance of validation from training data is this many times the distance within the latter; one
-# or two columns by themselves may well drift, and must be farther out ...
+# Columns are compared by medians and median absolute deviations, which are robust to outliers and heavy tails. A column
+# has another scale if the deviation of validation data from the training median is this many times the deviation of
+# training data (more for one or two columns, which may drift), ...
 FAR, FAR_ALONE = 5.0, 20.0
-# ... and shrunk to a point where all validation data lie near the median, within this fraction of the distance.
+# ... or if validation data lie near the training median, with a deviation below this fraction of the training data's.
 SHRUNK = 0.1
-# The fractions of the columns that must be so: single ones drift, and a narrow part of the data may lie near it.
+# The fractions of columns for which one of the two must hold: some may drift, and validation data may vary less.
 MANY, NEARLY_ALL = 1 / 3, 0.9
 
 
 def warn_about_scales(estimator: Any, training: Data, own: Data) -> None:
-    """Warn when X_val, or numbers in y_val, are on another scale than what the network is trained on."""
+    """Warn when X_val, or y_val of a regressor, is on another scale than the training data."""
     names = getattr(estimator, "feature_names_in_", ())
     found = _difference(training.X, own.X, [repr(name) for name in names])
     if found:
@@ -42,13 +42,13 @@ def warn_about_scales(estimator: Any, training: Data, own: Data) -> None:
 
 
 def _difference(training: Any, own: Any, names: list[str]) -> str:
-    """Say in how many columns `own` is on another scale, and how far in one; nothing if that is no cause to worry."""
+    """Say in how many columns `own` has another scale, with the worst one; empty if there are too few to warn."""
     rows, others = _some_of(training), _some_of(own)
     if min(len(rows), len(others)) < FEWEST:
         return ""
     (median, spread), (own_median, own_spread) = _median_and_spread(rows), _median_and_spread(others)
     distance = np.median(np.abs(others - median), axis=0)
-    known = spread > 0.0  # elsewhere one value is the rule, and there is no scale to compare with
+    known = spread > 0.0  # other columns are nearly constant and have no scale
     out = known & (distance > (FAR if known.sum() > 2 else FAR_ALONE) * spread)
     if not out.any() or out.sum() < MANY * known.sum():
         out |= known & (own_spread > 0.0) & (own_spread < SHRUNK * spread) & (distance < 0.5 * spread)
@@ -70,7 +70,7 @@ def _median_and_spread(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _some_of(values: Any) -> FloatArray:
-    """Return at most as many rows as are to be looked at, evenly spread, in float64."""
+    """Return a sample of the rows, evenly spread, in float64."""
     values = values.reshape(-1, 1) if values.ndim == 1 else values
     n_rows = min(values.shape[0], ROWS, ELEMENTS // values.shape[1])
     chosen: Any = values[np.linspace(0, values.shape[0] - 1, n_rows).round().astype(int)]

@@ -3,21 +3,25 @@
 from typing import Any
 
 from scipy.stats import loguniform, uniform
+from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
 
 from skmlp.optim.schedules import FlatCosine, Warmup
 
 __all__ = ["search_space"]
 
-_SIZES = ("small", "large")
-_TASKS = ("classification", "regression")
+_RULES = {
+    "size": [StrOptions({"small", "large"})],
+    "prefix": [str],
+    "task": [StrOptions({"classification", "regression"}), None],
+}
 
 
 def search_space(size: str = "small", *, prefix: str = "", task: str | None = None) -> dict[str, Any]:
     """Return parameter distributions for a randomized search over an MLPClassifier or MLPRegressor.
 
-    For ``solver="adam"`` or one of its family, chosen by name, and scaled inputs, of tabular data; for a regressor with
-    targets of about unit size (``standardize_target=True``). `max_iter` is not among the parameters: it may be the
-    `resource` of a HalvingRandomSearchCV, whose candidates then compete over short trainings first.
+    It is meant for tabular data with scaled inputs, solvers of the Adam family chosen by name and, for a regressor,
+    targets of about unit size (``standardize_target=True``). `max_iter` is not among the parameters, so that it can be
+    the `resource` of a HalvingRandomSearchCV, whose candidates then compete in short trainings first.
 
     Parameters
     ----------
@@ -27,25 +31,26 @@ def search_space(size: str = "small", *, prefix: str = "", task: str | None = No
         hundreds: more values of these, and `alpha`, `batch_size`, `beta_2`, `normalization`, `gradient_clip`,
         `averaging`, and for classification `label_smoothing`.
     prefix : str, default=""
-        Put before each name: what leads to the estimator in a Pipeline, for example ``"mlpclassifier__"``.
+        Prefix of each name, to reach the estimator in a Pipeline, for example ``"mlpclassifier__"``.
     task : {"classification", "regression"} or None, default=None
-        With ``"classification"``, the large space has parameters that a regressor does not know, and which need
-        ``loss="log_loss"``. None gives the parameters that both have.
+        With ``"classification"``, the large space includes parameters that only a classifier has, and which need
+        ``loss="log_loss"``. None gives the parameters of both.
 
     Returns
     -------
     space : dict
-        Lists and frozen distributions of :mod:`scipy.stats` by parameter name, a new dict at each call: change what you
-        know better. Batches of more rows than there are (fewer than 128 in a fold) are clipped with a warning.
+        Lists and frozen distributions of :mod:`scipy.stats` by parameter name, in a new dict for each call, which
+        you may change. A `batch_size` larger than the number of rows (fewer than 128 in a fold) is clipped with a
+        warning.
 
     Raises
     ------
     ValueError
-        For another `size` or `task`, or a `prefix` that does not end with two underscores.
+        For an unknown `size` or `task`, or a `prefix` that does not end with two underscores.
 
     Notes
     -----
-    Ranges after those of Gorishniy, Kotelnikov and Babenko (2025), "TabM", arXiv 2410.24210, appendix, for a plain
+    The ranges follow Gorishniy, Kotelnikov and Babenko (2025), "TabM", arXiv 2410.24210, appendix, for a plain
     network; and Holzmüller, Grinsztajn and Steinwart (2024), "Better by default", arXiv 2407.04491, for the schedules,
     activations, `beta_2` and `label_smoothing`. Learning rates are higher, for `max_iter` of 30 to 200 epochs on
     thousands of rows instead of training until nothing improves.
@@ -61,10 +66,7 @@ def search_space(size: str = "small", *, prefix: str = "", task: str | None = No
     >>> model = make_pipeline(StandardScaler(), MLPClassifier(max_iter=50))
     >>> search = RandomizedSearchCV(model, search_space(prefix="mlpclassifier__"), n_iter=20)
     """
-    if size not in _SIZES:
-        raise ValueError(f"size must be one of {_SIZES}. Got {size!r}.")
-    if task is not None and task not in _TASKS:
-        raise ValueError(f"task must be one of {_TASKS} or None. Got {task!r}.")
+    validate_parameter_constraints(_RULES, {"size": size, "prefix": prefix, "task": task}, "search_space")
     if prefix and not prefix.endswith("__"):
         raise ValueError(f"prefix must end with two underscores, as in 'mlpclassifier__'. Got {prefix!r}.")
     space = _small() if size == "small" else _large(task)

@@ -1,4 +1,4 @@
-"""How an estimator is stored and loaded: its model as plain values, with the versions that wrote them."""
+"""The stored form of an estimator, for pickle, joblib, skops and copies."""
 
 import inspect
 import warnings
@@ -11,21 +11,21 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from skmlp._typing import AnyArray
 from skmlp._version import __version__
-from skmlp.estimators.state import Complete, Model
+from skmlp.estimators.model import Complete, Model
 from skmlp.training.history import Observations
 from skmlp.training.monitor import no_observations
 
-__all__ = ["OtherVersionWarning", "Storing"]
+__all__ = ["OtherVersionWarning", "restore_state", "storable_state"]
 
 
 class OtherVersionWarning(InconsistentVersionWarning):
-    """An estimator is loaded with another version of skmlp or scikit-learn than the one it was stored with.
+    """An estimator is loaded with versions of skmlp or scikit-learn that differ from those it was stored with.
 
     Parameters
     ----------
     estimator_name : str
     skmlp_version, sklearn_version : str
-        What it was stored with.
+        The versions it was stored with.
     """
 
     def __init__(self, estimator_name: str, skmlp_version: str, sklearn_version: str) -> None:
@@ -46,34 +46,33 @@ class OtherVersionWarning(InconsistentVersionWarning):
         )
 
 
-class Storing:
-    """Gives the two estimators their stored form, for pickle, joblib, skops and copies."""
+def storable_state(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return an estimator's attributes with its model as plain values, and the versions that wrote them."""
+    state = dict(attributes)
+    if "_model" in state:
+        state["_stored_model"] = state.pop("_model").to_plain()
+        state["_observations"] = state["_observations"].columns
+        state["_facts"] = state.pop("_data_summary")
+    return {**state, "_skmlp_version": __version__, "_sklearn_version": sklearn.__version__}
 
-    _model: Model
-    _observations: Observations
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
-        if "_model" in state:
-            state["_stored_model"] = state.pop("_model").to_plain()
-            state["_observations"] = self._observations.columns
-        return {**state, "_skmlp_version": __version__, "_sklearn_version": sklearn.__version__}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # Parameters that did not exist in the version that stored it have their defaults.
-        state = Complete(_defaults(type(self)) | state)
-        stored = state.pop("_stored_model", None)
-        versions = state.pop("_skmlp_version", __version__), state.pop("_sklearn_version", sklearn.__version__)
-        if stored is not None:
-            state["_model"] = Model.from_plain(stored)
-            state["_observations"] = _observations(state["_observations"], len(state["_model"].params.weights))
-        super().__setstate__(state)  # type: ignore[misc]
-        if versions != (__version__, sklearn.__version__):
-            warnings.warn(OtherVersionWarning(type(self).__name__, *versions), stacklevel=2)
+def restore_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
+    """Undo :func:`storable_state`, also for earlier versions; warn when another version wrote it."""
+    # Parameters that are newer than the stored estimator get their defaults.
+    state = Complete(_defaults(cls) | state)
+    stored = state.pop("_stored_model", None)
+    versions = state.pop("_skmlp_version", __version__), state.pop("_sklearn_version", sklearn.__version__)
+    if stored is not None:
+        state["_model"] = Model.from_plain(stored)
+        state["_observations"] = _observations(state["_observations"], len(state["_model"].params.weights))
+        state["_data_summary"] = state.pop("_facts")
+    if versions != (__version__, sklearn.__version__):
+        warnings.warn(OtherVersionWarning(cls.__name__, *versions), stacklevel=3)
+    return state
 
 
 def _observations(columns: Mapping[str, AnyArray], n_layers: int) -> Observations:
-    """Return the observations; statistics that did not exist in the version that stored them are NaN."""
+    """Return the observations; statistics that are newer than the stored estimator are NaN."""
     n_rows, now = len(columns["epoch"]), no_observations(n_layers).columns
     missing = {name: np.full((n_rows, *cells.shape[1:]), np.nan) for name, cells in now.items() if name not in columns}
     return Observations({**columns, **missing})

@@ -1,7 +1,6 @@
-"""What `y` means: labels or numbers on the outside, the arrays a loss takes on the inside.
+"""The meaning of `y`: labels or numbers for the user, encoded arrays for the loss.
 
-A targets object encodes `y`, knows the loss, decodes raw outputs into predictions and scores them. The two estimators
-differ in nothing else.
+A targets object encodes `y`, knows the loss, decodes raw outputs into predictions and scores them.
 """
 
 from collections.abc import Iterable
@@ -32,10 +31,10 @@ Kind = Literal["binary", "multiclass", "multilabel"]
 
 
 def as_loss(choice: Any, kind: Kind | None = None) -> Loss:
-    """Return the loss that a user's choice stands for, for a kind of labels or, without, for numbers.
+    """Return the loss of a user's choice, for a kind of labels or, without `kind`, for numbers.
 
-    The choice is a name, a loss, or a pair (loss, gradient) of functions. The pair gets the link of the log loss for
-    labels, and none for numbers. A loss that does not take such labels raises ValueError.
+    The choice is a name, a loss, or a pair (loss, gradient) of functions. A pair gets the link of the log loss for
+    labels, and the identity for numbers. A loss that does not take such labels raises ValueError.
     """
     if isinstance(choice, tuple):
         link = "identity" if kind is None else "softmax" if kind == "multiclass" else "logistic"
@@ -46,8 +45,8 @@ def as_loss(choice: Any, kind: Kind | None = None) -> Loss:
         loss = loss.multiclass()
     if kind is not None and not _takes(loss, kind):
         raise ValueError(
-            f"loss={choice!r} is not for {kind} targets, which come to a loss as {_ENCODED[kind]}. "
-            'Choose the loss by name, for example "log_loss", or pass a pair (loss, gradient): they fit all targets.'
+            f"loss={choice!r} does not support {kind} targets, which are encoded as {_ENCODED[kind]}. "
+            'Choose the loss by name, for example "log_loss", or pass a pair (loss, gradient).'
         )
     return loss
 
@@ -60,14 +59,14 @@ _ENCODED = {
 
 
 def _takes(loss: Loss, kind: Kind) -> bool:
-    """Tell whether labels of this kind, encoded, are in the loss's domain and its link is for them."""
+    """Tell whether the loss takes encoded labels of this kind and its link fits them."""
     several = kind == "multiclass"
     example = np.arange(3) if several else np.array([[0.0], [1.0]])
     return loss.in_domain(example) and (not loss.has_probabilities or (loss.link == "softmax") == several)
 
 
 def choose_loss(choice: Any, kind: Kind | None = None) -> str | Loss:
-    """Return :func:`as_loss` as its name in ``LOSSES``, or itself where it has none."""
+    """Return the name in ``LOSSES`` of the loss of :func:`as_loss`, or the loss itself if it has none."""
     loss = as_loss(choice, kind)
     return next((name for name, known in LOSSES.items() if known == loss), loss)
 
@@ -78,7 +77,7 @@ def loss_object(loss: str | Loss) -> Loss:
 
 
 def all_labels(classes: Any) -> AnyArray:
-    """Return the sorted labels that a user lists as `classes`, a sequence, an array or a set of them."""
+    """Return the sorted labels of `classes`, a sequence, array or set."""
     if not hasattr(classes, "__array__") and isinstance(classes, Iterable) and not isinstance(classes, str | bytes):
         classes = list(classes)
     labels = np.asarray(classes)
@@ -89,7 +88,7 @@ def all_labels(classes: Any) -> AnyArray:
             "Pass for example np.unique(y_of_all_data)."
         )
     if any(value is None or value != value for value in values):
-        raise ValueError(f"classes contains NaN or None, which is no label: got {classes!r}. Leave it out.")
+        raise ValueError(f"classes contains NaN or None, which is not a label: got {classes!r}. Remove it.")
     kinds = {isinstance(value, str) for value in list(classes)}
     if len(kinds) > 1:
         raise ValueError(f"classes must be all strings or all numbers, got {classes!r}.")
@@ -106,11 +105,11 @@ class LabelTargets:
     classes : ndarray of shape (n_classes,)
         Sorted labels; for multilabel targets the column numbers.
     kind : {"binary", "multiclass", "multilabel"}
-        ``"binary"`` covers a single class, too: its one output learns to say no.
+        ``"binary"`` includes a single class, whose one output learns to predict 0.
     loss : str or Loss
         From :func:`choose_loss`.
     sparse_output : bool
-        Multilabel targets came as a sparse matrix; predictions leave as one.
+        Whether multilabel targets were a sparse matrix, as which predictions are then returned.
     """
 
     classes: AnyArray
@@ -120,7 +119,7 @@ class LabelTargets:
 
     @classmethod
     def from_labels(cls, y: Any, loss: Any) -> "LabelTargets":
-        """Learn the classes from all labels at once; `loss` is the user's choice."""
+        """Learn the classes from the labels of the whole data; `loss` is the user's choice."""
         with np.errstate(invalid="ignore"):  # scikit-learn looks for fractions by a cast
             check_classification_targets(y)
             y_type = type_of_target(y, input_name="y")
@@ -136,7 +135,7 @@ class LabelTargets:
 
     @classmethod
     def from_classes(cls, classes: AnyArray, loss: Any) -> "LabelTargets":
-        """Return what sorted labels mean, of which a sample has one."""
+        """Return the targets for sorted classes, of which each sample has one."""
         kind: Kind = "multiclass" if len(classes) > 2 else "binary"
         return cls(classes, kind, choose_loss(loss, kind))
 
@@ -184,7 +183,7 @@ class LabelTargets:
         return codes if self.kind == "multiclass" else codes.astype(dtype).reshape(-1, 1)
 
     def decode(self, raw: FloatArray) -> Any:
-        """Return the predicted labels; in a binary choice the second class needs a probability above one half."""
+        """Return the predicted labels; the second of two classes needs a probability above one half."""
         if self.kind == "multiclass":
             return self.classes[raw.argmax(axis=1)]
         positive = raw > 0.0
@@ -193,19 +192,18 @@ class LabelTargets:
         return self.classes[np.minimum(positive[:, 0], len(self.classes) - 1)]
 
     def score(self, y: AnyArray, raw: FloatArray, sample_weight: FloatArray | None) -> float:
-        """Return the accuracy of encoded targets, for multilabel the share of rows with every label right."""
+        """Return the accuracy for encoded targets; multilabel rows must have every label right."""
         if not np.isfinite(raw).all():
             return float("nan")
         right = raw.argmax(axis=1) == y if self.kind == "multiclass" else ((raw > 0.0) == (y > 0.5)).all(axis=1)
         return float(np.average(right, weights=sample_weight))
 
     def strata(self, y: AnyArray, n_held_out: int, *, is_tiny: bool) -> AnyArray | None:
-        """Return what to stratify a validation split of encoded targets by, or None.
+        """Return the classes to stratify a validation split of encoded targets by, or None for a random split.
 
-        Multilabel rows have no single class. With more classes than a stratified split of this size can serve, or a
-        class of one row, a plain random split is better than none. In tiny data, where two rows to validate on are
-        already more than the user asked for, one of two classes may not have a single row: as in scikit-learn the
-        split then raises an error.
+        Multilabel rows have no single class. If there are more classes than a stratified split of this size can hold,
+        or a class has a single row, the split is random. In tiny data, where even two held-out rows are more than the
+        user asked for, a single row of one of two classes is an error of the split, as in scikit-learn.
         """
         if self.kind == "multilabel":
             return None
@@ -229,7 +227,7 @@ class RealTargets:
     n_targets : int
         Columns of `y`.
     shift, scale : ndarray of shape (n_targets,), float or None
-        The network learns ``(y - shift) / scale``; None for `y` itself.
+        The network learns ``(y - shift) / scale``, or `y` itself if they are None.
     """
 
     loss: str | Loss
@@ -248,26 +246,26 @@ class RealTargets:
         return self.loss_object.n_raw(self.n_targets)
 
     def standardized(self, y: AnyArray, sample_weight: FloatArray | None) -> "RealTargets":
-        """Return targets that bring `y` to mean 0 and standard deviation 1, by weight; a constant keeps its scale."""
+        """Return targets that give `y` weighted mean 0 and standard deviation 1; a constant keeps its scale."""
         values = self.columns(y).astype(np.float64)
-        # Neither the sum of the numbers nor their squares may overflow or vanish, so they are brought to about 1 first.
+        # Scale to about 1 first, so that neither sums nor squares overflow or underflow.
         _, exponent = np.frexp(np.abs(values).max(axis=0))
         values = np.ldexp(values, -exponent)
         shift = np.average(values, axis=0, weights=sample_weight)
         scale = np.sqrt(np.average((values - shift) ** 2, axis=0, weights=sample_weight))
-        # A spread of rounding errors is none.
+        # A spread of the size of rounding errors means a constant.
         constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(shift)
         return replace(self, shift=np.ldexp(shift, exponent), scale=np.where(constant, 1.0, np.ldexp(scale, exponent)))
 
     def encode(self, y: Any, dtype: np.dtype[Any]) -> AnyArray:
-        """Return `y` as a matrix; too large numbers and numbers outside the loss's domain raise ValueError."""
+        """Return `y` as a matrix; numbers that overflow or are outside the loss's domain raise ValueError."""
         values = self.columns(y)
         if self.shift is not None:
             values = (values - self.shift) / self.scale
         with np.errstate(over="ignore"):
             values = np.ascontiguousarray(values, dtype=dtype)
         if np.isnan(values).any():  # None among objects
-            raise ValueError("Input y contains NaN. Leave out the rows without a target.")
+            raise ValueError("Input y contains NaN. Remove the rows without a target.")
         if not np.isfinite(values).all():
             raise ValueError(
                 f"Input y contains infinity or a value too large for {values.dtype!r}. "
@@ -282,14 +280,14 @@ class RealTargets:
         return values
 
     def columns(self, y: Any) -> AnyArray:
-        """Return `y` as a matrix; another number of columns than the network was started with raises ValueError."""
+        """Return `y` as a matrix; a change of the number of columns raises ValueError."""
         if sparse.issparse(y):
             raise TypeError("Sparse data was passed for y, but dense data is required. Use '.toarray()' to convert it.")
         values = np.asarray(y)
         values = values.reshape(-1, 1) if values.ndim == 1 else values
         if values.shape[1] != self.n_targets:
             raise ValueError(
-                f"y has {values.shape[1]} outputs, but the network was started with {self.n_targets}. "
+                f"y has {values.shape[1]} outputs, but the network has {self.n_targets}. "
                 "Use a new estimator, or fit without warm_start."
             )
         return values
@@ -300,10 +298,10 @@ class RealTargets:
         return values[:, 0] if self.n_targets == 1 else values
 
     def decode(self, raw: FloatArray) -> FloatArray:
-        """Return predictions, of shape (n_samples,) when there is one for each sample."""
+        """Return predictions, of shape (n_samples,) if there is one per sample."""
         predicted = self.loss_object.predict(raw)
         if self.shift is not None and self.scale is not None:
-            # Several levels of a quantile share their target's unit.
+            # All quantile levels of a target have its unit.
             repeats = predicted.shape[1] // self.n_targets
             scale, shift = np.repeat(self.scale, repeats), np.repeat(self.shift, repeats)
             dtype = _holds(raw.dtype, scale, shift)
@@ -317,9 +315,9 @@ class RealTargets:
         return std[:, 0] if self.n_targets == 1 else std
 
     def score(self, y: AnyArray, raw: FloatArray, sample_weight: FloatArray | None) -> float:
-        """Return R squared, averaged over outputs; a constant target scores 1 if met exactly, else 0.
+        """Return R squared, averaged over outputs; a constant target scores 1 if predicted exactly, else 0.
 
-        For several levels of a quantile the mean over the levels of D squared with the pinball loss.
+        For several quantile levels, return the mean of D squared with the pinball loss over the levels.
         """
         loss = self.loss_object
         with np.errstate(over="ignore", invalid="ignore"):
@@ -340,7 +338,7 @@ class RealTargets:
 
 
 def _holds(dtype: np.dtype[Any], *numbers: AnyArray) -> np.dtype[Any]:
-    """Return the type, or float64 where the numbers are too large or too small for it."""
+    """Return the type, or float64 if the numbers are too large or too small for it."""
     limits, sizes = np.finfo(dtype), np.abs(np.concatenate(numbers))
     # The square root leaves room for predictions that are far from the mean.
     fits = ((sizes == 0.0) | ((sizes > limits.tiny**0.5) & (sizes < limits.max**0.5))).all()
@@ -348,7 +346,7 @@ def _holds(dtype: np.dtype[Any], *numbers: AnyArray) -> np.dtype[Any]:
 
 
 def quantile_score(y: AnyArray, predicted: AnyArray, loss: Quantile, sample_weight: Any = None) -> float:
-    """Return the mean over targets and levels of D squared with the pinball loss: 1 is perfect, 0 a constant.
+    """Return the mean of D squared with the pinball loss over targets and levels: 1 is perfect, 0 a constant.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How an estimator has its model trained: by the solver that was chosen, and once more on all rows."""
+"""Training of an estimator's model by its solver, and a refit on all rows."""
 
 import math
 from dataclasses import replace
@@ -10,8 +10,8 @@ from skmlp._typing import IntArray
 from skmlp.diagnosis import DivergedError
 from skmlp.estimators.builders import batch_rows, build_objective
 from skmlp.estimators.health import diagnose_divergence
-from skmlp.estimators.holdout import Parts
-from skmlp.estimators.state import Model
+from skmlp.estimators.holdout import DataSplit
+from skmlp.estimators.model import Model
 from skmlp.training import loop
 from skmlp.training.batches import Data, merge_duplicates
 from skmlp.training.events import NonFiniteError, Result
@@ -24,7 +24,7 @@ from skmlp.training.threads import threads_for
 
 __all__ = ["advice_on_divergence", "prepare_rows", "refit", "train"]
 
-# Targets from this size on may be why a training diverged.
+# Targets of this size or larger may be the reason why a training diverged.
 LARGE_TARGET = 1000.0
 
 
@@ -48,7 +48,7 @@ def train(
     Raises
     ------
     DivergedError
-        scikit-learn's ValueError, when training diverged before there were weights worth keeping.
+        A ValueError with scikit-learn's message, when training diverged before there were weights worth keeping.
     """
     lbfgs = estimator.solver == "lbfgs"
     try:
@@ -66,36 +66,36 @@ def train(
 
 
 def prepare_rows(model: Model, data: Data, batch_size: int) -> tuple[Data, IntArray | None]:
-    """Return rows as they are trained on, and how many copies each stands for.
+    """Return the rows to train on, and the number of copies that each stands for.
 
-    In full batches equal rows are merged, unless dropout is to leave out other units for each of them.
+    In full batches equal rows are merged, unless dropout disables different units for each of them.
     """
     if batch_size < data.n_samples or any(model.architecture.dropout):
         return data.in_one_type(), None
     return merge_duplicates(data)
 
 
-def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, found: Result) -> Result:
-    """Train from `start` on all rows, for as many epochs as were best, and return what to say of both trainings.
+def refit(estimator: Any, model: Model, start: TrainingState, split: DataSplit, found: Result) -> Result:
+    """Train from `start` on all rows for the best number of epochs, and return the result of both trainings.
 
-    When the user interrupts it, the model is what the first training left.
+    If the user interrupts it, the model is that of the first training.
 
     Parameters
     ----------
     estimator : BaseMLP
     model : Model
     start : TrainingState
-        What the first training started from. Changed in place.
-    parts : Parts
+        The state before the first training. Changed in place.
+    split : DataSplit
     found : Result
         Of the first training.
     """
-    assert parts.everything is not None
+    assert split.everything is not None
     first = model.state
     model.state = start
     start.plateau = Plateau(0.0, math.inf)
     if found.best_epoch > 0:
-        n_samples = parts.everything.n_samples
+        n_samples = split.everything.n_samples
         batch_size = batch_rows(estimator, n_samples)
         plan = Plan(
             batch_size=batch_size,
@@ -104,11 +104,11 @@ def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, foun
             shuffle=estimator.shuffle,
             samples_per_epoch=n_samples,
         )
-        data, _ = prepare_rows(model, parts.everything, batch_size)
+        data, _ = prepare_rows(model, split.everything, batch_size)
         result = train(estimator, model, data, plan, Criterion(fallback=start.eval_params.vector.copy()))
         if result.reason == "non_finite":
             event = NonFiniteError(f"in the refit on all rows: {result.detail}")
-            raise _hopeless(estimator, model, parts.everything, event)
+            raise _hopeless(estimator, model, split.everything, event)
         if result.reason == "interrupted":
             model.state = first
             return replace(found, reason="interrupted")
@@ -120,20 +120,20 @@ def refit(estimator: Any, model: Model, start: TrainingState, parts: Parts, foun
 def _hopeless(
     estimator: Any, model: Model, data: Data, event: NonFiniteError, monitor: Monitor | None = None
 ) -> DivergedError:
-    """Return scikit-learn's error for a training that diverged before there were weights worth keeping."""
+    """Return an error with scikit-learn's message, for a training that diverged too early to keep any weights."""
     diagnosis = diagnose_divergence(estimator, model, data, str(event), monitor)
-    told = f"{diagnosis[0].title}: {diagnosis[0].message}" if diagnosis else f"Precisely: {event}."
+    reason = f"{diagnosis[0].title}: {diagnosis[0].message}" if diagnosis else f"In detail: {event}."
     error = DivergedError(
         "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-        f"preprocessed. {told} {advice_on_divergence(estimator, model, data)} "
-        "The attribute diagnosis of this error tells more."
+        f"preprocessed. {reason} {advice_on_divergence(estimator, model, data)} "
+        "See the attribute diagnosis of this error."
     )
     error.diagnosis = diagnosis
     return error
 
 
 def advice_on_divergence(estimator: Any, model: Model, data: Data) -> str:
-    """Return what to do about a training that diverged on these rows."""
+    """Return advice on a training that diverged on these rows."""
     advice = (
         "Scale the input data, for example with a StandardScaler, or lower "
         f"learning_rate_init={estimator.learning_rate_init}."

@@ -8,7 +8,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skmlp._typing import FloatArray
-from skmlp.estimators.validation import validate_rows
+from skmlp.estimators.input_checks import validate_rows
+from skmlp.estimators.input_gradients import input_gradient
 from skmlp.inspection._estimators import as_trained_on, fitted_mlp, names_of_steps
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _by_gradient(estimator: Any, X: Any) -> tuple[list[str], FloatArray, FloatAr
     n_samples, n_features = rows.shape
     moves = np.empty((n_samples, n_features))
     for block in gen_batches(n_samples, BLOCK_ROWS):
-        gradient = np.abs(network._input_gradient(rows[block], "prediction"))
+        gradient = np.abs(input_gradient(network, rows[block], "prediction"))
         moves[block] = gradient if gradient.ndim == 2 else gradient.mean(axis=1)
     moves *= _spread(rows)
     names = getattr(network, "feature_names_in_", names_of_steps(estimator))

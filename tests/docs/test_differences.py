@@ -319,8 +319,7 @@ def test_one_class(cls, data):
         (TheirClassifier, {"early_stopping": True}, True),  # and raises when called
         (TheirRegressor, {"solver": "lbfgs"}, True),  # and runs L-BFGS
         (TheirClassifier, {"solver": "lbfgs"}, False),
-        (MLPClassifier, {"early_stopping": True}, False),
-        (MLPRegressor, {"early_stopping": True}, False),
+        (MLPClassifier, {"early_stopping": True}, True),  # and raises when called
         (MLPClassifier, {"solver": "lbfgs"}, False),
         (MLPRegressor, {"solver": "lbfgs"}, False),
         (MLPClassifier, {}, True),

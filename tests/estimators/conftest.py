@@ -1,4 +1,4 @@
-"""What the tests share: one BLAS thread, and an estimator before and after a call that fails."""
+"""Fixtures of these tests: one BLAS thread, and checks that a failed call leaves an estimator unchanged."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -15,13 +15,13 @@ Y = np.arange(30) % 3
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_blas_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread, for long where tests run side by side."""
+    """A second thread only costs time in networks this small."""
     with threadpool_limits(limits=1, user_api="blas"):
         yield
 
 
 def everything_of(estimator: Any) -> dict[str, Any]:
-    """Return a copy of all that a user can see of an estimator, and what it predicts."""
+    """Return a copy of all public attributes of an estimator, and its predictions."""
     state = copy.deepcopy({name: value for name, value in vars(estimator).items() if not name.startswith("_")})
     if "n_features_in_" in state:
         rows = X[:, : estimator.n_features_in_]
@@ -34,17 +34,17 @@ def everything_of(estimator: Any) -> dict[str, Any]:
 
 
 def small(cls: Any, **params: Any) -> Any:
-    """Return an estimator that trains in no time on X and Y."""
+    """Return an estimator that trains quickly on X and Y."""
     return cls(**{"hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0, **params})
 
 
 def assert_refuses(
     cls: Any, error: type[Exception], words: str, call: Callable[[Any], Any], *, warm: bool = True, **params: Any
 ) -> None:
-    """Assert that `call` fails in these words, on a new estimator and on a fitted one, and neither changes by it.
+    """Assert that `call` fails with this message and leaves a new and a fitted estimator unchanged.
 
-    `params` are set before the call, on the fitted estimator after its fit. With `warm` the fitted estimator may also
-    be one that goes on from its previous fit.
+    `params` are set before the call, on the fitted estimator after its fit. With `warm`, an estimator with warm_start
+    is tried, too.
     """
     kinds = {"new": small(cls), "fitted": small(cls).fit(X, Y)}
     if warm:
@@ -57,7 +57,7 @@ def assert_refuses(
     with pytest.raises(NotFittedError):
         kinds["new"].predict(X)
     if warm:
-        # What follows is as if the failed call had never been.
+        # Later training is not affected by the failed call.
         reference = small(cls, warm_start=True, **params).fit(X, Y).fit(X, Y)
         np.testing.assert_array_equal(kinds["warm"].fit(X, Y).coefs_[0], reference.coefs_[0])
 
@@ -70,3 +70,16 @@ def _assert_refuses() -> Any:
 @pytest.fixture(name="everything_of")
 def _everything_of() -> Any:
     return everything_of
+
+
+@pytest.fixture(name="why_unavailable")
+def _why_unavailable() -> Any:
+    """Return a function of an estimator and a method that it must not have: the reason, as the user reads it."""
+
+    def reason(estimator: Any, method: str) -> str:
+        assert not hasattr(estimator, method)
+        with pytest.raises(AttributeError, match=f"has no attribute {method!r}") as caught:
+            getattr(estimator, method)
+        return str(caught.value.__cause__)
+
+    return reason

@@ -109,10 +109,15 @@ def assert_both_refuse(assert_refuses: Any) -> Any:
     return check
 
 
-@BOTH
-@pytest.mark.parametrize("case", BAD_ROWS)
+def _in_turn(cases: Any) -> Any:
+    """Return a mark that tests the cases on the two estimators in turn, which have the same code for them."""
+    pairs = [((MLPClassifier, MLPRegressor)[number % 2], case) for number, case in enumerate(cases)]
+    return pytest.mark.parametrize(("cls", "case"), pairs)
+
+
+@_in_turn(BAD_ROWS)
 @pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")
-def test_bad_rows(cls: Any, case: str, assert_both_refuse: Any, everything_of: Any) -> None:
+def test_invalid_rows_are_refused(cls: Any, case: str, assert_both_refuse: Any, everything_of: Any) -> None:
     rows, error, words = BAD_ROWS[case]
     y = Y[:0] if case == "no rows" else Y
     assert_both_refuse(cls, error, words, rows, y)
@@ -128,26 +133,25 @@ def test_bad_rows(cls: Any, case: str, assert_both_refuse: Any, everything_of: A
 
 @BOTH
 @pytest.mark.parametrize("case", BAD_TARGETS)
-def test_bad_targets(cls: Any, case: str, assert_both_refuse: Any) -> None:
+def test_invalid_targets_are_refused(cls: Any, case: str, assert_both_refuse: Any) -> None:
     y, error, words = BAD_TARGETS[case]
     assert_both_refuse(cls, error, words, X, y)
 
 
 @pytest.mark.parametrize("case", BAD_LABELS)
-def test_bad_labels(case: str, assert_refuses: Any) -> None:
+def test_invalid_labels_are_refused(case: str, assert_refuses: Any) -> None:
     labels, words = BAD_LABELS[case]
     assert_refuses(MLPClassifier, ValueError, words, lambda est: est.fit(X, labels), warm=False)
 
 
 @pytest.mark.parametrize("case", BAD_NUMBERS)
-def test_bad_numbers(case: str, assert_both_refuse: Any) -> None:
+def test_invalid_numeric_targets_are_refused(case: str, assert_both_refuse: Any) -> None:
     numbers, error, words = BAD_NUMBERS[case]
     assert_both_refuse(MLPRegressor, error, words, X, numbers)
 
 
-@BOTH
-@pytest.mark.parametrize("case", BAD_WEIGHTS)
-def test_bad_weights(cls: Any, case: str, assert_both_refuse: Any) -> None:
+@_in_turn(BAD_WEIGHTS)
+def test_invalid_weights_are_refused(cls: Any, case: str, assert_both_refuse: Any) -> None:
     weight, words = BAD_WEIGHTS[case]
     assert_both_refuse(cls, ValueError, words, X, Y, weight)
     with pytest.raises(ValueError, match=words):
@@ -155,7 +159,7 @@ def test_bad_weights(cls: Any, case: str, assert_both_refuse: Any) -> None:
 
 
 @BOTH
-def test_another_number_of_features(cls: Any, everything_of: Any) -> None:
+def test_changed_number_of_features_is_refused(cls: Any, everything_of: Any) -> None:
     est = _estimator(cls).fit(X, Y)
     before = everything_of(est)
     words = "X has 3 features, but MLP.* is expecting 4 features as input"
@@ -169,7 +173,7 @@ def test_another_number_of_features(cls: Any, everything_of: Any) -> None:
         est.fit(X, Y)
 
 
-def test_unknown_labels_and_classes_in_partial_fit(everything_of: Any) -> None:
+def test_partial_fit_refuses_unknown_labels_and_changed_classes(everything_of: Any) -> None:
     est = _estimator(MLPClassifier)
     with pytest.raises(ValueError, match=r"classes must be passed on the first call to partial_fit"):
         est.partial_fit(X, Y)
@@ -185,7 +189,7 @@ def test_unknown_labels_and_classes_in_partial_fit(everything_of: Any) -> None:
     np.testing.assert_equal(everything_of(est), before)
 
 
-def test_other_classes_under_warm_start() -> None:
+def test_warm_start_refuses_changed_classes() -> None:
     def call(est: Any) -> Any:
         return est.set_params(warm_start=True).fit(X, np.minimum(Y, 1))
 
@@ -197,17 +201,17 @@ def test_other_classes_under_warm_start() -> None:
     np.testing.assert_array_equal(est.predict_proba(X), before)
 
 
-def test_another_number_of_outputs() -> None:
+def test_changed_number_of_outputs_is_refused() -> None:
     est = _estimator(MLPRegressor).fit(X, Y)
     before = est.predict(X)
     for call in (est.set_params(warm_start=True).fit, est.partial_fit, est.loss_and_gradients):
-        with pytest.raises(ValueError, match="y has 2 outputs, but the network was started with 1"):
+        with pytest.raises(ValueError, match="y has 2 outputs, but the network has 1"):
             call(X, np.column_stack([Y, Y]))
     np.testing.assert_array_equal(est.predict(X), before)
 
 
-# What is none of the arguments, made of an array that is one.
-NONSENSE: dict[str, Any] = {
+# Invalid values for any argument, made from a valid array.
+INVALID: dict[str, Any] = {
     "strings": lambda array: np.full(array.shape, "u"),
     "bytes": lambda array: np.full(array.shape, b"u"),
     "a string among objects": lambda array: np.array(
@@ -233,7 +237,7 @@ ARGUMENTS = {
     "input_gradient": ["X"],
     "loss_and_gradients": ["X", "y", "sample_weight"],
 }
-# What is taken after all: labels may be strings, groups anything, and predictions and weights are in float64.
+# What is valid after all: labels may be strings, groups anything, and predictions and weights are in float64.
 FINE = {
     *((MLPClassifier, method, "y", "strings") for method in ("fit",)),
     *((cls, "fit", "groups", "beyond float32") for cls in (MLPClassifier, MLPRegressor)),
@@ -247,14 +251,18 @@ FINE = {
 }
 
 
-@BOTH
-@pytest.mark.parametrize("kind", NONSENSE)
-@pytest.mark.parametrize(
-    ("method", "argument"), [(method, each) for method, names in ARGUMENTS.items() for each in names]
-)
-def test_the_error_names_the_argument_and_comes_without_a_warning(
-    cls: Any, method: str, argument: str, kind: str
-) -> None:
+def _pairs() -> list[tuple[Any, str, str, str]]:
+    """Return each kind of invalid value for each argument, with methods and estimators in turn."""
+    methods = {name: [method for method, names in ARGUMENTS.items() if name in names] for name in ARGUMENTS["fit"]}
+    return [
+        ((MLPClassifier, MLPRegressor)[(row + column) % 2], taking[(row + column) // 2 % len(taking)], argument, kind)
+        for row, kind in enumerate(INVALID)
+        for column, (argument, taking) in enumerate(methods.items())
+    ]
+
+
+@pytest.mark.parametrize(("cls", "method", "argument", "kind"), _pairs())
+def test_error_names_the_argument_without_a_warning(cls: Any, method: str, argument: str, kind: str) -> None:
     if (cls, method, argument, kind) in FINE or ("y" not in ARGUMENTS[method] and kind == "too few"):
         return
     good = {"X": X, "y": Y, "sample_weight": ONES, "X_val": X, "y_val": Y, "sample_weight_val": ONES, "groups": Y}
@@ -269,7 +277,7 @@ def test_the_error_names_the_argument_and_comes_without_a_warning(
         given["classes"] = [0, 1, 2]
     else:
         estimator.fit(X, Y)
-    given[argument] = NONSENSE[kind](good[argument])
+    given[argument] = INVALID[kind](good[argument])
     with pytest.raises((ValueError, TypeError)) as caught:
         getattr(estimator, method)(**given)
     name = "validation_split" if argument == "groups" else argument
@@ -286,7 +294,7 @@ FRAMES: dict[str, Any] = {
 @BOTH
 @pytest.mark.parametrize("argument", ["X", "X_val"])
 @pytest.mark.parametrize("frame", FRAMES)
-def test_the_error_names_the_column_of_a_frame_that_is_not_of_numbers(cls: Any, frame: str, argument: str) -> None:
+def test_error_names_the_non_numeric_column_of_a_frame(cls: Any, frame: str, argument: str) -> None:
     columns = {"a": [1.0, None] + [2.0] * 28, "b": ["u"] * 30, "c": [1.0] * 30}
     good = (
         pl.DataFrame(dict.fromkeys("abc", X[:, 0])) if frame == "polars" else pd.DataFrame(X[:, :3], columns=[*"abc"])
@@ -296,7 +304,7 @@ def test_the_error_names_the_column_of_a_frame_that_is_not_of_numbers(cls: Any, 
         _estimator(cls).fit(**given)
 
 
-def test_the_error_names_the_complex_column() -> None:
+def test_error_names_the_complex_column() -> None:
     frame = pd.DataFrame({"a": np.ones(30), "b": np.ones(30) + 1j})
     with pytest.raises(ValueError, match=r"Complex data not supported. X must hold real numbers, but column 'b' holds"):
         _estimator(MLPClassifier).fit(frame, Y)
@@ -304,14 +312,14 @@ def test_the_error_names_the_complex_column() -> None:
 
 @BOTH
 @pytest.mark.parametrize("form", [sparse.csr_matrix, np.asarray])
-def test_validation_data_may_be_sparse_where_the_training_data_are_not(cls: Any, form: Any) -> None:
+def test_validation_data_may_be_sparse_when_training_data_are_dense(cls: Any, form: Any) -> None:
     other = np.asarray if form is sparse.csr_matrix else sparse.csr_matrix
     mixed = _estimator(cls, refit=True).fit(form(X), Y, X_val=other(X), y_val=Y)
     same = _estimator(cls, refit=True).fit(form(X), Y, X_val=form(X), y_val=Y)
     np.testing.assert_array_equal(mixed.coefs_[0], same.coefs_[0])
 
 
-def test_columns_of_labels_that_are_not_zero_and_one() -> None:
+def test_multilabel_columns_other_than_zero_and_one_are_refused() -> None:
     names = np.array([["yes", "no"], ["no", "yes"]] * 15)
     with pytest.raises(ValueError, match=r"y has several columns whose labels are not 0 and 1.*\(y == label\)"):
         _estimator(MLPClassifier).fit(X, names)
@@ -320,13 +328,13 @@ def test_columns_of_labels_that_are_not_zero_and_one() -> None:
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_sparse_targets_to_standardize(method: str) -> None:
+def test_standardize_target_refuses_sparse_targets(method: str) -> None:
     estimator = _estimator(MLPRegressor, standardize_target=True)
     with pytest.raises(TypeError, match="Sparse data was passed for y, but dense data is required"):
         getattr(estimator, method)(X, sparse.csr_matrix(np.column_stack([Y, Y])))
 
 
-def test_labels_of_another_kind_in_the_validation_data() -> None:
+def test_validation_labels_of_another_type_are_refused() -> None:
     with pytest.raises(
         ValueError, match=r"y_val: y has labels that cannot be compared with the classes, which are \[0 1"
     ):
@@ -360,18 +368,18 @@ def test_classes_may_be_any_collection(classes: Any) -> None:
         (int, "must be a list of all labels that will ever occur, got <class 'int'>"),
         ([], r"must be a list of all labels that will ever occur, got \[\]. Pass for example np.unique"),
         ([[0, 1], [2, 3]], "must be a list of all labels that will ever occur"),
-        ([0, 1, np.nan], "contains NaN or None, which is no label: got .* Leave it out"),
+        ([0, 1, np.nan], "contains NaN or None, which is not a label: got .* Remove it"),
         ([0, 1, None], "contains NaN or None"),
         ([0, 1, "a"], r"must be all strings or all numbers, got \[0, 1, 'a'\]"),
     ],
 )
-def test_what_is_no_list_of_classes(classes: Any, words: str, assert_refuses: Any) -> None:
+def test_invalid_classes_are_refused(classes: Any, words: str, assert_refuses: Any) -> None:
     assert_refuses(
         MLPClassifier, ValueError, f"classes {words}", lambda est: est.partial_fit(X, Y, classes=classes), warm=False
     )
 
 
-def test_an_overflowing_loss_is_named_as_the_place():
+def test_error_names_the_loss_as_the_place_of_an_overflow():
     rng = np.random.default_rng(0)
     X, y = 1e3 * rng.standard_normal((50, 3)), rng.poisson(3.0, 50)
     with pytest.raises(ValueError, match=r"non-finite parameter weights.*the loss after layer 1 of 1 became"):

@@ -108,7 +108,7 @@ def test_hooks_are_called_in_order_and_see_the_live_estimator(cls: Any, solver: 
     est = _small(cls, solver=solver).set_callbacks(callback)
     assert est.fit(X, y, sample_weight=weight) is est
     epoch = [("begin", "epoch"), ("end", "epoch")]
-    # What lbfgs announces last may be an epoch that never runs: it does not know that it has converged.
+    # The last epoch that lbfgs announces may not run: it does not know in advance that it has converged.
     n_tasks = len(callback.epochs)
     assert callback.hooks == [
         ("setup", "fit"),
@@ -146,8 +146,8 @@ def test_callbacks_do_not_change_the_result(cls: Any, params: dict[str, Any]) ->
 
 
 @BOTH
-def test_the_snapshot_goes_on_where_the_fit_was(cls: Any) -> None:
-    """What a callback keeps of an epoch predicts as a fit of that many epochs."""
+def test_snapshot_of_an_epoch_predicts_like_a_fit_of_that_length(cls: Any) -> None:
+    """The estimator that a callback gets in an epoch predicts like a fit of that many epochs."""
     X, y = _data(cls)
     callback = Recorder()
     _small(cls).set_callbacks(callback).fit(X, y)
@@ -177,9 +177,10 @@ def test_stopping_keeps_the_best_weights_of_early_stopping(cls: Any) -> None:
     np.testing.assert_array_equal(est.coefs_[0], reference.coefs_[0])
 
 
-@BOTH
-@SOLVERS
-@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize(
+    ("cls", "solver", "n_jobs"),
+    [(MLPClassifier, "adam", None), (MLPRegressor, "lbfgs", None), (MLPRegressor, "adam", 2)],
+)
 def test_a_propagated_callback_stops_every_fit_of_a_search(cls: Any, solver: str, n_jobs: int | None) -> None:
     X, y = _data(cls)
     pipeline = make_pipeline(StandardScaler(), _small(cls, solver=solver, max_iter=50))
@@ -192,7 +193,7 @@ def test_a_propagated_callback_stops_every_fit_of_a_search(cls: Any, solver: str
 
 
 @BOTH
-def test_a_propagated_callback_sees_the_whole_tree(cls: Any) -> None:
+def test_a_propagated_callback_sees_all_tasks_of_a_pipeline(cls: Any) -> None:
     X, y = _data(cls)
     callback = Propagated()
     pipeline = make_pipeline(StandardScaler(), _small(cls)).set_callbacks(callback).fit(X, y)
@@ -204,7 +205,7 @@ def test_a_propagated_callback_sees_the_whole_tree(cls: Any) -> None:
 @BOTH
 @SOLVERS
 @pytest.mark.parametrize("hook", ["begin", "end"])
-def test_a_failing_callback_costs_a_warning_never_the_fit(cls: Any, solver: str, hook: str) -> None:
+def test_a_failing_callback_gives_a_warning_and_the_fit_continues(cls: Any, solver: str, hook: str) -> None:
     X, y = _data(cls)
     callback, other = Recorder(fail_in=hook), Recorder()
     est = _small(cls, solver=solver).set_callbacks(callback)
@@ -236,7 +237,7 @@ def test_teardown_is_called_when_the_fit_fails(cls: Any) -> None:
     assert len(callback.epochs) == EPOCHS
 
 
-def test_a_lost_epoch_is_announced() -> None:
+def test_an_epoch_that_did_not_run_is_announced() -> None:
     """Callbacks see the epoch in which a network diverged, with NaN for its numbers."""
     X, y = _data(MLPRegressor)
     callback = Recorder()
@@ -249,7 +250,7 @@ def test_a_lost_epoch_is_announced() -> None:
 
 
 @BOTH
-def test_clone_keeps_callbacks_and_parameters_do_not_have_them(cls: Any) -> None:
+def test_clone_keeps_callbacks_and_get_params_omits_them(cls: Any) -> None:
     X, y = _data(cls)
     callback = Recorder()
     est = clone(_small(cls).set_callbacks(callback))

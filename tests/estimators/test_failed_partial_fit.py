@@ -111,7 +111,7 @@ def test_failed_call_changes_nothing(params, n_before, fail):
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), MemoryError(), SystemExit(1)], ids=repr)
-def test_whatever_went_wrong(error, fail):
+def test_any_kind_of_error_restores_the_estimator(error, fail):
     est = _estimator()
     for call in range(3):
         est.partial_fit(*_data(call))
@@ -122,7 +122,7 @@ def test_whatever_went_wrong(error, fail):
     assert _stored(est) == before
 
 
-def test_views_of_the_weights_stay_views_after_a_failed_call(fail):
+def test_weight_views_stay_valid_after_a_failed_call(fail):
     est = _estimator()
     for call in range(3):
         est.partial_fit(*_data(call))
@@ -133,7 +133,7 @@ def test_views_of_the_weights_stay_views_after_a_failed_call(fail):
     assert np.shares_memory(weights, est.coefs_[0])
 
 
-def test_output_that_cannot_be_printed_changes_nothing(monkeypatch):
+def test_an_error_in_verbose_output_restores_the_estimator(monkeypatch):
     est = _estimator(verbose=True)
     for call in range(3):
         est.partial_fit(*_data(call))

@@ -89,7 +89,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("cls", "code", "params"), FAULTS, ids=lambda each: getattr(each, "__name__", str(each)[:24]))
-def test_a_fault_is_found_by_its_code(cls, code, params):
+def test_diagnosis_finds_the_fault(cls, code, params):
     X, y = _data(cls)
     est = _fit(_small(cls, monitor=True, **params), X, 100.0 * y if code == "unscaled_target" else y)
     finding = est.diagnose().find(code)
@@ -106,7 +106,7 @@ def test_a_fault_is_found_by_its_code(cls, code, params):
         ("class_imbalance", DIABETES, RARE, {"alpha": 1.0}),
     ],
 )
-def test_a_fault_of_the_data_is_found_by_its_code(code, X, y, params):
+def test_diagnosis_finds_the_fault_in_the_data(code, X, y, params):
     finding = _fit(_small(MLPClassifier, monitor=True, **params), X, y).diagnose().find(code)
     assert finding is not None
     assert finding.symptom_of is None
@@ -127,7 +127,7 @@ def test_overfitting_is_found_by_validation_data(cls):
     assert kept.diagnose().find("overfitting").severity == "info"
 
 
-def test_every_code_has_a_case():
+def test_every_finding_has_a_test_case():
     told_elsewhere = {"unscaled_inputs", "constant_inputs", "class_imbalance", "overfitting"}
     told_elsewhere.add("undefined_score")  # tests/estimators/test_undefined_scores.py
     assert {code for _, code, _ in FAULTS} | told_elsewhere == {rule.__name__ for rule in RULES}
@@ -135,7 +135,7 @@ def test_every_code_has_a_case():
 
 @BOTH
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
-def test_a_healthy_training_is_left_alone(cls, activation):
+def test_a_healthy_training_has_no_findings(cls, activation):
     X, y = _data(cls)
     est = _small(cls, activation=activation, monitor=True, learning_rate_init=0.01, tol=1e-3, max_iter=200).fit(X, y)
     assert est.diagnose().is_healthy
@@ -146,7 +146,7 @@ def test_a_healthy_training_is_left_alone(cls, activation):
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
-def test_a_healthy_training_on_images_is_left_alone(activation):
+def test_a_healthy_training_on_images_has_no_findings(activation):
     est = _small(MLPClassifier, activation=activation, monitor=True, learning_rate_init=0.01, tol=1e-3, max_iter=200)
     diagnosis = est.fit(DIGITS, DIGIT).diagnose()
     assert [(each.code, each.severity) for each in diagnosis] == [("constant_inputs", "info")]  # the dark corners
@@ -157,7 +157,7 @@ def test_a_healthy_training_on_images_is_left_alone(activation):
 
 
 @BOTH
-def test_without_monitor_the_data_are_looked_at_when_they_are_passed(cls):
+def test_without_monitor_diagnose_examines_the_data_it_gets(cls):
     X, y = (RAW_WINE, CULTIVAR) if cls is MLPClassifier else (1e3 * DIABETES, PROGRESSION)
     est = _fit(_small(cls), X, y)
     assert est.diagnose().find("unscaled_inputs") is None
@@ -170,14 +170,14 @@ def test_without_monitor_the_data_are_looked_at_when_they_are_passed(cls):
     assert watched.diagnose().find("unscaled_inputs").message == found.find("unscaled_inputs").message
 
 
-def test_the_rows_passed_are_the_ones_looked_at():
+def test_diagnose_examines_the_rows_it_gets():
     est = _fit(_small(MLPClassifier, monitor=True), WINE, CULTIVAR)
     assert est.diagnose().find("unscaled_inputs") is None
     assert est.diagnose(RAW_WINE, CULTIVAR).find("unscaled_inputs").evidence["largest"] > 500.0
     assert est.diagnose().find("unscaled_inputs") is None
 
 
-def test_features_are_called_by_their_names():
+def test_findings_use_feature_names():
     frame = load_wine(as_frame=True).data.rename(columns={"proline": "pro<line> & co"})
     est = _fit(_small(MLPClassifier, monitor=True), frame, CULTIVAR)
     for diagnosis in (est.diagnose(), est.diagnose(frame, CULTIVAR)):
@@ -187,19 +187,19 @@ def test_features_are_called_by_their_names():
         est.diagnose(frame.to_numpy(), CULTIVAR)
 
 
-def test_classes_are_called_by_their_labels():
+def test_findings_use_class_labels():
     est = _fit(_small(MLPClassifier, alpha=1.0), DIABETES, RARE)
     finding = est.diagnose(DIABETES, RARE).find("class_imbalance")
-    share = np.mean(RARE == "rare")
-    assert f"Class 'rare' has {share:.1%} of the rows" in finding.message
-    assert finding.evidence["share"] == pytest.approx(share)
+    fraction = np.mean(RARE == "rare")
+    assert f"Class 'rare' has {fraction:.1%} of the rows" in finding.message
+    assert finding.evidence["share"] == pytest.approx(fraction)
     recall = np.mean(est.predict(DIABETES[RARE == "rare"]) == "rare")
     assert finding.evidence["recall"] == pytest.approx(recall)
     balanced = _fit(finding.remedies[0].apply(est), DIABETES, RARE)
     assert balanced.diagnose(DIABETES, RARE).find("class_imbalance") is None
 
 
-def test_several_labels_have_no_classes_to_compare():
+def test_multilabel_targets_have_no_class_findings():
     labels = np.column_stack([CULTIVAR == 0, CULTIVAR == 2, np.arange(len(CULTIVAR)) < 5]).astype(int)
     for y in (labels, sparse.csr_matrix(labels)):
         est = _fit(_small(MLPClassifier, monitor=True), RAW_WINE, y)
@@ -208,7 +208,7 @@ def test_several_labels_have_no_classes_to_compare():
             assert diagnosis.find("unscaled_inputs") is not None
 
 
-def test_of_several_targets_the_one_out_of_size_is_found():
+def test_the_target_out_of_scale_is_found_among_several():
     y = np.column_stack([PROGRESSION / 77.0, 1e4 * PROGRESSION])
     est = _fit(_small(MLPRegressor, standardize_target=False), DIABETES, y)
     finding = est.diagnose(DIABETES, y).find("unscaled_target")
@@ -217,7 +217,7 @@ def test_of_several_targets_the_one_out_of_size_is_found():
 
 
 @BOTH
-def test_sparse_rows_are_judged_as_dense_ones(cls):
+def test_sparse_and_dense_rows_have_the_same_findings(cls):
     X, y = _data(cls)
     X = np.where(X > 0.0, 50.0 * X, 0.0)
     est = _fit(_small(cls, monitor=True), X, y)
@@ -230,19 +230,19 @@ def test_sparse_rows_are_judged_as_dense_ones(cls):
     assert watched.diagnose().codes == est.diagnose().codes
 
 
-def test_weights_count_in_the_loss_of_a_constant():
+def test_baseline_loss_uses_sample_weights():
     """Of two halves with targets 0 and 4, a constant does well once one half has no weight."""
     y = np.where(np.arange(len(DIABETES)) % 2, 0.0, 4.0)
     est = _fit(_small(MLPRegressor, learning_rate_init=1e-7, standardize_target=False), DIABETES, y)
     equal = est.diagnose(DIABETES, y, np.ones(len(y)))
     assert equal.to_dicts() == est.diagnose(DIABETES, y).to_dicts()
     half = _fit(clone(est).set_params(monitor=True), DIABETES, y, np.where(y == 0.0, 1.0, 1e-9))
-    assert half._facts["baseline_loss"] == pytest.approx(0.0, abs=1e-6)
+    assert half._data_summary["baseline_loss"] == pytest.approx(0.0, abs=1e-6)
     whole = _fit(clone(est).set_params(monitor=True), DIABETES, y)
-    assert whole._facts["baseline_loss"] == pytest.approx(2.0)  # half the variance of 4
+    assert whole._data_summary["baseline_loss"] == pytest.approx(2.0)  # half the variance of 4
 
 
-def test_lbfgs_is_judged_without_a_learning_rate():
+def test_findings_for_lbfgs_do_not_mention_the_learning_rate():
     est = _fit(_small(MLPClassifier, solver="lbfgs", max_iter=4, monitor=True), RAW_WINE, CULTIVAR)
     diagnosis = est.diagnose()
     assert diagnosis.find("unscaled_inputs") is not None
@@ -264,7 +264,7 @@ def _last_over_first(norms):
 
 
 @BOTH
-def test_all_partial_fits_are_judged(cls):
+def test_diagnosis_covers_all_calls_of_partial_fit(cls):
     X, y = _data(cls)
     est = _small(cls, learning_rate_init=1e-7, monitor=1, standardize_target=False) if cls is MLPRegressor else None
     est = est or _small(cls, learning_rate_init=1e-7, monitor=1)
@@ -281,7 +281,7 @@ def test_all_partial_fits_are_judged(cls):
 
 
 @BOTH
-def test_only_the_last_fit_of_a_warm_start_is_judged(cls):
+def test_diagnosis_covers_only_the_last_fit_of_a_warm_start(cls):
     X, y = _data(cls)
     est = _fit(_small(cls, warm_start=True, monitor=1, max_iter=5, learning_rate_init=1e-6), X, y)
     n_before = est.n_iter_
@@ -305,7 +305,7 @@ def test_only_the_last_fit_of_a_warm_start_is_judged(cls):
 
 
 @BOTH
-def test_a_new_fit_forgets_the_old_one(cls):
+def test_a_new_fit_discards_the_old_records(cls):
     X, y = _data(cls)
     est = _fit(_small(cls, monitor=True, bias_init=Constant(-7.0)), X, y)
     assert est.diagnose().find("dead_units") is not None
@@ -318,7 +318,7 @@ def test_a_new_fit_forgets_the_old_one(cls):
 
 
 @BOTH
-def test_after_a_refit_the_training_that_was_validated_is_judged(cls):
+def test_after_a_refit_the_validated_training_is_diagnosed(cls):
     X, y = _data(cls)
     params = {"early_stopping": True, "monitor": True, "learning_rate_init": 0.03, "max_iter": 40}
     once, twice = _fit(_small(cls, **params), X, y), _fit(_small(cls, refit=True, **params), X, y)
@@ -333,7 +333,7 @@ def test_after_a_refit_the_training_that_was_validated_is_judged(cls):
 
 @BOTH
 @pytest.mark.parametrize("params", [{}, {"solver": "lbfgs"}, {"normalization": "batch", "dropout": 0.2}], ids=str)
-def test_the_training_is_the_same_to_the_bit_with_and_without_monitor(cls, params):
+def test_monitor_does_not_change_the_trained_bits(cls, params):
     X, y = _data(cls)
     plain = _fit(_small(cls, max_iter=8, **params), X, y)
     watched = _fit(_small(cls, max_iter=8, monitor=1, **params), X, y)
@@ -346,7 +346,7 @@ def test_the_training_is_the_same_to_the_bit_with_and_without_monitor(cls, param
 
 @BOTH
 @pytest.mark.parametrize("params", [{}, {"normalization": "batch", "dropout": 0.2, "averaging": 0.9}], ids=str)
-def test_diagnose_changes_nothing(cls, params):
+def test_diagnose_leaves_the_estimator_unchanged(cls, params):
     X, y = _data(cls)
     est = _fit(_small(cls, max_iter=5, monitor=2, **params), X, y)
     before, names, predicted = pickle.dumps(est), set(vars(est)), est.predict(X)
@@ -359,7 +359,7 @@ def test_diagnose_changes_nothing(cls, params):
     assert pickle.dumps(est) == before
     np.testing.assert_array_equal(X, kept_X)
     np.testing.assert_array_equal(y, kept_y)
-    # Training goes on as if nobody had asked.
+    # Training continues as if diagnose had not been called.
     reference = pickle.loads(before)
     np.testing.assert_array_equal(est.partial_fit(X, y).coefs_[0], reference.partial_fit(X, y).coefs_[0])
 
@@ -375,7 +375,7 @@ def test_a_diagnosis_survives_storing(cls):
 
 
 @BOTH
-def test_clone_and_parameters_know_nothing_of_it(cls):
+def test_clone_and_get_params_omit_the_diagnosis(cls):
     X, y = _data(cls)
     est = _fit(_small(cls, monitor=True, max_iter=3), X, y)
     params = est.get_params()
@@ -391,7 +391,7 @@ def test_clone_and_parameters_know_nothing_of_it(cls):
 
 
 @BOTH
-def test_before_the_first_fit_there_is_nothing_to_judge(cls):
+def test_diagnose_before_fit_is_an_error(cls):
     X, y = _data(cls)
     for arguments in ((), (X, y)):
         with pytest.raises(NotFittedError):
@@ -399,7 +399,7 @@ def test_before_the_first_fit_there_is_nothing_to_judge(cls):
 
 
 @BOTH
-def test_rows_and_targets_belong_together(cls):
+def test_diagnose_needs_rows_and_targets_together(cls):
     X, y = _data(cls)
     est = _fit(_small(cls, max_iter=2), X, y)
     for arguments in ({"X": X}, {"y": y}, {"X": X, "sample_weight": np.ones(len(X))}):
@@ -408,7 +408,7 @@ def test_rows_and_targets_belong_together(cls):
 
 
 @BOTH
-def test_invalid_data_are_refused_as_in_fit(cls):
+def test_diagnose_refuses_invalid_data_like_fit(cls):
     X, y = _data(cls)
     est = _fit(_small(cls, max_iter=2), X, y)
     before = pickle.dumps(est)
@@ -437,7 +437,7 @@ def _caught(call):
 
 
 @BOTH
-def test_what_is_severe_is_warned_of_once_at_the_callers_line(cls):
+def test_severe_findings_give_one_warning_at_the_callers_line(cls):
     X, y = _data(cls)
     est = _small(cls, monitor=True, bias_init=Constant(-7.0), weight_init=Constant(0.1))
     (warning,) = _caught(lambda: est.fit(X, y))
@@ -451,7 +451,7 @@ def test_what_is_severe_is_warned_of_once_at_the_callers_line(cls):
 
 
 @BOTH
-def test_the_callers_line_is_found_through_a_pipeline(cls):
+def test_warning_points_at_the_callers_line_through_a_pipeline(cls):
     X, y = _data(cls)
     model = make_pipeline(StandardScaler(), _small(cls, monitor=True, bias_init=Constant(-7.0)))
     (warning,) = _caught(lambda: model.fit(X, y))
@@ -459,27 +459,27 @@ def test_the_callers_line_is_found_through_a_pipeline(cls):
 
 
 @BOTH
-def test_nobody_is_warned_who_did_not_ask(cls):
+def test_without_monitor_there_is_no_health_warning(cls):
     X, y = _data(cls)
     deep = {"hidden_layer_sizes": (16,) * 9, "activation": "logistic"}
     assert _caught(lambda: _small(cls, **deep).fit(X, y)) == []
     assert _caught(lambda: _small(cls, **deep, monitor=2).fit(X, y)) != []
 
 
-def test_what_is_not_severe_is_not_warned_of():
+def test_findings_below_severe_give_no_warning():
     est = _small(MLPClassifier, monitor=True, max_iter=8)
     assert _caught(lambda: est.fit(WINE, CULTIVAR)) == []
     assert est.diagnose().at_least("warning") != []
 
 
-def test_passes_of_partial_fit_are_not_warned_of():
+def test_partial_fit_gives_no_health_warning():
     est = _small(MLPClassifier, monitor=True, bias_init=Constant(-7.0))
     assert _caught(lambda: est.partial_fit(WINE, CULTIVAR, classes=[0, 1, 2])) == []
     assert est.diagnose().at_least("severe") != []
 
 
 @BOTH
-def test_a_warning_that_is_an_error_leaves_a_fitted_estimator(cls):
+def test_a_warning_raised_as_error_leaves_the_estimator_fitted(cls):
     X, y = _data(cls)
     est = _small(cls, monitor=True, bias_init=Constant(-7.0))
     with warnings.catch_warnings():
@@ -490,7 +490,7 @@ def test_a_warning_that_is_an_error_leaves_a_fitted_estimator(cls):
 
 
 @BOTH
-def test_a_fit_that_fails_leaves_the_diagnosis_as_it_was(cls):
+def test_a_failed_fit_keeps_the_previous_diagnosis(cls):
     X, y = _data(cls)
     est = _fit(_small(cls, monitor=True, bias_init=Constant(-7.0)), X, y)
     told, state = est.diagnose().to_dicts(), pickle.dumps(est)
@@ -505,7 +505,7 @@ def test_a_fit_that_fails_leaves_the_diagnosis_as_it_was(cls):
     assert set(vars(est)) == set(vars(_fit(clone(est), X, y)))
 
 
-def test_passes_after_early_stopping_are_all_judged():
+def test_diagnosis_covers_all_partial_fits_after_early_stopping():
     est = _small(MLPClassifier, warm_start=True, early_stopping=True, monitor=1)
     est = _fit(_fit(est, WINE, CULTIVAR), WINE, CULTIVAR).set_params(early_stopping=False, learning_rate_init=1e-7)
     for _ in range(4):
@@ -515,7 +515,7 @@ def test_passes_after_early_stopping_are_all_judged():
     assert est.diagnose().find("learning_rate_too_low").evidence["gradient_last_over_first"] == norms[-1] / norms[0]
 
 
-def test_a_stream_is_not_told_to_train_longer():
+def test_partial_fit_has_no_advice_to_train_longer():
     est = _small(MLPClassifier, learning_rate_init=0.01)
     for _ in range(8):
         est.partial_fit(WINE, CULTIVAR, classes=[0, 1, 2])

@@ -64,7 +64,7 @@ def test_history_has_a_row_for_every_epoch(cls: Any, params: dict[str, Any], col
 
 @BOTH
 @MAY_END
-def test_gradient_norm_is_that_of_the_whole_gradient(cls: Any) -> None:
+def test_recorded_gradient_norm_is_the_norm_of_the_whole_gradient(cls: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, batch_size="full", max_iter=1, solver="sgd", learning_rate_init=1e-30, dtype="float64").fit(X, y)
     _, coef_grads, intercept_grads = est.loss_and_gradients(X, y)  # the weights have not moved
@@ -75,7 +75,7 @@ def test_gradient_norm_is_that_of_the_whole_gradient(cls: Any) -> None:
 
 @BOTH
 @MAY_END
-def test_counters_over_several_calls(cls: Any) -> None:
+def test_counters_add_up_over_calls(cls: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, warm_start=True).fit(X, y)
     assert (est.n_iter_, est.t_, len(est.loss_curve_)) == (4, 400, 4)
@@ -111,7 +111,7 @@ def test_endless_patience_ends_at_max_iter_with_a_warning_at_the_callers_line(cl
 
 
 @BOTH
-def test_early_stopping_leaves_the_best_weights(cls: Any) -> None:
+def test_early_stopping_keeps_the_best_weights(cls: Any) -> None:
     X, y = _data(cls, n_samples=300)
     # Noise to overfit to: training loss falls long after the validation score has turned.
     noise = np.random.default_rng(0).standard_normal(len(y))
@@ -131,7 +131,7 @@ def test_early_stopping_leaves_the_best_weights(cls: Any) -> None:
 
 @BOTH
 @MAY_END
-def test_the_history_is_bounded_under_endless_partial_fit(cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_of_many_partial_fits_is_bounded(cls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert history_module.HISTORY_LIMIT == 10_000
     X, y = _data(cls)
     classes = {"classes": np.unique(y)} if cls is MLPClassifier else {}
@@ -162,7 +162,7 @@ class _Interrupting(Tanh):
 
 @BOTH
 @pytest.mark.parametrize(("solver", "last"), [("adam", 4 * 3 + 2), ("lbfgs", 9)])
-def test_interrupting_keeps_what_was_learned(cls: Any, solver: str, last: int) -> None:
+def test_keyboard_interrupt_keeps_the_trained_weights(cls: Any, solver: str, last: int) -> None:
     X, y = _data(cls)
     _Interrupting.calls, _Interrupting.last = 0, 0
     check_derivative(_Interrupting())  # as fit does before the first epoch
@@ -182,9 +182,8 @@ def test_interrupting_keeps_what_was_learned(cls: Any, solver: str, last: int) -
 def test_partial_fit_after_early_stopping(cls: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, early_stopping=True).fit(X, y)
-    assert not hasattr(est, "partial_fit")
     with pytest.raises(ValueError, match="partial_fit does not support early_stopping=True"):
-        est.partial_fit  # noqa: B018
+        est.partial_fit(X, y)
     est.set_params(early_stopping=False).partial_fit(X, y)
     assert est.n_iter_ == 1
     assert {len(column) for column in est.history_.values()} == {len(est.loss_curve_)}
@@ -194,7 +193,7 @@ def test_partial_fit_after_early_stopping(cls: Any) -> None:
 @BOTH
 @pytest.mark.parametrize("first", [{"early_stopping": True}, {"learning_rate_init": 0.1, "max_iter": 60}], ids=str)
 @MAY_END
-def test_best_loss_after_changing_the_solver(cls: Any, first: dict[str, Any]) -> None:
+def test_best_loss_is_right_after_changing_the_solver(cls: Any, first: dict[str, Any]) -> None:
     """What another solver reached is not the best loss of a warm-started L-BFGS."""
     X, y = _data(cls)
     est = _small(cls, warm_start=True, **first).fit(X, y)
@@ -206,7 +205,7 @@ def test_best_loss_after_changing_the_solver(cls: Any, first: dict[str, Any]) ->
 
 @BOTH
 @MAY_END
-def test_verbose_prints_a_line_an_epoch(cls: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbose_prints_a_line_per_epoch(cls: Any, capsys: pytest.CaptureFixture[str]) -> None:
     X, y = _data(cls)
     _small(cls).fit(X, y)
     assert capsys.readouterr().out == ""

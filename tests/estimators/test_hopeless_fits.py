@@ -53,17 +53,17 @@ def test_the_error_carries_the_diagnosis(call):
     assert error.diagnosis.find("unscaled_inputs").severity == "severe"
 
 
-def test_the_error_is_still_that_of_scikit_learn():
+def test_the_error_is_a_value_error_with_scikit_learns_message():
     assert str(_error(CALLS["fit"])).startswith("Solver produced non-finite parameter weights. The input data may")
 
 
-def test_what_the_monitor_saw_is_part_of_the_diagnosis():
+def test_diagnosis_of_the_error_includes_monitor_statistics():
     watched, unwatched = (_error(CALLS[name]).diagnosis for name in ("monitor", "fit"))
     assert watched.find("diverged").evidence["bad_gradients"] > 0
     assert "bad_gradients" not in unwatched.find("diverged").evidence
 
 
-def test_the_diagnosis_goes_with_the_error_to_another_process():
+def test_a_pickled_error_keeps_its_diagnosis():
     error = pickle.loads(pickle.dumps(_error(CALLS["fit"])))
     assert error.diagnosis.codes == _error(CALLS["fit"]).diagnosis.codes
     with pytest.raises(DivergedError) as caught:
@@ -71,7 +71,7 @@ def test_the_diagnosis_goes_with_the_error_to_another_process():
     assert caught.value.diagnosis.find("unscaled_inputs") is not None
 
 
-def test_an_estimator_that_was_not_fitted_is_not_fitted():
+def test_an_unfitted_estimator_stays_unfitted():
     est = _estimator(monitor=True)
     before = dict(vars(est))
     _error(lambda: est.fit(HUGE, Y))
@@ -81,7 +81,7 @@ def test_an_estimator_that_was_not_fitted_is_not_fitted():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_an_estimator_that_was_fitted_stays_as_it_was():
+def test_a_fitted_estimator_stays_unchanged():
     est = _estimator(monitor=True).fit(X, Y)
     before, told = pickle.dumps(est), est.diagnose().to_dicts()
     error = _error(lambda: est.fit(HUGE, Y))
@@ -89,7 +89,7 @@ def test_an_estimator_that_was_fitted_stays_as_it_was():
     assert est.diagnose().to_dicts() == told != error.diagnosis.to_dicts()
 
 
-def test_a_loss_that_refuses_infinite_numbers_does_not_hide_the_error():
+def test_a_loss_that_fails_on_infinity_does_not_hide_the_error():
     def loss(y, raw):
         if not np.isfinite(raw).all():
             raise ArithmeticError
@@ -122,7 +122,7 @@ SENSELESS = {
 
 
 @pytest.mark.parametrize("case", SENSELESS.values(), ids=SENSELESS)
-def test_a_network_that_makes_no_sense_is_warned_of_once(case):
+def test_a_network_worse_than_a_constant_gives_one_warning(case):
     est, *data = case
     (warning,) = _warnings_of(clone(est), *data)
     assert warning.filename == __file__
@@ -133,13 +133,13 @@ def test_a_network_that_makes_no_sense_is_warned_of_once(case):
     assert message.endswith("estimator.diagnose(X, y) tells more.")
 
 
-def test_a_monitored_network_that_makes_no_sense_is_warned_of_once():
+def test_a_monitored_network_worse_than_a_constant_gives_one_warning():
     est = _estimator(monitor=True)
     assert len(_warnings_of(est, 1e4 * X, Y)) == 1
     assert est.diagnose().find("worse_than_constant").symptom_of == "unscaled_inputs"
 
 
-def test_the_warning_is_right_about_the_score():
+def test_the_warning_comes_only_with_a_poor_score():
     est = _estimator()
     assert _warnings_of(est, 1e4 * X, Y) != []
     assert est.score(1e4 * X, Y) < -9.0
@@ -170,17 +170,17 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("case", HARMLESS.values(), ids=HARMLESS)
-def test_nobody_is_alarmed_without_reason(case):
+def test_ordinary_trainings_give_no_warning(case):
     est, *data = case
     assert _warnings_of(clone(est), *data) == []
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_an_ordinary_network_is_not_looked_at_twice(monkeypatch):
+def test_an_ordinary_network_is_not_summarized(monkeypatch):
     def looked(*args):
         raise AssertionError
 
-    monkeypatch.setattr(health, "probe", looked)
+    monkeypatch.setattr(health, "summarize_data", looked)
     _estimator().fit(X, Y)
     with pytest.raises(AssertionError):
         _estimator().fit(1e4 * X, Y)

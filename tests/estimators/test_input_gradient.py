@@ -58,7 +58,7 @@ NETWORK = {"hidden_layer_sizes": (4, 4, 4), "activation": "tanh", "max_iter": 5,
 
 @pytest.mark.parametrize("loss", ["log_loss", "focal"])
 @pytest.mark.parametrize("kind", LABELS)
-def test_of_a_classifier_it_is_that_of_the_probabilities(kind, loss):
+def test_gradient_of_a_classifier_is_that_of_its_probabilities(kind, loss):
     estimator = _fit(MLPClassifier(loss=loss, **NETWORK), LABELS[kind])
 
     def probabilities(rows):
@@ -74,7 +74,7 @@ def test_of_a_classifier_it_is_that_of_the_probabilities(kind, loss):
 
 
 @pytest.mark.parametrize("kind", LABELS)
-def test_without_probabilities_it_is_that_of_the_decision_function(kind):
+def test_gradient_without_probabilities_is_that_of_the_decision_function(kind):
     estimator = _fit(MLPClassifier(loss="hinge", **NETWORK), LABELS[kind])
     _assert_gradient(estimator, "prediction", estimator.decision_function)
     np.testing.assert_array_equal(estimator.input_gradient(ROWS), estimator.input_gradient(ROWS, of="raw"))
@@ -89,7 +89,7 @@ FOR_NUMBERS = [known for known in LOSSES.values() if not known.is_classification
     [(loss, standardize) for loss in FOR_NUMBERS for standardize in (False, True)[: 1 + loss.shift_and_scale]],
     ids=str,
 )
-def test_of_a_regressor_it_is_that_of_the_predictions(loss, standardize, n_targets):
+def test_gradient_of_a_regressor_is_that_of_its_predictions(loss, standardize, n_targets):
     y = np.exp(SIGNAL[:, :n_targets]) * ([5.0, 100.0][:n_targets] if standardize else 1.0)
     estimator = MLPRegressor(loss=loss, standardize_target=standardize, **NETWORK)
     _fit(estimator, y[:, 0] if n_targets == 1 else y)
@@ -102,9 +102,9 @@ def test_of_a_regressor_it_is_that_of_the_predictions(loss, standardize, n_targe
 
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize("depth", range(5))
-def test_of_every_kind_of_network(depth, dropout, residual, normalization):
+def test_gradient_agrees_with_differences_for_every_kind_of_network(depth, residual, normalization):
+    dropout = 0.4 * (depth % 2)
     estimator = MLPClassifier(
         (4,) * depth,
         [list(ACTIVATIONS)[-1 - index] for index in range(depth)],
@@ -120,12 +120,12 @@ def test_of_every_kind_of_network(depth, dropout, residual, normalization):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_of_every_activation(activation):
+def test_gradient_agrees_with_differences_for_every_activation(activation):
     estimator = _fit(MLPRegressor(**NETWORK | {"activation": activation}), SIGNAL[:, 0])
     _assert_gradient(estimator, "prediction", estimator.predict)
 
 
-def test_of_losses_of_your_own():
+def test_gradient_agrees_with_differences_for_custom_losses():
     def fourth_power(y, raw):
         return ((raw - y) ** 4).sum(axis=1)
 
@@ -137,20 +137,20 @@ def test_of_losses_of_your_own():
         _assert_gradient(estimator, "prediction", estimator.predict)
 
 
-def test_the_weights_in_use_are_meant_also_with_an_average_of_them():
+def test_gradient_uses_the_averaged_weights():
     estimator = MLPRegressor(averaging=0.9, **NETWORK)
     for _ in range(5):
         estimator.partial_fit(X, SIGNAL[:, 0])
     _assert_gradient(estimator, "prediction", estimator.predict)
 
 
-def test_a_single_class_is_sure_whatever_the_features_are():
+def test_gradient_for_a_single_class_is_zero():
     estimator = _fit(MLPClassifier(**NETWORK), np.zeros(40))
     np.testing.assert_array_equal(estimator.input_gradient(ROWS), np.zeros((6, N_FEATURES)))
     _assert_gradient(estimator, "raw", _raw(estimator))
 
 
-def test_every_form_of_the_data_gives_the_same():
+def test_gradient_is_the_same_for_every_form_of_the_data():
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     estimator = MLPClassifier(**NETWORK)
     with warnings.catch_warnings():
@@ -172,7 +172,7 @@ def test_every_form_of_the_data_gives_the_same():
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(estimator)).input_gradient(X), gradient)
 
 
-def test_it_changes_nothing():
+def test_input_gradient_leaves_the_estimator_unchanged():
     estimator = _fit(MLPClassifier(normalization="batch", dropout=0.3, **NETWORK), LABELS["binary"])
     rows = ROWS.copy()
     before, coefs = vars(estimator).copy(), [each.copy() for each in estimator.coefs_]
@@ -183,11 +183,11 @@ def test_it_changes_nothing():
         np.testing.assert_array_equal(now, then)
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_arguments_are_refused():
     with pytest.raises(NotFittedError):
         MLPRegressor().input_gradient(X)
     estimator = _fit(MLPRegressor(**NETWORK), SIGNAL[:, 0])
-    with pytest.raises(ValueError, match=r"'of' parameter .* among \{'prediction', 'raw'\}. Got 'logit' instead"):
+    with pytest.raises(ValueError, match=r"'of' parameter .* among .*'raw'.* Got 'logit' instead"):
         estimator.input_gradient(X, of="logit")
     with pytest.raises(ValueError, match="X has 2 features, but MLPRegressor is expecting 3 features"):
         estimator.input_gradient(X[:, :2])

@@ -65,9 +65,11 @@ ROWS: dict[str, Any] = {
 }
 
 
-@BOTH
-@pytest.mark.parametrize("kind", ROWS)
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+# Input checks are the same for both estimators and all solvers.
+IN_TURN = [((MLPClassifier, MLPRegressor)[i % 2], kind, ("adam", "lbfgs")[i // 2 % 2]) for i, kind in enumerate(ROWS)]
+
+
+@pytest.mark.parametrize(("cls", "kind", "solver"), IN_TURN)
 def test_rows_of_every_kind_give_the_same_fit(cls: Any, kind: str, solver: str) -> None:
     rows = ROWS[kind]
     kept = rows.copy() if hasattr(rows, "copy") else rows.clone()
@@ -82,10 +84,15 @@ def test_rows_of_every_kind_give_the_same_fit(cls: Any, kind: str, solver: str) 
         assert est.score(rows, Y) == expected.score(X, Y)
 
 
+OPTIONS: list[dict[str, Any]] = [{}, {"batch_size": 16}, {"early_stopping": True}, {"solver": "lbfgs"}]
+FORMATS = ["csr_matrix", "csc_matrix", "coo_matrix", "csr_array", "csc_array"]
+
+
 @BOTH
-@pytest.mark.parametrize("kind", ["csr_matrix", "csc_matrix", "coo_matrix", "csr_array", "csc_array"])
-@pytest.mark.parametrize("options", [{}, {"batch_size": 16}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
-def test_sparse_rows(cls: Any, kind: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"), [*zip(FORMATS, [*OPTIONS, {}], strict=True), *(("csr_matrix", each) for each in OPTIONS[1:])]
+)
+def test_sparse_and_dense_rows_give_the_same_fit(cls: Any, kind: str, options: dict[str, Any]) -> None:
     rows = getattr(sparse, kind)(X)
     est, expected = (_fit(cls, data, dtype="float64", **options) for data in (rows, X))
     for a, b in zip(est.coefs_, expected.coefs_, strict=True):
@@ -99,7 +106,7 @@ def test_sparse_rows(cls: Any, kind: str, options: dict[str, Any]) -> None:
 
 
 @BOTH
-def test_boolean_columns(cls: Any) -> None:
+def test_boolean_columns_count_as_zero_and_one(cls: Any) -> None:
     frame = pd.DataFrame(X, columns=NAMES)
     as_boolean = frame.assign(d=(frame["d"] > 0).astype("boolean"))
     as_number = frame.assign(d=(frame["d"] > 0).astype(float))
@@ -109,7 +116,7 @@ def test_boolean_columns(cls: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("frame_of", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
-def test_feature_names(cls: Any, frame_of: Any) -> None:
+def test_feature_names_are_stored_and_checked(cls: Any, frame_of: Any) -> None:
     frame = frame_of(dict(zip(NAMES, X.T, strict=True)))
     est = _fit(cls, frame)
     assert list(est.feature_names_in_) == NAMES
@@ -145,7 +152,7 @@ LABELS: dict[str, tuple[Any, list[Any], str]] = {
 
 @pytest.mark.parametrize("kind", LABELS)
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_labels_of_every_kind(kind: str, method: str) -> None:
+def test_predictions_have_the_type_of_the_labels(kind: str, method: str) -> None:
     values, classes, dtype_kind = LABELS[kind]
     codes = np.minimum(Y, len(values) - 1)
     y = values[codes]
@@ -166,7 +173,7 @@ def test_labels_of_every_kind(kind: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["string", "category", "object", "Int64", "boolean", "Float64", "string[pyarrow]"])
-def test_pandas_labels(dtype: str) -> None:
+def test_pandas_labels_are_accepted(dtype: str) -> None:
     values = {"Int64": [1, 2, 3], "Float64": [1.0, 2.0, 3.0], "boolean": [False, True, True]}.get(dtype, list("uvw"))
     plain = np.array(values)[Y]
     series = pd.Series(plain).astype(dtype)
@@ -181,7 +188,7 @@ def test_pandas_labels(dtype: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_other_containers_of_targets() -> None:
+def test_targets_may_be_in_any_container() -> None:
     for y in (Y.tolist(), pl.Series("y", Y), _read_only(Y), pd.Series(Y), Y.astype(np.int8)):
         for cls in (MLPClassifier, MLPRegressor):
             np.testing.assert_array_equal(_fit(cls, X, y).coefs_[0], _fit(cls).coefs_[0])
@@ -191,7 +198,7 @@ def test_other_containers_of_targets() -> None:
 
 
 @pytest.mark.parametrize("kind", ["array", "list", "frame", "csr_matrix", "csc_array"])
-def test_multilabel(kind: str) -> None:
+def test_multilabel_outputs_have_a_column_per_label(kind: str) -> None:
     dense = np.column_stack([X[:, 0] > 0, X[:, 1] > 0, X[:, 2] > 1]).astype(int)
     y = {"array": dense, "list": dense.tolist(), "frame": pd.DataFrame(dense)}.get(kind)
     y = getattr(sparse, kind)(dense) if y is None else y
@@ -210,7 +217,7 @@ def test_multilabel(kind: str) -> None:
     np.testing.assert_allclose(est.predict_log_proba(X), np.log(p), rtol=1e-6)
 
 
-def test_multilabel_partial_fit() -> None:
+def test_partial_fit_supports_multilabel_targets() -> None:
     y = np.column_stack([X[:, 0] > 0, X[:, 1] > 0, X[:, 2] > 1]).astype(int)
     settings = {"hidden_layer_sizes": (5,), "batch_size": 16, "random_state": 0, "tol": 0.0}
     pieces = MLPClassifier(**settings)
@@ -232,7 +239,7 @@ def test_a_column_vector_is_flattened_with_a_warning(cls: Any) -> None:
 
 @pytest.mark.parametrize("loss", ["squared_error", "poisson"])
 @pytest.mark.parametrize("n_outputs", [1, 2, 100])
-def test_shapes_of_regression(loss: str, n_outputs: int) -> None:
+def test_regression_outputs_have_the_shape_of_y(loss: str, n_outputs: int) -> None:
     """As many outputs as you like, also more than rows."""
     y = np.abs(np.random.default_rng(1).standard_normal((60, n_outputs)))
     y = y[:, 0] if n_outputs == 1 else y
@@ -248,7 +255,7 @@ def test_shapes_of_regression(loss: str, n_outputs: int) -> None:
 
 @BOTH
 @pytest.mark.parametrize("fit_dtype", ["float32", "float64", "input"])
-def test_dtype_of_predictions(cls: Any, fit_dtype: str) -> None:
+def test_predictions_have_the_dtype_of_x(cls: Any, fit_dtype: str) -> None:
     """A float32 array comes out as float32; everything else as float64, whatever the network was trained in."""
     est = _fit(cls, dtype=fit_dtype, y=Y + 0.5 if cls is MLPRegressor else Y)
     assert est.coefs_[0].dtype == ("float32" if fit_dtype == "float32" else "float64")
@@ -304,7 +311,7 @@ def test_other_ensembles_take_a_label_that_is_constant(ensemble: Any) -> None:
 
 
 @BOTH
-def test_one_row(cls: Any) -> None:
+def test_a_single_row_can_be_fitted_and_predicted(cls: Any) -> None:
     est = _fit(cls, X[:1], Y[:1])
     assert est.predict(X[:1]).shape == (1,)
     assert np.isfinite(est.loss_)
@@ -317,7 +324,7 @@ def test_lbfgs_always_computes_in_float64(cls: Any) -> None:
 
 
 @BOTH
-def test_sample_weight_is_routed_through_a_pipeline(cls: Any) -> None:
+def test_sample_weight_reaches_fit_through_a_pipeline(cls: Any) -> None:
     weight = np.linspace(0.1, 3.0, 60)
     settings = {"hidden_layer_sizes": (5,), "max_iter": 5, "learning_rate_init": 0.1, "random_state": 0}
     with config_context(enable_metadata_routing=True):

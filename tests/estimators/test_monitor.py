@@ -45,7 +45,7 @@ class Asking:
 
 @BOTH
 @SOLVERS
-def test_one_row_an_epoch_one_number_a_layer(cls: Any, solver: str) -> None:
+def test_monitor_has_a_row_per_epoch_and_a_number_per_layer(cls: Any, solver: str) -> None:
     est = _small(cls, solver=solver, monitor=1).fit(X, Y)
     assert est.monitor_["epoch"].tolist() == list(range(1, est.n_iter_ + 1))
     assert est.monitor_.keys() == {"epoch", *LAYER_STATISTICS, *QUANTILE_STATISTICS}
@@ -57,13 +57,13 @@ def test_one_row_an_epoch_one_number_a_layer(cls: Any, solver: str) -> None:
 
 
 @BOTH
-def test_true_measures_few_steps(cls: Any) -> None:
-    est = _small(cls, monitor=True, max_iter=10).fit(X, Y)  # three steps an epoch
+def test_monitor_true_measures_few_steps(cls: Any) -> None:
+    est = _small(cls, monitor=True, max_iter=10).fit(X, Y)  # three steps per epoch
     assert est.monitor_["epoch"].tolist() == [1, 3, 9]
 
 
 @BOTH
-def test_the_history_has_what_there_is_one_of(cls: Any) -> None:
+def test_history_has_the_statistics_of_the_whole_network(cls: Any) -> None:
     est = _small(cls, monitor=4).fit(X, Y)
     assert est.monitor_["epoch"].tolist() == [2, 3, 4]
     for name in EPOCH_STATISTICS:
@@ -74,13 +74,13 @@ def test_the_history_has_what_there_is_one_of(cls: Any) -> None:
 
 
 @BOTH
-def test_as_a_tidy_frame(cls: Any) -> None:
+def test_monitor_frame_is_tidy(cls: Any) -> None:
     est = _small(cls, monitor=1).fit(X, Y)
     frame = est.monitor_frame()
     assert frame.columns.tolist() == ["epoch", "layer", "statistic", "value"]
     assert frame["value"].notna().all()
     names = {name for name in LAYER_STATISTICS if name != "saturated_fraction"}  # relu has none
-    bands = {f"{kind}_quantile_{share:g}" for kind in ("gradient", "activation") for share in BANDS}
+    bands = {f"{kind}_quantile_{level:g}" for kind in ("gradient", "activation") for level in BANDS}
     assert set(frame["statistic"]) == names | bands
     table = frame.set_index(["statistic", "epoch", "layer"])["value"]
     assert table["gradient_norm", 3, 2] == est.monitor_["gradient_norm"][2, 1]
@@ -91,7 +91,7 @@ def test_as_a_tidy_frame(cls: Any) -> None:
 
 
 @BOTH
-def test_it_is_kept_with_the_estimator(cls: Any) -> None:
+def test_monitor_is_stored_with_the_estimator(cls: Any) -> None:
     est = _small(cls, monitor=1).fit(X, Y)
     for copied in (pickle.loads(pickle.dumps(est)), copy.deepcopy(est)):
         for name, column in est.monitor_.items():
@@ -103,7 +103,7 @@ def test_it_is_kept_with_the_estimator(cls: Any) -> None:
 
 @BOTH
 @SOLVERS
-def test_the_weights_are_the_same_bits(cls: Any, solver: str) -> None:
+def test_monitor_does_not_change_the_weights(cls: Any, solver: str) -> None:
     plain = _small(cls, solver=solver).fit(X, Y)
     for monitor in (True, 1, 3):
         watched = _small(cls, solver=solver, monitor=monitor).fit(X, Y)
@@ -112,14 +112,14 @@ def test_the_weights_are_the_same_bits(cls: Any, solver: str) -> None:
     assert all(len(column) == 0 for column in plain.monitor_.values())
 
 
-def test_a_callback_may_ask_for_it() -> None:
+def test_a_callback_may_request_a_monitor() -> None:
     callback = Asking()
     est = _small(MLPClassifier).set_callbacks(callback).fit(X, Y)
     assert callback.seen == est.monitor_["epoch"].tolist() == [1, 2, 3, 4, 5]
     assert np.isfinite(est.monitor_["gradient_cosine"]).all()
 
 
-def test_it_goes_on_with_warm_start_and_partial_fit() -> None:
+def test_monitor_continues_with_warm_start_and_partial_fit() -> None:
     est = _small(MLPClassifier, monitor=1, warm_start=True).fit(X, Y)
     est.fit(X, Y)
     assert est.monitor_["epoch"].tolist() == list(range(1, 11))
@@ -134,7 +134,7 @@ def test_it_goes_on_with_warm_start_and_partial_fit() -> None:
     assert est.monitor_["epoch"].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_a_refused_fit_leaves_what_was_observed() -> None:
+def test_a_failed_fit_keeps_the_observations() -> None:
     est = _small(MLPClassifier, monitor=1).fit(X, Y)
     before = est.monitor_
     with pytest.raises(ValueError, match="NaN"):
@@ -142,7 +142,7 @@ def test_a_refused_fit_leaves_what_was_observed() -> None:
     assert est.monitor_["epoch"].tolist() == before["epoch"].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_sparse_rows_and_large_batches() -> None:
+def test_monitor_works_with_sparse_rows_and_large_batches() -> None:
     from scipy.sparse import csr_matrix
 
     sparse = _small(MLPClassifier, monitor=True).fit(csr_matrix(X), Y)
@@ -154,13 +154,13 @@ def test_sparse_rows_and_large_batches() -> None:
 
 
 @pytest.mark.parametrize("monitor", [0, -1, 1.5, "yes", None])
-def test_other_values_are_refused(monitor: Any) -> None:
+def test_invalid_values_of_monitor_are_refused(monitor: Any) -> None:
     with pytest.raises(ValueError, match="The 'monitor' parameter of MLPClassifier must be"):
         _small(MLPClassifier, monitor=monitor).fit(X, Y)
 
 
 @BOTH
-def test_the_reason_for_the_end_is_told(cls: Any) -> None:
+def test_stop_reason_is_set(cls: Any) -> None:
     assert _small(cls).fit(X, Y).stop_reason_ == "max_iter"
     converged = _small(cls, max_iter=500, tol=0.1).fit(X, Y)
     assert converged.stop_reason_ == "converged"

@@ -62,27 +62,27 @@ def _fit(data, role, **params):
 
 
 @pytest.mark.parametrize("role", ["scale", "factor"])
-def test_parameter_called_weights_is_none_of_coefs(data, role):
+def test_parameter_named_weights_is_not_in_coefs(data, role):
     est = _fit(data, role)
     assert [weights.shape for weights in est.coefs_] == [(3, 4), (4, 1)]
     assert [weights.shape for weights in est.loss_and_gradients(*data)[1]] == [(3, 4), (4, 1)]
 
 
 @pytest.mark.parametrize("role", ["scale", "factor"])
-def test_parameter_called_weights_is_not_monitored_as_a_layer(data, role):
+def test_parameter_named_weights_is_not_monitored_as_a_layer(data, role):
     est = _fit(data, role, monitor=True)
     assert est.monitor_["gradient_norm"].shape == (len(est.monitor_["epoch"]), 2)
     assert np.isfinite(est.monitor_["gradient_norm"]).all()
     assert est.diagnose(*data) is not None
 
 
-def test_only_a_factor_is_penalised(data):
+def test_factors_are_penalised_and_scales_are_not(data):
     alpha, n_units, n_samples = 10.0, 4, 40
     first = {role: _fit(data, role, alpha=alpha, max_iter=1).history_["penalty"][0] for role in ("scale", "factor")}
     # Of the first batch, which is all samples, when the numbers are still 1.
     assert first["factor"] - first["scale"] == pytest.approx(alpha / 2 * n_units / n_samples)
 
 
-def test_weight_that_connects_no_units_is_refused(data):
+def test_weight_role_needs_a_matrix_between_units(data):
     with pytest.raises(ValueError, match=r"Stretch.* has parameters of shapes .*\(4,\).* the role 'factor'"):
         _fit(data, "weight")

@@ -11,7 +11,6 @@ from sklearn.metrics import log_loss
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.diagnosis import TrainingHealthWarning
 from skmlp.nn.layers import BatchNorm, Dropout, LayerNorm
-from skmlp.nn.losses import BinaryLogLoss
 from skmlp.optim import (
     SGD,
     SOLVERS,
@@ -92,7 +91,7 @@ EVERYTHING: dict[str, dict[str, Any]] = {
 
 @BOTH
 @pytest.mark.parametrize("case", EVERYTHING)
-def test_calls_of_partial_fit_are_a_fit_bit_for_bit(cls: Any, case: str) -> None:
+def test_partial_fit_calls_equal_one_fit_bit_for_bit(cls: Any, case: str) -> None:
     X, y = _data(cls)
     fitted = _small(cls, **EVERYTHING[case]).fit(X, y)
     by_parts = _passes(cls, _small(cls, **EVERYTHING[case]), 3)
@@ -104,22 +103,7 @@ def test_calls_of_partial_fit_are_a_fit_bit_for_bit(cls: Any, case: str) -> None
 
 @BOTH
 @pytest.mark.parametrize("case", EVERYTHING)
-def test_training_after_a_pickle_round_trip_is_as_without(cls: Any, case: str) -> None:
-    """The stored state is complete: running statistics, the average, and the random stream of dropout."""
-    X, y = _data(cls)
-    settings = {**EVERYTHING[case], "warm_start": True}
-    original = _passes(cls, _small(cls, **settings), 2)
-    stored = _by_pickle(original)
-    np.testing.assert_array_equal(stored.predict(X), original.predict(X))
-    for go_on in (lambda est: est.partial_fit(X, y), lambda est: est.fit(X, y), lambda est: est.partial_fit(X, y)):
-        np.testing.assert_array_equal(_vector(go_on(stored)), _vector(go_on(original)))
-        np.testing.assert_array_equal(stored.predict(X), original.predict(X))
-    assert stored.history_["loss"] == original.history_["loss"]
-
-
-@BOTH
-@pytest.mark.parametrize("case", EVERYTHING)
-def test_same_seed_same_bits_and_prediction_is_deterministic(cls: Any, case: str) -> None:
+def test_the_same_seed_gives_the_same_bits_and_prediction_is_deterministic(cls: Any, case: str) -> None:
     X, y = _data(cls)
     one, same, other = (_small(cls, **{**EVERYTHING[case], "random_state": seed}).fit(X, y) for seed in (3, 3, 4))
     np.testing.assert_array_equal(_vector(one), _vector(same))
@@ -132,7 +116,7 @@ def test_same_seed_same_bits_and_prediction_is_deterministic(cls: Any, case: str
 
 
 @BOTH
-def test_what_is_off_is_not_there(cls: Any) -> None:
+def test_default_values_train_the_plain_network(cls: Any) -> None:
     """Named one by one, the defaults give the bits of a plain fit, and a network and a recipe without any of it."""
     X, y = _data(cls)
     off: dict[str, Any] = {
@@ -167,7 +151,7 @@ def test_what_is_off_is_not_there(cls: Any) -> None:
 
 
 @BOTH
-def test_dropout_changes_training_by_its_rate_and_its_layer(cls: Any) -> None:
+def test_dropout_rate_and_layer_change_training(cls: Any) -> None:
     X, y = _data(cls)
     rates = [0.0, 0.3, 0.31, [0.3, 0.3], [0.3, 0.0], [0.0, 0.3], np.array([0.0, 0.3]), (0.5, 0.5)]
     vectors = [_vector(_small(cls, dropout=rate).fit(X, y)) for rate in rates]
@@ -176,7 +160,7 @@ def test_dropout_changes_training_by_its_rate_and_its_layer(cls: Any) -> None:
 
 
 @BOTH
-def test_dropout_has_a_stream_of_its_own(cls: Any) -> None:
+def test_dropout_has_its_own_random_stream(cls: Any) -> None:
     """The order of the rows and the initial weights do not depend on it."""
     X, y = _data(cls)
     still = [_vector(_small(cls, dropout=rate, **STANDING_STILL).fit(X, y)) for rate in (0.0, 0.5)]
@@ -186,14 +170,14 @@ def test_dropout_has_a_stream_of_its_own(cls: Any) -> None:
 
 
 @BOTH
-def test_scheduled_dropout_is_its_rate_of_every_step(cls: Any) -> None:
+def test_scheduled_dropout_uses_the_rate_of_every_step(cls: Any) -> None:
     X, y = _data(cls)
     n_epochs, n_batches = 4, 3
     over_the_training = _small(cls, dropout=0.4 * FlatCosine(), max_iter=n_epochs).fit(X, y)
     horizon = n_epochs * n_batches
     by_parts = _passes(cls, _small(cls, dropout=0.4 * FlatCosine(horizon=horizon)), n_epochs)
     np.testing.assert_array_equal(_vector(by_parts), _vector(over_the_training))
-    # With one step an epoch, the rate can be set by hand.
+    # With one step per epoch, the rate can be set by hand.
     rule = 0.4 * FlatCosine(horizon=5)
     by_rule = _passes(cls, _small(cls, batch_size="full", dropout=rule), 5)
     by_hand = _small(cls, batch_size="full")
@@ -203,7 +187,7 @@ def test_scheduled_dropout_is_its_rate_of_every_step(cls: Any) -> None:
 
 
 @BOTH
-def test_the_rate_of_dropout_may_change_from_one_training_to_the_next(cls: Any) -> None:
+def test_dropout_rate_may_change_between_trainings(cls: Any) -> None:
     X, y = _data(cls)
     without = _small(cls, warm_start=True).fit(X, y)
     with_it = _by_pickle(without).set_params(dropout=0.5).fit(X, y)
@@ -220,7 +204,7 @@ def test_the_rate_of_dropout_may_change_from_one_training_to_the_next(cls: Any) 
 
 
 @BOTH
-def test_lbfgs_goes_on_from_a_network_trained_with_dropout(cls: Any) -> None:
+def test_lbfgs_continues_a_network_trained_with_dropout(cls: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, dropout=0.5, warm_start=True).fit(X, y)
     est.set_params(solver="lbfgs", dropout=0.0, max_iter=20).fit(X, y)
@@ -228,7 +212,7 @@ def test_lbfgs_goes_on_from_a_network_trained_with_dropout(cls: Any) -> None:
 
 
 @BOTH
-def test_a_refit_begins_the_stream_of_dropout_anew(cls: Any) -> None:
+def test_refit_restarts_the_random_stream_of_dropout(cls: Any) -> None:
     X, y = _data(cls)
     settings: dict[str, Any] = {"dropout": 0.5, "bias_init": "zeros"}
     est = _small(cls, refit=True, **settings).fit(X[:60], y[:60], X_val=X[60:], y_val=y[60:])
@@ -237,7 +221,7 @@ def test_a_refit_begins_the_stream_of_dropout_anew(cls: Any) -> None:
     np.testing.assert_array_equal(_vector(est), _vector(again))
 
 
-def test_dropout_drops_the_share_it_says() -> None:
+def test_dropout_disables_the_given_fraction() -> None:
     """Training towards 0 from outputs of 1: the loss of standing still is that of the masks, known in closed form."""
 
     def ones(rng: Any, n_in: int, n_out: int, dtype: Any) -> Any:
@@ -285,7 +269,7 @@ def _normalized_by_hand(est: Any, X: Any, batches: list[Any], momentum: float, e
 
 @pytest.mark.parametrize(("momentum", "epsilon"), [(0.1, 1e-5), (0.5, 0.1), (1.0, 1e-5)])
 @pytest.mark.parametrize("n_samples", [90, 65], ids=["a last batch of 26 rows", "a last row that joins"])
-def test_running_statistics_are_those_of_a_slow_computation(momentum: float, epsilon: float, n_samples: int) -> None:
+def test_running_statistics_agree_with_a_plain_computation(momentum: float, epsilon: float, n_samples: int) -> None:
     X, y = _data(MLPRegressor, n_samples)
     est = _small(
         MLPRegressor,
@@ -302,7 +286,7 @@ def test_running_statistics_are_those_of_a_slow_computation(momentum: float, eps
 
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
-def test_a_last_row_alone_joins_the_batch_before(shuffle: bool, kind: str) -> None:
+def test_a_single_last_row_joins_the_previous_batch(shuffle: bool, kind: str) -> None:
     from scipy import sparse
 
     X, y = _data(MLPRegressor, 65)
@@ -326,7 +310,7 @@ def test_settings_of_normalization_are_parameters(cls: Any) -> None:
 
 
 @BOTH
-def test_a_change_of_settings_shows_in_the_next_fit_and_not_before(cls: Any) -> None:
+def test_changed_settings_take_effect_in_the_next_fit(cls: Any) -> None:
     """Nor does storing bring it in: the fitted network keeps the settings it was trained with."""
     X, y = _data(cls)
     est = _small(cls, normalization=BatchNorm(), warm_start=True).fit(X, y)
@@ -340,7 +324,7 @@ def test_a_change_of_settings_shows_in_the_next_fit_and_not_before(cls: Any) -> 
 
 @BOTH
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
-def test_a_warm_start_goes_on_with_normalization(cls: Any, normalization: str) -> None:
+def test_warm_start_continues_with_normalization(cls: Any, normalization: str) -> None:
     X, y = _data(cls)
     est = _small(cls, normalization=normalization, warm_start=True).fit(X, y).fit(X, y)
     by_parts = _passes(cls, _small(cls, normalization=normalization), 6)
@@ -377,14 +361,14 @@ def test_batches_of_one_row_are_refused(cls: Any, assert_refuses: Any) -> None:
 
 
 @BOTH
-def test_equal_rows_are_several_rows(cls: Any) -> None:
+def test_batch_normalization_works_with_merged_rows(cls: Any) -> None:
     """In full batch equal rows are merged into one, which still stands for all of them."""
     X, y = _data(cls)
     est = _small(cls, normalization="batch", batch_size="full").fit(X[[0] * 10], y[[0] * 10])
     assert np.isfinite(est.predict(X)).all()
 
 
-def test_normalization_trains_a_deep_network_that_does_not_train_without() -> None:
+def test_normalization_makes_a_deep_network_trainable() -> None:
     X, y = make_moons(400, noise=0.1, random_state=0)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
 
@@ -414,7 +398,7 @@ def test_residual_connections_train_a_deep_network() -> None:
     assert loss(residual=True) < 0.1
 
 
-def test_residual_connections_join_neighbours_of_equal_width() -> None:
+def test_residual_connections_join_consecutive_layers_of_equal_width() -> None:
     X, y = _data(MLPRegressor)  # six features: the first hidden layer is as wide, and gets no connection
     est = _small(
         MLPRegressor, hidden_layer_sizes=(6, 6, 7, 7, 7), residual=True, activation="tanh", dtype="float64"
@@ -428,9 +412,9 @@ def test_residual_connections_join_neighbours_of_equal_width() -> None:
 
 @BOTH
 @pytest.mark.parametrize("sizes", [(8, 5), (8,), (), (8, 5, 8)], ids=str)
-def test_residual_connections_without_a_place_are_refused(cls: Any, sizes: Any, assert_refuses: Any) -> None:
+def test_residual_without_layers_of_equal_width_is_refused(cls: Any, sizes: Any, assert_refuses: Any) -> None:
     X, y = _data(cls)
-    words = r"residual=True .* as wide: hidden_layer_sizes=\(.*\) has no such pair. Give two neighbours the same size"
+    words = r"residual=True .* hidden_layer_sizes=\(.*\) has no such pair. Give two consecutive layers the same size"
     assert_refuses(
         cls, ValueError, words, lambda est: est.fit(X, y), residual=True, hidden_layer_sizes=sizes, warm=False
     )
@@ -458,7 +442,7 @@ def test_the_l1_penalty_drives_weights_of_useless_features_to_zero() -> None:
 
 
 @BOTH
-def test_the_penalty_is_recorded(cls: Any) -> None:
+def test_l1_penalty_is_recorded(cls: Any) -> None:
     X, y = _data(cls)
     settings: dict[str, Any] = {"batch_size": "full", "dtype": "float64", "max_iter": 2, **STANDING_STILL}
     est = _small(cls, alpha=0.5, alpha_l1=0.25, **settings).fit(X, y)
@@ -499,7 +483,7 @@ def test_weight_decay_is_decoupled_for_every_solver(solver: str, how: str) -> No
 
 
 @BOTH
-def test_weight_decay_by_name_and_by_object_are_the_same(cls: Any) -> None:
+def test_weight_decay_by_name_equals_weight_decay_by_object(cls: Any) -> None:
     X, y = _data(cls)
     by_name = _vector(_small(cls, solver="adam", weight_decay=0.3).fit(X, y))
     for settings in (
@@ -527,7 +511,7 @@ def test_scheduled_weight_decay_follows_its_schedule() -> None:
 
 @BOTH
 @pytest.mark.parametrize("more", [{}, {"averaging": 0.9}, {"solver": "sgd", "learning_rate_init": 0.5}], ids=str)
-def test_no_unit_is_beyond_the_largest_norm(cls: Any, more: dict[str, Any]) -> None:
+def test_max_norm_limits_the_norm_of_every_unit(cls: Any, more: dict[str, Any]) -> None:
     X, y = _data(cls)
     free = _small(cls, **more).fit(X, y)
     est = _small(cls, max_norm=0.7, **more).fit(X, y)
@@ -560,7 +544,7 @@ N_ENTRIES = 7 * 8 + 9 * 5 + 6 * 1  # of the network, weights and biases
     ],
     ids=str,
 )
-def test_a_clipped_step_is_no_longer_than_its_limit(choice: Any, longest: float | None) -> None:
+def test_clipping_limits_the_length_of_a_step(choice: Any, longest: float | None) -> None:
     X, y = _data(MLPRegressor)
     settings: dict[str, Any] = {"batch_size": "full", "max_iter": 1, "dtype": "float64"}
     initial = _vector(_small(MLPRegressor, **settings, **STANDING_STILL).fit(X, 100.0 * y))
@@ -579,17 +563,17 @@ def test_a_clipped_step_is_no_longer_than_its_limit(choice: Any, longest: float 
 
 
 @BOTH
-def test_the_clipped_share_is_that_of_the_steps(cls: Any) -> None:
+def test_clipped_share_is_the_fraction_of_clipped_steps(cls: Any) -> None:
     X, y = _data(cls)
     norms = [_small(cls, max_iter=1, shuffle=False, gradient_clip=c).fit(X, y).history_ for c in (1e-6, 1e6)]
     assert [each["clipped_share"] for each in norms] == [[1.0], [0.0]]
     middle = norms[1]["gradient_norm"][0]  # the mean over the three steps
-    share = _small(cls, max_iter=20, gradient_clip=middle).fit(X, y).history_["clipped_share"]
-    assert all(0.0 <= each <= 1.0 and (3 * each) % 1 == pytest.approx(0.0, abs=1e-12) for each in share)
-    assert 0.0 < np.mean(share) < 1.0
+    clipped = _small(cls, max_iter=20, gradient_clip=middle).fit(X, y).history_["clipped_share"]
+    assert all(0.0 <= each <= 1.0 and (3 * each) % 1 == pytest.approx(0.0, abs=1e-12) for each in clipped)
+    assert 0.0 < np.mean(clipped) < 1.0
 
 
-def test_a_scheduled_limit_is_that_of_its_step() -> None:
+def test_a_scheduled_clip_uses_the_limit_of_its_step() -> None:
     X, y = _data(MLPRegressor)
     rule = 0.1 * Linear(1.0, 0.2, horizon=4)
     settings: dict[str, Any] = {"batch_size": "full", "dtype": "float64", "learning_rate_init": 0.5}
@@ -604,7 +588,7 @@ def test_a_scheduled_limit_is_that_of_its_step() -> None:
     assert est.history_["clipped_share"] == [1.0] * 5
 
 
-def test_clipping_saves_a_fit_that_diverges_without() -> None:
+def test_clipping_prevents_divergence() -> None:
     X, y = _data(MLPRegressor)
     settings: dict[str, Any] = {"solver": "sgd", "learning_rate_init": 0.05, "max_iter": 100}
     with pytest.warns(TrainingHealthWarning, match="times that of a constant prediction"):
@@ -619,7 +603,7 @@ def test_clipping_saves_a_fit_that_diverges_without() -> None:
 
 @BOTH
 @pytest.mark.parametrize("normalization", [None, "batch"])
-def test_the_average_is_that_of_the_formula(cls: Any, normalization: Any) -> None:
+def test_averaged_weights_agree_with_the_formula(cls: Any, normalization: Any) -> None:
     X, y = _data(cls)
     settings: dict[str, Any] = {"batch_size": "full", "dtype": "float64", "normalization": normalization}
     raw = _small(cls, **settings)  # with one step a call, these are the parameters after each step
@@ -650,7 +634,7 @@ def test_validation_and_prediction_use_the_average(cls: Any) -> None:
 
 
 @BOTH
-def test_the_best_epoch_is_kept_with_averaging(cls: Any) -> None:
+def test_restore_best_works_with_averaging(cls: Any) -> None:
     X, y = _data(cls)
     settings: dict[str, Any] = {"dtype": "float64", "learning_rate_init": 0.3, "averaging": 0.5, "max_iter": 13}
     est = _small(cls, restore_best=True, scoring="loss", **settings).fit(X[:45], y[:45], X_val=X[45:], y_val=y[45:])
@@ -662,7 +646,7 @@ def test_the_best_epoch_is_kept_with_averaging(cls: Any) -> None:
 
 @BOTH
 def test_averaging_can_be_turned_off_and_on_between_calls(cls: Any) -> None:
-    """Without it, training goes on from the average, which is what the weights were for the user."""
+    """Without averaging, training continues from the average, which was what the user saw as weights."""
     est = _passes(cls, _small(cls, averaging=0.9), 2)
     before = _vector(est).copy()
     _passes(cls, est.set_params(averaging=None), 1)
@@ -681,48 +665,3 @@ def test_averaging_can_be_turned_off_and_on_between_calls(cls: Any) -> None:
 
 
 # ---------------------------------------------------------------------- label smoothing
-
-
-def _confidence(**params: Any) -> tuple[float, float, Any]:
-    X, y = _data(MLPClassifier)
-    # The same rows for validation: with the last weights the loss differs by the smoothing alone.
-    settings = {"hidden_layer_sizes": (30,), "max_iter": 300, "learning_rate_init": 0.02, "n_iter_no_change": np.inf}
-    est = _small(MLPClassifier, **settings, **params).fit(X, y, X_val=X, y_val=y)
-    p = est.predict_proba(X)
-    return p.max(axis=1).mean(), est.score(X, y), est
-
-
-def test_label_smoothing_lowers_confidence() -> None:
-    plain, smooth, smoother = (_confidence(label_smoothing=e) for e in (0.0, 0.2, 0.5))
-    assert plain[0] > smooth[0] > smoother[0]
-    assert plain[0] > 0.97
-    # Perfectly fitted, the label has probability 1 - e + e / 3.
-    assert smoother[0] == pytest.approx(2 / 3, abs=0.03)
-    assert min(each[1] for each in (plain, smooth, smoother)) > 0.95
-    for _, _, est in (plain, smooth, smoother):
-        X, y = _data(MLPClassifier)
-        p = est.predict_proba(X.astype(np.float32))
-        assert est.history_["validation_loss"][-1] == pytest.approx(log_loss(y, p), rel=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["binary", "multilabel"])
-def test_label_smoothing_of_yes_and_no(kind: str) -> None:
-    X, y = _data(MLPClassifier)
-    targets = (y == 1).astype(int) if kind == "binary" else np.column_stack([y == 1, y == 2]).astype(int)
-    settings: dict[str, Any] = {
-        "hidden_layer_sizes": (30,),
-        "max_iter": 400,
-        "learning_rate_init": 0.02,
-        "tol": 0.0,
-        "n_iter_no_change": np.inf,
-    }
-    p = _small(MLPClassifier, label_smoothing=0.4, **settings).fit(X, targets).predict_proba(X)
-    yes = p[:, 1] if kind == "binary" else p
-    # Perfectly fitted, a yes is 1 - e / 2 and a no is e / 2.
-    assert yes[targets == 1].mean() == pytest.approx(0.8, abs=0.04)
-    assert yes[targets == 0].mean() == pytest.approx(0.2, abs=0.04)
-
-
-def test_label_smoothing_is_the_losses_own() -> None:
-    assert _confidence(label_smoothing=0.0)[2].loss_ == _confidence()[2].loss_
-    assert BinaryLogLoss(0.3).label_smoothing == 0.3

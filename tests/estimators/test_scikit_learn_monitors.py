@@ -41,7 +41,7 @@ def _epoch_rows(monitor: Any, estimator: Any) -> list[Any]:
 
 @BOTH
 @SOLVERS
-def test_scoring_monitor_alone(cls: Any, solver: str) -> None:
+def test_scoring_monitor_records_a_single_fit(cls: Any, solver: str) -> None:
     X, y = _data(cls)
     monitor = ScoringMonitor(scoring=SCORE[cls])
     est = _small(cls, solver=solver).set_callbacks(monitor).fit(X, y)
@@ -56,7 +56,7 @@ def test_scoring_monitor_alone(cls: Any, solver: str) -> None:
 
 @BOTH
 @SOLVERS
-def test_scoring_monitor_in_a_pipeline(cls: Any, solver: str) -> None:
+def test_scoring_monitor_records_a_fit_in_a_pipeline(cls: Any, solver: str) -> None:
     X, y = _data(cls)
     monitor = ScoringMonitor(scoring=SCORE[cls])
     est = _small(cls, solver=solver).set_callbacks(monitor)
@@ -68,7 +68,7 @@ def test_scoring_monitor_in_a_pipeline(cls: Any, solver: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("n_jobs", [1, 2])
-def test_scoring_monitor_in_a_search(cls: Any, n_jobs: int) -> None:
+def test_scoring_monitor_records_every_fit_of_a_search(cls: Any, n_jobs: int) -> None:
     """Every candidate's every fold is logged epoch by epoch, from worker processes too."""
     X, y = _data(cls)
     monitor = ScoringMonitor(scoring=SCORE[cls])
@@ -89,7 +89,7 @@ def test_scoring_monitor_in_a_search(cls: Any, n_jobs: int) -> None:
 @BOTH
 @SOLVERS
 @pytest.mark.parametrize("where", ["alone", "pipeline", "search"])
-def test_progress_bar(cls: Any, solver: str, where: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_shows_every_epoch(cls: Any, solver: str, where: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("rich")
     X, y = _data(cls)
     est = _small(cls, solver=solver)

@@ -1,4 +1,4 @@
-"""set_params reaches into settings objects, and changes nobody else's."""
+"""set_params changes settings of objects without changing the objects of others."""
 
 from copy import deepcopy
 
@@ -22,7 +22,7 @@ from skmlp.optim import SGD
         (INITIALIZERS, "he_normal", "weight_init", "scale", 3.0),
     ],
 )
-def test_an_object_of_a_registry_stays_as_it_is(registry, name, parameter, setting, value):
+def test_set_params_does_not_change_registered_objects(registry, name, parameter, setting, value):
     before = deepcopy(registry[name])
     est = MLPRegressor(**{parameter: registry[name]})
     est.set_params(**{f"{parameter}__{setting}": value})
@@ -30,14 +30,14 @@ def test_an_object_of_a_registry_stays_as_it_is(registry, name, parameter, setti
     assert registry[name] == before
 
 
-def test_an_object_of_another_estimator_stays_as_it_is():
+def test_set_params_does_not_change_objects_of_other_estimators():
     shared = SGD(momentum=0.5)
     one, other = MLPRegressor(solver=shared), MLPRegressor(solver=shared)
     one.set_params(solver__momentum=0.8)
     assert (one.solver.momentum, other.solver.momentum, shared.momentum) == (0.8, 0.5, 0.5)
 
 
-def test_an_object_of_a_registry_stays_as_it_is_through_a_pipeline():
+def test_set_params_of_a_pipeline_does_not_change_registered_objects():
     model = make_pipeline(StandardScaler(), MLPRegressor(activation=ACTIVATIONS["elu"]))
     model.set_params(mlpregressor__activation__alpha=0.5)
     assert (model[-1].activation.alpha, ACTIVATIONS["elu"].alpha) == (0.5, 1.0)
@@ -51,14 +51,14 @@ def test_an_object_and_a_setting_of_it_can_be_set_together(setting_first):
     assert (est.activation.negative_slope, given.negative_slope) == (0.4, 0.2)
 
 
-def test_what_is_refused_leaves_the_object_as_it_was():
+def test_a_refused_setting_leaves_the_object_unchanged():
     est = MLPRegressor(activation=LeakyReLU(0.2))
     with pytest.raises(ValueError, match="'negative_slope'"):
         est.set_params(activation__negative_slope=2.0)
     assert est.activation == LeakyReLU(0.2)
 
 
-def test_a_changed_setting_is_trained_with():
+def test_training_uses_the_changed_setting():
     X = np.random.default_rng(0).standard_normal((20, 2))
     y = X[:, 0]
     losses = []

@@ -23,7 +23,7 @@ def _net(**params):
 @pytest.mark.parametrize("partial", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", [2.0**-200, 2.0**-1030, 2.0**200])
-def test_without_penalty_the_unit_of_the_weights_does_not_matter(size, dtype, partial):
+def test_without_penalty_the_scale_of_sample_weights_has_no_effect(size, dtype, partial):
     weight = np.linspace(0.5, 1.5, 150)
     nets = [_net(alpha=0.0, dtype=dtype) for _ in range(2)]
     for net, unit in zip(nets, (1.0, size), strict=True):
@@ -36,7 +36,7 @@ def test_without_penalty_the_unit_of_the_weights_does_not_matter(size, dtype, pa
 
 
 @pytest.mark.parametrize("params", [{}, {"normalization": "batch"}, {"batch_size": 20}, {"early_stopping": True}])
-def test_class_weights_may_be_tiny(params):
+def test_tiny_class_weights_are_accepted(params):
     tiny = _net(class_weight={0: 1e-60, 1: 1e-60, 2: 2e-60}, alpha=0.0, **params).fit(X, Y)
     usual = _net(class_weight={0: 1.0, 1: 1.0, 2: 2.0}, alpha=0.0, **params).fit(X, Y)
     # The unbiased variance of batch normalization counts weights as numbers of rows.
@@ -48,7 +48,7 @@ def test_class_weights_may_be_tiny(params):
 @pytest.mark.parametrize(
     ("alpha", "weight"), [(1e308, 1.0), (1e30, 1.0), (1e-4, 1e-60)], ids=["alpha=1e308", "alpha=1e30", "weight=1e-60"]
 )
-def test_a_penalty_beyond_all_bounds_leaves_zero_weights_and_a_finite_loss(alpha, weight, dtype, solver):
+def test_an_extreme_penalty_gives_zero_weights_and_a_finite_loss(alpha, weight, dtype, solver):
     params = {"alpha": alpha, "dtype": dtype, "solver": solver, "max_iter": 300, "learning_rate": "linear"}
     if solver == "lbfgs":
         del params["learning_rate"]
@@ -67,7 +67,7 @@ def test_weights_whose_sum_is_infinite_are_refused(weights):
 
 @pytest.mark.parametrize("size", [1e200, 1e30, 1e-30, 1e-200, 1e-300])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_standardized_target_may_have_any_size(size, dtype):
+def test_standardize_target_works_at_any_scale(size, dtype):
     settings = {"hidden_layer_sizes": (8,), "standardize_target": True, "random_state": 0, "max_iter": 30}
     rows = DIABETES.astype(dtype)
     expected = MLPRegressor(**settings).fit(rows, PROGRESSION).predict(rows)
@@ -82,7 +82,7 @@ def test_a_constant_target_is_shifted_and_keeps_its_scale(value):
     assert targets.scale == 1.0
 
 
-def test_time_that_is_over_in_a_batch_of_weight_zero_ends_after_a_batch_that_counts():
+def test_max_time_ends_after_a_batch_with_positive_weight():
     weight = np.r_[np.zeros(100), np.ones(50)]
     net = _net(max_time=1e-9, batch_size=10, shuffle=False).fit(X, Y, sample_weight=weight)
     assert net.stop_reason_ == "max_time"

@@ -62,9 +62,9 @@ class _EpochPeaks:
 def test_d12_d13_a_step_allocates_no_array_of_the_size_of_the_weights(solver: str) -> None:
     """Gradient, penalty and solver work in place, and the recorded learning rate is the nominal one."""
     rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((80, 800)).astype(np.float32), rng.standard_normal(80).astype(np.float32)
+    X, y = rng.standard_normal((80, 600)).astype(np.float32), rng.standard_normal(80).astype(np.float32)
     est = MLPRegressor(
-        hidden_layer_sizes=(800,), solver=solver, learning_rate_init=1e-4, batch_size=20, max_iter=6, random_state=0
+        hidden_layer_sizes=(600,), solver=solver, learning_rate_init=1e-4, batch_size=20, max_iter=6, random_state=0
     )
     callback = _EpochPeaks()
     tracemalloc.start()
@@ -72,7 +72,7 @@ def test_d12_d13_a_step_allocates_no_array_of_the_size_of_the_weights(solver: st
         est.set_callbacks(callback).fit(X, y)
     finally:
         tracemalloc.stop()
-    # The first epoch makes what all share, the last task is the fit itself.
+    # The first epoch allocates working memory, the last task is the fit itself.
     assert max(callback.peaks[1:-1]) < est.coefs_[0].nbytes / 8
     assert est.history_["learning_rate"] == [1e-4] * 6
 
@@ -154,7 +154,7 @@ def test_d17_poisson_refuses_negative_targets(method: str) -> None:
 def test_d18_early_stopping_stratifies_and_records_score_and_loss(
     n_classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also multiclass hold-outs keep the class shares; score and loss on them are what scikit-learn's metrics say."""
+    """Held-out data keep the class proportions; their score and loss agree with scikit-learn's metrics."""
     held_out: list[Any] = []
     split = holdout.train_test_split
 
@@ -183,7 +183,7 @@ def test_d18_early_stopping_stratifies_and_records_score_and_loss(
 
 
 def test_d18_the_regressor_records_r2_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The score on the rows set aside is r2_score, weights and several outputs included."""
+    """The score on held-out rows is r2_score, weights and several outputs included."""
     held_out: list[Any] = []
     split = holdout.train_test_split
     monkeypatch.setattr(holdout, "train_test_split", lambda *a, **k: held_out.append(p := split(*a, **k)) or p)
@@ -221,10 +221,10 @@ def test_d19_sparse_formats_and_dense_agree(cls: Any, solver: str) -> None:
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}, {"batch_size": "full"}])
 def test_d19_wide_sparse_data_are_never_made_dense(options: dict[str, Any]) -> None:
     """Fitting and predicting take memory for the non-zeros and the weights, not for the whole matrix."""
-    X = sparse.random(1000, 20_000, density=1e-3, format="csr", dtype=np.float32, random_state=0)
+    X = sparse.random(1000, 4_000, density=1e-3, format="csr", dtype=np.float32, random_state=0)
     y = np.arange(1000) % 2
     est = MLPClassifier(hidden_layer_sizes=(4,), max_iter=2, random_state=0, **options)
-    dense_bytes = 1000 * 20_000 * 4
+    dense_bytes = 1000 * 4_000 * 4
     assert _peak(lambda: est.fit(X, y)) < dense_bytes / 8
     assert _peak(lambda: est.predict_proba(X)) < dense_bytes / 8
 

@@ -4,6 +4,7 @@ The test file of the installed scikit-learn is read, its import is pointed at sk
 the dtype of X, which those tests assert), and pytest runs the copy. Left out are only tests of private attributes.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -47,6 +48,7 @@ def test_scikit_learns_own_tests_pass(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(tmp_path)]
         + [f"{tmp_path / 'test_theirs.py'}::{name}" for name in names],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,

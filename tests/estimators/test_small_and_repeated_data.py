@@ -9,6 +9,7 @@ from sklearn.neural_network import MLPClassifier as SklearnClassifier
 from sklearn.neural_network import MLPRegressor as SklearnRegressor
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators import fitting
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -34,14 +35,14 @@ def _mean_score(cls, X, y, **params):
 
 
 @pytest.mark.parametrize("n_rows", [200, 201])
-def test_exclusive_or_is_learned_on_both_sides_of_the_full_batch(n_rows):
+def test_exclusive_or_is_learned_around_the_full_batch_size(n_rows):
     X, y = _exclusive_or(n_rows)
     expected = _mean_score(SklearnClassifier, X, y, early_stopping=True)
     assert _mean_score(MLPClassifier, X, y, early_stopping=True) >= expected - 0.05
 
 
 @pytest.mark.parametrize("params", [{"batch_size": "full"}, {"dropout": 0.05}, {"solver": "lbfgs"}])
-def test_all_patterns_are_trained_on_whatever_the_solver(params):
+def test_every_solver_trains_on_all_patterns(params):
     X, y = _exclusive_or(200)
     split = {"validation_split": 0.1} if params.get("solver") == "lbfgs" else {"early_stopping": True}
     scores = [
@@ -51,13 +52,13 @@ def test_all_patterns_are_trained_on_whatever_the_solver(params):
     assert max(scores) == 1.0
 
 
-def test_each_cell_of_a_survey_is_learned():
+def test_categorical_survey_data_are_learned():
     X, y = _survey()
     expected = _mean_score(SklearnClassifier, X, y, early_stopping=True)
     assert _mean_score(MLPClassifier, X, y, early_stopping=True) >= expected - 0.05
 
 
-def test_five_fold_scores_are_those_of_scikit_learn():
+def test_cross_validation_scores_match_scikit_learn():
     X, y = _survey()
     params = {"early_stopping": True, "random_state": 0, **SETTINGS}
     mine, theirs = (cross_val_score(cls((16,), **params), X, y).mean() for cls in (MLPClassifier, SklearnClassifier))
@@ -83,7 +84,7 @@ def test_a_repeated_design_is_learned_by_the_regressor():
 # ---------------------------------------------------------------------- merging equal rows is not seen
 
 
-def test_without_validation_two_copies_are_a_weight_of_two():
+def test_without_validation_two_copies_equal_a_weight_of_two():
     X, y = load_iris(return_X_y=True)
     net = {"hidden_layer_sizes": (8,), "batch_size": "full", "max_iter": 30, "random_state": 0}
     repeated = MLPClassifier(**net).fit(np.vstack([X, X[:50]]), np.concatenate([y, y[:50]]))
@@ -92,12 +93,12 @@ def test_without_validation_two_copies_are_a_weight_of_two():
         np.testing.assert_array_equal(mine, other)
 
 
-def test_dropout_leaves_out_other_units_for_each_copy_of_a_row(monkeypatch):
+def test_dropout_keeps_copies_of_a_row_apart(monkeypatch):
     X, y = _exclusive_or(40)
     seen = []
-    train = MLPClassifier._fit.__globals__["train"]
-    monkeypatch.setitem(
-        MLPClassifier._fit.__globals__,
+    train = fitting.train
+    monkeypatch.setattr(
+        fitting,
         "train",
         lambda est, model, data, **options: seen.append(data.n_samples) or train(est, model, data, **options),
     )
@@ -106,7 +107,7 @@ def test_dropout_leaves_out_other_units_for_each_copy_of_a_row(monkeypatch):
     assert seen == [4, 40]
 
 
-def test_units_are_observed_on_all_copies():
+def test_monitor_statistics_count_all_copies():
     """A pattern that is nine of ten rows has nine tenths of the mean output."""
     X, y = np.repeat([[1.0], [-1.0]], [90, 10], axis=0), np.repeat([1.0, 0.0], [90, 10])
     net = {"hidden_layer_sizes": (4,), "monitor": True, "max_iter": 1, "batch_size": "full", "random_state": 0}
@@ -135,18 +136,18 @@ def test_samples_seen_count_all_copies():
     ],
     ids=["one binary feature", "one pattern of a class", "a class of one row", "a class of one row among three"],
 )
-def test_early_stopping_takes_few_patterns_and_rare_classes(X, y):
+def test_early_stopping_works_with_few_patterns_and_rare_classes(X, y):
     est = MLPClassifier((4,), early_stopping=True, max_iter=5, random_state=0).fit(X, y)
     assert len(est.validation_scores_) == est.n_iter_
 
 
-def test_of_four_rows_a_class_of_one_is_refused_by_its_label():
+def test_early_stopping_on_tiny_data_names_the_class_with_one_row():
     with pytest.raises(ValueError, match=r"are: \['True'\] The two classes are \['no', 'yes'\]"):
         MLPClassifier(early_stopping=True).fit([[1, 2], [2, 3], [3, 4], [4, 5]], ["no", "no", "no", "yes"])
 
 
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
-def test_rows_of_weight_zero_are_not_validated_on(cls):
+def test_rows_of_weight_zero_are_not_held_out(cls):
     X = np.random.default_rng(0).standard_normal((60, 2))
     y = (X[:, 0] > 0.0).astype(int)
     weight = np.repeat([1.0, 0.0], [10, 50])
@@ -156,7 +157,7 @@ def test_rows_of_weight_zero_are_not_validated_on(cls):
         assert np.isfinite(est.history_["validation_loss"]).all()
 
 
-def test_too_few_rows_with_a_weight_are_an_error_that_counts_them():
+def test_error_for_too_few_weighted_rows_counts_them():
     X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
     with pytest.raises(ValueError, match=r"n_samples = 2 with a positive weight and validation_fraction=0.1"):
         MLPClassifier(early_stopping=True).fit(X, y, sample_weight=np.repeat([1.0, 0.0], [2, 8]))
@@ -181,7 +182,7 @@ def test_a_scorer_without_weights_works_with_repeated_rows_and_weights(class_wei
     assert np.isfinite(est.fit(X, y, **fit_params).validation_scores_).all()
 
 
-def test_a_scorer_gets_the_weights_that_the_user_passed_and_no_others():
+def test_a_scorer_gets_only_the_weights_passed_by_the_user():
     X, y = load_iris(return_X_y=True)
     seen = []
 
@@ -196,7 +197,7 @@ def test_a_scorer_gets_the_weights_that_the_user_passed_and_no_others():
     np.testing.assert_array_equal(seen[1], np.full(15, 3.0))
 
 
-def test_a_weight_with_the_score_leaves_the_regressor_s_own_scorer_alone():
+def test_a_scorer_without_sample_weight_works_with_weights():
     X, y = load_diabetes(return_X_y=True)
     scorer = make_scorer(lambda y_true, y_pred: -np.abs(y_true - y_pred).max())
     est = MLPRegressor(hidden_layer_sizes=(4,), validation_split=0.2, scoring=scorer, max_iter=2, random_state=0)

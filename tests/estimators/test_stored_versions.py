@@ -53,7 +53,7 @@ def _make_old(state: dict[str, Any]) -> None:
 
 
 @BOTH
-def test_the_versions_are_stored_and_not_kept_on_what_is_loaded(cls: Any) -> None:
+def test_versions_are_stored_but_not_set_on_a_loaded_estimator(cls: Any) -> None:
     for estimator in (cls(), _fitted(cls)):
         state = estimator.__getstate__()
         assert state["_skmlp_version"] == skmlp.__version__
@@ -64,7 +64,7 @@ def test_the_versions_are_stored_and_not_kept_on_what_is_loaded(cls: Any) -> Non
 
 @BOTH
 @pytest.mark.parametrize("name", ["_skmlp_version", "_sklearn_version"])
-def test_another_version_is_named_in_the_warning_of_scikit_learn(cls: Any, name: str) -> None:
+def test_loading_warns_about_another_version(cls: Any, name: str) -> None:
     estimator = _fitted(cls)
     with pytest.warns(InconsistentVersionWarning) as caught:
         loaded = _loaded(estimator, lambda state: state.update({name: "0.0.7"}))
@@ -112,14 +112,14 @@ def test_every_way_of_storing_keeps_the_monitor_and_warns_of_another_version(
         np.testing.assert_equal(_train(loaded).monitor_, _train(original).monitor_)
     stored_by_another = cls()
     monkeypatch.setattr(
-        "skmlp.estimators.storing.Storing.__getstate__", lambda self: {**vars(self), "_skmlp_version": "0.0.7"}
+        "skmlp.estimators.base.BaseMLP.__getstate__", lambda self: {**vars(self), "_skmlp_version": "0.0.7"}
     )
     with pytest.warns(InconsistentVersionWarning, match=r"stored with skmlp 0\.0\.7"):
         WAYS[way](stored_by_another)
 
 
 @BOTH
-def test_a_later_format_is_refused_with_the_way_out(cls: Any) -> None:
+def test_a_later_format_is_refused_with_advice(cls: Any) -> None:
     with pytest.raises(ValueError, match=r"stored by a later version of skmlp, in format 1000\. .*upgrade skmlp"):
         _loaded(_fitted(cls), lambda state: state["_stored_model"].update(format=1000))
 
@@ -135,7 +135,7 @@ def test_a_missing_key_is_named(cls: Any) -> None:
 
 
 @BOTH
-def test_what_was_stored_before_formats_had_numbers_goes_on(cls: Any) -> None:
+def test_an_estimator_of_the_first_format_continues_training(cls: Any) -> None:
     estimator = _fitted(cls, monitor=False, averaging=0.9, dropout=0.2, learning_rate="exponential")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -155,20 +155,20 @@ def test_what_was_stored_before_formats_had_numbers_goes_on(cls: Any) -> None:
     ],
     ids=["activation", "activations", "normalization", "loss"],
 )
-def test_a_name_that_is_not_registered_is_refused_with_the_way_out(
+def test_an_unregistered_name_is_refused_with_advice(
     kind: str, registry: Any, thing: Any, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(registry, "mine", thing)
     stored = pickle.dumps(_fitted(MLPRegressor, **params))
     monkeypatch.delitem(registry, "mine")
-    with pytest.raises(ValueError, match=rf"There is no {kind} named 'mine' in this process.*register it before"):
+    with pytest.raises(ValueError, match=rf"needs the {kind} 'mine', which is not registered.*register it before"):
         pickle.loads(stored)
     monkeypatch.setitem(registry, "mine", thing)
     _train(pickle.loads(stored))
 
 
 @BOTH
-def test_a_parameter_that_is_not_stored_has_its_default(cls: Any) -> None:
+def test_a_missing_parameter_gets_its_default(cls: Any) -> None:
     """Files of a version in which it did not exist."""
     for estimator in (cls(), _fitted(cls)):
         for name in estimator.get_params(deep=False):
@@ -179,7 +179,7 @@ def test_a_parameter_that_is_not_stored_has_its_default(cls: Any) -> None:
 
 
 @BOTH
-def test_without_all_parameters_that_have_their_default_training_goes_on_to_the_bit(cls: Any) -> None:
+def test_missing_default_parameters_do_not_change_training(cls: Any) -> None:
     estimator = _fitted(cls)
     defaults = cls().get_params()
 
@@ -194,7 +194,7 @@ def test_without_all_parameters_that_have_their_default_training_goes_on_to_the_
 
 @BOTH
 @pytest.mark.parametrize("name", ["gradient_norm", "activation_quantiles"])
-def test_a_statistic_that_is_not_stored_is_unknown_before_and_observed_afterwards(cls: Any, name: str) -> None:
+def test_a_missing_statistic_is_nan_before_and_observed_after_loading(cls: Any, name: str) -> None:
     estimator = _fitted(cls)
     loaded = _train(_loaded(estimator, lambda state: state["_observations"].pop(name)))
     n_before = len(estimator.monitor_["epoch"])
@@ -204,7 +204,7 @@ def test_a_statistic_that_is_not_stored_is_unknown_before_and_observed_afterward
     loaded.monitor_frame()
 
 
-def test_a_setting_that_is_not_stored_has_its_default() -> None:
+def test_a_missing_setting_gets_its_default() -> None:
     """Solvers, schedules, activations, normalizations and losses among the parameters."""
     kinds = {type(each) for registry in (ACTIVATIONS, LOSSES) for each in registry.values()}
     for kind in {*kinds, *SOLVERS.values(), *SCHEDULES.values(), *NORMALIZATIONS.values()}:

@@ -64,7 +64,7 @@ COPIES = {"pickle": _by_pickle, "joblib": _by_joblib, "deepcopy": copy.deepcopy,
 @BOTH
 @pytest.mark.parametrize("way", COPIES)
 @pytest.mark.parametrize("solver", ["adam", "sgd", "radam", "lbfgs"])
-def test_a_copy_predicts_and_trains_on_as_the_original(cls: Any, way: str, solver: str) -> None:
+def test_a_copy_predicts_and_continues_like_the_original(cls: Any, way: str, solver: str) -> None:
     X, y = _data(cls)
     original = _small(cls, solver=solver, warm_start=True).fit(X, y)
     other = COPIES[way](original)
@@ -92,14 +92,14 @@ def test_a_copy_predicts_and_trains_on_as_the_original(cls: Any, way: str, solve
 
 @BOTH
 @pytest.mark.parametrize("params", [{}, {"early_stopping": True}], ids=str)
-def test_a_shallow_copy_predicts_the_same(cls: Any, params: dict[str, Any]) -> None:
+def test_a_shallow_copy_predicts_like_the_original(cls: Any, params: dict[str, Any]) -> None:
     X, y = _data(cls)
     est = _small(cls, **params).fit(X, y)
     np.testing.assert_array_equal(copy.copy(est).predict(X), est.predict(X))
 
 
 @BOTH
-def test_a_stored_early_stopping_goes_on(cls: Any) -> None:
+def test_early_stopping_continues_after_storing(cls: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, early_stopping=True, warm_start=True).fit(X, y)
     other = _by_pickle(est)
@@ -109,7 +109,7 @@ def test_a_stored_early_stopping_goes_on(cls: Any) -> None:
 
 
 @BOTH
-def test_clone_has_the_parameters_and_nothing_else(cls: Any) -> None:
+def test_clone_copies_only_the_parameters(cls: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, solver=Adam(beta_2=0.95), activation=LeakyReLU(), learning_rate=InverseScaling(0.1)).fit(X, y)
     other = clone(est)
@@ -123,7 +123,7 @@ def test_clone_has_the_parameters_and_nothing_else(cls: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-def test_the_stored_size_is_that_of_weights_and_optimizer(cls: Any, solver: str) -> None:
+def test_stored_size_is_that_of_weights_and_optimizer_state(cls: Any, solver: str) -> None:
     X, y = _data(cls)
     est = _small(cls, solver=solver, hidden_layer_sizes=(200, 200)).fit(X, y)
     n_bytes = _vector(est).nbytes
@@ -140,13 +140,13 @@ def test_the_stored_size_is_that_of_weights_and_optimizer(cls: Any, solver: str)
 
 @BOTH
 @pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
-def test_same_seed_same_bits(cls: Any, params: dict[str, Any]) -> None:
+def test_the_same_seed_gives_the_same_bits(cls: Any, params: dict[str, Any]) -> None:
     X, y = _data(cls)
     one, same, other = (_small(cls, **{**params, "random_state": seed}).fit(X, y) for seed in (3, 3, 4))
     np.testing.assert_array_equal(_vector(one), _vector(same))
     assert one.loss_curve_ == same.loss_curve_
     assert np.abs(_vector(one) - _vector(other)).max() > 0.01
-    np.testing.assert_array_equal(_vector(one.fit(X, y)), _vector(same))  # fit starts anew
+    np.testing.assert_array_equal(_vector(one.fit(X, y)), _vector(same))  # fit starts from scratch
 
 
 def _fixed(rng: Any, n_in: int, n_out: int, dtype: Any) -> Any:
@@ -154,7 +154,7 @@ def _fixed(rng: Any, n_in: int, n_out: int, dtype: Any) -> Any:
 
 
 @BOTH
-def test_the_seed_rules_order_and_split_too(cls: Any) -> None:
+def test_the_seed_determines_order_and_split(cls: Any) -> None:
     X, y = _data(cls)
 
     def trained(**params: Any) -> Any:
@@ -170,7 +170,7 @@ def test_the_seed_rules_order_and_split_too(cls: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
-def test_generators_advance(cls: Any, make: Any) -> None:
+def test_a_generator_as_random_state_advances(cls: Any, make: Any) -> None:
     X, y = _data(cls)
     est = _small(cls, random_state=make(0))
     first, second = (_vector(est.fit(X, y)) for _ in range(2))
@@ -179,7 +179,7 @@ def test_generators_advance(cls: Any, make: Any) -> None:
 
 
 @BOTH
-def test_without_a_seed_fits_differ_and_the_global_stream_is_left_alone(cls: Any) -> None:
+def test_without_a_seed_fits_differ_and_global_numpy_state_is_unused(cls: Any) -> None:
     X, y = _data(cls)
     before = np.random.get_state()[1].copy()  # noqa: NPY002
     one, other = (_vector(_small(cls, random_state=None).fit(X, y)) for _ in range(2))
@@ -190,7 +190,7 @@ def test_without_a_seed_fits_differ_and_the_global_stream_is_left_alone(cls: Any
 @BOTH
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_whole_weights_are_repeated_rows(cls: Any, solver: str, dtype: str) -> None:
+def test_integer_weights_equal_repeated_rows(cls: Any, solver: str, dtype: str) -> None:
     """In full batch a weight of 2 is the row twice and a weight of 0 no row, bit for bit, in any order."""
     X, y = _data(cls)
     weight = np.arange(len(y)) % 3
@@ -204,7 +204,7 @@ def test_whole_weights_are_repeated_rows(cls: Any, solver: str, dtype: str) -> N
 
 
 @BOTH
-def test_scaled_weights_change_nothing_but_the_penalty(cls: Any) -> None:
+def test_scaling_the_weights_changes_only_the_penalty(cls: Any) -> None:
     X, y = _data(cls)
     weight = np.linspace(0.5, 2.0, len(y))
     one, other = (
@@ -225,7 +225,7 @@ def test_coefs_are_views(cls: Any) -> None:
     else:
         np.testing.assert_allclose(est.predict_proba(X), 1.0 / 3.0, rtol=1e-15)
     est.partial_fit(X, y)
-    assert 0.0 < np.abs(est.intercepts_[-1] - 1.5).max() < 0.1  # training goes on from what was written
+    assert 0.0 < np.abs(est.intercepts_[-1] - 1.5).max() < 0.1  # training continues from the written weights
     assert (est.coefs_[0] == 0.0).all()  # no gradient passes weights of zero
 
 
@@ -247,7 +247,7 @@ def test_assigning_coefs_writes_into_the_network(cls: Any, name: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_gradients_are_those_of_the_loss_and_need_no_training_state(cls: Any, solver: str) -> None:
+def test_loss_and_gradients_agrees_with_finite_differences(cls: Any, solver: str) -> None:
     X, y = _data(cls)
     X, y = X[:20], y[:20]
     weight = np.linspace(0.5, 2.0, 20)

@@ -9,7 +9,6 @@ import sklearn
 from scipy import sparse
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss, make_scorer, mean_absolute_error, roc_auc_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -25,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.estimators import base, holdout
+from skmlp.estimators import fitting, holdout
 from skmlp.optim import Adam
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -54,7 +53,7 @@ def _regressor(**params):
     )
 
 
-def test_own_data_are_evaluated_and_change_nothing_by_themselves(labels):
+def test_validation_data_alone_do_not_change_training(labels):
     X, X_val, y, y_val = labels
     plain = _classifier().fit(X, y)
     watched = _classifier().fit(X, y, X_val=X_val, y_val=y_val)
@@ -69,12 +68,12 @@ def test_own_data_are_evaluated_and_change_nothing_by_themselves(labels):
     assert watched.best_validation_score_ == max(watched.validation_scores_)
 
 
-def test_early_stopping_uses_own_data_and_all_rows_of_x(labels, monkeypatch):
+def test_early_stopping_with_x_val_trains_on_all_rows(labels, monkeypatch):
     X, X_val, y, y_val = labels
     seen = []
-    run = base.train
+    run = fitting.train
     monkeypatch.setattr(
-        base, "train", lambda est, model, data, *a, **o: seen.append(data.n_samples) or run(est, model, data, *a, **o)
+        fitting, "train", lambda est, model, data, *a, **o: seen.append(data.n_samples) or run(est, model, data, *a, **o)
     )
     model = _classifier(early_stopping=True, n_iter_no_change=3, max_iter=100, tol=0.0)
     model.fit(X, y, X_val=X_val, y_val=y_val)
@@ -84,7 +83,7 @@ def test_early_stopping_uses_own_data_and_all_rows_of_x(labels, monkeypatch):
     assert model.best_n_iter_ == 1 + int(np.argmax(model.validation_scores_))
 
 
-def test_weights_of_own_data_count(numbers):
+def test_sample_weight_val_is_used(numbers):
     X, X_val, y, y_val = numbers
     weight = np.random.default_rng(0).integers(0, 3, len(y_val)).astype(float)
     weighted = _regressor().fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight)
@@ -95,7 +94,7 @@ def test_weights_of_own_data_count(numbers):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_every_solver_records_own_data(numbers, solver):
+def test_every_solver_records_validation_data(numbers, solver):
     X, X_val, y, y_val = numbers
     model = _regressor(solver=solver, early_stopping=True, n_iter_no_change=2, tol=0.0, max_iter=60)
     model.fit(X, y, X_val=X_val, y_val=y_val)
@@ -109,7 +108,7 @@ def test_every_solver_records_own_data(numbers, solver):
     ]
 
 
-def test_data_frames_and_sparse_matrices(labels):
+def test_validation_data_may_be_frames_or_sparse(labels):
     X, X_val, y, y_val = labels
     dense = _classifier().fit(X, y, X_val=X_val, y_val=y_val).history_["validation_loss"]
     names = [f"f{i}" for i in range(X.shape[1])]
@@ -126,7 +125,7 @@ def test_data_frames_and_sparse_matrices(labels):
 
 
 @pytest.mark.parametrize("refit", [False, True])
-def test_in_a_pipeline_the_steps_before_transform_own_data(labels, refit):
+def test_a_pipeline_transforms_x_val(labels, refit):
     X, X_val, y, y_val = (100.0 * each + 7.0 if each.ndim == 2 else each for each in labels)
     with sklearn.config_context(enable_metadata_routing=True):
         final = _classifier(early_stopping=True, refit=refit).set_fit_request(X_val=True, y_val=True)
@@ -145,7 +144,7 @@ RAW = load_wine(return_X_y=True)
 
 
 @SCALERS
-def test_validation_data_that_no_step_has_scaled_cost_one_warning(scaler):
+def test_unscaled_validation_data_give_one_warning(scaler):
     rows = slice(None, None, 3)
     pipeline = make_pipeline(scaler, _classifier(max_iter=3))
     with pytest.warns(
@@ -156,13 +155,13 @@ def test_validation_data_that_no_step_has_scaled_cost_one_warning(scaler):
 
 
 @SCALERS
-def test_validation_data_that_are_scaled_cost_none(scaler):
+def test_scaled_validation_data_give_no_warning(scaler):
     X, y = RAW
     scaler.fit(X[::2])
     _classifier(max_iter=3).fit(scaler.transform(X[::2]), y[::2], X_val=scaler.transform(X[1::2]), y_val=y[1::2])
 
 
-def test_rows_that_are_scaled_down_cost_a_warning(numbers):
+def test_shrunken_validation_data_give_a_warning(numbers):
     X, X_val, y, y_val = numbers
     with pytest.warns(UserWarning, match="X_val is on another scale than X: it differs in 9 of 9 columns"):
         _regressor(max_iter=3).fit(X, y, X_val=X_val / 20.0, y_val=y_val)
@@ -181,7 +180,7 @@ def test_the_warning_names_the_column_of_a_frame(labels):
         )
 
 
-def test_targets_that_are_not_scaled_cost_a_warning(numbers):
+def test_unscaled_validation_targets_give_a_warning(numbers):
     X, X_val, y, y_val = numbers
     model = TransformedTargetRegressor(_regressor(max_iter=3), transformer=StandardScaler())
     with pytest.warns(UserWarning, match="y_val is on another scale than y.*standardize_target=True"):
@@ -202,7 +201,7 @@ def test_targets_that_are_not_scaled_cost_a_warning(numbers):
     }.items(),
     ids=lambda item: item[0],
 )
-def test_ordinary_differences_of_validation_data_cost_none(other):
+def test_ordinary_differences_of_validation_data_give_no_warning(other):
     name, change = other
     X = np.random.default_rng(0).standard_normal((300, 8))
     training = np.exp(3.0 * X[:200]) if name == "heavy tails" else X[:200]
@@ -212,7 +211,7 @@ def test_ordinary_differences_of_validation_data_cost_none(other):
     )
 
 
-def test_columns_that_are_mostly_zero_have_no_scale_to_compare(labels):
+def test_mostly_zero_columns_are_not_compared(labels):
     X = np.eye(40)[np.arange(200) % 40]
     y = np.arange(200) % 2
     _classifier(max_iter=3).fit(sparse.csr_matrix(X), y, X_val=sparse.csr_matrix(X[:30] * 100.0), y_val=y[:30])
@@ -223,16 +222,16 @@ def test_columns_that_are_mostly_zero_have_no_scale_to_compare(labels):
     [
         ({"X_val": [[1.0] * 30]}, "X_val and y_val belong together"),
         ({"y_val": [1]}, "X_val and y_val belong together"),
-        ({"sample_weight_val": [1.0]}, "sample_weight_val weighs the rows of X_val"),
+        ({"sample_weight_val": [1.0]}, "sample_weight_val needs X_val"),
         ({"X_val": [[1.0] * 29], "y_val": [1]}, "X has 29 features"),
         ({"X_val": [[np.nan] * 30], "y_val": [1]}, "contains NaN"),
         ({"X_val": [[1.0] * 30], "y_val": [2]}, "classes not in `self.classes_`"),
         ({"X_val": [[1.0] * 30], "y_val": [1, 1]}, "inconsistent numbers of samples"),
         ({"X_val": [[1.0] * 30], "y_val": [1], "sample_weight_val": [0.0]}, "at least one non-zero"),
-        ({"groups": np.zeros(398)}, "groups are for a splitter"),
+        ({"groups": np.zeros(398)}, "groups are only used by a splitter"),
     ],
 )
-def test_bad_arguments_are_refused_and_lose_nothing(labels, arguments, message):
+def test_invalid_validation_arguments_leave_the_estimator_unchanged(labels, arguments, message):
     X, _, y, _ = labels
     model = _classifier().fit(X, y)
     before = model.predict_proba(X)
@@ -244,13 +243,13 @@ def test_bad_arguments_are_refused_and_lose_nothing(labels, arguments, message):
 @pytest.mark.parametrize(
     ("params", "with_own", "message"),
     [
-        ({"validation_split": 0.2}, True, "Validate either on X_val or on a part of X"),
-        ({"scoring": "accuracy"}, False, "scoring='accuracy' judges validation data"),
-        ({"refit": True}, False, "refit=True trains again"),
+        ({"validation_split": 0.2}, True, "Validation data are either X_val or held out from X"),
+        ({"scoring": "accuracy"}, False, "scoring='accuracy' needs validation data"),
+        ({"refit": True}, False, "refit=True needs validation data"),
         ({"validation_split": KFold(1000)}, False, "could not split the data"),
     ],
 )
-def test_bad_combinations_are_refused(labels, params, with_own, message):
+def test_contradictory_validation_settings_are_refused(labels, params, with_own, message):
     X, X_val, y, y_val = labels
     own = {"X_val": X_val, "y_val": y_val} if with_own else {}
     with pytest.raises(ValueError, match=message):
@@ -260,10 +259,10 @@ def test_bad_combinations_are_refused(labels, params, with_own, message):
 def _parts(monkeypatch):
     """Record the rows that fits train and validate on."""
     seen = []
-    take = holdout.take_parts
+    take = holdout.take_rows
     monkeypatch.setattr(
         holdout,
-        "take_parts",
+        "take_rows",
         lambda data, train, held_out: seen.append((train, held_out)) or take(data, train, held_out),
     )
     return seen
@@ -295,7 +294,7 @@ NESTINGS = pytest.mark.parametrize(
 
 
 @NESTINGS
-def test_groups_that_are_for_the_cross_validation_stay_there(labels, nest):
+def test_unrequested_groups_stay_with_the_cross_validation(labels, nest):
     X, _, y, _ = labels
     groups = np.arange(len(y)) // 40
     with sklearn.config_context(enable_metadata_routing=True):
@@ -334,14 +333,14 @@ def test_groups_reach_the_validation_split_of_a_step_by_its_name(labels, monkeyp
     assert not set(groups[train]) & set(groups[held_out])
 
 
-def test_without_groups_a_group_splitter_says_how_to_pass_them(labels):
+def test_error_of_a_group_splitter_says_how_to_pass_groups(labels):
     X, _, y, _ = labels
     model = _classifier(validation_split=GroupShuffleSplit(1))
     with pytest.raises(ValueError, match=r"(?s)validation_split=GroupShuffleSplit\(.*set_fit_request\(groups=True\)"):
         model.fit(X, y)
 
 
-def test_for_data_in_order_of_time_the_last_rows_are_set_aside(numbers, monkeypatch):
+def test_time_series_split_holds_out_the_last_rows(numbers, monkeypatch):
     X, _, y, _ = numbers
     seen = _parts(monkeypatch)
     _regressor(validation_split=TimeSeriesSplit(4)).fit(X, y)
@@ -350,7 +349,7 @@ def test_for_data_in_order_of_time_the_last_rows_are_set_aside(numbers, monkeypa
     assert train.max() < held_out.min()
 
 
-def test_a_splitter_s_rows_are_those_of_x_with_full_batches_too(numbers, monkeypatch):
+def test_a_splitter_sees_all_rows_with_full_batches(numbers, monkeypatch):
     X, _, y, _ = numbers
     X, y = np.vstack([X, X[:50]]), np.concatenate([y, y[:50]])  # equal rows are merged, after the split
     fold = np.where(np.arange(len(y)) < 40, 0, -1)
@@ -362,7 +361,7 @@ def test_a_splitter_s_rows_are_those_of_x_with_full_batches_too(numbers, monkeyp
     assert model.history_["validation_loss"] == own.history_["validation_loss"]
 
 
-def test_a_fraction_sets_rows_aside_without_early_stopping(labels, monkeypatch):
+def test_a_fraction_holds_rows_out_without_early_stopping(labels, monkeypatch):
     X, _, y, _ = labels
     seen = _parts(monkeypatch)
     model = _classifier(validation_split=0.25, n_iter_no_change=100).fit(X, y)
@@ -372,7 +371,7 @@ def test_a_fraction_sets_rows_aside_without_early_stopping(labels, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "neg_log_loss", "balanced_accuracy"])
-def test_any_scorer_of_scikit_learn(labels, name):
+def test_scikit_learns_scorers_work_by_name(labels, name):
     X, X_val, y, y_val = labels
     model = _classifier(scoring=name, early_stopping=True).fit(X, y, X_val=X_val, y_val=y_val)
     scorer = sklearn.metrics.get_scorer(name)
@@ -396,7 +395,7 @@ def test_a_callable_scorer_sees_labels_and_weights(labels):
     assert len(model.validation_scores_) == 15
 
 
-def test_a_scorer_of_numbers_sees_their_own_unit(numbers):
+def test_a_scorer_gets_targets_in_the_unit_of_y(numbers):
     X, X_val, y, y_val = numbers
     scorer = make_scorer(mean_absolute_error, greater_is_better=False)
     model = _regressor(scoring=scorer, standardize_target=True).fit(X, 1000.0 * y, X_val=X_val, y_val=1000.0 * y_val)
@@ -404,21 +403,21 @@ def test_a_scorer_of_numbers_sees_their_own_unit(numbers):
     assert model.validation_scores_[-1] == pytest.approx(-error, rel=1e-5)
 
 
-def test_scoring_by_the_loss_is_minus_the_loss(labels):
+def test_scoring_loss_is_minus_the_validation_loss(labels):
     X, X_val, y, y_val = labels
     model = _classifier(scoring="loss", early_stopping=True).fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(model.history_["validation_score"], np.negative(model.history_["validation_loss"]))
     assert model.best_n_iter_ == 1 + int(np.argmin(model.history_["validation_loss"]))
 
 
-def test_label_smoothing_does_not_blur_the_validation_loss(labels):
+def test_label_smoothing_is_not_in_the_recorded_validation_loss(labels):
     X, X_val, y, y_val = labels
     model = _classifier(label_smoothing=0.2).fit(X, y, X_val=X_val, y_val=y_val)
     p = model.predict_proba(X_val.astype(np.float32))
     assert model.history_["validation_loss"][-1] == pytest.approx(log_loss(y_val, p), rel=1e-5)
 
 
-def test_the_best_epoch_is_kept_without_early_stopping(numbers):
+def test_restore_best_works_without_early_stopping(numbers):
     X, X_val, y, y_val = numbers
     model = _regressor(restore_best=True, max_iter=150, learning_rate_init=0.03, n_iter_no_change=150).fit(
         X, y, X_val=X_val, y_val=y_val
@@ -428,7 +427,7 @@ def test_the_best_epoch_is_kept_without_early_stopping(numbers):
     assert model.score(X_val, y_val) == pytest.approx(max(model.validation_scores_), rel=1e-5)
 
 
-def test_the_best_epoch_by_training_loss(numbers):
+def test_restore_best_uses_training_loss_without_validation_data(numbers):
     X, _, y, _ = numbers
     settings = {
         "solver": "sgd",
@@ -444,7 +443,7 @@ def test_the_best_epoch_by_training_loss(numbers):
     assert model.loss_and_gradients(X, y)[0] == pytest.approx(min(losses), rel=1e-12)
 
 
-def test_the_last_epoch_is_kept_on_request(labels):
+def test_restore_best_false_keeps_the_last_epoch(labels):
     X, X_val, y, y_val = labels
     model = _classifier(early_stopping=True, restore_best=False, learning_rate_init=0.1)
     model.fit(X, y, X_val=X_val, y_val=y_val)
@@ -452,7 +451,7 @@ def test_the_last_epoch_is_kept_on_request(labels):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_refit_is_training_on_all_rows_for_the_best_number_of_epochs(numbers, solver):
+def test_refit_equals_training_on_all_rows_for_the_best_epochs(numbers, solver):
     X, X_val, y, y_val = numbers
     model = _regressor(
         early_stopping=True, refit=True, solver=solver, max_iter=40, weight_init=_start, bias_init="zeros"
@@ -471,7 +470,7 @@ def _start(rng, n_in, n_out, dtype):
     return np.random.default_rng(1).standard_normal((n_in, n_out)).astype(dtype) / n_in
 
 
-def test_a_schedule_in_the_refit_is_that_of_the_first_training(numbers):
+def test_refit_uses_the_schedule_of_the_first_training(numbers):
     X, X_val, y, y_val = numbers
     settings = {"learning_rate": "cosine", "weight_init": _start, "bias_init": "zeros", "max_iter": 60}
     model = _regressor(early_stopping=True, refit=True, n_iter_no_change=3, **settings)
@@ -514,12 +513,12 @@ class _Interrupting(Adam):
         super().update(params, grad, state, learning_rate)
 
 
-def test_an_interrupted_refit_keeps_what_the_first_training_found(numbers, monkeypatch):
+def test_an_interrupted_refit_keeps_the_first_training(numbers, monkeypatch):
     X, X_val, y, y_val = numbers
     settings = {"early_stopping": True, "solver": _Interrupting(), "max_iter": 10}
     first = _regressor(**settings).fit(X, y, X_val=X_val, y_val=y_val)
-    refit = base.refit
-    monkeypatch.setattr(base, "refit", lambda *a, **o: setattr(_Interrupting, "armed", True) or refit(*a, **o))
+    refit = fitting.refit
+    monkeypatch.setattr(fitting, "refit", lambda *a, **o: setattr(_Interrupting, "armed", True) or refit(*a, **o))
     monkeypatch.setattr(_Interrupting, "armed", False)
     with pytest.warns(UserWarning, match="interrupted by user"):
         model = _regressor(refit=True, **settings).fit(X, y, X_val=X_val, y_val=y_val)
@@ -529,16 +528,18 @@ def test_an_interrupted_refit_keeps_what_the_first_training_found(numbers, monke
 
 
 @pytest.mark.parametrize("batch_size", [50, "full"])
-def test_samples_seen_are_those_of_the_training_that_counts(numbers, batch_size):
+def test_samples_seen_are_those_of_the_refit(numbers, batch_size):
     X, X_val, y, y_val = numbers
     twice = np.vstack([X, X]), np.concatenate([y, y])  # merged again with full batches
     model = _regressor(early_stopping=True, refit=True, batch_size=batch_size).fit(*twice, X_val=X_val, y_val=y_val)
     assert model.t_ == model.best_n_iter_ * (2 * len(X) + len(X_val))
+    model.set_params(validation_split=0.2).fit(*twice)
+    assert model.t_ == model.best_n_iter_ * 2 * len(X)
 
 
-def test_time_is_limited_and_the_schedule_fits_into_it(labels, monkeypatch):
+def test_max_time_ends_training_and_the_schedule_fits_into_it(labels, monkeypatch):
     X, _, y, _ = labels
-    clock = iter(np.arange(0.0, 1e6, 0.01))
+    clock = iter(np.arange(0.0, 1e6, 0.03))
     monkeypatch.setattr("skmlp.training.clock.perf_counter", lambda: float(next(clock)))
     model = _classifier(max_time=3.0, max_iter=10_000, learning_rate="linear", n_iter_no_change=5)
     with warnings.catch_warnings():
@@ -552,7 +553,7 @@ def test_time_is_limited_and_the_schedule_fits_into_it(labels, monkeypatch):
     np.testing.assert_allclose(np.diff(rates, 2), 0.0, atol=0.002 * 0.01)  # a straight line down to zero
 
 
-def test_without_a_limit_the_clock_is_never_asked(labels, monkeypatch):
+def test_without_max_time_the_clock_is_not_read(labels, monkeypatch):
     X, _, y, _ = labels
     asked = []
     monkeypatch.setattr("skmlp.training.clock.perf_counter", lambda: asked.append(1) or 0.0)
@@ -560,19 +561,7 @@ def test_without_a_limit_the_clock_is_never_asked(labels, monkeypatch):
     assert asked == []
 
 
-def test_in_a_grid_search(numbers):
-    X, _, y, _ = numbers
-    grid = {
-        "validation_split": [0.2, TimeSeriesSplit(3)],
-        "scoring": ["loss", "r2"],
-        "refit": [False, True],
-        "restore_best": [None, True],
-    }
-    search = GridSearchCV(_regressor(max_iter=3), grid, cv=2, n_jobs=2, error_score="raise").fit(X, y)
-    assert len(search.cv_results_["params"]) == 16
-
-
-def test_one_line_an_epoch_says_more_the_higher_verbose_is(labels, capsys):
+def test_higher_verbose_prints_more_per_epoch(labels, capsys):
     X, X_val, y, y_val = labels
     _classifier(verbose=1, max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
     lines = capsys.readouterr().out.splitlines()
@@ -580,9 +569,3 @@ def test_one_line_an_epoch_says_more_the_higher_verbose_is(labels, capsys):
     _classifier(verbose=2, max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
     more = capsys.readouterr().out
     assert more.count("gradient_norm") == more.count("validation_loss") == 2
-
-
-def test_warnings_are_those_of_scikit_learn(labels):
-    X, X_val, y, y_val = labels
-    with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
-        _classifier(max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)

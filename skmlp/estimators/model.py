@@ -1,8 +1,8 @@
-"""What a fitted estimator consists of: a network with its parameters, and all it takes to train on.
+"""The model of a fitted estimator: a network with its parameters, and the state needed to continue training.
 
-At run time these are core objects. Stored (pickle, joblib, skops) they are arrays, numbers, strings, lists and
-dicts, so that a file has nothing in it to distrust; only objects the user handed in, such as a custom activation,
-are stored as they are.
+Its stored form (pickle, joblib, skops) consists of arrays, numbers, strings, lists and dicts, so that no code of the
+package has to be trusted when a file is loaded. Only objects passed by the user, such as a custom activation, are
+stored as they are.
 """
 
 import copy
@@ -31,14 +31,14 @@ from skmlp.training.state import TrainingState
 
 __all__ = ["Architecture", "Complete", "Model", "without_addresses"]
 
-# Of the stored form. A new one is for what earlier versions cannot read; `_complete` then adds what earlier forms lack.
-# Format 1 had no number.
+# Version of the stored form. It is increased when earlier versions of the package cannot read a new form; `_complete`
+# then adds what earlier forms lack. Format 1 had no number.
 FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What the network looks like, in the words of the constructor.
+    """The architecture of the network, in terms of the constructor's parameters.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Architecture:
         From :func:`~skmlp.estimators.targets.choose_loss`.
     normalization : str, Normalization or None
     dropout : tuple of float or Scheduled
-        One for each hidden layer. The one thing here that may change from one training to the next.
+        One for each hidden layer. Alone among these it may change from one training to the next.
     residual : bool
     """
 
@@ -73,7 +73,7 @@ class Architecture:
         )
 
     def changes_from(self, fitted: "Architecture") -> str:
-        """Say in words what differs from the `fitted` architecture, in the names of parameters; empty if nothing."""
+        """Describe the differences from the `fitted` architecture by parameter; empty if there are none."""
         pairs: Sequence[tuple[str, Any, Any]] = (
             ("hidden_layer_sizes", fitted.layer_sizes[1:-1], self.layer_sizes[1:-1]),
             ("activation", fitted.activations, self.activations),
@@ -94,16 +94,16 @@ class Model:
     loss : Loss
     state : TrainingState
     split_seed : int
-        Seed of the validation split, the same for every fit that goes on from this one.
+        Seed of the validation split, the same for all fits that continue this one.
     learning_rate_init : float
-        What the last training started from.
+        Of the last training.
     recipe : Recipe or None
-        Of the last training, with the `settings` it was built from. Not stored: the next training builds it again.
+        Of the last training. Not stored: the next training builds it again.
     settings : tuple
-        Values of the estimator's parameters that training depends on, as partial_fit last found them; empty after fit.
+        Parameter values that training depends on, in the last call of partial_fit; empty after fit.
     schedule_in_words : str
-        The schedule of the last training, to notice another one: the objects can be changed in place. After loading,
-        without the addresses of functions.
+        The repr of the last training's schedule, to detect a change: the object itself can be changed in place. After
+        loading, it has no addresses of functions.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Model:
 
     @property
     def params(self) -> Parameters:
-        """The network's parameters to predict with."""
+        """The parameters to predict with."""
         return self.state.eval_params
 
     @property
@@ -143,7 +143,7 @@ class Model:
         return self.state.params.vector.dtype
 
     def set_dropout(self, rates: tuple[float | Scheduled, ...]) -> None:
-        """Change the rates of dropout: other layers on the same parameters."""
+        """Change the dropout rates: new layers on the same parameters."""
         self.architecture = replace(self.architecture, dropout=rates)
         self.network = self.architecture.build_network()
         state = self.state
@@ -153,13 +153,13 @@ class Model:
         self._buffers = self._monitor = None
 
     def buffers_for(self, n_samples: int) -> Buffers:
-        """Return memory for batches of `n_samples` rows: the last call's, when it has enough rows."""
+        """Return working memory for batches of `n_samples` rows, reused if it is large enough."""
         if self._buffers is None or n_samples > self._buffers.n_samples:
             self._buffers = Buffers(Objective(self.network, self.loss), self.params, n_samples)
         return self._buffers
 
     def monitor_for(self, every: int | None, first_epoch: int, *, closely: bool) -> Monitor:
-        """Return what observes the training: the last call's, so that it goes on counting."""
+        """Return the monitor of the training: that of the last call, which continues counting, if it still fits."""
         if self._monitor is None or self._monitor.every != every:
             self._monitor = Monitor(self.params, every=every, first_epoch=first_epoch, closely=closely)
         return self._monitor
@@ -173,14 +173,14 @@ class Model:
         return model
 
     def save(self, *, shuffles: bool) -> FloatArray:
-        """Remember what the model is now, before a training that shuffles or does not; return its parameters in use."""
+        """Save the model before a training, with or without shuffling; return the parameters to predict with."""
         self._monitor_before = None if self._monitor is None else self._monitor.copy()
         self._savepoint = self._savepoint or Savepoint()
         self._savepoint.save(self.state, shuffles=shuffles, drops=self.network.has_modes)
         return self._savepoint.eval_vector
 
     def go_back(self) -> None:
-        """Be again what the model was when it was last saved."""
+        """Restore what was last saved."""
         assert self._savepoint is not None
         self._savepoint.restore(self.state)
         self._monitor = self._monitor_before
@@ -194,7 +194,7 @@ class Model:
             params=state.params.on(state.params.vector.copy()),
             average=None if average is None else average.on(average.vector.copy()),
         )
-        model._buffers = None  # working memory of the training that goes on
+        model._buffers = None  # the training that continues uses it
         return model
 
     def with_params(self, vector: FloatArray) -> "Model":
@@ -203,7 +203,7 @@ class Model:
         return Model(self.architecture, self.network, state, self.split_seed, self.learning_rate_init)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return arrays, numbers, strings, lists and dicts that hold everything."""
+        """Return the stored form."""
         architecture = self.architecture
         return {
             "format": FORMAT,
@@ -227,7 +227,7 @@ class Model:
         Raises
         ------
         ValueError
-            When the format is a later one, a key is missing, or a name is not registered.
+            When the format is newer, a key is missing, or a name is not registered.
         """
         plain = _complete(plain)
         if isinstance(plain["loss"], str):
@@ -250,12 +250,12 @@ class Model:
 
 
 def without_addresses(words: str) -> str:
-    """Return the repr of an object without addresses in memory, which differ from process to process."""
+    """Return a repr without memory addresses, which differ between processes."""
     return re.sub(r" at 0x[0-9A-Fa-f]+", "", words)
 
 
 class Complete(dict[str, Any]):
-    """What was stored, with an error for a missing key."""
+    """A stored form, with an error for a missing key."""
 
     def __missing__(self, key: str) -> Any:
         raise ValueError(
@@ -264,7 +264,7 @@ class Complete(dict[str, Any]):
 
 
 def _complete(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return what was stored in the present format."""
+    """Return a stored form in the current format."""
     written = plain.get("format", 1)
     if written > FORMAT:
         raise ValueError(
@@ -276,11 +276,11 @@ def _complete(plain: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(name: str, registry: Mapping[str, Any], kind: str) -> Any:
-    """Return what is registered by this name."""
+    """Return the registered object of this name."""
     if name not in registry:
         raise ValueError(
-            f"There is no {kind} named {name!r} in this process, which a stored estimator needs to have. If it is one "
-            f"of your own, register it before you load the estimator; if it is one of a later version of skmlp than "
-            f"{__version__}, upgrade skmlp."
+            f"The stored estimator needs the {kind} {name!r}, which is not registered. If it is your own, register it "
+            f"before you load the estimator; if it belongs to a later version of skmlp than {__version__}, upgrade "
+            "skmlp."
         )
     return registry[name]

@@ -1,8 +1,8 @@
-"""Input checks: scikit-learn's, with a short cut for input that needs none of its conversions.
+"""Input checks: scikit-learn's, with a shortcut for input that needs none of its conversions.
 
-``validate_data`` takes about 100 microseconds whatever the size, several times as long as a prediction for one row. A
-plain array of the right type and shape whose numbers are finite passes it unchanged, so it may as well not go there.
-Everything else does, and every error comes from there.
+``validate_data`` takes about 100 microseconds for any size of input, several times as long as predicting one row. It
+returns a plain array of the right type and shape with finite numbers unchanged, so such input skips it. All other
+input, and every error, goes through it.
 """
 
 import re
@@ -31,7 +31,7 @@ __all__ = [
     "validate_weight",
 ]
 
-# What the rows, targets and weights are called in errors: the arguments of fit.
+# Names of rows, targets and weights in error messages: the arguments of fit.
 Names = tuple[str, str, str]
 FITTED: Names = ("X", "y", "sample_weight")
 OWN_VALIDATION: Names = ("X_val", "y_val", "sample_weight_val")
@@ -39,7 +39,7 @@ OWN_VALIDATION: Names = ("X_val", "y_val", "sample_weight_val")
 
 @contextmanager
 def naming(name: str, value: Any, usual: str = "") -> Iterator[None]:
-    """Let errors of the body name the argument that `value` was passed as, and what in it is not a number.
+    """Make errors of the body name the argument, and the first entry that is not a number.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def naming(name: str, value: Any, usual: str = "") -> Iterator[None]:
     value : object
         What the user passed.
     usual : str, optional
-        What errors call it that know nothing of `name`.
+        The name that scikit-learn's errors use instead.
     """
     try:
         yield
@@ -69,7 +69,7 @@ def _explained(message: str, name: str, value: Any, usual: str) -> str:
 
 
 def _where_not(value: Any) -> str:
-    """Say which column of `value` is not of real numbers, if there is one, and what to do."""
+    """Say which column of `value` does not hold real numbers, if any, and what to do."""
     frame = getattr(value, "columns", None) is not None
     for label, column in _columns(value):
         if getattr(getattr(column, "dtype", None), "kind", "O") in "biuf":
@@ -77,13 +77,13 @@ def _where_not(value: Any) -> str:
         found = next((each for each in np.asarray(column, dtype=object).tolist() if not _is_number(each)), None)
         if found is not None:
             where = f", but {'it' if label is None else f'column {label!r}'} holds {repr_of(found)}"
-            advice = "; encode it, for example with sklearn's OneHotEncoder in a ColumnTransformer, or leave it out"
+            advice = "; encode it, for example with sklearn's OneHotEncoder in a ColumnTransformer, or drop it"
             return where + (advice if frame else "")
     return ""
 
 
 def _columns(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Return the columns of a frame or an array with their names or numbers; one that is the only one has none."""
+    """Return the columns of a frame or array with their names or indices; the label of a single column is None."""
     names = getattr(value, "columns", None)
     if names is not None:
         for index, name in enumerate(names):
@@ -100,7 +100,7 @@ def _columns(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _is_number(value: Any) -> bool:
-    if value is None or type(value).__name__ == "NAType":  # missing, which is another error
+    if value is None or type(value).__name__ == "NAType":  # missing values have an error of their own
         return True
     try:
         float(value)
@@ -114,7 +114,7 @@ def validate_rows(estimator: Any, X: Any, dtype: Any) -> Any:
     plain = _plain_rows(estimator, X, dtype)
     if plain is not None:
         return plain
-    # Numbers too large for float32 become infinite and are reported as that.
+    # Numbers too large for float32 overflow to infinity, which is reported.
     with naming("X", X, "X"), np.errstate(over="ignore"):
         return validate_data(estimator, X, accept_sparse="csr", dtype=dtype, order="C", reset=False)
 
@@ -124,8 +124,8 @@ def validate_rows_and_targets(
 ) -> tuple[Any, Any]:
     """Return `X` as :func:`validate_rows` does, and `y` as an array, a column vector flattened with a warning.
 
-    With `reset`, ``n_features_in_`` and ``feature_names_in_`` are set; else they are checked. `dtype` may be a list,
-    then X keeps its dtype if it is in the list. Errors call the two by their `names`.
+    With `reset`, ``n_features_in_`` and ``feature_names_in_`` are set; else they are checked. `dtype` may be a list:
+    X then keeps its dtype if it is in the list. Error messages use `names`.
     """
     if not reset and type(y) is np.ndarray and y.ndim == 1 and y.dtype.kind in "iuf":
         plain = _plain_rows(estimator, X, dtype)
@@ -164,7 +164,7 @@ def validate_rows_and_targets(
 
 
 def _at_fault(error: Exception, X: Any, y: Any, dtype: Any, names: Names) -> tuple[str, Any, str]:
-    """Return the name, the value and the usual name of what scikit-learn refused."""
+    """Return the name, the value and scikit-learn's name of the argument with the error."""
     if "inconsistent numbers of samples" in str(error):
         return f"{names[0]} and {names[1]}", None, ""
     try:
@@ -172,7 +172,7 @@ def _at_fault(error: Exception, X: Any, y: Any, dtype: Any, names: Names) -> tup
             check_array(X, accept_sparse="csr", dtype=dtype, input_name="X")
     except (ValueError, TypeError):
         return names[0], X, "X"
-    is_of_rows = re.match(r"X |The feature names", str(error))  # their number or names, which need the estimator
+    is_of_rows = re.match(r"X |The feature names", str(error))  # differ from those of the fitted estimator
     return (names[0], X, "X") if is_of_rows else (names[1], y, "y")
 
 
@@ -185,7 +185,7 @@ def validate_weight(sample_weight: Any, X: Any, name: str = "sample_weight") -> 
         if not weight.any():
             raise ValueError(
                 "Sample weights must contain at least one positive weight; all of them are zero. "
-                f"Leave {name} out to weigh all rows equally."
+                f"Omit {name} to weight all rows equally."
             )
         if not isfinite(weight.sum()):
             raise ValueError(
@@ -203,7 +203,7 @@ def in_form_of(rows: Any, others: Any) -> Any:
 
 
 def _plain_rows(estimator: Any, X: Any, dtype: Any) -> FloatArray | None:
-    """Return `X` converted to `dtype` if scikit-learn's checks would pass it without a word, else None."""
+    """Return `X` converted to `dtype` if it would pass scikit-learn's checks without warning, else None."""
     if (
         type(X) is not np.ndarray
         or X.ndim != 2
@@ -215,5 +215,5 @@ def _plain_rows(estimator: Any, X: Any, dtype: Any) -> FloatArray | None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         converted: FloatArray = np.ascontiguousarray(X, dtype=dtype)
-        # The sum is finite only if every number is; when it merely overflows, the full checks decide.
+        # A finite sum means that every number is finite; if only the sum overflows, the full checks decide.
         return converted if isfinite(converted.sum()) else None

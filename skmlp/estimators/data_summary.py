@@ -1,6 +1,6 @@
-"""What a look at the data and at the fitted network tells, beyond what training itself recorded.
+"""Summary of the data and of the fitted network's outputs, for :mod:`skmlp.diagnosis`.
 
-:mod:`skmlp.diagnosis` judges by it. A sample of the rows is enough, so that it costs next to nothing.
+It is computed from a sample of the rows, which makes it cheap.
 """
 
 from typing import Any
@@ -8,36 +8,35 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import AnyArray, BoolArray, FloatArray, IntArray
-from skmlp.estimators.state import Model
+from skmlp.estimators.model import Model
 from skmlp.training.batches import Data
 
-__all__ = ["constant_loss", "probe"]
+__all__ = ["constant_loss", "summarize_data"]
 
-# Rows looked at, at most; fewer where they are so wide that a dense copy would not be small.
+# Maximum number of rows in the sample, and of elements in a dense copy of it.
 ROWS, ELEMENTS = 500, 1_000_000
-# Loss of a constant prediction below which there is hardly more than one class, and deviation of numbers as a share of
-# their mean below which they are one number.
+# Loss of the best constant prediction below which nearly all rows have one class, and standard deviation of numbers,
+# relative to their mean, below which they count as constant.
 CERTAIN, CONSTANT = 1e-3, 1e-6
 
 
-def probe(model: Model, data: Data) -> dict[str, Any]:
-    """Return numbers and arrays that describe rows, targets and what the network makes of them.
+def summarize_data(model: Model, data: Data) -> dict[str, Any]:
+    """Return numbers and arrays that describe features, targets and the outputs of the network.
 
     Parameters
     ----------
     model : Model
     data : Data
-        Rows and targets as the network is trained on. A row counts by its weight.
+        Rows, encoded targets and weights.
 
     Returns
     -------
-    facts : dict
-        ``n_samples``; ``constant``, of bool, which features have one value only; and from a sample of the rows
+    summary : dict
+        ``n_samples``; ``constant``, of bool, which features have a single value; and from a sample of the rows
         ``feature_mean``, ``feature_std``, ``loss`` (mean, without penalty), ``baseline_loss`` (of the best constant
-        prediction) and ``is_scale`` (whether other losses can be measured by that); ``unit_spread``, a list with the
-        standard deviation of each unit's output for each hidden layer; for numbers ``target_mean`` and ``target_std``;
-        for classes ``class_share``, of all rows, and from the sample ``class_recall``, the share of each class that is
-        recognised.
+        prediction) and ``is_scale`` (whether other losses can be measured by it); ``unit_spread``, for each hidden
+        layer the standard deviation of each unit's output; for regression ``target_mean`` and ``target_std``; for
+        classification ``class_share``, the fraction of all rows in each class, and, from the sample, ``class_recall``.
     """
     X, y, weight = _some_of(data)
     workspace = model.network.workspace(len(y), model.dtype)
@@ -47,7 +46,7 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
         raw = model.network.forward(model.params, X, workspace)[-1]
         units = [_mean_and_deviation(unit.outputs, weight)[1] for unit in model.network.units(workspace)[:-1]]
         baseline = _constant_losses(model, y, weight)
-        facts: dict[str, Any] = {
+        summary: dict[str, Any] = {
             "n_samples": data.n_samples,
             "feature_mean": mean,
             "feature_std": deviation,
@@ -59,12 +58,12 @@ def probe(model: Model, data: Data) -> dict[str, Any]:
         }
         if not model.loss.is_classification:
             mean, deviation = _mean_and_deviation(y, weight)
-            return facts | {"target_mean": mean, "target_std": deviation}
-        return facts | _classes(data, y, weight, raw)
+            return summary | {"target_mean": mean, "target_std": deviation}
+        return summary | _classes(data, y, weight, raw)
 
 
 def constant_loss(model: Model, data: Data) -> float:
-    """Return the mean loss of the best constant prediction for some of the rows, in next to no time."""
+    """Return the mean loss of the best constant prediction for a sample of the rows."""
     rows = _spread(data)
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     y = data.y[rows]
@@ -73,15 +72,15 @@ def constant_loss(model: Model, data: Data) -> float:
 
 
 def _constant_losses(model: Model, y: AnyArray, weight: FloatArray | None) -> FloatArray:
-    """Return the losses of the best constant prediction."""
+    """Return the loss of the best constant prediction for each row."""
     constant = model.loss.constant(y, weight, model.network.n_out).astype(model.dtype)
     return model.loss.loss(y, np.tile(constant, (len(y), 1)))
 
 
 def _is_scale(model: Model, y: AnyArray, weight: FloatArray | None, baseline: FloatArray) -> bool:
-    """Tell whether the loss of the constant prediction is one that other losses can be measured by.
+    """Tell whether other losses can be measured by the loss of the best constant prediction.
 
-    It is not where the loss of a row can be negative, nor where the targets hardly vary: there it is a rounding error.
+    They cannot if the loss of a row can be negative, or if the targets hardly vary, where it is a rounding error.
     """
     if model.loss.is_classification:
         varies = np.average(baseline, weights=weight) > CERTAIN
@@ -92,12 +91,12 @@ def _is_scale(model: Model, y: AnyArray, weight: FloatArray | None, baseline: Fl
 
 
 def _some_of(data: Data) -> Data:
-    """Return at most as many rows as are to be looked at."""
+    """Return a sample of the rows."""
     return data.take(_spread(data)).in_one_type()
 
 
 def _spread(data: Data) -> IntArray:
-    """Return the numbers of the rows to look at, evenly spread from the first to the last."""
+    """Return the indices of the sampled rows, evenly spread from the first to the last."""
     n_samples, n_features = data.X.shape
     counting = np.arange(n_samples) if data.sample_weight is None else np.flatnonzero(data.sample_weight)
     n_rows = min(len(counting), ROWS, max(1, ELEMENTS // n_features))
@@ -113,7 +112,7 @@ def _mean_and_deviation(values: FloatArray, weight: FloatArray | None) -> tuple[
 
 
 def _constant(X: Any, candidates: BoolArray) -> BoolArray:
-    """Return which features have one value in all rows, given those that have one in some of them."""
+    """Return which features have one value in all rows, given those that have one in the sample."""
     if not isinstance(X, np.ndarray):
         empty: BoolArray = candidates & (np.bincount(X.indices, minlength=X.shape[1]) == 0)
         return empty
@@ -124,7 +123,7 @@ def _constant(X: Any, candidates: BoolArray) -> BoolArray:
 
 
 def _classes(data: Data, y: AnyArray, weight: FloatArray | None, raw: FloatArray) -> dict[str, Any]:
-    """Return the shares of the classes and of each the part that is recognised; nothing for several labels."""
+    """Return the fraction and the recall of each class; nothing for multilabel targets."""
     if data.y.ndim > 1 and data.y.shape[1] > 1:
         return {}
     codes = y.reshape(-1).astype(int)
@@ -135,6 +134,6 @@ def _classes(data: Data, y: AnyArray, weight: FloatArray | None, raw: FloatArray
     hit = codes == predicted
     seen = np.bincount(codes, weight, n_classes)
     found = np.bincount(codes[hit], None if weight is None else weight[hit], n_classes)
-    shares = np.bincount(data.y.reshape(-1).astype(int), data.sample_weight, n_classes)
+    counts = np.bincount(data.y.reshape(-1).astype(int), data.sample_weight, n_classes)
     recall = np.divide(found, seen, out=np.full(n_classes, np.nan), where=seen > 0)
-    return {"class_share": shares / shares.sum(), "class_recall": recall}
+    return {"class_share": counts / counts.sum(), "class_recall": recall}
