@@ -16,7 +16,7 @@ class Inner(Configurable):
     high: Any = 1.0
 
     def __post_init__(self) -> None:
-        self._check_range("low", 0.0, 1.0)
+        self._check_range("low", 0.0, 1.0, may_be_scheduled=True)
         self._check_range("high", 0.0, 2.0, low_open=True, high_open=False)
         if not is_scheduled(self.low) and not is_scheduled(self.high) and self.low > self.high:
             raise ValueError("low must not be above high.")

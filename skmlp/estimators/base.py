@@ -116,7 +116,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         "nesterovs_momentum": ["boolean"],
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left"), Scheduled],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
         "beta_2": [Interval(Real, 0, 1, closed="left")],
         "epsilon": [Interval(Real, 0, None, closed="neither")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
@@ -131,7 +131,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
         "alpha_l1": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left"), Scheduled, None],
         "max_norm": [Interval(Real, 0, None, closed="neither"), None],
-        "gradient_clip": [Interval(Real, 0, None, closed="neither"), Scheduled, Registered(CLIPS, Clip), None],
+        "gradient_clip": [Interval(Real, 0, None, closed="neither"), Registered(CLIPS, Clip), None],
         "averaging": [Interval(Real, 0, 1, closed="neither"), None],
         "validation_split": [Interval(Real, 0, 1, closed="neither"), InstanceWith(["split"]), None],
         "scoring": [StrOptions({"loss", *get_scorer_names()}), Function("scorer(estimator, X, y)", _SCORER), None],
@@ -329,7 +329,7 @@ class BaseMLP(FittedAttributes, InputGradient, SelfDiagnosis, Storing, CallbackS
                 self._facts = probe(model, parts.training.in_one_type())
             tasks.end()
         lbfgs = self.solver == "lbfgs"
-        planned = not lbfgs and build_schedule(self).runs_to_the_end
+        planned = not lbfgs and build_schedule(self).ignores_plateau
         advice = advice_on_divergence(self, model, training) if result.reason == "non_finite" else ""
         warn_about(result, lbfgs=lbfgs, max_iter=self.max_iter, max_fun=self.max_fun, planned=planned, advice=advice)
         if self.monitor is not False:

@@ -6,7 +6,7 @@ from typing import Any
 from sklearn.model_selection._split import GroupsConsumerMixin
 
 from skmlp._configurable import Configurable, is_scheduled
-from skmlp.estimators.builders import ADAM_FAMILY, build_schedule
+from skmlp.estimators.builders import build_schedule
 from skmlp.estimators.holdout import is_fraction, wants_split
 from skmlp.nn.layers import BatchNorm
 from skmlp.optim.solvers import Solver
@@ -137,10 +137,8 @@ def _normalizes_batches(estimator: Any) -> bool:
 def _scheduled(estimator: Any) -> list[tuple[str, Any]]:
     """Return what follows a schedule, of the parameters in use, by name."""
     found: list[tuple[str, Any]] = [("learning_rate", build_schedule(estimator))]
-    names = ["weight_decay", "dropout", "gradient_clip", "label_smoothing", "solver"]
-    if isinstance(estimator.solver, str):
-        names += ["momentum"] if estimator.solver == "sgd" else ["beta_1"] if estimator.solver in ADAM_FAMILY else []
-    for name in names:
+    momentum = ["momentum"] if isinstance(estimator.solver, str) and estimator.solver == "sgd" else []
+    for name in ("weight_decay", "dropout", "label_smoothing", "solver", *momentum):
         value = getattr(estimator, name, None)
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if is_scheduled(each):

@@ -313,10 +313,10 @@ class Trainer:
         self.schedule.observe(row.get("validation_loss", row["loss"]), state.schedule_memory)
         if not state.plateau.update(value):
             return True
-        if self.schedule.retreat(state.learning_rate, state.schedule_memory):
+        if self.schedule.on_plateau(state.learning_rate, state.schedule_memory):
             state.plateau.count = 0
             return True
-        return self.schedule.runs_to_the_end and not early_stopping
+        return self.schedule.ignores_plateau and not early_stopping
 
     def _run_epoch(
         self, state: TrainingState, steps: Steps, batches: Batches, pace: Pace, monitor: Monitor | None

@@ -33,7 +33,7 @@ from skmlp.nn.losses import (
     Quantile,
     TweedieDeviance,
 )
-from skmlp.optim import Cosine, Exponential, Linear
+from skmlp.optim import Cosine, Exponential
 
 # Fits here run few epochs on purpose.
 pytestmark = pytest.mark.filterwarnings(
@@ -344,8 +344,6 @@ def test_the_same_loss_in_other_words_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("cls", "loss"),
     [
-        (MLPRegressor, Huber(1.0 * Cosine())),
-        (MLPClassifier, FocalLoss(2.0 * Linear(end=0.5))),
         (MLPClassifier, BinaryLogLoss(0.1 * Cosine())),
     ],
     ids=_in_words,

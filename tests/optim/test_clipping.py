@@ -19,7 +19,6 @@ from skmlp.optim import (
     ClipByNorm,
     ClipByValue,
     Cosine,
-    Time,
     as_clip,
 )
 
@@ -232,7 +231,8 @@ def test_clone_pickle_and_repr(clip):
     assert all(clip.get_params()[name] != value for name, value in type(clip)().get_params().items())
 
 
-def test_a_limit_can_follow_a_schedule():
-    clip = as_clip(2.0 * Cosine(end=0.5))
-    assert clip == ClipByGlobalNorm(2.0 * Cosine(end=0.5))
-    assert clip.at(Time(progress=1.0)) == ClipByGlobalNorm(1.0)
+def test_limits_cannot_follow_a_schedule():
+    with pytest.raises(ValueError, match=r"'limit' parameter of ClipByNorm must .*cannot follow a schedule\. Got Sch"):
+        ClipByNorm(2.0 * Cosine())
+    with pytest.raises(ValueError, match=r"must be None, a positive float .* Got Scheduled"):
+        as_clip(2.0 * Cosine())

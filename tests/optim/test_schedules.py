@@ -285,14 +285,14 @@ def test_a_training_that_overruns_stays_at_the_end(schedule):
 @pytest.mark.parametrize("schedule", [*(cls() for cls in over_training), FunctionSchedule(square), Warmup()])
 def test_an_unknown_length_is_an_error_that_names_the_way_out(schedule):
     cls = type(schedule).__name__
-    with pytest.raises(ValueError, match=rf"{cls} follows the share .*in steps.* that counts epochs or steps"):
+    with pytest.raises(ValueError, match=rf"{cls} depends on the progress .*in steps.* that counts epochs or steps"):
         schedule.factor(Time(step=3, epoch=0.3))
 
 
 def test_an_unknown_length_is_an_error_during_the_warm_up_too():
     schedule = Warmup("cosine", 10, unit="step")
     assert schedule.needs_horizon
-    with pytest.raises(ValueError, match="Cosine follows the share"):
+    with pytest.raises(ValueError, match="Cosine depends on the progress"):
         schedule.factor(Time(step=3))
 
 
@@ -343,7 +343,7 @@ def test_metric_driven_rules_work_within_a_warm_up(inner):
     for value in (1.0, 1.0, 1.0):
         schedule.observe(value, memory)
         inner.observe(value, inner_memory)
-        assert schedule.retreat(0.1, memory) == inner.retreat(0.1, inner_memory)
+        assert schedule.on_plateau(0.1, memory) == inner.on_plateau(0.1, inner_memory)
     assert memory == inner_memory
     assert memory["scale"] < 1.0
 
@@ -370,7 +370,7 @@ def test_inverse_scaling(samples, power_t, factor):
 def test_adaptive_divides_until_the_minimum():
     schedule, initial, rates = Adaptive(10.0, 1e-3), 0.1, [0.1]
     memory = schedule.new_memory()
-    while schedule.retreat(rates[-1], memory):
+    while schedule.on_plateau(rates[-1], memory):
         rates.append(initial * schedule.factor(Time()) * memory["scale"])
     # 0.1 -> 0.01 -> 0.001; the last may miss 0.001 by rounding and be divided once more.
     assert rates[:3] == pytest.approx([0.1, 0.01, 0.001], rel=1e-15)
@@ -381,7 +381,7 @@ def test_adaptive_divides_until_the_minimum():
 @pytest.mark.parametrize(("current", "goes_on"), [(0.2, True), (1.1e-6, True), (1e-6, False), (1e-7, False)])
 def test_adaptive_defaults_are_scikit_learns(current, goes_on):
     memory = Adaptive().new_memory()
-    assert Adaptive().retreat(current, memory) is goes_on
+    assert Adaptive().on_plateau(current, memory) is goes_on
     assert memory == {"scale": 0.2 if goes_on else 1.0}
 
 
@@ -420,7 +420,7 @@ def test_reduce_on_plateau_never_ends_the_training_nor_goes_below_its_minimum():
         schedule.observe(1.0, memory)
     assert memory["scale"] == 0.05
     before = dict(memory)
-    assert schedule.retreat(0.1, memory) is False  # progress has stopped: the stopping rule's affair
+    assert schedule.on_plateau(0.1, memory) is False  # progress has stopped: the stopping rule's affair
     assert memory == before
 
 
@@ -434,7 +434,7 @@ def test_memory_holds_numbers_and_only_metric_driven_rules_have_one(name):
     assert schedule.new_memory() is not memory
     if not memory:
         schedule.observe(1.0, memory)
-        assert schedule.retreat(0.1, memory) is False
+        assert schedule.on_plateau(0.1, memory) is False
         assert memory == {}
 
 
@@ -463,7 +463,7 @@ def test_nothing_else_can_be_multiplied(value):
 @pytest.mark.parametrize("schedule", [Adaptive(), ReduceOnPlateau(), Warmup("adaptive")])
 def test_metric_driven_rules_steer_the_learning_rate_only(schedule):
     with pytest.raises(
-        ValueError, match=r"'schedule' parameter of Scheduled must be a function of time.*learning_rate"
+        ValueError, match="'schedule' parameter of Scheduled must be a function of time"
     ):
         0.1 * schedule
 
@@ -491,7 +491,7 @@ def test_a_solvers_setting_can_follow_a_schedule():
 
 @pytest.mark.parametrize("make", [lambda value: Cosine(end=value), lambda value: Scheduled(value, Cosine())])
 def test_numbers_of_a_schedule_do_not_follow_schedules(make):
-    with pytest.raises(ValueError, match="must be a plain number"):
+    with pytest.raises(ValueError, match="it cannot follow a schedule"):
         make(0.5 * Cosine())
 
 
@@ -584,7 +584,7 @@ def test_a_schedule_holds_settings_only(schedule):
     for step in range(30):
         schedule.factor(Time(step, step / 10, step / 30, step))
         schedule.observe(1.0, memory)
-        schedule.retreat(0.1, memory)
+        schedule.on_plateau(0.1, memory)
     assert schedule == before
 
 
@@ -635,7 +635,7 @@ def test_bad_settings_are_refused_by_name(cls, name, value):
     required = {"function": square} if cls is FunctionSchedule else {}
     with pytest.raises(ValueError, match=rf"'{name}' parameter of {cls.__name__} must .*Got ") as refused:
         cls(**{**required, name: value})
-    assert repr(value) in str(refused.value) or "one number more" in str(refused.value)
+    assert repr(value) in str(refused.value)
 
 
 @pytest.mark.parametrize(("unit", "duration"), [("step", 0.05), ("step", 0), ("epoch", -1)])

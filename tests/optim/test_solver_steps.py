@@ -7,7 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from skmlp.optim import SGD, SOLVERS, Adam, AdamW, AMSGrad, Lion, RMSProp, chain
+from skmlp.optim import SGD, SOLVERS, Adam, AdamW, AMSGrad, Lion, RMSProp
+from skmlp.optim.solvers import base
 
 EXAMPLES = {
     **{name: cls() for name, cls in SOLVERS.items()},
@@ -87,7 +88,7 @@ def test_blocks_do_not_change_a_bit(monkeypatch, solver, dtype):
     whole = np.linspace(-1.0, 1.0, 23).astype(dtype)
     cut = whole.copy()
     state = _run(solver, whole, 7, state=solver.init(whole, 10))
-    monkeypatch.setattr(chain, "BLOCK", 7)
+    monkeypatch.setattr(base, "BLOCK", 7)
     cut_state = _run(solver, cut, 7, state=solver.init(cut, 10))
     np.testing.assert_array_equal(cut, whole)
     for part, full in zip(_arrays(cut_state), _arrays(state), strict=True):
@@ -96,7 +97,7 @@ def test_blocks_do_not_change_a_bit(monkeypatch, solver, dtype):
 
 @each
 def test_a_long_vector_moves_as_its_entries_do(solver):
-    n = 2 * chain.BLOCK + 5
+    n = 2 * base.BLOCK + 5
     long, short = np.tile(np.array([0.5, -1.0, 2.0]), n // 3 + 1)[:n], np.array([0.5, -1.0, 2.0])
     long_state, short_state = solver.init(long), solver.init(short)
     for factor in (1.0, -3.0, 0.1):
@@ -147,7 +148,7 @@ def test_a_step_allocates_one_block(solver):
     finally:
         tracemalloc.stop()
     # The scratch block, and at most two buffers of NumPy's own; one array of the vector's length would be 4 MB.
-    assert peak < 4 * chain.BLOCK * params.itemsize
+    assert peak < 4 * base.BLOCK * params.itemsize
 
 
 @each

@@ -115,7 +115,7 @@ class BinaryLogLoss(_YesOrNo):
     domain = "0 <= y <= 1"
 
     def __post_init__(self) -> None:
-        self._check_range("label_smoothing", 0.0, 1.0)
+        self._check_range("label_smoothing", 0.0, 1.0, may_be_scheduled=True)
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
         if self.label_smoothing:
@@ -169,7 +169,7 @@ class MultinomialLogLoss(_OneOfSeveral):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check_range("label_smoothing", 0.0, 1.0)
+        self._check_range("label_smoothing", 0.0, 1.0, may_be_scheduled=True)
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
         # One row for each class: reductions over classes then run along contiguous memory, twice as fast.
