@@ -7,15 +7,7 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.optim.solvers.base import (
-    Numbers,
-    ScaleByLearningRate,
-    Solver,
-    State,
-    Transform,
-    accumulate,
-    denominator,
-)
+from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform, accumulate, denominator
 from skmlp.optim.solvers.sgd import Trace
 
 __all__ = ["RMSProp", "ScaleByCenteredRMS", "ScaleByRMS"]
