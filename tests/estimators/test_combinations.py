@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.nn.layers import BatchNorm, LayerNorm
-from skmlp.nn.losses import FocalLoss, Huber
+from skmlp.nn.losses import FocalLoss, Huber, MultinomialLogLoss
 from skmlp.optim import (
     SGD,
     Adam,
@@ -165,12 +165,10 @@ def test_label_smoothing_that_fit_refuses(case: str, assert_refuses: Any) -> Non
     assert_refuses(MLPClassifier, ValueError, words, lambda est: est.fit(X, Y), warm=False, **params)
 
 
-@pytest.mark.parametrize(
-    ("cls", "loss"), [(MLPClassifier, FocalLoss(gamma=2.0 * Cosine())), (MLPRegressor, Huber(delta=1.0 * Cosine()))]
-)
-def test_settings_of_a_loss_follow_no_schedule(cls: Any, loss: Any, assert_refuses: Any) -> None:
+def test_settings_of_a_loss_follow_no_schedule(assert_refuses: Any) -> None:
     words = r"The settings of a loss cannot follow a schedule, got loss=.*Use numbers; of the log loss the"
-    assert_refuses(cls, ValueError, words, lambda est: est.fit(X, Y), warm=False, loss=loss)
+    loss = MultinomialLogLoss(0.1 * Cosine())
+    assert_refuses(MLPClassifier, ValueError, words, lambda est: est.fit(X, Y), warm=False, loss=loss)
 
 
 @BOTH
@@ -370,10 +368,7 @@ BAD: dict[str, list[tuple[Any, str]]] = {
         (np.inf, "must be a float in the range"),
     ],
     "gradient_clip": [
-        (
-            0.0,
-            r"must be a float in the range \(0.0, inf\), an instance of .*Scheduled', a str among \{'adaptive', .*\}",
-        ),
+        (0.0, r"must be a float in the range \(0.0, inf\), a str among \{'adaptive', .*\}"),
         (np.nan, "must be a float in the range"),
         ("hard", "must be a float in the range"),
         (ClipByGlobalNorm, "must be a float in the range"),
@@ -402,7 +397,7 @@ BAD: dict[str, list[tuple[Any, str]]] = {
         ("1h", "must be a float in the range"),
     ],
     "momentum": [(np.nan, r"must be a float in the range \[0.0, 1.0\] or an instance of .*Scheduled'")],
-    "beta_1": [("fast", r"must be a float in the range \[0.0, 1.0\) or an instance of .*Scheduled'")],
+    "beta_1": [("fast", r"must be a float in the range \[0.0, 1.0\)")],
     "learning_rate": [
         (0.1, r"must be a str among \{.*'cosine'.*\} or an instance of 'Schedule' or a callable"),
         (0.1 * Cosine(), "must be a str among"),

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from skmlp.optim import SGD, SOLVERS, WithWeightDecay
+from skmlp.optim import SGD, SOLVERS, RMSProp, WithWeightDecay
 
 N_STEPS, N_WEIGHTS, RATES = 8, 4, 0.01 / np.arange(1, 9)  # rectified Adam changes its formula at step 6
 
@@ -107,3 +107,11 @@ def test_a_solver_with_a_name_is_registered():
         pass
 
     assert Unnamed not in SOLVERS.values()
+
+
+def test_centered_kernel_is_finite_where_rounding_makes_the_variance_negative():
+    links, params = RMSProp(decay=0.5, centered=True).links, np.zeros(3, np.float32)
+    states = [link.init(params) for link in links]
+    for count in range(1, 61):
+        _kernel_step(links, states, count, 1e-12, params, np.array([0.1, 1.3, 1e3], np.float32))
+    assert np.isfinite(params).all()
