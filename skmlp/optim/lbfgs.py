@@ -14,6 +14,8 @@ from skmlp._typing import FloatArray
 
 __all__ = ["LBFGSResult", "minimize_lbfgs"]
 
+_Reason = Literal["converged", "max_iter", "max_fun", "stopped", "failed"]
+
 
 @dataclass(frozen=True)
 class LBFGSResult:
@@ -34,7 +36,7 @@ class LBFGSResult:
     params: FloatArray
     value: float
     n_iter: int
-    reason: Literal["converged", "max_iter", "max_fun", "stopped", "failed"]
+    reason: _Reason
     message: str
 
 
@@ -100,15 +102,13 @@ def minimize_lbfgs(
             callback=callback,
             options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
         )
-    reason: Literal["converged", "max_iter", "max_fun", "stopped", "failed"]
+    reason: _Reason
     if stopped:
         reason = "stopped"
-    elif found.status == 0:
-        reason = "converged"
     elif found.status == 1:
         reason = "max_iter" if found.nit >= max_iter else "max_fun"
     else:
-        reason = "failed"
+        reason = "converged" if found.status == 0 else "failed"
     return LBFGSResult(found.x, float(found.fun), int(found.nit), reason, str(found.message))
 
 

@@ -213,11 +213,11 @@ def test_as_clip_refuses_other_types(choice):
         as_clip(choice)
 
 
-@pytest.mark.parametrize("limit", [0.0, -1.0, NAN, INF, "1", True, None])
 @each_class
-def test_invalid_limits_are_refused(cls, limit):
-    with pytest.raises(ValueError, match=f"'limit' parameter of {cls.__name__} must be"):
-        cls(limit=limit)
+def test_invalid_limits_are_refused(cls):
+    for limit in (0.0, -1.0, NAN, INF, "1", True, None):
+        with pytest.raises(ValueError, match=f"'limit' parameter of {cls.__name__} must be"):
+            cls(limit=limit)
 
 
 @pytest.mark.parametrize("floor", [0.0, -1.0, NAN])

@@ -1,5 +1,6 @@
 """Kernels of all registered solvers, run in plain Python, against `Solver.update`; numbers of many steps at once."""
 
+import itertools
 from dataclasses import fields
 
 import numpy as np
@@ -20,8 +21,9 @@ def _variants(cls):
         yield cls(**{field.name: changed})
 
 
-VARIANTS = [solver for cls in SOLVERS.values() for solver in _variants(cls)] + [WithWeightDecay(SGD(0.0), 0.5)]
-each = pytest.mark.parametrize("solver", VARIANTS, ids=repr)
+VARIANTS = {name: list(_variants(cls)) for name, cls in SOLVERS.items()}
+VARIANTS["plain, with weight decay"] = [SGD(0.0), WithWeightDecay(SGD(0.0), 0.5)]
+each = pytest.mark.parametrize("solvers", VARIANTS.values(), ids=VARIANTS)
 
 
 def _arrays(link_state):
@@ -47,36 +49,37 @@ def _kernel_step(links, states, count, rate, params, gradient):
 
 @each
 @pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-12), (np.float32, 2e-5)])
-def test_kernels_agree_with_numpy(solver, dtype, rtol):
-    rng = np.random.default_rng(0)
-    by_kernel = rng.standard_normal(6).astype(dtype)
-    by_numpy, initial = by_kernel.copy(), by_kernel.copy()
-    state, kernel_state = (solver.init(by_numpy, N_WEIGHTS) for _ in range(2))
-    for count, rate in enumerate(RATES.tolist(), start=1):
-        gradient = (rng.standard_normal(6) * np.exp(rng.uniform(-3, 3, 6))).astype(dtype)
-        _kernel_step(solver.links, kernel_state["links"], count, rate, by_kernel, gradient)
-        solver.update(by_numpy, gradient, state, rate)
-        np.testing.assert_allclose(by_kernel, by_numpy, rtol=rtol, atol=rtol)
-    assert (by_numpy != initial).all()
-    for ours, theirs in zip(kernel_state["links"], state["links"], strict=True):
-        for own, other in zip(_arrays(ours), _arrays(theirs), strict=True):
-            np.testing.assert_allclose(own, other, rtol=rtol, atol=rtol)
+def test_kernels_agree_with_numpy(solvers, dtype, rtol):
+    for solver in solvers:
+        rng = np.random.default_rng(0)
+        by_kernel = rng.standard_normal(6).astype(dtype)
+        by_numpy, initial = by_kernel.copy(), by_kernel.copy()
+        state, kernel_state = (solver.init(by_numpy, N_WEIGHTS) for _ in range(2))
+        for count, rate in enumerate(RATES.tolist(), start=1):
+            gradient = (rng.standard_normal(6) * np.exp(rng.uniform(-3, 3, 6))).astype(dtype)
+            _kernel_step(solver.links, kernel_state["links"], count, rate, by_kernel, gradient)
+            solver.update(by_numpy, gradient, state, rate)
+            np.testing.assert_allclose(by_kernel, by_numpy, rtol=rtol, atol=rtol, err_msg=repr(solver))
+        assert (by_numpy != initial).all()
+        for ours, theirs in zip(kernel_state["links"], state["links"], strict=True):
+            for own, other in zip(_arrays(ours), _arrays(theirs), strict=True):
+                np.testing.assert_allclose(own, other, rtol=rtol, atol=rtol, err_msg=repr(solver))
 
 
 @each
-def test_kernels_have_no_constants_of_another_dtype(solver):
-    # In compiled code a Python float, or an int in arithmetic, would turn float32 into float64.
-    for link in solver.links:
+def test_kernels_have_no_constants_of_another_dtype(solvers):
+    # In compiled code a Python float would turn float32 into float64.
+    for link in itertools.chain.from_iterable(solver.links for solver in solvers):
         assert not any(isinstance(constant, float) for constant in type(link).kernel.__code__.co_consts)
 
 
 @each
-def test_numbers_of_many_steps_are_those_of_each_step(solver):
-    for link in solver.links:
+def test_numbers_of_many_steps_are_those_of_each_step(solvers):
+    for link in itertools.chain.from_iterable(solver.links for solver in solvers):
         state, state_of_many = link.init(np.empty(0)), link.init(np.empty(0))
         one_by_one = [link.prepare(state, count, rate) for count, rate in enumerate(RATES.tolist(), start=1)]
         assert {type(number) for numbers in one_by_one for number in numbers} <= {float}
-        # In two parts: the second starts from the state that the first one leaves.
+        # In two parts: the second starts from the state after the first.
         for part in (slice(0, 3), slice(3, N_STEPS)):
             numbers = link.prepare(state_of_many, np.arange(1, N_STEPS + 1)[part], RATES[part])
             for together, separate in zip(numbers, zip(*one_by_one[part], strict=True), strict=True):

@@ -75,12 +75,12 @@ SETTINGS = [
     FunctionSchedule(square, "step", 40),
 ]
 each = pytest.mark.parametrize("schedule", SETTINGS, ids=lambda schedule: type(schedule).__name__)
-each_name = pytest.mark.parametrize("name", SCHEDULES)
 over_time = [StepDecay, Piecewise, Exponential, InverseTime, CosineRestarts, Cyclic]
 over_training = [Polynomial, Linear, Cosine, OneCycle, FlatCosine, CosineLog]
 
 STEPS, EPOCHS, PROGRESS = (0, 1, 39, 40, 41, 10**7), (0.0, 0.3, 1.0, 1e5), (0.0, 1e-300, 0.4, 0.7, 1 - 2**-53, 1.0)
 TIMES = [Time(*each) for each in itertools.product(STEPS, EPOCHS, PROGRESS, (0, 10**12))]
+TIMES.append(Time(np.int64(8), np.float64(0.5), np.float64(0.5), np.int64(80)))
 
 
 # --- torch's values -----------------------------------------------------------------------------------------------
@@ -220,13 +220,6 @@ def test_factors_are_finite_non_negative_python_floats(schedule):
         # Only a function exceeds the initial value here.
         assert min(factors) >= 0.0
         assert max(factors) <= 1.0 or (isinstance(schedule, FunctionSchedule) and max(factors) < INF)
-
-
-@each
-def test_numpy_times_give_python_floats(schedule):
-    time = Time(np.int64(8), np.float64(0.5), np.float64(0.5), np.int64(80))
-    default = schedule if isinstance(schedule, FunctionSchedule) else type(schedule)()
-    assert [type(each.factor(time)) for each in (schedule, default)] == [float, float]
 
 
 def test_flat_cosine_agrees_with_its_formula():
@@ -415,18 +408,17 @@ def test_reduce_on_plateau_never_ends_the_training_nor_goes_below_its_minimum():
     assert memory == before
 
 
-@each_name
-def test_only_metric_driven_rules_have_memory_and_it_holds_numbers(name):
-    schedule = SCHEDULES[name]()
-    memory = schedule.new_memory()
-    assert all(type(value) in (int, float) for value in memory.values())
-    assert bool(memory) == (name in ("adaptive", "reduce_on_plateau"))
-    assert memory.get("scale", 1.0) == 1.0
-    assert schedule.new_memory() is not memory
-    if not memory:
-        schedule.observe(1.0, memory)
-        assert schedule.on_plateau(0.1, memory) is False
-        assert memory == {}
+def test_only_metric_driven_rules_have_memory_and_it_holds_numbers():
+    for name, cls in SCHEDULES.items():
+        schedule, memory = cls(), cls().new_memory()
+        assert all(type(value) in (int, float) for value in memory.values())
+        assert bool(memory) == (name in ("adaptive", "reduce_on_plateau"))
+        assert memory.get("scale", 1.0) == 1.0
+        assert schedule.new_memory() is not schedule.new_memory()
+        if not memory:
+            schedule.observe(1.0, memory)
+            assert schedule.on_plateau(0.1, memory) is False
+            assert memory == {}
 
 
 # --- scheduled values ---------------------------------------------------------------------------------------------
@@ -535,9 +527,8 @@ def test_function_that_returns_no_valid_factor_is_named_in_the_error(bad):
         FunctionSchedule(warped).factor(Time(progress=0.5))
 
 
-@each_name
-def test_as_schedule_of_a_name(name):
-    assert as_schedule(name) == SCHEDULES[name]()
+def test_as_schedule_of_a_name():
+    assert {name: as_schedule(name) for name in SCHEDULES} == {name: cls() for name, cls in SCHEDULES.items()}
 
 
 def test_as_schedule_of_other_choices():
@@ -591,9 +582,9 @@ def test_schedules_are_not_changed_by_their_use(schedule):
     assert schedule == before
 
 
-@each
-def test_per_step_is_false_for_schedules_that_change_between_epochs_only(schedule):
-    assert schedule.per_step == (not isinstance(schedule, ConstantRate | InverseScaling | Adaptive | ReduceOnPlateau))
+def test_per_step_is_false_for_schedules_that_change_between_epochs_only():
+    coarse = {type(schedule) for schedule in SETTINGS if not schedule.per_step}
+    assert coarse == {ConstantRate, InverseScaling, Adaptive, ReduceOnPlateau}
 
 
 BAD = [

@@ -214,15 +214,7 @@ def _rectification(rho: Any, rho_inf: float, correction_1: Any, correction_2: An
 
 @dataclass
 class _AdamFamily(Solver):
-    """The settings that Adam and its relatives have in common.
-
-    Parameters
-    ----------
-    beta_1, beta_2 : float, default=0.9, 0.999
-        Decay rates of the two moments, in [0, 1).
-    epsilon, epsilon_root : float, default=1e-8, 0.0
-        Added outside and inside the root, non-negative.
-    """
+    """The settings that Adam and its relatives have in common."""
 
     beta_1: float = 0.9
     beta_2: float = 0.999
