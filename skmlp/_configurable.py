@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 
 class Configurable:
@@ -16,7 +16,16 @@ class Configurable:
 
     ``__post_init__`` of a subclass calls `_check_range`, `_check_integer` and `_check_choice`; for other rules it
     raises `_invalid`.
+
+    A base class with a `registry` lets its subclasses register themselves: ``class SGD(Solver, name="sgd")``.
     """
+
+    registry: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if name is not None:
+            cls.registry[name] = cls
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name; with `deep` also those of settings objects among them, as ``name__setting``."""

@@ -23,8 +23,13 @@ __all__ = ["CLIPS", "AdaptiveClip", "Clip", "ClipByGlobalNorm", "ClipByNorm", "C
 NORM_EPSILON = 1e-6
 
 
+CLIPS: "dict[str, type[Clip]]" = {}
+
+
 class Clip(Configurable, ABC):
-    """A gradient clipping rule. To add one, subclass this; put the class into :data:`CLIPS` to give it a name."""
+    """A gradient clipping rule. To add one, subclass this: ``class MyClip(Clip, name="my_clip")``."""
+
+    registry = CLIPS
 
     @abstractmethod
     def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
@@ -49,7 +54,7 @@ class Clip(Configurable, ABC):
 
 
 @dataclass
-class ClipByValue(Clip):
+class ClipByValue(Clip, name="value"):
     r"""Clip every entry to :math:`[-c, c]`. This changes the direction of the gradient.
 
     Parameters
@@ -76,7 +81,7 @@ class ClipByValue(Clip):
 
 
 @dataclass
-class ClipByNorm(Clip):
+class ClipByNorm(Clip, name="norm"):
     r"""Limit the norm of each array: :math:`g \leftarrow g \min(1, c / (\lVert g \rVert + 10^{-6}))`.
 
     Parameters
@@ -100,7 +105,7 @@ class ClipByNorm(Clip):
 
 
 @dataclass
-class ClipByGlobalNorm(Clip):
+class ClipByGlobalNorm(Clip, name="global_norm"):
     r"""Limit the norm of the whole gradient: :math:`g \leftarrow g \min(1, c / (\lVert g \rVert + 10^{-6}))`.
 
     The direction does not change. This is the usual meaning of gradient clipping.
@@ -133,7 +138,7 @@ class ClipByGlobalNorm(Clip):
 
 
 @dataclass
-class AdaptiveClip(Clip):
+class AdaptiveClip(Clip, name="adaptive"):
     r"""Limit the gradient of each unit in proportion to the norm of its weights (adaptive gradient clipping, AGC).
 
     :math:`g \leftarrow g\, \min(1, c \max(\lVert w \rVert, floor) / \lVert g \rVert)` for each unit, that is each
@@ -203,14 +208,6 @@ def _column_norms(matrix: FloatArray) -> FloatArray:
     if np.isinf(squared).any():
         squared = np.einsum("ij,ij->j", matrix, matrix, dtype=np.float64)
     return np.sqrt(squared)
-
-
-CLIPS: dict[str, type[Clip]] = {
-    "value": ClipByValue,
-    "norm": ClipByNorm,
-    "global_norm": ClipByGlobalNorm,
-    "adaptive": AdaptiveClip,
-}
 
 
 def as_clip(choice: Any) -> Clip | None:

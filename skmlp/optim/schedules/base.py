@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from skmlp._configurable import Configurable
 
-__all__ = ["UNITS", "Schedule", "Scheduled", "Time", "elapsed", "training_progress"]
+__all__ = ["SCHEDULES", "UNITS", "Schedule", "Scheduled", "Time", "elapsed", "training_progress"]
 
 UNITS = ("epoch", "step")
 
@@ -34,6 +34,9 @@ class Time(NamedTuple):
     samples: int = 0
 
 
+SCHEDULES: "dict[str, type[Schedule]]" = {}
+
+
 class Schedule(Configurable, ABC):
     """A rule for a value that changes during the training: a factor on its initial value, as a function of time.
 
@@ -43,7 +46,8 @@ class Schedule(Configurable, ABC):
 
     ``0.9 * schedule`` makes a :class:`Scheduled` value, for momentum, weight decay, dropout or label smoothing.
 
-    To add one, subclass this and write `factor`; put the class into :data:`SCHEDULES` to give it a name.
+    To add one, subclass this and write `factor`. ``class MySchedule(Schedule, name="my_schedule")`` also puts the class
+    into :data:`SCHEDULES`.
 
     Attributes
     ----------
@@ -51,6 +55,7 @@ class Schedule(Configurable, ABC):
         Whether the factor changes within an epoch.
     """
 
+    registry = SCHEDULES
     per_step = True
     # An array times a schedule is an error, not an array of scheduled values; for a NumPy number, NumPy then calls
     # our __rmul__.

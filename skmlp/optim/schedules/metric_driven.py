@@ -18,7 +18,7 @@ class _MetricDriven(Schedule):
 
 
 @dataclass
-class Adaptive(_MetricDriven):
+class Adaptive(_MetricDriven, name="adaptive"):
     """Divide the rate at every plateau, until it is at most `minimum`; the next plateau ends the training.
 
     As scikit-learn's ``"adaptive"``. A plateau is ``n_iter_no_change`` epochs in a row without improvement.
@@ -49,7 +49,7 @@ class Adaptive(_MetricDriven):
 
 
 @dataclass
-class ReduceOnPlateau(_MetricDriven):
+class ReduceOnPlateau(_MetricDriven, name="reduce_on_plateau"):
     r"""Multiply the rate by `decay` when the monitored value has not improved for more than `patience` epochs.
 
     A value improves when it is below :math:`best - threshold \cdot |best|`. This never ends the training itself: the

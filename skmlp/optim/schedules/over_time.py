@@ -47,7 +47,7 @@ class CountSchedule(Schedule):
 
 
 @dataclass
-class ConstantRate(Schedule):
+class ConstantRate(Schedule, name="constant"):
     """The same value throughout: a factor of 1."""
 
     per_step = False
@@ -57,7 +57,7 @@ class ConstantRate(Schedule):
 
 
 @dataclass
-class StepDecay(CountSchedule):
+class StepDecay(CountSchedule, name="step"):
     r"""Multiply by `decay` after every `every` epochs: :math:`\gamma^{\lfloor t / every \rfloor}`.
 
     Parameters
@@ -87,7 +87,7 @@ class StepDecay(CountSchedule):
 
 
 @dataclass
-class Piecewise(CountSchedule):
+class Piecewise(CountSchedule, name="piecewise"):
     """A piecewise constant factor: ``factors[i]``, where ``i`` is the number of boundaries reached.
 
     Parameters
@@ -134,7 +134,7 @@ class Piecewise(CountSchedule):
 
 
 @dataclass
-class Exponential(CountSchedule):
+class Exponential(CountSchedule, name="exponential"):
     r"""Exponential decay: :math:`\max(\gamma^t, minimum)`.
 
     With ``unit="epoch"`` the factor falls within an epoch too. torch's ``ExponentialLR`` changes only between epochs,
@@ -167,7 +167,7 @@ class Exponential(CountSchedule):
 
 
 @dataclass
-class InverseTime(CountSchedule):
+class InverseTime(CountSchedule, name="inverse_time"):
     r"""A slow decay: :math:`1 / (1 + decay \cdot t)^{power}`.
 
     With ``0.5 < power <= 1`` the rates fulfil the conditions of stochastic approximation: their sum diverges, the sum
@@ -200,7 +200,7 @@ class InverseTime(CountSchedule):
 
 
 @dataclass
-class CosineRestarts(CountSchedule):
+class CosineRestarts(CountSchedule, name="cosine_restarts"):
     r"""Half a cosine from 1 to `end`, repeated (SGDR).
 
     :math:`end + \frac{1 - end}{2} (1 + \cos(\pi\, t_i / T_i))`, where :math:`t_i` is the time since the last restart
@@ -243,7 +243,7 @@ class CosineRestarts(CountSchedule):
 
 
 @dataclass
-class Cyclic(CountSchedule):
+class Cyclic(CountSchedule, name="cyclic"):
     r"""Cycles from `low` up to the initial value and down again, in straight lines.
 
     :math:`low + (1 - low)\, a\, (1 - |2x - 1|)`, where :math:`x` is the fraction of the current cycle and the height
@@ -297,7 +297,7 @@ class Cyclic(CountSchedule):
 
 
 @dataclass
-class InverseScaling(Schedule):
+class InverseScaling(Schedule, name="invscaling"):
     r""":math:`1 / (t + 1)^{power\_t}`, t counting the samples seen, as scikit-learn's ``"invscaling"``.
 
     Samples, not steps: the rate changes once per epoch, for any batch size, and falls fast. With 600 samples

@@ -39,7 +39,7 @@ class ProgressSchedule(Schedule):
 
 
 @dataclass
-class Linear(ProgressSchedule):
+class Linear(ProgressSchedule, name="linear"):
     """A straight line: ``start + (end - start) * t``.
 
     Parameters
@@ -69,7 +69,7 @@ class Linear(ProgressSchedule):
 
 
 @dataclass
-class Polynomial(ProgressSchedule):
+class Polynomial(ProgressSchedule, name="polynomial"):
     r"""Polynomial decay: :math:`end + (1 - end)(1 - t)^{power}`.
 
     Parameters
@@ -100,7 +100,7 @@ class Polynomial(ProgressSchedule):
 
 
 @dataclass
-class Cosine(ProgressSchedule):
+class Cosine(ProgressSchedule, name="cosine"):
     r"""Half a cosine from 1 to `end`: :math:`end + \frac{1 - end}{2}(1 + \cos \pi t)`.
 
     Parameters
@@ -135,7 +135,7 @@ class Cosine(ProgressSchedule):
 
 
 @dataclass
-class FlatCosine(ProgressSchedule):
+class FlatCosine(ProgressSchedule, name="flat_cosine"):
     r"""The initial value, then half a cosine down to 0.
 
     1 for :math:`t < flat`, then :math:`\frac12 (1 + \cos(\pi (t - flat) / (1 - flat)))`.
@@ -164,7 +164,7 @@ class FlatCosine(ProgressSchedule):
 
 
 @dataclass
-class CosineLog(ProgressSchedule):
+class CosineLog(ProgressSchedule, name="coslog"):
     r"""Cosine cycles, each twice as long as the one before: :math:`\frac12 (1 - \cos(2\pi \log_2(1 + (2^n - 1) t)))`.
 
     The first step has a rate of 0. With 4 cycles the factor is 0 at 0, 1/15, 3/15, 7/15 and 1, and 1 at about 0.028,
@@ -195,7 +195,7 @@ class CosineLog(ProgressSchedule):
 
 
 @dataclass
-class OneCycle(ProgressSchedule):
+class OneCycle(ProgressSchedule, name="one_cycle"):
     r"""One cycle: up from `start` to the initial value, then down to `end`, in two half cosines.
 
     It rises while :math:`t < peak`. The initial value, here the largest, can be several times a good constant rate.

@@ -1,25 +1,13 @@
-"""Schedules by name, functions as schedules, and the warm-up before any of them."""
+"""A function as a schedule, a warm-up before any schedule, and the schedule object for a user's choice."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from skmlp.optim.schedules.base import UNITS, Schedule, Time, elapsed, training_progress
-from skmlp.optim.schedules.metric_driven import Adaptive, ReduceOnPlateau
-from skmlp.optim.schedules.over_time import (
-    ConstantRate,
-    CosineRestarts,
-    Cyclic,
-    Exponential,
-    InverseScaling,
-    InverseTime,
-    Piecewise,
-    StepDecay,
-)
-from skmlp.optim.schedules.over_training import Cosine, CosineLog, FlatCosine, Linear, OneCycle, Polynomial
+from skmlp.optim.schedules.base import SCHEDULES, UNITS, Schedule, Time, elapsed, training_progress
 
-__all__ = ["SCHEDULES", "FunctionSchedule", "Warmup", "as_schedule"]
+__all__ = ["FunctionSchedule", "Warmup", "as_schedule"]
 
 
 @dataclass
@@ -79,7 +67,7 @@ class FunctionSchedule(Schedule):
 
 
 @dataclass
-class Warmup(Schedule):
+class Warmup(Schedule, name="warmup"):
     r"""A linear warm-up, then another schedule.
 
     During the warm-up :math:`(start + (1 - start)\, t / duration) f(0)`, with :math:`f` the schedule that follows. Its
@@ -169,27 +157,6 @@ class Warmup(Schedule):
         return self._following.on_plateau(current, memory)
 
 
-SCHEDULES: dict[str, type[Schedule]] = {
-    "constant": ConstantRate,
-    "step": StepDecay,
-    "piecewise": Piecewise,
-    "exponential": Exponential,
-    "inverse_time": InverseTime,
-    "polynomial": Polynomial,
-    "linear": Linear,
-    "cosine": Cosine,
-    "cosine_restarts": CosineRestarts,
-    "warmup": Warmup,
-    "one_cycle": OneCycle,
-    "flat_cosine": FlatCosine,
-    "coslog": CosineLog,
-    "cyclic": Cyclic,
-    "reduce_on_plateau": ReduceOnPlateau,
-    "invscaling": InverseScaling,
-    "adaptive": Adaptive,
-}
-
-
 def as_schedule(choice: Any, power_t: float | None = None) -> Schedule:
     """Return the schedule object for a name, a function or an object.
 
@@ -219,7 +186,7 @@ def as_schedule(choice: Any, power_t: float | None = None) -> Schedule:
         return choice
     if isinstance(choice, str) and choice in SCHEDULES:
         if choice == "invscaling" and power_t is not None:
-            return InverseScaling(power_t)
+            return SCHEDULES[choice](power_t)  # type: ignore[call-arg]
         return SCHEDULES[choice]()
     if callable(choice) and not isinstance(choice, type):
         return FunctionSchedule(choice)

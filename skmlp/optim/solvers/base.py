@@ -146,6 +146,9 @@ class Chain:
             np.add(p, u, out=p)
 
 
+SOLVERS: "dict[str, type[Solver]]" = {}
+
+
 class Solver(Configurable, ABC):
     """An update rule ``params += chain(grad)``.
 
@@ -153,10 +156,7 @@ class Solver(Configurable, ABC):
     :data:`SOLVERS`, so that estimators know it by its name.
     """
 
-    def __init_subclass__(cls, name: str | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if name is not None:
-            SOLVERS[name] = cls
+    registry = SOLVERS
 
     @property
     @abstractmethod
@@ -213,9 +213,6 @@ class Solver(Configurable, ABC):
         if type(self).update is not Solver.update:
             return partial(self.update, params, grad, state)
         return Chain(self.links, params, grad, state).step
-
-
-SOLVERS: dict[str, type[Solver]] = {}
 
 
 def accumulate(average: FloatArray, values: FloatArray, decay: float, rest: float, scratch: FloatArray) -> None:
