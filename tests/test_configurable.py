@@ -178,14 +178,10 @@ def test_integers_and_choices_are_checked() -> None:
     checked = Checked(np.int64(2), "b")
     assert (type(checked.number), checked.number) == (int, 2)
     for number in (0, 1.0, True, "1", None):
-        with pytest.raises(
-            ValueError, match=rf"'number' parameter of Checked .* int .*\[1, inf\)\. Got {number!r}"
-        ):
+        with pytest.raises(ValueError, match=rf"'number' parameter of Checked .* int .*\[1, inf\)\. Got {number!r}"):
             Checked(number)
     for choice in ("c", None, 1):
-        with pytest.raises(
-            ValueError, match=rf"'choice' parameter of Checked .* among {{'a', 'b'}}\. Got {choice!r}"
-        ):
+        with pytest.raises(ValueError, match=rf"'choice' parameter of Checked .* among {{'a', 'b'}}\. Got {choice!r}"):
             Checked(1, choice)
 
 
@@ -213,7 +209,5 @@ def test_scheduled_values_are_checked_at_construction_and_at_every_time() -> Non
 
 
 def test_scheduled_values_are_refused_unless_allowed() -> None:
-    with pytest.raises(
-        ValueError, match=r"'high' parameter of Inner .*2\.0\]; it cannot follow a schedule\. Got Grow"
-    ):
+    with pytest.raises(ValueError, match=r"'high' parameter of Inner .*2\.0\]; it cannot follow a schedule\. Got Grow"):
         Inner(high=Growing(0.5))

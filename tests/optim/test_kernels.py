@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from skmlp.optim import SGD, SOLVERS, RMSProp, WithWeightDecay
+from skmlp.optim.solvers import Trace
 
 N_STEPS, N_WEIGHTS, RATES = 8, 4, 0.01 / np.arange(1, 9)  # rectified Adam changes its formula at step 6
 
@@ -89,6 +90,19 @@ def test_numbers_of_many_steps_are_those_of_each_step(solvers):
             if not isinstance(value, np.ndarray):
                 assert type(state_of_many[name]) is float
                 np.testing.assert_allclose(state_of_many[name], value, rtol=1e-12)
+
+
+def test_a_link_with_its_own_apply_does_not_inherit_a_kernel():
+    class Doubled(Trace):
+        def apply(self, updates, *arguments):
+            super().apply(updates, *arguments)
+            updates *= 2.0
+
+    class Renamed(Trace):
+        pass
+
+    assert Doubled.kernel is None
+    assert Renamed.kernel is Trace.kernel
 
 
 def test_names_come_in_their_documented_order():

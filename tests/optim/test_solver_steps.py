@@ -60,9 +60,11 @@ def _arrays(state):
 def test_steps_minimize_a_function(name, function, start, steps, fraction):
     params = np.array(start)
     solver, first = SOLVERS[name](), function(params)[0]
-    state = solver.init(params, n_weights=0)  # weight decay would move the minimum
+    gradient, rate = np.empty_like(params), RATES.get(name, 0.01)
+    step = solver.on(params, gradient, solver.init(params, n_weights=0))  # weight decay would move the minimum
     for _ in range(steps):
-        solver.update(params, function(params)[1], state, RATES.get(name, 0.01))
+        gradient[:] = function(params)[1]
+        step(rate)
     assert function(params)[0] < fraction * first
 
 
@@ -145,21 +147,17 @@ def test_a_step_allocates_no_array_of_the_size_of_the_vector(solver):
 
 
 @each
-def test_state_consists_of_numbers_and_arrays(solver):
+def test_state_consists_of_numbers_and_arrays_and_is_accepted(solver):
     params = np.ones(5, np.float32)
     state = _run(solver, params, 3)
+    assert solver.accepts(state)
+    assert solver.accepts(solver.init(params))
+    assert not solver.accepts({})
+    assert not solver.accepts({"links": state["links"]})
     assert set(state) == {"count", "n_weights", "links"}
     assert (state["count"], state["n_weights"]) == (3, 5)
     # With arrays as lists, json accepts numbers, strings, lists and dicts only.
     json.dumps(state, default=lambda array: array.tolist() if type(array) is np.ndarray else array.refuse())
-
-
-@each
-def test_accepts_its_own_state(solver):
-    assert solver.accepts(solver.init(np.ones(5)))
-    assert solver.accepts(_run(solver, np.ones(5), 2))
-    assert not solver.accepts({})
-    assert not solver.accepts({"links": solver.init(np.ones(5))["links"]})
 
 
 @pytest.mark.parametrize(

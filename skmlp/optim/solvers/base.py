@@ -51,6 +51,11 @@ class Transform(Configurable, ABC):
     weights_only = False
     kernel: ClassVar[Callable[..., Any] | None] = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "apply" in vars(cls) and "kernel" not in vars(cls):
+            cls.kernel = None  # an inherited kernel would be that of another rule
+
     def init(self, params: FloatArray) -> State:
         """Return the state before the first step: arrays of the shape of `params`, and floats."""
         return {}
