@@ -82,7 +82,7 @@ def unscaled_target(evidence: Evidence) -> Iterator[Finding]:
 def for_unscaled_target(loss: Any) -> Remedy:
     """Return the remedy that the loss allows: of deviances, zero has to stay where it is."""
     chosen = LOSSES.get(loss) if isinstance(loss, str) else loss
-    if isinstance(chosen, Loss) and not chosen.shift_and_scale:
+    if isinstance(chosen, Loss) and not chosen.is_equivariant:
         return Remedy("Divide the target by a number of its size")
     return Remedy("Train on a standardised target", {"standardize_target": True})
 

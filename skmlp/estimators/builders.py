@@ -265,7 +265,7 @@ def start_output_bias(estimator: Any, model: Model, data: Data) -> None:
     """Let a new network begin at the best constant for the rows it is trained on, unless the biases are chosen."""
     if _starts_at_constant(estimator):
         loss = build_objective(estimator, model.network, model.loss).loss.at(Time(progress=0.0))
-        model.state.params.biases[-1][...] = loss.constant(data.y, data.sample_weight, model.network.n_out)
+        model.state.params.biases[-1][...] = loss.fit_intercept_only(data.y, data.sample_weight, model.network.n_out)
 
 
 def _starts_at_constant(estimator: Any) -> bool:

@@ -152,7 +152,7 @@ def is_fraction(split: Any) -> bool:
 
 def as_validation(estimator: Any, parts: Parts, targets: Targets, model: Model) -> Validation | None:
     """Return the held-out data with the loss and the score to judge by; None without held-out data."""
-    data, scoring, loss = parts.held_out, estimator.scoring, model.loss.evaluation()
+    data, scoring, loss = parts.held_out, estimator.scoring, model.loss.eval_loss()
     if data is None:
         return None
     if scoring is None:

@@ -74,7 +74,7 @@ def constant_loss(model: Model, data: Data) -> float:
 
 def _constant_losses(model: Model, y: AnyArray, weight: FloatArray | None) -> FloatArray:
     """Return the losses of the best constant prediction."""
-    constant = model.loss.constant(y, weight, model.network.n_out).astype(model.dtype)
+    constant = model.loss.fit_intercept_only(y, weight, model.network.n_out).astype(model.dtype)
     return model.loss.loss(y, np.tile(constant, (len(y), 1)))
 
 

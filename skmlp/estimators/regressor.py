@@ -520,7 +520,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if not self.standardize_target:
             return targets
         loss = targets.loss_object
-        if not loss.shift_and_scale:
+        if not loss.is_equivariant:
             start = ': with bias_init="auto" the network starts at the mean of y anyway' if loss.link == "exp" else ""
             raise ValueError(
                 f"standardize_target=True changes zero and unit of y, and loss={self.loss!r} depends on them. "

@@ -10,7 +10,7 @@ from skmlp._typing import FloatArray
 from skmlp.estimators.state import Model
 from skmlp.estimators.targets import RealTargets, Targets
 from skmlp.estimators.validation import validate_rows
-from skmlp.nn.losses.base import LINK_JACOBIANS
+from skmlp.nn.losses.links import LINK_JACOBIANS
 from skmlp.nn.sensitivity import input_jacobian
 
 __all__ = ["InputGradient"]

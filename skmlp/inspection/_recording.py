@@ -8,7 +8,6 @@ import numpy as np
 from scipy import sparse
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.layers import (
     ActivationLayer,
     BatchNormalization,
@@ -16,19 +15,6 @@ from skmlp.nn.layers import (
     LayerNormalization,
     Residual,
     TrainingPass,
-)
-from skmlp.nn.losses import (
-    AbsoluteError,
-    BinaryLogLoss,
-    GammaDeviance,
-    Hinge,
-    Huber,
-    LogCosh,
-    Loss,
-    MulticlassHinge,
-    MultinomialLogLoss,
-    PoissonDeviance,
-    SquaredError,
 )
 from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
@@ -137,7 +123,7 @@ class _Passes:
                 self._normalization(layer, number, views, before, layer.z_hat(x, memory), output, shares)
             elif isinstance(layer, ActivationLayer):
                 name = f"a_{number}"
-                self.add(name, f"{_function(layer.activation)}({source})", "activations", output)
+                self.add(name, f"{layer.activation.label}({source})", "activations", output)
             elif isinstance(layer, Residual):
                 name = f"a'_{number}"
                 self.add(name, f"{source} + {self.names[index - layer.span]}", "with the block's input", output)
@@ -182,8 +168,9 @@ class _Passes:
         self.delta = np.empty_like(raw)
         losses = loss.loss_and_gradient(y, raw, self.delta)
         self.delta *= 1.0 / total if sample_weight is None else (sample_weight / total)[:, np.newaxis]
-        formula, derivative = _loss_formulas(loss, z)
-        self.add("prediction", _link_formula(loss, z), f"the {loss.link} link", loss.predict(raw))
+        formula = loss.formula or f"{loss!r}.loss(y, {z})"
+        derivative = loss.derivative_formula or f"dloss/d{z}"
+        self.add("prediction", loss.link_formula(z), f"the {loss.link} link", loss.predict(raw))
         self.add("y", "", "targets, as the loss takes them", y)
         self.add("loss", formula, "loss of each row", losses)
         if sample_weight is not None:
@@ -228,7 +215,7 @@ class _Passes:
                 skipping[index - layer.span] = layer.skipped(memory).copy(), signal
             elif isinstance(layer, ActivationLayer):
                 z = self.names[index]
-                self.add(f"sigma'_{number}", f"{_function(layer.activation)}'({z})", "slopes", layer.slopes(memory))
+                self.add(f"sigma'_{number}", f"{layer.activation.label}'({z})", "slopes", layer.slopes(memory))
                 formula, signal = f"{signal} * sigma'_{number}", z.replace("z", "delta")
                 self.add(signal, formula, f"error signal dL/d{z}", self.delta)
             elif isinstance(layer, (BatchNormalization, LayerNormalization)):
@@ -274,38 +261,3 @@ class _Passes:
 
 def _total(rows: Any, sample_weight: FloatArray | None) -> float:
     return float(rows.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64))
-
-
-def _function(activation: Activation) -> str:
-    """Return the activation's name, or how it is made where it has none."""
-    return next((name for name, known in ACTIVATIONS.items() if known == activation), repr(activation))
-
-
-def _link_formula(loss: Loss, z: str) -> str:
-    if type(loss).predict is not Loss.predict:
-        return f"{loss!r}.predict({z})"
-    return z if loss.link == "identity" else f"{loss.link}({z})"
-
-
-# The loss of a row, and its derivative with respect to the raw outputs z.
-_FORMULAS: dict[type[Loss], tuple[str, str]] = {
-    SquaredError: ("1/2 sum_k (prediction - y)^2", "(prediction - y)"),
-    AbsoluteError: ("sum_k |prediction - y|", "sign(prediction - y)"),
-    Huber: ("sum_k c (prediction - y) - c^2 / 2, c = the residual, clipped to [-delta, delta]", "c"),
-    LogCosh: ("sum_k log cosh(prediction - y)", "tanh(prediction - y)"),
-    PoissonDeviance: ("sum_k y log(y / prediction) - y + prediction", "(prediction - y)"),
-    GammaDeviance: ("sum_k log(prediction / y) + y / prediction - 1", "(1 - y / prediction)"),
-    BinaryLogLoss: ("sum_k -y log(prediction) - (1 - y) log(1 - prediction)", "(prediction - y)"),
-    MultinomialLogLoss: ("-log(prediction of class y)", "(prediction - onehot(y))"),
-    Hinge: ("sum_k max(0, 1 - t z), t = 2 y - 1", "(-t where t z < 1, else 0)"),
-    MulticlassHinge: (
-        "max(0, 1 + strongest rival - z of class y)",
-        "(1 for the rival, -1 for class y, inside the margin)",
-    ),
-}
-
-
-def _loss_formulas(loss: Loss, z: str) -> tuple[str, str]:
-    if type(loss) in _FORMULAS and not getattr(loss, "label_smoothing", 0.0):
-        return _FORMULAS[type(loss)]
-    return f"{loss!r}.loss(y, {z})", f"dloss/d{z}"

@@ -68,7 +68,7 @@ def _assert_refused(
 
 
 def test_the_list_above_holds_every_loss_of_any_unit() -> None:
-    assert {name for name, loss in LOSSES.items() if loss.shift_and_scale} == {
+    assert {name for name, loss in LOSSES.items() if loss.is_equivariant} == {
         each for each in UNIT_FREE if isinstance(each, str)
     }
 

@@ -254,10 +254,10 @@ def test_an_unknown_link_is_refused():
 def test_function_loss_serves_any_kind_of_target():
     loss = FunctionLoss(_fourth_power, _its_derivative)
     assert loss.multiclass() is loss
-    np.testing.assert_array_equal(loss.constant(Y), [0.0, 0.0])
+    np.testing.assert_array_equal(loss.fit_intercept_only(Y), [0.0, 0.0])
     codes = FunctionLoss(_log_loss, _log_loss_derivative, "softmax")
     assert check_loss(codes, np.array([0, 2, 1, 2])) < 1e-6
-    np.testing.assert_array_equal(codes.constant(np.array([0, 1]), n_raw=3), np.zeros(3))
+    np.testing.assert_array_equal(codes.fit_intercept_only(np.array([0, 1]), n_raw=3), np.zeros(3))
 
 
 def test_function_loss_can_be_cloned_and_pickled():

@@ -30,7 +30,7 @@ def test_what_the_estimators_are_told():
     assert _where("is_classification") == CLASSIFICATION
     assert _where("has_probabilities") == {"binary_log_loss", "log_loss", "focal", "multiclass_focal"}
     numbers = {"squared_error", "absolute_error", "huber", "log_cosh", "quantile", "gaussian_nll"}
-    assert _where("shift_and_scale") == numbers
+    assert _where("is_equivariant") == numbers
     assert {name for name, loss in LOSSES.items() if hasattr(loss, "predict_std")} == {"gaussian_nll"}
     assert {name for name, loss in LOSSES.items() if hasattr(loss, "log_predict")} == _where("has_probabilities")
 
@@ -43,12 +43,12 @@ def test_raw_outputs_for_each_target():
     assert [Quantile(levels).n_levels for levels in (0.5, (0.2,), (0.1, 0.9))] == [1, 1, 2]
 
 
-@pytest.mark.parametrize("name", sorted(_where("shift_and_scale")))
+@pytest.mark.parametrize("name", sorted(_where("is_equivariant")))
 def test_shifting_and_scaling_the_targets_moves_the_best_predictions_alike(name):
     # So that training on standardised targets gives the predictions of training on the targets.
     loss = LOSSES[name]
     y = np.random.default_rng(0).gamma(2.0, size=(50, 2))
-    predicted, moved = (loss.predict(loss.constant(targets).reshape(1, -1)) for targets in (y, 100.0 * y - 7.0))
+    predicted, moved = (loss.predict(loss.fit_intercept_only(targets).reshape(1, -1)) for targets in (y, 100.0 * y - 7.0))
     np.testing.assert_allclose(moved, 100.0 * predicted - 7.0, rtol=1e-12)
 
 
@@ -98,13 +98,13 @@ def test_two_classes_by_either_form_are_the_same_loss():
 
 @pytest.mark.parametrize("loss", [BinaryLogLoss(0.1), MultinomialLogLoss(0.1)])
 def test_predictions_are_judged_without_label_smoothing(loss):
-    assert loss.evaluation() == type(loss)()
+    assert loss.eval_loss() == type(loss)()
     assert loss.label_smoothing == 0.1
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_other_losses_judge_as_they_train(name):
-    assert LOSSES[name].evaluation() is LOSSES[name]
+    assert LOSSES[name].eval_loss() is LOSSES[name]
 
 
 class _Fading:
@@ -120,10 +120,10 @@ def test_label_smoothing_may_follow_a_schedule():
     smoothing = _Fading()
     loss = BinaryLogLoss(smoothing)
     assert loss.at(1) == BinaryLogLoss(0.1)
-    assert loss.evaluation() == BinaryLogLoss()
+    assert loss.eval_loss() == BinaryLogLoss()
     assert loss.multiclass().label_smoothing is smoothing
     assert loss.multiclass().at(0) == MultinomialLogLoss(0.2)
-    assert loss.multiclass().evaluation() == MultinomialLogLoss()
+    assert loss.multiclass().eval_loss() == MultinomialLogLoss()
 
 
 def test_label_smoothing_makes_the_smoothed_answer_the_best():

@@ -91,7 +91,7 @@ class GELU(Activation):
             out += 1.0
 
     @property
-    def kernel(self) -> Callable[[Any, Any], tuple[Any, Any]]:  # type: ignore[override]
+    def kernel(self) -> Callable[[Any, Any], tuple[Any, Any]]:
         """The kernel of the chosen form."""
         return _gelu_kernel if self.approximate == "none" else _gelu_tanh_kernel
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.losses.base import LINKS, Loss, log_logistic, log_softmax
+from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.links import LINKS, log_logistic, log_softmax
 
 __all__ = ["FunctionLoss", "check_loss"]
 
@@ -64,8 +65,8 @@ class FunctionLoss(Loss):
         return self.has_probabilities
 
     @property
-    def shift_and_scale(self) -> bool:  # type: ignore[override]
-        """True for predictions without a link: in whatever unit the targets come, they are in the same."""
+    def is_equivariant(self) -> bool:  # type: ignore[override]
+        """True with the identity link, with which predictions have the unit of the targets."""
         return self.link == "identity"
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
