@@ -183,7 +183,7 @@ class _Careless(Loss):
 @pytest.mark.parametrize(
     ("mistake", "match"),
     [
-        ("overwrites", "Careless overwrites raw, which must be kept"),
+        ("overwrites", "Careless modifies raw"),
         ("forgets", r"The gradient of Careless must be finite; in row 0 it is nan \(NaN also where nothing was"),
         ("does not sum", r"Careless must return one number for each sample, an array of shape \(20,\).*\(20, 2\)"),
     ],

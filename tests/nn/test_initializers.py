@@ -10,7 +10,7 @@ from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.initializers import INITIALIZERS, Constant, Orthogonal, VarianceScaling
 from skmlp.nn.network import initialize, multilayer_perceptron
 
-N_IN, N_OUT = 300, 200
+N_IN, N_OUT = 600, 400
 N_DRAWS = N_IN * N_OUT
 
 # The variances in the papers.
@@ -72,8 +72,8 @@ def test_orthogonal_matrices_are_uniformly_distributed():
     # The entries of a uniform 3 x 3 orthogonal matrix have mean 0 and variance 1/3; with LAPACK's QR alone the
     # first one is always negative.
     rng = np.random.default_rng(0)
-    corners = [Orthogonal()(rng, 3, 3, np.float64)[0, 0] for _ in range(300)]
-    assert abs(np.mean(corners)) < 5.0 * np.sqrt(1.0 / 3.0 / 300)
+    corners = [Orthogonal()(rng, 3, 3, np.float64)[0, 0] for _ in range(1000)]
+    assert abs(np.mean(corners)) < 5.0 * np.sqrt(1.0 / 3.0 / 1000)
 
 
 @pytest.mark.parametrize("draw", EXAMPLES.values(), ids=EXAMPLES)
