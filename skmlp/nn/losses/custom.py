@@ -162,7 +162,7 @@ def check_loss(
         above[:, column] = _evaluate(loss, y, raw + step, rows)[0]
         below[:, column] = _evaluate(loss, y, raw - step, rows)[0]
     numeric = (above - below) / (2.0 * _STEP)
-    # A kink lies between the points where the slopes of both sides differ; a smooth function's hardly do.
+    # The slopes on both sides differ at a kink; those of a smooth function nearly agree.
     kink = np.abs(above - 2.0 * value[:, np.newaxis] + below) / (2.0 * _STEP)
     rounding = _EPS * np.maximum(np.abs(above), np.abs(below)) / _STEP
     error = np.maximum(np.abs(analytic - numeric) - kink - rounding, 0.0) / (1.0 + np.abs(numeric))

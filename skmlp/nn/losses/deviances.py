@@ -104,10 +104,10 @@ class GammaDeviance(_Deviance):
 def _tweedie_kernel(y: Any, raw: Any, settings: Any) -> tuple[Any, Any]:
     a, b, lowest = settings
     zero = type(raw)(0.0)
-    pull = y * exp(b * raw) if y != zero else zero
-    rise = exp(a * raw)
+    y_term = y * exp(b * raw) if y != zero else zero
+    mu_term = exp(a * raw)
     base = lowest if y < lowest else y
-    return base**a / (a * b) - pull / b + rise / a, rise - pull
+    return base**a / (a * b) - y_term / b + mu_term / a, mu_term - y_term
 
 
 @dataclass
@@ -150,17 +150,17 @@ class TweedieDeviance(_Deviance):
         if self.power == 2.0:
             return _GAMMA.loss_and_gradient(y, raw, out)
         a, b = 2.0 - self.power, 1.0 - self.power
-        pull = np.multiply(raw, b)
-        np.exp(pull, out=pull, where=y != 0.0)  # 0 times a power that overflows is 0
-        pull *= y
+        y_term = np.multiply(raw, b)
+        np.exp(y_term, out=y_term, where=y != 0.0)  # 0 times a power that overflows is 0
+        y_term *= y
         np.multiply(raw, a, out=out)
         np.exp(out, out=out)
         # For power 0 the constant makes it a squared error, of negative targets, too.
         constant = (y if self.power == 0.0 else np.maximum(y, 0.0)) ** a
         constant /= a * b
-        constant -= pull / b
+        constant -= y_term / b
         constant += out / a
-        out -= pull
+        out -= y_term
         loss: FloatArray = constant.sum(axis=1)
         return loss
 

@@ -81,14 +81,14 @@ class BinaryLogLoss(_LabelSmoothing, ProbabilisticBinaryLoss):
     @staticmethod
     def rows_kernel(y: Any, raw: Any, weights: Any, out: Any, settings: Any) -> float:
         real = raw.dtype.type
-        kept, shift, zero = real(settings[0]), real(settings[1]), real(0.0)
+        scale, shift, zero = real(settings[0]), real(settings[1]), real(0.0)
         # All rows as one: with few outputs a loop over a row is too short to compute many elements at once.
         x, t, terms = raw.reshape(raw.size), y.reshape(raw.size), out.reshape(raw.size)
         for i in range(x.size):
             # For a confident right answer the second term is exactly 0.
             magnitude = abs(x[i])
             positive = magnitude if x[i] > zero else zero
-            terms[i] = log_1_plus_exp(-magnitude) + (positive - (kept * t[i] + shift) * x[i])
+            terms[i] = log_1_plus_exp(-magnitude) + (positive - (scale * t[i] + shift) * x[i])
         total = np.float64(0.0)
         for row in range(raw.shape[0]):
             loss = zero
@@ -96,7 +96,7 @@ class BinaryLogLoss(_LabelSmoothing, ProbabilisticBinaryLoss):
                 loss += out[row, output]
             total += weights[row] * loss
         for i in range(x.size):
-            terms[i] = logistic(x[i]) - (kept * t[i] + shift)
+            terms[i] = logistic(x[i]) - (scale * t[i] + shift)
         for row in range(raw.shape[0]):
             for output in range(raw.shape[1]):
                 out[row, output] *= weights[row]
