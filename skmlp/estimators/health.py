@@ -60,9 +60,9 @@ class SelfDiagnosis:
         >>> X, y = load_wine(return_X_y=True)
         >>> est = MLPClassifier(max_iter=50, tol=1.0, random_state=0).fit(X, y)
         >>> print(est.diagnose(X, y).find("unscaled_inputs"))
-        [warning] Unscaled inputs: The features are of sizes from 0.38 to 8.1e+02 (column 12). A network wants about 1.
+        [warning] Unscaled inputs: The sizes of the features range from 0.38 to 8.1e+02 (column 12); they should be about 1.
             evidence: largest 810, smallest 0.383
-            try: Scale them: make_pipeline(StandardScaler(), ...)
+            try: Standardize the features: make_pipeline(StandardScaler(), ...)
         """
         check_is_fitted(self)
         if (X is None) != (y is None):
@@ -121,7 +121,7 @@ def diagnose_divergence(estimator: Any, model: Model, data: Data, message: str, 
             history=history,
             monitor=estimator.monitor_,
             params=estimator.get_params(deep=False),
-            facts=facts,
+            data_summary=facts,
             weights=estimator.coefs_,
             biases=estimator.intercepts_,
             stop_reason="non_finite",
@@ -148,7 +148,7 @@ def _evidence(estimator: Any, facts: Mapping[str, Any]) -> Evidence:
         history=estimator.history_,
         monitor=estimator.monitor_,
         params=estimator.get_params(deep=False),
-        facts=facts,
+        data_summary=facts,
         weights=estimator.coefs_,
         biases=estimator.intercepts_,
         stop_reason="" if is_stream and estimator.stop_reason_ == "max_iter" else estimator.stop_reason_,

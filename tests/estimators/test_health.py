@@ -191,7 +191,7 @@ def test_classes_are_called_by_their_labels():
     est = _fit(_small(MLPClassifier, alpha=1.0), DIABETES, RARE)
     finding = est.diagnose(DIABETES, RARE).find("class_imbalance")
     share = np.mean(RARE == "rare")
-    assert f"Class 'rare' has {share:.1%} of the rows" in finding.message
+    assert f"Class 'rare' makes up {share:.1%} of the samples" in finding.message
     assert finding.evidence["share"] == pytest.approx(share)
     recall = np.mean(est.predict(DIABETES[RARE == "rare"]) == "rare")
     assert finding.evidence["recall"] == pytest.approx(recall)

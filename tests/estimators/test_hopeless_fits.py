@@ -129,7 +129,7 @@ def test_a_network_that_makes_no_sense_is_warned_of_once(case):
     message = str(warning.message)
     assert "Unscaled inputs" in message
     assert "times that of a constant prediction" in message
-    assert "Try: Scale them" in message
+    assert "Try: Standardize the features" in message
     assert message.endswith("estimator.diagnose(X, y) tells more.")
 
 
