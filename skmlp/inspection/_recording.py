@@ -1,4 +1,4 @@
-"""A forward and a backward pass, layer by layer as the network does it, that keeps a copy of everything."""
+"""A forward and a backward pass, layer by layer as in the network, that records every intermediate value."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from skmlp._typing import AnyArray, FloatArray
+from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.layers import (
     ActivationLayer,
     BatchNormalization,
@@ -15,6 +16,19 @@ from skmlp.nn.layers import (
     LayerNormalization,
     Residual,
     TrainingPass,
+)
+from skmlp.nn.losses import (
+    AbsoluteError,
+    BinaryLogLoss,
+    GammaDeviance,
+    Hinge,
+    Huber,
+    LogCosh,
+    Loss,
+    MulticlassHinge,
+    MultinomialLogLoss,
+    PoissonDeviance,
+    SquaredError,
 )
 from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
@@ -24,19 +38,19 @@ __all__ = ["Step", "record"]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One thing that is computed.
+    """An intermediate value.
 
     Attributes
     ----------
     name : str
-        As in ``docs/derivation.md``, for example ``"delta_2"``.
+        The name in ``docs/derivation.md``, for example ``"delta_2"``.
     formula : str
-        How it comes from the steps before; empty for what is given.
+        How it is computed from earlier steps; empty for data and parameters.
     meaning : str
-        What it is, in words.
+        A description.
     value : ndarray or float
     layer : int or None
-        The dense layer it belongs to, from 1; 0 for the data, None for the loss.
+        The dense layer it belongs to, counted from 1; 0 for the data, None for the loss.
     part : {"Forward", "Loss", "Backward"}
     """
 
@@ -49,18 +63,18 @@ class Step:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the value, empty for a number."""
+        """The shape of the value; empty for a number."""
         return np.shape(self.value)
 
     def heading(self) -> str:
-        """Return what it is printed under."""
+        """Return the heading under which the step is printed."""
         return self.part if self.layer is None else f"{self.part}, layer {self.layer}" if self.layer else "Data"
 
 
 def record(
     objective: Objective, params: Parameters, X: Any, y: AnyArray, sample_weight: FloatArray | None
 ) -> list[Step]:
-    """Return every step of :meth:`Objective.value_and_gradient` on a batch without dropout, in order."""
+    """Return every step of :meth:`Objective.value_and_gradient` on a mini-batch without dropout, in order."""
     params = params.on(params.vector.copy())  # batch normalization updates its statistics
     grad = params.like()
     workspace = objective.workspace(X.shape[0], params.vector.dtype)
@@ -123,7 +137,7 @@ class _Passes:
                 self._normalization(layer, number, views, before, layer.z_hat(x, memory), output, shares)
             elif isinstance(layer, ActivationLayer):
                 name = f"a_{number}"
-                self.add(name, f"{layer.activation.label}({source})", "activations", output)
+                self.add(name, f"{_function(layer.activation)}({source})", "activations", output)
             elif isinstance(layer, Residual):
                 name = f"a'_{number}"
                 self.add(name, f"{source} + {self.names[index - layer.span]}", "with the block's input", output)
@@ -168,9 +182,8 @@ class _Passes:
         self.delta = np.empty_like(raw)
         losses = loss.loss_and_gradient(y, raw, self.delta)
         self.delta *= 1.0 / total if sample_weight is None else (sample_weight / total)[:, np.newaxis]
-        formula = loss.formula or f"{loss!r}.loss(y, {z})"
-        derivative = loss.derivative_formula or f"dloss/d{z}"
-        self.add("prediction", loss.link_formula(z), f"the {loss.link} link", loss.predict(raw))
+        formula, derivative = _loss_formulas(loss, z)
+        self.add("prediction", _link_formula(loss, z), f"the {loss.link} link", loss.predict(raw))
         self.add("y", "", "targets, as the loss takes them", y)
         self.add("loss", formula, "loss of each row", losses)
         if sample_weight is not None:
@@ -215,7 +228,7 @@ class _Passes:
                 skipping[index - layer.span] = layer.skipped(memory).copy(), signal
             elif isinstance(layer, ActivationLayer):
                 z = self.names[index]
-                self.add(f"sigma'_{number}", f"{layer.activation.label}'({z})", "slopes", layer.slopes(memory))
+                self.add(f"sigma'_{number}", f"{_function(layer.activation)}'({z})", "slopes", layer.slopes(memory))
                 formula, signal = f"{signal} * sigma'_{number}", z.replace("z", "delta")
                 self.add(signal, formula, f"error signal dL/d{z}", self.delta)
             elif isinstance(layer, (BatchNormalization, LayerNormalization)):
@@ -261,3 +274,38 @@ class _Passes:
 
 def _total(rows: Any, sample_weight: FloatArray | None) -> float:
     return float(rows.shape[0] if sample_weight is None else sample_weight.sum(dtype=np.float64))
+
+
+def _function(activation: Activation) -> str:
+    """Return the name of the activation, or its representation if it has none."""
+    return next((name for name, known in ACTIVATIONS.items() if known == activation), repr(activation))
+
+
+def _link_formula(loss: Loss, z: str) -> str:
+    if type(loss).predict is not Loss.predict:
+        return f"{loss!r}.predict({z})"
+    return z if loss.link == "identity" else f"{loss.link}({z})"
+
+
+# The loss of a row, and its derivative with respect to the raw outputs z.
+_FORMULAS: dict[type[Loss], tuple[str, str]] = {
+    SquaredError: ("1/2 sum_k (prediction - y)^2", "(prediction - y)"),
+    AbsoluteError: ("sum_k |prediction - y|", "sign(prediction - y)"),
+    Huber: ("sum_k c (prediction - y) - c^2 / 2, c = the residual, clipped to [-delta, delta]", "c"),
+    LogCosh: ("sum_k log cosh(prediction - y)", "tanh(prediction - y)"),
+    PoissonDeviance: ("sum_k y log(y / prediction) - y + prediction", "(prediction - y)"),
+    GammaDeviance: ("sum_k log(prediction / y) + y / prediction - 1", "(1 - y / prediction)"),
+    BinaryLogLoss: ("sum_k -y log(prediction) - (1 - y) log(1 - prediction)", "(prediction - y)"),
+    MultinomialLogLoss: ("-log(prediction of class y)", "(prediction - onehot(y))"),
+    Hinge: ("sum_k max(0, 1 - t z), t = 2 y - 1", "(-t where t z < 1, else 0)"),
+    MulticlassHinge: (
+        "max(0, 1 + strongest rival - z of class y)",
+        "(1 for the rival, -1 for class y, inside the margin)",
+    ),
+}
+
+
+def _loss_formulas(loss: Loss, z: str) -> tuple[str, str]:
+    if type(loss) in _FORMULAS and not getattr(loss, "label_smoothing", 0.0):
+        return _FORMULAS[type(loss)]
+    return f"{loss!r}.loss(y, {z})", f"dloss/d{z}"
