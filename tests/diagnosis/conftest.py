@@ -82,7 +82,7 @@ def _records() -> Callable[..., Evidence]:
 
 
 def only(findings: Iterator[Finding]) -> Finding:
-    """Return the one finding of a rule."""
+    """Return the only finding of a rule."""
     (finding,) = findings
     return finding
 

@@ -38,7 +38,7 @@ def test_causes_are_known_rules_without_cycles():
         roots(code)
 
 
-# What makes each rule find something, in terms of the records of a healthy training.
+# For each rule, changes to the records of a healthy training that make it find something.
 FAULTS = {
     "diverged": {"stop_reason": "non_finite"},
     "unscaled_inputs": {"data_summary": {"feature_mean": np.zeros(2), "feature_std": np.array([1.0, 50.0])}},
@@ -107,7 +107,7 @@ def test_each_fault_is_found_by_its_own_rule_only(code, records):
     assert diagnosis.is_healthy is (code in ("unused_capacity", "constant_inputs"))
 
 
-# By symptom, the first cause that is found is the one that is named.
+# The causes of each symptom; the first one that is found is named.
 EXPLAINED_BY = {
     "worse_than_constant": "diverged unscaled_inputs unscaled_target learning_rate_too_high",
     "exploding_gradients": "unscaled_inputs unscaled_target learning_rate_too_high diverged underfitting",
@@ -126,7 +126,7 @@ EXPLAINED_BY = {
     "unused_capacity": "dead_units learning_rate_too_high diverged underfitting symmetric_units",
 }
 PAIRS = [(symptom, cause) for symptom, causes in EXPLAINED_BY.items() for cause in causes.split()]
-# Pairs whose faults cannot be put into the same records: one loss is either that of a constant or falls.
+# Pairs whose faults exclude each other in these records: a loss is either that of a constant prediction or falls.
 APART = {
     ("underfitting", "learning_rate_too_high"),
     ("plateau", "underfitting"),
@@ -269,7 +269,7 @@ REASONS = ("", "max_iter", "max_time", "max_fun", "converged", "callback", "inte
 
 @st.composite
 def any_evidence(draw):
-    """Draw evidence of any length, with any numbers, of which anything may be missing."""
+    """Draw evidence of any length with any numbers; anything may be missing."""
     n_epochs, n_layers, n_features = draw(st.integers(0, 14)), draw(st.integers(1, 3)), draw(st.integers(1, 3))
 
     def some(names):
@@ -355,7 +355,7 @@ SETTINGS = [
     {"early_stopping": True, "learning_rate": "cosine"},
     {"max_time": 100.0},
 ]
-# What only a solver with steps suffers from.
+# Found only for solvers with a learning rate.
 OF_STEPS = ("diverged", "learning_rate_too_high", "learning_rate_too_low", "small_batch")
 
 
@@ -379,10 +379,10 @@ def _evidence_for(est, code, records):
 def test_every_remedy_can_be_applied_and_fitted(cls, given_params, records):
     y = X[:, 0] if cls is MLPRegressor else (X[:, 0] > 0.0).astype(int)
     est = cls(**{"hidden_layer_sizes": (3, 2), "max_iter": 2, "random_state": 0, **given_params})
-    left_out = ["class_imbalance" if cls is MLPRegressor else "unscaled_target"]
-    left_out += OF_STEPS if est.solver == "lbfgs" else ()
+    excluded = ["class_imbalance" if cls is MLPRegressor else "unscaled_target"]
+    excluded += OF_STEPS if est.solver == "lbfgs" else ()
     for rule in RULES:
-        if rule.__name__ in left_out:
+        if rule.__name__ in excluded:
             continue
         findings = list(rule(_evidence_for(est, rule.__name__, records)))
         assert findings, rule

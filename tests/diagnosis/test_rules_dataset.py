@@ -53,7 +53,7 @@ def test_unscaled_inputs_finding(only):
     evidence = _features([30.0, 0.0, 7.0], [40.0, 0.02, 0.0])
     finding = only(unscaled_inputs(evidence))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("unscaled_inputs", "warning", None, None)
-    # The root mean square of mean 30 and deviation 40; the constant feature is not the smallest.
+    # The size is the root mean square, here of mean 30 and deviation 40. Constant features are ignored.
     assert finding.evidence == pytest.approx({"largest": 50.0, "smallest": 0.02})
     assert "from 0.02 to 50 (column 0)" in finding.message
     (remedy,) = finding.remedies
@@ -64,7 +64,7 @@ def test_unscaled_inputs_finding(only):
 
 def test_a_large_constant_feature_is_unscaled_if_another_feature_varies(only):
     assert only(unscaled_inputs(_features([500.0, 0.0], [0.0, 1.0]))).evidence == {"largest": 500.0, "smallest": 1.0}
-    assert list(unscaled_inputs(_features([500.0, 3.0], [0.0, 0.0]))) == []  # that is another finding
+    assert list(unscaled_inputs(_features([500.0, 3.0], [0.0, 0.0]))) == []  # constant_inputs
 
 
 def test_features_whose_square_overflows_are_unscaled(only):
@@ -154,27 +154,27 @@ def test_standardizing_the_target_is_recommended_only_if_the_loss_allows_it(loss
 # ---------------------------------------------------------------------- classes
 
 
-def _classes(share, recall, params=None, names=("cold", "hot", "mild")):
-    data_summary = {"class_share": np.array(share), "class_recall": np.array(recall)}
+def _classes(fraction, recall, params=None, names=("cold", "hot", "mild")):
+    data_summary = {"class_share": np.array(fraction), "class_recall": np.array(recall)}
     return Evidence({}, params=params or {}, data_summary=data_summary, class_names=names)
 
 
 @pytest.mark.parametrize(
-    ("share", "recall", "found"),
+    ("fraction", "recall", "found"),
     [(0.0999, 0.6999, True), (0.1001, 0.0, False), (0.05, 0.7, False), (0.05, 0.0, True), (0.05, math.nan, False)],
 )
-def test_class_imbalance_thresholds(share, recall, found):
-    """Of three classes, each would have a third of the rows; rare is one with less than 0.3 times that."""
-    evidence = _classes([0.5, share, 0.5 - share], [0.9, recall, 0.9])
+def test_class_imbalance_thresholds(fraction, recall, found):
+    """With three classes, a class is rare below 0.3 times a third of the samples."""
+    evidence = _classes([0.5, fraction, 0.5 - fraction], [0.9, recall, 0.9])
     assert len(list(class_imbalance(evidence))) == found
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "share", "found"), [(2, 0.1499, 1), (2, 0.1501, 0), (10, 0.0299, 1), (10, 0.0301, 0)]
+    ("n_classes", "fraction", "found"), [(2, 0.1499, 1), (2, 0.1501, 0), (10, 0.0299, 1), (10, 0.0301, 0)]
 )
-def test_rarity_is_relative_to_the_number_of_classes_present(n_classes, share, found):
-    shares = [share, *[(1.0 - share) / (n_classes - 1)] * (n_classes - 1), 0.0, 0.0]
-    assert len(list(class_imbalance(_classes(shares, [0.1] * len(shares), names=())))) == found
+def test_rarity_is_relative_to_the_number_of_classes_present(n_classes, fraction, found):
+    fractions = [fraction, *[(1.0 - fraction) / (n_classes - 1)] * (n_classes - 1), 0.0, 0.0]
+    assert len(list(class_imbalance(_classes(fractions, [0.1] * len(fractions), names=())))) == found
 
 
 def test_class_imbalance_finding(only):
@@ -192,9 +192,9 @@ def test_a_class_without_samples_is_not_rare():
     assert list(class_imbalance(_classes([0.6, 0.0, 0.4], [1.0, math.nan, 1.0]))) == []
 
 
-@pytest.mark.parametrize(("share", "recall"), [([1.0], [1.0]), ([], []), ([0.0, 0.0], [math.nan, math.nan])])
-def test_fewer_than_two_classes_are_not_imbalanced(share, recall):
-    assert list(class_imbalance(_classes(share, recall))) == []
+@pytest.mark.parametrize(("fraction", "recall"), [([1.0], [1.0]), ([], []), ([0.0, 0.0], [math.nan, math.nan])])
+def test_fewer_than_two_classes_are_not_imbalanced(fraction, recall):
+    assert list(class_imbalance(_classes(fraction, recall))) == []
 
 
 def test_class_weights_suppress_class_imbalance():
@@ -203,6 +203,6 @@ def test_class_weights_suppress_class_imbalance():
 
 
 def test_the_focal_loss_remedy_disables_label_smoothing(only):
-    """Smoothed labels are for the log loss: `fit` refuses both together."""
+    """`fit` accepts label smoothing with the log loss only."""
     finding = only(class_imbalance(_classes([0.97, 0.03], [1.0, 0.0], {"label_smoothing": 0.1})))
     assert finding.remedies[1].params == {"loss": "focal", "label_smoothing": 0.0}

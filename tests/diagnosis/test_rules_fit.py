@@ -57,7 +57,7 @@ def _rising(records, *, last=1.3, best=4, lowest=1.0, history=(), **others):
         ({"last": 2.0}, "warning"),
         ({"last": 2.0 * ABOVE}, "severe"),
         ({"last": 2.0 * ABOVE, "best": 6}, "severe"),
-        ({"last": 2.0 * ABOVE, "best": 7}, "warning"),  # not before the middle
+        ({"last": 2.0 * ABOVE, "best": 7}, "warning"),  # not in the first half
         ({"last": 5.0, "restored": True}, "info"),
         ({"last": math.inf}, "severe"),
         ({"last": math.nan}, None),
@@ -123,9 +123,9 @@ def test_no_dropout_is_recommended_for_lbfgs(records, only):
 # ---------------------------------------------------------------------- underfitting
 
 
-def _held_down(records, *, share=0.9, penalty=0.31, norms=1.0, **others):
-    """Return evidence of a loss that is a share of 2, and of a penalty that is a share of the first objective."""
-    history = {"train_loss": [1.9] * 11 + [2.0 * share], "penalty": [penalty] + [0.0] * 11, "loss": 1.0}
+def _held_down(records, *, relative=0.9, penalty=0.31, norms=1.0, **others):
+    """Return evidence of a loss relative to that of a constant, 2, and of a penalty relative to the first objective, 1."""
+    history = {"train_loss": [1.9] * 11 + [2.0 * relative], "penalty": [penalty] + [0.0] * 11, "loss": 1.0}
     return records(history, {"weight_norm": norms}, **{"data_summary": {"baseline_loss": 2.0}, **others})
 
 
@@ -137,12 +137,12 @@ def _held_down(records, *, share=0.9, penalty=0.31, norms=1.0, **others):
         ({"penalty": 0.301}, True),
         ({"penalty": math.nan}, False),
         ({"penalty": math.inf}, False),
-        ({"share": 0.8 * BELOW}, False),
-        ({"share": 0.8 * ABOVE}, True),
-        ({"share": 1.5 * BELOW}, True),
-        ({"share": 1.5 * ABOVE}, False),
-        ({"share": math.nan}, False),
-        ({"share": math.inf}, False),
+        ({"relative": 0.8 * BELOW}, False),
+        ({"relative": 0.8 * ABOVE}, True),
+        ({"relative": 1.5 * BELOW}, True),
+        ({"relative": 1.5 * ABOVE}, False),
+        ({"relative": math.nan}, False),
+        ({"relative": math.inf}, False),
         ({"data_summary": {}}, False),
         ({"data_summary": {"baseline_loss": 0.0}}, False),
         ({"data_summary": {"baseline_loss": math.nan}}, False),
@@ -154,7 +154,7 @@ def test_underfitting_thresholds(change, found, records):
 
 @pytest.mark.parametrize(("shrank_to", "found"), [(0.3 * BELOW, True), (0.3 * ABOVE, False), (math.nan, False)])
 def test_underfitting_is_found_by_shrunken_weights(shrank_to, found, records):
-    norms = np.tile([3.0, 4.0, 12.0], (5, 1))  # 13 together
+    norms = np.tile([3.0, 4.0, 12.0], (5, 1))  # total norm 13
     norms[-1] = [0.0, 13.0 * shrank_to, 0.0]
     found_ones = list(underfitting(_held_down(records, penalty=0.0, norms=norms)))
     assert len(found_ones) == found
@@ -189,15 +189,16 @@ def test_underfitting_recommends_reducing_the_penalties_in_use(params, weaker, r
 
 
 @pytest.mark.parametrize(
-    ("share", "width", "found"), [(0.31, 3, True), (0.29, 3, False), (0.31, 4, False), (1.6, 1, True), (0.31, 1, True)]
+    ("relative", "width", "found"),
+    [(0.31, 3, True), (0.29, 3, False), (0.31, 4, False), (1.6, 1, True), (0.31, 1, True)],
 )
-def test_underfitting_is_found_by_a_narrow_hidden_layer(share, width, found, records):
+def test_underfitting_is_found_by_a_narrow_hidden_layer(relative, width, found, records):
     weights = [np.ones((5, 100)), np.ones((100, width)), np.ones((width, 3))]
-    evidence = _held_down(records, share=share, penalty=0.0, weights=weights)
+    evidence = _held_down(records, relative=relative, penalty=0.0, weights=weights)
     findings = list(underfitting(evidence))
     assert len(findings) == found
     if found:
-        assert findings[0].evidence == pytest.approx({"loss_over_constant": share, "n_units": width})
+        assert findings[0].evidence == pytest.approx({"loss_over_constant": relative, "n_units": width})
         assert f"of {width} unit{'s' * (width > 1)} is" in findings[0].message
         assert findings[0].remedies[0].params == {"hidden_layer_sizes": (100, 64)}
 

@@ -55,7 +55,7 @@ def test_vanishing_gradients_thresholds(ratio, severity, records):
 
 def test_vanishing_gradients_finding(records, only):
     norms = np.full((5, 3), 2.0)
-    norms[1:, 0] = [1e-3, 2e-3, 4e-4, 1e-3]  # from the second observed epoch on
+    norms[1:, 0] = [1e-3, 2e-3, 4e-4, 1e-3]  # from the second monitored epoch on
     finding = only(vanishing_gradients(records(monitor={"gradient_norm": norms}, weights=[])))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("vanishing_gradients", "warning", 1, 2)
     assert finding.evidence == pytest.approx({"first_over_last": 5e-4, "first_layer_norm": 1e-3, "n_layers": 3})
@@ -79,7 +79,7 @@ def test_vanishing_gradients_ignore_epochs_without_finite_norms(broken, records,
     norms = np.ones((5, 3))
     norms[:, 0] = 1e-5
     norms[3:] = broken
-    norms[2, 2] = 0.0  # one over nothing
+    norms[2, 2] = 0.0  # an infinite ratio
     finding = only(vanishing_gradients(records(monitor={"gradient_norm": norms})))
     assert finding.evidence["first_over_last"] == pytest.approx(1e-5)
     assert list(vanishing_gradients(records(monitor={"gradient_norm": broken}))) == []
@@ -92,7 +92,7 @@ def test_vanishing_gradients_consider_the_last_training_only(records, only):
     assert list(vanishing_gradients(healthy_at_last)) == []
     norms[3:, 0] = 1e-6
     finding = only(vanishing_gradients(records(monitor={"gradient_norm": norms}, n_iter=7)))
-    assert finding.epoch == 1  # which is the sixth of all
+    assert finding.epoch == 1  # the sixth of all epochs
     norms[-1] = math.nan
     at_the_border = records(monitor={"gradient_norm": norms}, n_iter=6)  # epochs 7 to 12, without epoch 6
     assert at_the_border.monitored_epochs.tolist() == [6]
@@ -211,7 +211,7 @@ def test_small_batch_finding(records, only):
     expected = {"batch_size": 4.0, "signal_to_noise": 0.05, "last_over_largest_norm": 0.5}
     assert finding.evidence == pytest.approx(expected)
     assert "a mini-batch of 4 " in finding.message
-    # The noise scale is 4 / 0.05 = 80 rows; 64 is the nearest power of two.
+    # The noise scale is 4 / 0.05 = 80 samples; 64 is the nearest power of two.
     assert [dict(remedy.params) for remedy in finding.remedies] == [
         {"batch_size": 64},
         {"learning_rate": "cosine"},
@@ -261,7 +261,7 @@ def test_small_batch_considers_the_first_half_of_the_epochs_known_in_all_layers(
     finding = only(small_batch(_noisy(records, signal=signal)))
     assert finding.evidence["signal_to_noise"] == pytest.approx((0.03 + 0.05) / 2)
     assert list(small_batch(_noisy(records, signal=[math.nan, 0.01, 0.01]))) == []
-    late = np.array([9.0, 9.0, 0.01, 0.01, 0.01])[:, np.newaxis]  # as every training that comes to rest
+    late = np.array([9.0, 9.0, 0.01, 0.01, 0.01])[:, np.newaxis]  # as in every training that converges
     assert list(small_batch(_noisy(records, signal=late))) == []
 
 

@@ -40,19 +40,19 @@ def test_missing_records_give_no_finding(rule, bare):
 
 
 @pytest.mark.parametrize(
-    ("share", "severity"), [(0.499, None), (0.5, "warning"), (0.899, "warning"), (0.9, "severe"), (1.0, "severe")]
+    ("fraction", "severity"), [(0.499, None), (0.5, "warning"), (0.899, "warning"), (0.9, "severe"), (1.0, "severe")]
 )
-def test_dead_units_thresholds(share, severity, records):
+def test_dead_units_thresholds(fraction, severity, records):
     dead = np.tile([0.1, 0.1, NONE], (5, 1))
-    dead[-1, 1] = share
+    dead[-1, 1] = fraction
     assert [f.severity for f in dead_units(records(monitor={"dead_fraction": dead}))] == [severity] * bool(severity)
-    dead[-1, 1], dead[:-1, 1] = 0.0, 1.0  # and came back to life
+    dead[-1, 1], dead[:-1, 1] = 0.0, 1.0  # dead only before the end
     assert list(dead_units(records(monitor={"dead_fraction": dead}))) == []
 
 
 def test_dead_units_finding(records, only):
     dead = np.tile([0.55, 0.2, NONE], (5, 1))
-    dead[2:, 1] = 0.75  # observed in epoch 3
+    dead[2:, 1] = 0.75  # monitored in epoch 3
     params = {"learning_rate_init": 0.02, "bias_init": "auto"}
     finding = only(dead_units(records(monitor={"dead_fraction": dead}, params=params)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("dead_units", "warning", 2, 3)
@@ -100,10 +100,10 @@ def test_dead_units_consider_the_last_training_only(records):
 
 
 @pytest.mark.parametrize(
-    ("share", "severity"), [(0.499, None), (0.5, "warning"), (0.949, "warning"), (0.95, "severe"), (1.0, "severe")]
+    ("fraction", "severity"), [(0.499, None), (0.5, "warning"), (0.949, "warning"), (0.95, "severe"), (1.0, "severe")]
 )
-def test_saturated_units_thresholds(share, severity, records):
-    found = list(saturated_units(records(monitor={"saturated_fraction": [0.2, share, NONE]})))
+def test_saturated_units_thresholds(fraction, severity, records):
+    found = list(saturated_units(records(monitor={"saturated_fraction": [0.2, fraction, NONE]})))
     assert [finding.severity for finding in found] == [severity] * bool(severity)
 
 
@@ -157,7 +157,7 @@ def test_remedies_suit_the_solver(records, only):
 
 
 def _fraction_of_copies_by_all_pairs(weights, biases):
-    """Return the share of units that another one is next to, looking at all pairs."""
+    """Return the fraction of units that are copies of another one, comparing all pairs."""
     incoming = [np.append(column, bias) for column, bias in zip(weights.T, biases, strict=True)]
     largest = max(np.linalg.norm(unit) for unit in incoming)
     found = 0
@@ -178,7 +178,7 @@ def test_fraction_of_copies_equals_that_of_a_comparison_of_all_pairs(seed, dtype
     weights[:, 5] = weights[:, 4] * (1.0 + 3e-3)
     weights[:, 7] = -weights[:, 6]
     weights[:, 8] = weights[:, 9] = 0.0
-    weights[:, 10] = weights[:, 11]  # told apart by the bias
+    weights[:, 10] = weights[:, 11]  # different biases
     biases = np.zeros(12)
     biases[10] = 0.5
     weights, biases = weights.astype(dtype), biases.astype(dtype)
@@ -186,7 +186,7 @@ def test_fraction_of_copies_equals_that_of_a_comparison_of_all_pairs(seed, dtype
 
 
 @pytest.mark.parametrize(
-    ("weights", "biases", "share"),
+    ("weights", "biases", "fraction"),
     [
         (np.zeros((3, 4)), np.arange(4.0), 1.0),
         (np.full((3, 4), 1e-200), np.zeros(4), 1.0),
@@ -197,12 +197,12 @@ def test_fraction_of_copies_equals_that_of_a_comparison_of_all_pairs(seed, dtype
     ],
     ids=["zeros", "too small to square", "one unit", "NaN", "infinite", "all different"],
 )
-def test_fraction_of_copies_in_extreme_cases(weights, biases, share):
-    assert fraction_of_copies(weights, biases) == share
+def test_fraction_of_copies_in_extreme_cases(weights, biases, fraction):
+    assert fraction_of_copies(weights, biases) == fraction
 
 
 def _with_copies(records, layer, n_copies, n_units=8):
-    """Return evidence of a network where so many units of a hidden layer (from 1) are equal."""
+    """Return evidence of a network with `n_copies` equal units in a hidden layer, counted from 1."""
     rng = np.random.default_rng(0)
     sizes = (4, n_units, n_units, 3)
     weights = [rng.standard_normal(shape) for shape in pairwise(sizes)]
@@ -218,7 +218,7 @@ def test_symmetric_units_finding(layer, records, only):
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("symmetric_units", "severe", layer, 1)
     assert finding.evidence == {"share_of_copies": 0.625, "n_units": 8}
     assert [dict(remedy.params) for remedy in finding.remedies] == [{"weight_init": "auto"}]
-    assert list(symmetric_units(_with_copies(records, layer, 4))) == []  # half of them are not most
+    assert list(symmetric_units(_with_copies(records, layer, 4))) == []  # exactly half
 
 
 def test_equal_output_units_are_not_symmetric_units(records):
@@ -236,7 +236,7 @@ def test_only_the_first_symmetric_layer_is_found(records, only):
 
 
 def _with_unused(records, strengths):
-    """Return evidence of a second hidden layer whose units add so much to the output."""
+    """Return evidence of a second hidden layer whose units have these contributions to the output."""
     outgoing = np.zeros((len(strengths), 2))
     outgoing[:, 0], outgoing[:, 1] = 3.0, 4.0  # of norm 5
     weights = [np.ones((4, 3)), np.ones((3, len(strengths))), outgoing]

@@ -14,6 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClas
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.inspection import DecisionBoundaryDisplay
@@ -97,7 +98,7 @@ def test_response_and_probability_are_the_predictions_at_each_grid_point():
 def test_the_grid_covers_the_data_with_a_margin():
     display = regions(Rule().fit(X), np.array([[-1.0, 10.0], [3.0, 10.0]]))
     assert (display.x0[0], display.x0[-1]) == pytest.approx((-1.32, 3.32))
-    assert (display.x1[0], display.x1[-1]) == pytest.approx((9.5, 10.5))  # all the same: half to each side
+    assert (display.x1[0], display.x1[-1]) == pytest.approx((9.5, 10.5))  # a constant feature has a margin of 0.5
     assert display.im_.get_extent()[0] < -1.32
 
 
@@ -226,11 +227,9 @@ def test_other_columns_of_a_frame_need_not_be_numerical():
         wet=np.arange(150) % 4 > 0,
         n=range(150),
     )
-    model = make_pipeline(
-        make_column_transformer((OneHotEncoder(), ["origin", "wet"]), remainder="passthrough"),
-        LogisticRegression(max_iter=5000),
-    ).fit(frame, Y)
-    display = regions(model, frame, Y, grid_resolution=5)
+    columns = make_column_transformer((OneHotEncoder(), ["origin", "wet"]), remainder="passthrough")
+    model = make_pipeline(columns, DecisionTreeClassifier(random_state=0)).fit(frame, Y)
+    display = regions(model, frame, Y, grid_resolution=4)
     row = {**frame.iloc[[0]], "origin": "garden", "wet": True, "n": 74.5}
     for i, second in enumerate(display.x1):
         for j, first in enumerate(display.x0):

@@ -97,7 +97,7 @@ def test_diagnose_of_a_history():
 def test_diagnose_of_a_history_with_its_monitor():
     rows = StandardScaler().fit_transform(X)
     est = _fit(_network(hidden_layer_sizes=(8,) * 9, activation="logistic", monitor=False), rows)
-    assert "vanishing_gradients" not in diagnose(est.history_, monitor=est.monitor_).codes  # nothing was observed
+    assert "vanishing_gradients" not in diagnose(est.history_, monitor=est.monitor_).codes  # nothing was monitored
     est = _fit(_network(hidden_layer_sizes=(8,) * 9, activation="logistic", monitor=True), rows)
     assert "vanishing_gradients" not in diagnose(est.history_).codes
     found = diagnose(est.history_, monitor=est.monitor_).find("vanishing_gradients")

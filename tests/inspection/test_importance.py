@@ -61,7 +61,7 @@ def test_importance_does_not_depend_on_the_unit_of_a_feature():
     X = X.to_numpy() / UNITS
     plain = _fit(_network(dtype="float64"), X, y)
     wanted = feature_importance(plain, X)
-    plain.coefs_[0][1] /= 1000.0  # the same function of the feature in a thousandth of the unit
+    plain.coefs_[0][1] /= 1000.0  # the same function of the feature in another unit
     pd.testing.assert_frame_equal(feature_importance(plain, X * [1.0, 1000.0, 1.0, 1.0, 1.0, 1.0]), wanted)
 
 

@@ -119,14 +119,14 @@ class TestTraining:
 
     @pytest.mark.parametrize("solver", sorted(SOLVERS))
     def test_every_stochastic_solver_gets_a_suggestion(self, solver):
-        # Adadelta's rates are about 1, all others' far below.
+        # Adadelta needs learning rates of about 1, all others far lower ones.
         search = lr_find(classifier(solver=solver), X_CLASS, Y, low=1e-5, high=100.0, n_steps=150)
         assert 1e-4 < search.suggestion < (100.0 if solver == "adadelta" else 1.0)
         assert np.isfinite(search.losses).all()
 
     @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "quantile", "gaussian_nll"])
     def test_the_test_continues_beyond_the_minimum_of_every_kind_of_loss(self, loss):
-        """Also a negative log-density, which may be negative."""
+        """Including a negative log-density, which may be negative."""
         search = lr_find(regressor(loss=loss), X_REAL, Y_REAL / 20.0)
         lowest = search.smoothed_losses.min()
         # The test continues well beyond the minimum.
@@ -187,7 +187,7 @@ class TestStopping:
     def test_non_finite_losses_are_excluded(self, value):
         search = lr_find(regressor(solver=Breaking(value=value)), X_REAL, Y_REAL, **RANGE)
         assert np.isfinite(search.losses).all()
-        # The loss after the first step above 0.1 is no number.
+        # The loss after the first step above 0.1 is not finite.
         assert search.learning_rates[-2] <= 0.1 < search.learning_rates[-1]
 
     def test_a_loss_that_explodes_at_once_raises_an_error(self):
@@ -346,7 +346,7 @@ class TestSuggestion:
 
         suggestion = lr_find(MLPClassifier((32,), solver=solver, random_state=0), X[train], y[train]).suggestion
         best = min(loss_after_training(rate) for rate in 10.0 ** np.arange(-4.0, 0.1, 0.5))
-        # From the worst to the best rate of the grid it is more than a factor of 5.
+        # The losses of the grid differ by more than a factor of 5.
         assert loss_after_training(suggestion) < 1.5 * best
 
 
@@ -386,7 +386,7 @@ class TestDisplay:
         assert display.figure_ is ax.figure
 
     def test_plot_draws_again_on_other_axes_without_pyplot(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # an import of it fails
+        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it raises an error
         display = lr_find(classifier(), X_CLASS, Y).plot(axes())
         other = axes()
         assert display.plot(other) is display

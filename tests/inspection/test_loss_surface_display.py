@@ -86,7 +86,7 @@ def test_float32_weights_are_evaluated_in_float64(fitted):
     assert fitted.coefs_[0].dtype == np.float32
     assert display.trained_loss == pytest.approx(fitted.loss_and_gradients(X, Y)[0], rel=1e-5)
     near = surface(fitted, X, Y, span=1e-9).losses
-    assert len(np.unique(near)) > 3  # rounded to single precision they would all be the same
+    assert len(np.unique(near)) > 3  # in float32 all would be equal
 
 
 def test_a_regressor_and_a_pipeline_are_drawn():
