@@ -124,7 +124,7 @@ def test_no_dropout_is_recommended_for_lbfgs(records, only):
 
 
 def _held_down(records, *, relative=0.9, penalty=0.31, norms=1.0, **others):
-    """Return evidence of a loss relative to that of a constant, 2, and of a penalty relative to the first objective, 1."""
+    """Return evidence of a loss relative to that of a constant and of a penalty relative to the first objective."""
     history = {"train_loss": [1.9] * 11 + [2.0 * relative], "penalty": [penalty] + [0.0] * 11, "loss": 1.0}
     return records(history, {"weight_norm": norms}, **{"data_summary": {"baseline_loss": 2.0}, **others})
 
