@@ -380,12 +380,13 @@ def _check_estimator(estimator: Any) -> None:
 
 def _check_result(search: LearningRateSearch, low: float, high: float) -> None:
     """Raise ValueError if the losses do not allow a suggestion."""
-    n_steps, start = len(search.losses), _start(search.losses) if len(search.losses) else math.nan
+    n_steps = len(search.losses)
     if n_steps < FEWEST_STEPS:
         raise ValueError(
             f"The loss exploded after {n_steps} steps, already at learning rates of about low={low}. Scale the data, "
             "for example with a StandardScaler, or use a lower value of low."
         )
+    start = _start(search.losses)
     if start - search.smoothed_losses.min() <= ROUNDING * abs(start):
         raise ValueError(
             f"The loss did not decrease between the learning rates low={low} and high={high}. Widen the range or "

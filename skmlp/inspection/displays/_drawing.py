@@ -110,10 +110,9 @@ def log_range(positive: FloatArray) -> tuple[float, float]:
 
 def label_log_scale(axis: Axis, ratio: float) -> None:
     """Label a log scale with plain numbers if its ends have a small ratio, else with powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     if ratio > 50.0:
-        axis.set_minor_formatter(NullFormatter())
         return
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)) if ratio > 4.0 else MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.4g}"))
