@@ -283,7 +283,7 @@ def test_layer_labels_are_legible_for_any_number_of_layers(kind, n_layers, const
 
 
 @pytest.mark.parametrize(
-    ("kind", "last"), [("activation", 1), ("activation", 20_000), ("flow", 1), ("flow", 20_000), ("ratio", 20_000)]
+    ("kind", "last"), [("activation", 1), ("gradient", 20_000), ("flow", 1), ("flow", 20_000), ("ratio", 20_000)]
 )
 def test_epoch_labels_are_legible_for_any_number_of_epochs(kind, last, monkeypatch):
     records = monitor_records(6, n_epochs=min(last, 20), last=last)

@@ -4,7 +4,7 @@ All follow scikit-learn's displays: ``from_estimator`` draws at once and returns
 for example on other axes. matplotlib is imported when something is drawn, pyplot only if no axes are given.
 """
 
-from skmlp.inspection.displays.activations import ActivationDisplay
+from skmlp.inspection.displays.activation_distributions import ActivationDisplay
 from skmlp.inspection.displays.decision_boundary import DecisionBoundaryDisplay
 from skmlp.inspection.displays.gradient_flow import GradientFlowDisplay
 from skmlp.inspection.displays.hidden_units import HiddenUnitsDisplay
