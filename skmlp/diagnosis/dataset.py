@@ -34,7 +34,7 @@ def unscaled_inputs(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         "unscaled_inputs",
         "severe" if largest > SEVERE_INPUT else "warning",
-        f"Feature sizes range from {smallest:.2g} to {largest:.2g} ({name}); they should be about 1.",
+        f"The sizes of the features range from {smallest:.2g} to {largest:.2g} ({name}); they should be about 1.",
         {"largest": largest, "smallest": smallest},
         remedies=(SCALE_INPUTS,),
     )
