@@ -8,13 +8,11 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.inspection import DecisionBoundaryDisplay
@@ -221,20 +219,19 @@ def test_columns_of_a_frame_are_chosen_by_name_or_index(features):
     np.testing.assert_array_equal(display.response, regions(plain, X, features=(2, 3)).response)
 
 
-def test_other_columns_of_a_frame_need_not_be_numerical():
-    frame = IRIS.data.iloc[:, :2].assign(
-        origin=pd.Categorical(np.where(np.arange(150) % 3, "garden", "meadow")),
-        wet=np.arange(150) % 4 > 0,
-        n=range(150),
-    )
-    columns = make_column_transformer((OneHotEncoder(), ["origin", "wet"]), remainder="passthrough")
-    model = make_pipeline(columns, DecisionTreeClassifier(random_state=0)).fit(frame, Y)
-    display = regions(model, frame, Y, grid_resolution=4)
-    row = {**frame.iloc[[0]], "origin": "garden", "wet": True, "n": 74.5}
-    for i, second in enumerate(display.x1):
-        for j, first in enumerate(display.x0):
-            sample = pd.DataFrame({**row, frame.columns[0]: [first], frame.columns[1]: [second]})
-            assert display.classes[display.response[i, j]] == model.predict(sample)[0]
+def test_other_columns_of_a_frame_have_their_median_or_most_frequent_value():
+    inner = np.arange(150) % 149 > 0  # all but the first and the last row
+    origin = pd.Categorical(np.where(inner, "garden", "meadow"))
+    frame = IRIS.data.iloc[:, :2].assign(origin=origin, wet=inner, n=range(150))
+    model = Rule().fit(frame)
+    regions(model, frame, grid_resolution=3)
+    samples = model.samples_
+    assert samples.columns.equals(frame.columns)
+    assert samples[["origin", "wet"]].dtypes.equals(frame[["origin", "wet"]].dtypes)
+    assert samples["origin"].tolist() == ["garden"] * 9
+    assert samples["wet"].tolist() == [True] * 9
+    assert samples["n"].tolist() == [74.5] * 9
+    assert samples.iloc[:, 0].nunique() == samples.iloc[:, 1].nunique() == 3
 
 
 @pytest.mark.parametrize(
