@@ -314,7 +314,7 @@ def any_evidence(draw):
     )
 
 
-@settings(max_examples=120)
+@settings(max_examples=200)
 @given(any_evidence())
 def test_judge_accepts_any_evidence(evidence):
     """Warnings are errors here."""
@@ -334,6 +334,11 @@ def test_judge_accepts_any_evidence(evidence):
     assert diagnosis._repr_html_()
     if diagnosis.at_least("warning"):
         assert not diagnosis.is_healthy
+
+
+def test_judge_accepts_numbers_whose_difference_overflows():
+    """Warnings are errors here."""
+    assert judge(Evidence({"train_loss": [1e308, -1e308, 1e308], "learning_rate": [0.1] * 3}))
 
 
 @pytest.mark.parametrize("rule", RULES, ids=CODES)
