@@ -277,7 +277,7 @@ def _total(rows: Any, sample_weight: FloatArray | None) -> float:
 
 
 def _function(activation: Activation) -> str:
-    """Return the name of the activation, or its representation if it has none."""
+    """Return the activation's name, or how it is made where it has none."""
     return next((name for name, known in ACTIVATIONS.items() if known == activation), repr(activation))
 
 

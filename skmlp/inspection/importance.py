@@ -112,13 +112,13 @@ def _by_gradient(estimator: Any, X: Any) -> tuple[list[str], FloatArray, FloatAr
     X, _ = transform_data(estimator, X)
     rows = validate_rows(network, X, np.float64)
     n_samples, n_features = rows.shape
-    changes = np.empty((n_samples, n_features))
+    moves = np.empty((n_samples, n_features))
     for block in gen_batches(n_samples, BLOCK_ROWS):
         gradient = np.abs(network._input_gradient(rows[block], "prediction"))
-        changes[block] = gradient if gradient.ndim == 2 else gradient.mean(axis=1)
-    changes *= _spread(rows)
+        moves[block] = gradient if gradient.ndim == 2 else gradient.mean(axis=1)
+    moves *= _spread(rows)
     names = getattr(network, "feature_names_in_", transformed_feature_names(estimator))
-    return _names(names, n_features), changes.mean(axis=0), changes.std(axis=0)
+    return _names(names, n_features), moves.mean(axis=0), moves.std(axis=0)
 
 
 def _by_permutation(
