@@ -11,7 +11,7 @@ from skmlp.optim import SCHEDULES, SOLVERS
 
 @pytest.fixture(autouse=True, scope="module")
 def one_blas_thread() -> Iterator[None]:
-    # The networks of the documentation are small: threads cost them more than they bring, above all beside other work.
+    # The networks of the documentation are too small to gain from threads.
     with threadpool_limits(1):
         yield
 
