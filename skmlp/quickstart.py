@@ -95,7 +95,8 @@ def main() -> None:
     print(*text_plot({"loss": network.history_["loss"]}, width=72, height=10), sep="\n")
 
     history = network.history_frame()[["loss", "gradient_norm", "learning_rate", "seconds"]]
-    print(f"\nFrom history_frame():\n{history.iloc[[0, len(history) // 2, -1]].to_string(float_format=lambda value: f'{value:.4g}')}")
+    print("\nFrom history_frame():")
+    print(history.iloc[[0, len(history) // 2, -1]].to_string(float_format=lambda value: f"{value:.4g}"))
     print(f"\nThis took {perf_counter() - started:.0f} seconds. Read on in docs/guide.md.")
     print(f"\n{where_to_look()}")
 

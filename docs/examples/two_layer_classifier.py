@@ -8,8 +8,8 @@ One hidden layer of sigmoid units, a softmax output, cross-entropy, plain gradie
     dZ2 = (A2 - Y) / m                        dW2 = A1^T dZ2      db2 = column sums of dZ2
     dZ1 = dZ2 W2^T * s'(Z1)                   dW1 = X^T dZ1       db1 = column sums of dZ1
 
-The script compares these closed forms with ``MLPClassifier.loss_and_gradients``, then single steps and trainings of both.
-Finally it trains and prints the accuracy.
+The script compares these closed forms with ``MLPClassifier.loss_and_gradients``, then steps of both. Finally it trains
+and prints the accuracy.
 
 The data are Fashion-MNIST if it is installed (on Debian the package ``dataset-fashion-mnist``), otherwise the digits of
 scikit-learn. To use other files, set SKMLP_FASHION_MNIST or SKMLP_MNIST to a folder with the four IDX files
