@@ -1,7 +1,7 @@
 """Draw the pictures of the displays in this folder, from small networks on the data sets of scikit-learn.
 
-Run it with ``python docs/images/make_displays.py [folder]``; by default it writes to its own folder. It takes about half
-a minute and needs matplotlib.
+Run it with ``python docs/images/make_displays.py [folder]``; by default it writes to its own folder. It takes about
+half a minute and needs matplotlib.
 """
 
 import sys
