@@ -12,29 +12,17 @@ OPTIONS = ("dropout", "batch normalization", "monitor", "tracking")
 
 
 class Case(NamedTuple):
-    """A network and how it is trained.
-
-    Attributes
-    ----------
-    n_features, hidden, n_outputs
-        Widths of the layers; `n_outputs` is the number of classes or targets.
-    batch_size, n_samples : int
-        Batches are equally large, since some peers compile for one shape.
-    epochs : int
-        Of a timed training.
-    option : str
-        One of OPTIONS; the case is then also timed without it.
-    """
+    """A network and how it is trained."""
 
     n_features: int
     hidden: tuple[int, ...]
-    n_outputs: int
+    n_outputs: int  # classes or targets
     batch_size: int
-    n_samples: int
-    epochs: int
+    n_samples: int  # a multiple of the batch size, since some peers compile for one shape
+    epochs: int  # of a timed training
     solver: str = "adam"
     regression: bool = False
-    option: str = ""
+    option: str = ""  # one of OPTIONS; the case is then also timed without it
 
     @property
     def name(self) -> str:

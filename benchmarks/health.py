@@ -20,7 +20,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.utils.class_weight import compute_sample_weight
 
-from benchmarks.health_cases import FAULTS, Case, cases, healthy
+from benchmarks.health_cases import FAULTS, Case, healthy
 from skmlp.diagnosis import Diagnosis
 
 # These findings are infos, and their remedies lower no loss.
@@ -67,7 +67,7 @@ def fault_row(code: str, n_cases: int, first: int) -> tuple[int, int, int]:
     """Print a row; return the number of cases, of those found, and of those that the remedy improves."""
     found = improved = n_fitted = 0
     others: Counter[str] = Counter()
-    for case in cases(FAULTS[code], n_cases, first):
+    for case in map(FAULTS[code], range(first, first + n_cases)):
         if fit(case) is None:
             continue
         n_fitted += 1
@@ -100,7 +100,8 @@ def main() -> None:
     helped = f"{improved}/{n_tried} ({improved / max(1, n_tried):.0%})"
     print(f"| all | | {found}/{n_cases} ({found / n_cases:.0%}) | {helped} | |")
     if options.healthy:
-        grave = [fit(case).diagnose().at_least("warning") for case in cases(healthy, options.healthy, options.first)]
+        seeds = range(options.first, options.first + options.healthy)
+        grave = [fit(healthy(seed)).diagnose().at_least("warning") for seed in seeds]
         alarms = Counter(finding.code for findings in grave for finding in findings)
         beside = ", ".join(f"{code} {count}" for code, count in alarms.most_common()) or "-"
         print(f"| none | {healthy.__doc__} | {sum(map(bool, grave))}/{options.healthy} | - | {beside} |")

@@ -1,6 +1,6 @@
 """Trainings with a known fault, and healthy ones, on the data sets of scikit-learn."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -232,9 +232,3 @@ def healthy(seed: int) -> Case:
     if rng.random() < 0.3:
         params |= [{"dropout": 0.2}, {"normalization": "batch"}, {"alpha": 0.1}][int(rng.integers(3))]
     return case(name, seed, **params)
-
-
-def cases(fault: Callable[[int], Case], n: int, first: int = 0) -> Iterator[Case]:
-    """Yield `n` cases, with seeds from `first` on."""
-    for seed in range(first, first + n):
-        yield fault(seed)

@@ -33,18 +33,6 @@ def first_fit(compiled: str, cache: str, dtype: str) -> float:
     return float(done.stdout) - started
 
 
-def measure(repeats: int, compilations: int, dtype: str) -> dict[str, list[float]]:
-    """Return the seconds of each process."""
-    seconds: dict[str, list[float]] = {"compile": [], "load": [], "NumPy": []}
-    for _ in range(compilations):
-        with tempfile.TemporaryDirectory() as cache:
-            seconds["compile"].append(first_fit("1", cache, dtype))
-            for _ in range(repeats):
-                seconds["load"].append(first_fit("1", cache, dtype))
-                seconds["NumPy"].append(first_fit("0", cache, dtype))
-    return seconds
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,8 +40,15 @@ def main() -> None:
     parser.add_argument("--compilations", type=int, default=1)
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     options = parser.parse_args()
+    seconds: dict[str, list[float]] = {"compile": [], "load": [], "NumPy": []}
+    for _ in range(options.compilations):
+        with tempfile.TemporaryDirectory() as cache:
+            seconds["compile"].append(first_fit("1", cache, options.dtype))
+            for _ in range(options.repeats):
+                seconds["load"].append(first_fit("1", cache, options.dtype))
+                seconds["NumPy"].append(first_fit("0", cache, options.dtype))
     print("| process | n | seconds to the end of the first fit | least | most |\n|---|---|---|---|---|")
-    for name, found in measure(options.repeats, options.compilations, options.dtype).items():
+    for name, found in seconds.items():
         print(f"| {name} | {len(found)} | {statistics.median(found):.2f} | {min(found):.2f} | {max(found):.2f} |")
 
 

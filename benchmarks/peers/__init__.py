@@ -12,31 +12,15 @@ from benchmarks.cases import OPTIONS, Case
 
 
 class Entry(NamedTuple):
-    """A peer by name.
+    """A peer: its module, how it is used, and what it supports."""
 
-    Attributes
-    ----------
-    module : str
-        In this package.
-    imports : str
-        The module whose import is timed.
-    options : dict
-        Arguments of its Peer.
-    form : str
-        Of the data; see :func:`benchmarks.cases.make_data`.
-    case_options, solvers : tuple of str
-        What it supports.
-    environment : dict
-        Environment variables of its process.
-    """
-
-    module: str
-    imports: str
-    options: dict[str, Any] = {}
-    form: str = "float32"
+    module: str  # in this package
+    imports: str  # the module whose import is timed
+    options: dict[str, Any] = {}  # arguments of its Peer
+    form: str = "float32"  # of the data, see benchmarks.cases.make_data
     case_options: tuple[str, ...] = ("",)
     solvers: tuple[str, ...] = ("adam", "sgd")
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = {}  # of its process
 
     def trains(self, case: Case) -> bool:
         """Return whether the peer supports the case."""

@@ -30,27 +30,13 @@ WATCHING = 0.005  # seconds between two looks at the memory
 
 
 class Case(NamedTuple):
-    """A situation and how it is measured.
-
-    Attributes
-    ----------
-    name : str
-    measure : callable
-        ``measure(package, **arguments)``, one of the functions below.
-    arguments : dict
-    rounds : int
-        Processes of each package.
-    free_bytes : int
-        Memory without which the case is skipped.
-    in_quick : bool
-        Whether the quick mode includes it.
-    """
+    """A situation and how it is measured."""
 
     name: str
-    measure: Callable[..., dict[str, Any]]
+    measure: Callable[..., dict[str, Any]]  # called with the package and the arguments
     arguments: dict[str, Any]
-    rounds: int = 3
-    free_bytes: int = 0
+    rounds: int = 3  # processes of each package
+    free_bytes: int = 0  # memory without which the case is skipped
     in_quick: bool = True
 
 

@@ -23,15 +23,8 @@ def row(ours: dict[str, Any], theirs: dict[str, Any], others: float = 0.25) -> d
 
 def result(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
     machine = {"cpu": "CPU", "cores": 2, "system": "Linux", "python": "3", "blas": "blas 1", "versions": {"a": "1"}}
-    described = {
-        "date": "2020-01-01",
-        "quick": False,
-        "threads": 1,
-        "compiled": True,
-        "machine": machine,
-        "left_out": {},
-    }
-    return {**described, "rows": list(rows), **changes}
+    fixed = {"date": "2020-01-01", "quick": False, "threads": 1, "compiled": True, "machine": machine, "left_out": {}}
+    return {**fixed, "rows": list(rows), **changes}
 
 
 @pytest.mark.parametrize(

@@ -47,14 +47,7 @@ def row(
 
 
 def result(*rows: dict[str, Any]) -> dict[str, Any]:
-    machine = {
-        "cpu": "Some CPU",
-        "cores": 2,
-        "system": "Linux",
-        "python": "3.11",
-        "blas": "blas 1",
-        "versions": {"a": "1"},
-    }
+    machine = {"cpu": "Some CPU", "cores": 2, "system": "Linux", "python": "3", "blas": "b 1", "versions": {"a": "1"}}
     return {"date": "2020-01-01", "quick": False, "repeats": 3, "machine": machine, "rows": list(rows)}
 
 

@@ -87,17 +87,12 @@ class TestGradientFlow:
         # With relu, activations and error signals grow alike, so the gradients of all layers are large.
         assert min(flows["relu", "large"].norms) > 1e3 * max(flows["relu", "he_normal"].norms)
 
-    @pytest.mark.parametrize(("activation", "initializer"), [("relu", "he_normal"), ("relu", "he_uniform")])
-    def test_he_weights_keep_the_gradient_of_relu_layers_within_a_factor_of_ten(self, flows, activation, initializer):
-        flow = flows[activation, initializer]
+    @pytest.mark.parametrize(("initializer", "seed"), [("he_normal", 0), ("he_uniform", 0), ("he_normal", 1)])
+    def test_he_weights_keep_the_gradient_of_relu_layers_within_a_factor_of_ten(self, initializer, seed):
+        flow = gradient_flow.gradient_flow("relu", initializer, seed=seed)
         assert 0.1 <= flow.norms[0] / flow.norms[-1] <= 10.0
         assert flow.theory == pytest.approx(1.0, abs=0.01)
         assert gradient_flow.verdict(flow) == "healthy"
-
-    def test_he_weights_do_so_for_other_seeds(self):
-        for seed in (1, 2):
-            norms = gradient_flow.gradient_flow("relu", "he_normal", seed=seed).norms
-            assert 0.1 <= norms[0] / norms[-1] <= 10.0
 
     def test_zero_weights_have_no_error_signal(self, flows):
         assert all(flows[activation, "zeros"].factor == 0.0 for activation in ACTIVATIONS)
