@@ -14,7 +14,6 @@ from benchmarks.peers.comparing import (
     busy_cores,
     cold_seconds,
     differing_losses,
-    geometric_mean,
     loss_difference,
     median_step,
     ratio,
@@ -157,10 +156,6 @@ def test_losses_are_compared_on_the_same_input():
 )
 def test_digits_has_three_significant_digits(value, expected):
     assert digits(value) == expected
-
-
-def test_geometric_mean_of_two_and_one_half_is_one():
-    assert geometric_mean([2.0, 0.5]) == pytest.approx(1.0)
 
 
 def test_summary_has_mean_minimum_and_counts_by_width():

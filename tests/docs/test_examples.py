@@ -1,11 +1,12 @@
 """The examples compute what their texts claim."""
 
 import gzip
-import importlib.util
 import sys
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from types import ModuleType
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -20,19 +21,9 @@ from skmlp.optim import SOLVERS
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-gradient_flow = load("gradient_flow")
-two_layer = load("two_layer_classifier")
-symmetry = load("regression_and_symmetry")
+with mock.patch.object(sys, "path", [str(EXAMPLES), *sys.path]):
+    names = ("gradient_flow", "two_layer_classifier", "regression_and_symmetry")
+    gradient_flow, two_layer, symmetry = map(import_module, names)
 
 
 @pytest.fixture(scope="module")
