@@ -41,7 +41,7 @@ def normalize_layers(evidence: Evidence) -> Remedy:
 def scale_target(loss: Any) -> Remedy:
     """Return the remedy to scale the target that the loss allows: deviances need targets above zero."""
     chosen = LOSSES.get(loss) if isinstance(loss, str) else loss
-    if isinstance(chosen, Loss) and not chosen.shift_and_scale:
+    if isinstance(chosen, Loss) and not chosen.is_equivariant:
         return Remedy("Divide the target by its typical size")
     return Remedy("Standardize the target", {"standardize_target": True})
 
