@@ -1,14 +1,9 @@
-"""What the speed benchmark trains: networks, data that they can learn, their initial weights and their loss.
-
-Every peer gets the same rows, starts from weights of the same law and is judged by the same function.
-"""
+"""The networks, data, initial weights and losses of the speed benchmark, the same for every peer."""
 
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-
-__all__ = ["CASES", "OPTIONS", "Case", "Data", "final_loss", "initial_weights", "make_data", "predictions", "targets"]
 
 LEARNING_RATES = {"adam": 1e-3, "sgd": 1e-2}
 MOMENTUM = 0.9  # of SGD, Nesterov's
@@ -17,33 +12,21 @@ OPTIONS = ("dropout", "batch normalization", "monitor", "tracking")
 
 
 class Case(NamedTuple):
-    """A network and how it is trained.
-
-    Attributes
-    ----------
-    n_features, hidden, n_outputs
-        Widths of the layers; `n_outputs` counts classes or targets.
-    batch_size, n_samples : int
-        All batches are whole, since some peers compile for one shape.
-    epochs : int
-        Of a timed training.
-    option : str
-        One of OPTIONS: then the case is compared with itself without the option.
-    """
+    """A network and how it is trained."""
 
     n_features: int
     hidden: tuple[int, ...]
-    n_outputs: int
+    n_outputs: int  # classes or targets
     batch_size: int
-    n_samples: int
-    epochs: int
+    n_samples: int  # a multiple of the batch size, since some peers compile for one shape
+    epochs: int  # of a timed training
     solver: str = "adam"
     regression: bool = False
-    option: str = ""
+    option: str = ""  # one of OPTIONS; the case is then also timed without it
 
     @property
     def name(self) -> str:
-        """Network, batch, solver and option, in words."""
+        """Network, batch, solver and option."""
         network = "-".join(map(str, (self.n_features, *self.hidden, self.n_outputs)))
         batch = "full batch" if self.n_batches == 1 else f"batch {self.batch_size}"
         parts = (network + " regression" * self.regression, batch, self.solver, self.option)
@@ -61,7 +44,7 @@ class Case(NamedTuple):
 
     @property
     def n_batches(self) -> int:
-        """Steps of an epoch."""
+        """Steps per epoch."""
         return self.n_samples // self.batch_size
 
     @property
@@ -71,8 +54,8 @@ class Case(NamedTuple):
 
 
 CASES = (
-    # Batch of one, small, usual and all rows. A training is long enough that the checks at its beginning, which belong
-    # to the whole fits of the estimators only, are a few hundredths of it at most.
+    # Batches of one row, small, usual and of all rows. Trainings are long enough that the checks at the start of a fit,
+    # which only the estimators have, take a few percent at most.
     Case(8, (16,), 1, 1, 1_000, 20, regression=True),
     Case(8, (16,), 1, 32, 3_200, 60, regression=True),
     Case(8, (16,), 1, 200, 4_000, 200, regression=True),
@@ -105,14 +88,14 @@ CASES = (
 
 
 class Data(NamedTuple):
-    """Features; as targets class numbers, or values with a column for each output if there are several."""
+    """Features, and class numbers or real targets."""
 
     X: Any
     y: np.ndarray
 
 
 def make_data(case: Case, form: str = "float32") -> Data:
-    """Return random features with targets that a network can learn, as "float32", "float64" or float64 "frame"."""
+    """Return random features with targets that a network can learn; `form` is "float32", "float64" or "frame"."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((case.n_samples, case.n_features))
     raw = np.tanh(X @ rng.standard_normal((case.n_features, case.n_outputs)) / np.sqrt(case.n_features))
@@ -128,7 +111,7 @@ def make_data(case: Case, form: str = "float32") -> Data:
 
 
 def targets(case: Case, y: np.ndarray) -> np.ndarray:
-    """Return float32 targets of a column for each output unit: values, a 0/1 column, or one-hot classes."""
+    """Return float32 targets with a column for each output unit: values, 0 and 1, or one-hot classes."""
     if case.regression or case.is_binary:
         return y.reshape(case.n_samples, -1).astype(np.float32)
     return np.eye(case.n_outputs, dtype=np.float32)[y]
@@ -146,7 +129,7 @@ def initial_weights(case: Case, seed: int) -> list[tuple[np.ndarray, np.ndarray]
 
 
 def predictions(case: Case, raw: np.ndarray) -> np.ndarray:
-    """Return what the raw outputs of a network mean: values, or the probability of each class."""
+    """Apply the link to raw outputs: return values, or the probability of each class."""
     raw = raw.astype(np.float64)
     if case.regression:
         return raw

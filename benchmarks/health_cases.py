@@ -1,6 +1,6 @@
-"""Trainings with a known fault, and healthy ones, on the real data that scikit-learn brings along."""
+"""Trainings with a known fault, and healthy ones, on the data sets of scikit-learn."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ class Case(NamedTuple):
 
 
 def rows(name: str, seed: int, *, scale: bool = True, keep: float = 1.0) -> tuple[Any, Any, Any, Any]:
-    """Return a random 70 % of the rows to train on (or a share `keep` of these) and the others, with their targets."""
+    """Return a random 70 % of the rows (or a fraction `keep` of these) and their targets, then the other rows."""
     X, y = LOADERS[name](return_X_y=True)
     parts = train_test_split(X, y, test_size=0.3, random_state=seed, stratify=None if name == "diabetes" else y)
     X, X_val, y, y_val = parts
@@ -58,7 +58,7 @@ def _name(seed: int, names: tuple[str, ...] = tuple(LOADERS)) -> str:
     return names[seed % len(names)]
 
 
-# ---------------------------------------------------------------------- faults; each has the code it is to be found by
+# ---------------------------------------------------------------------- faults, named by the code of their finding
 
 
 def vanishing_gradients(seed: int) -> Case:
@@ -67,20 +67,20 @@ def vanishing_gradients(seed: int) -> Case:
 
 
 def exploding_gradients(seed: int) -> Case:
-    """Six to nine layers of relu units whose weights begin three times too large."""
+    """Six to nine layers of relu units with initial weights three times too large."""
     sizes = (64,) * (6 + seed % 4)
     start = VarianceScaling(18.0, "fan_in", "normal")
     return case(_name(seed), seed, hidden_layer_sizes=sizes, weight_init=start, max_iter=60)
 
 
 def dead_units(seed: int) -> Case:
-    """Relu units whose biases begin far below zero."""
+    """Relu units with initial biases far below zero."""
     bias = Constant(-6.0 - seed % 3)
     return case(_name(seed), seed, hidden_layer_sizes=(64, 32), bias_init=bias, max_iter=60)
 
 
 def saturated_units(seed: int) -> Case:
-    """Tanh or logistic units whose weights begin large."""
+    """Tanh or logistic units with large initial weights."""
     start = VarianceScaling(200.0 if seed % 2 else 2000.0, "fan_in", "normal")
     activation = "tanh" if seed % 2 else "logistic"
     return case(_name(seed), seed, hidden_layer_sizes=(64, 64), activation=activation, weight_init=start, max_iter=60)
@@ -102,12 +102,12 @@ def learning_rate_too_low(seed: int) -> Case:
 
 
 def not_converged(seed: int) -> Case:
-    """Training that ends long before the loss does."""
+    """Training that stops long before convergence."""
     return case(_name(seed), seed, hidden_layer_sizes=(64,), max_iter=6 + seed % 5)
 
 
 def diverged(seed: int) -> Case:
-    """Regression by SGD at a rate beyond stability."""
+    """Regression by SGD at an unstable learning rate."""
     rate = 0.5 * 1.2 ** (seed % 6)
     return case(
         "diabetes", seed, solver=SGD(momentum=0.0), learning_rate_init=rate, activation="identity", max_iter=400
@@ -115,7 +115,7 @@ def diverged(seed: int) -> Case:
 
 
 def plateau(seed: int) -> Case:
-    """Four layers of logistic units by SGD: the loss stays at that of a constant."""
+    """Four layers of logistic units by SGD: the loss stays at that of a constant prediction."""
     return case(
         _name(seed, CLASSES), seed, hidden_layer_sizes=(32,) * 4, activation="logistic", solver="sgd",
         learning_rate_init=0.01, max_iter=100, n_iter_no_change=100,
@@ -123,7 +123,7 @@ def plateau(seed: int) -> Case:
 
 
 def overfitting(seed: int) -> Case:
-    """A large network on few rows, a third of them with another target, trained to the end."""
+    """A large network on few rows with noisy targets, trained without early stopping."""
     name = _name(seed)
     X, y, X_val, y_val = rows(name, seed, keep=0.5)
     y = _with_noise(y, 0.3, seed)
@@ -131,25 +131,25 @@ def overfitting(seed: int) -> Case:
 
 
 def underfitting(seed: int) -> Case:
-    """A penalty that leaves the weights no room."""
+    """A very large L2 penalty."""
     return case(_name(seed), seed, alpha=3000.0 if seed % 2 else 10000.0, max_iter=300)
 
 
 def unscaled_inputs(seed: int) -> Case:
-    """The data as they come: features of sizes from a thousandth to a thousand."""
+    """Unscaled features, of sizes from a thousandth to a thousand."""
     name = _name(seed, ("cancer", "wine"))
     return case(name, seed, rows(name, seed, scale=False), max_iter=100)
 
 
 def unscaled_target(seed: int) -> Case:
-    """A target in other units: a hundred times as large, or a ten-thousandth."""
+    """A target multiplied by a hundred or by a ten-thousandth."""
     X, y, X_val, y_val = rows("diabetes", seed)
     factor = 100.0 if seed % 2 else 1e-4
     return case("diabetes", seed, (X, factor * y, X_val, factor * y_val), standardize_target=False, max_iter=200)
 
 
 def small_batch(seed: int) -> Case:
-    """Steps by single samples, at a rate for batches, where targets are noisy."""
+    """Batches of one row at a learning rate for larger ones, with noisy targets."""
     name = _name(seed, ("diabetes", "digits"))
     X, y, X_val, y_val = rows(name, seed)
     if name == "digits":
@@ -158,14 +158,14 @@ def small_batch(seed: int) -> Case:
     return case(name, seed, (X, y, X_val, y_val), batch_size=1, **params)
 
 
-def _with_noise(y: Any, share: float, seed: int) -> Any:
-    """Return targets of which a share is replaced by those of other rows."""
+def _with_noise(y: Any, fraction: float, seed: int) -> Any:
+    """Return targets of which a fraction is replaced by those of other rows."""
     rng = np.random.default_rng(seed)
-    return np.where(rng.random(len(y)) < share, rng.permutation(y), y)
+    return np.where(rng.random(len(y)) < fraction, rng.permutation(y), y)
 
 
 def class_imbalance(seed: int) -> Case:
-    """The patients whose disease progresses most, or least: one in twenty."""
+    """One patient in twenty: those whose disease progresses most, or least."""
     X, y, X_val, y_val = rows("diabetes", seed)
     border = np.quantile(y, 0.95 if seed % 2 else 0.05)
     y, y_val = (np.where((part > border) == bool(seed % 2), "rare", "common") for part in (y, y_val))
@@ -174,18 +174,18 @@ def class_imbalance(seed: int) -> Case:
 
 
 def symmetric_units(seed: int) -> Case:
-    """All weights begin with the same value."""
+    """All weights start at the same value."""
     start = Constant(0.1 if seed % 2 else 0.02)
     return case(_name(seed), seed, hidden_layer_sizes=(50,), weight_init=start, max_iter=100)
 
 
 def unused_capacity(seed: int) -> Case:
-    """An L1 penalty that leaves a few units of many."""
+    """An L1 penalty that disables most units."""
     return case(_name(seed), seed, hidden_layer_sizes=(256,), alpha_l1=2.0, max_iter=300)
 
 
 def constant_inputs(seed: int) -> Case:
-    """Columns without information among the others."""
+    """Constant columns among the others."""
     name = _name(seed)
     X, y, X_val, y_val = rows(name, seed)
     X, X_val = (np.hstack([part, np.full((len(part), 3), 2.0)]) for part in (X, X_val))
@@ -202,7 +202,7 @@ FAULTS: dict[str, Callable[[int], Case]] = {
 }  # fmt: skip
 
 
-# ---------------------------------------------------------------------- healthy ones
+# ---------------------------------------------------------------------- healthy trainings
 
 ACTIVATIONS = ("relu", "tanh", "gelu", "elu", "leaky_relu", "silu", "selu", "softplus", "mish", "logistic")
 SIZES = ((32,), (100,), (64, 32), (32, 32, 32), (128, 64), (200,))
@@ -217,7 +217,7 @@ SOLVERS: tuple[dict[str, Any], ...] = (
 
 
 def healthy(seed: int) -> Case:
-    """Scaled data, a common network, any activation and solver, stopped in time."""
+    """Scaled data, a usual network, any activation and solver, early stopping."""
     rng = np.random.default_rng(1000 + seed)
     name = _name(seed)
     params: dict[str, Any] = {
@@ -232,9 +232,3 @@ def healthy(seed: int) -> Case:
     if rng.random() < 0.3:
         params |= [{"dropout": 0.2}, {"normalization": "batch"}, {"alpha": 0.1}][int(rng.integers(3))]
     return case(name, seed, **params)
-
-
-def cases(fault: Callable[[int], Case], n: int, first: int = 0) -> Iterator[Case]:
-    """Yield `n` cases, with seeds from `first` on."""
-    for seed in range(first, first + n):
-        yield fault(seed)

@@ -1,9 +1,9 @@
-"""The cost of the smallest calls: predict_proba for one row, partial_fit for 32 rows.
+"""Microseconds of small calls: predict_proba for one row, partial_fit for 32 rows.
 
     python -m benchmarks.latency [--calls 500]
 
-They are measured in turn with scikit-learn's own input validation (``validate_data`` on the same input) and with
-scikit-learn's MLP; all are medians in microseconds, ratios are to the validation.
+Medians, measured in turn with scikit-learn's MLP and its input validation (``validate_data``) on the same input. Ratios
+are relative to the validation.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SPARSE = ["csr", "csc"]
 
 
 def medians(functions: list[Callable[[], object]], calls: int) -> list[float]:
-    """Return the median microseconds of each function, called in turn."""
+    """Return the median microseconds of each function; they are called in turn."""
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(calls):
         for function, collected in zip(functions, times, strict=True):

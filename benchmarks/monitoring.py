@@ -1,10 +1,10 @@
-"""What monitoring costs: the time that a fit with ``monitor=True`` spends on it, as a share of the rest of that fit.
+"""The cost of ``monitor=True``: time spent on monitoring, relative to the rest of the fit.
 
     python -m benchmarks.monitoring [--repeats 9] [--threads 1]
 
-Measuring, reducing, the look at the data and the diagnosis at the end are timed inside the fit, so that both parts of
-the share feel the same disturbances by other work on the machine. What is not in it is a call and two comparisons for
-each step that is not measured. Medians over the repeats.
+The measurements, their summary, the summary of the data and the diagnosis are timed inside the fit, so that other work
+on the machine affects both parts. A call and two comparisons for each step that is not measured are not included.
+Medians over the repeats.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from skmlp.estimators import fitting
 from skmlp.training import monitor
 from skmlp.training.monitor import Monitor
 
-# All that monitoring does, by where it is called from.
+# All functions of the monitoring, by where they are called from.
 PARTS: tuple[tuple[Any, str], ...] = (
     (Monitor, "_measure"),
     (monitor, "_compare"),
@@ -35,13 +35,13 @@ PARTS: tuple[tuple[Any, str], ...] = (
 
 
 class Stopwatch:
-    """Adds up the time spent in functions."""
+    """Sums the time spent in functions."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def watch(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function, timed."""
+        """Return the function with time measurement."""
 
         def timed(*args: Any, **options: Any) -> Any:
             started = perf_counter()
@@ -61,7 +61,7 @@ def rows(load: Any) -> tuple[Any, Any]:
 
 
 def networks() -> list[tuple[str, Any, dict[str, Any]]]:
-    """Return what is fitted: name, data, parameters."""
+    """Return name, data and parameters of each fit."""
     iris, cancer, digits = rows(load_iris), rows(load_breast_cancer), rows(load_digits)
     X, y = make_classification(20_000, 50, n_informative=20, random_state=0)
     large = X.astype(np.float32), y
@@ -87,9 +87,8 @@ def main() -> None:
     stopwatch = Stopwatch()
     for owner, name in PARTS:
         setattr(owner, name, stopwatch.watch(getattr(owner, name)))
-    print(
-        "| fit | steps | measured epochs | ms | of it monitoring, ms | share of the rest |\n|---|---|---|---|---|---|"
-    )
+    print("| fit | steps | measured epochs | ms | of it monitoring, ms | relative to the rest |")
+    print("|---|---|---|---|---|---|")
     with threadpool_limits(options.threads):
         for name, (X, y), params in networks():
             fits = []
@@ -99,9 +98,9 @@ def main() -> None:
                 estimator.fit(X, y)
                 fits.append((perf_counter() - started, stopwatch.seconds))
             whole, part = (1e3 * statistics.median(column) for column in zip(*fits, strict=True))
-            share = statistics.median(spent / (total - spent) for total, spent in fits)
+            fraction = statistics.median(spent / (total - spent) for total, spent in fits)
             steps, observed = estimator._model.state.step, len(estimator.monitor_["epoch"])
-            print(f"| {name} | {steps} | {observed} | {whole:.0f} | {part:.1f} | {share:.1%} |", flush=True)
+            print(f"| {name} | {steps} | {observed} | {whole:.0f} | {part:.1f} | {fraction:.1%} |", flush=True)
 
 
 if __name__ == "__main__":

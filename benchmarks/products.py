@@ -1,9 +1,9 @@
-"""Microseconds of the three matrix products of a layer: by the compiled steps' own functions, and by BLAS.
+"""Microseconds of the three matrix products of a layer, by the functions of the compiled steps and by BLAS.
 
     python -m benchmarks.products [--dtype float32] [--repeats 9]
 
-Best of the repeats, which take turns, on one BLAS thread; all arrays stay in the cache. From some size on the compiled
-steps call BLAS themselves: there both columns are the same.
+The minimum over repeats, which take turns, on one BLAS thread; all arrays stay in the cache. For large products the
+compiled steps call BLAS themselves, and both columns are the same.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def blas(times: int, number: int, left: Any, right: Any, out: Any, panel: Any) -
 
 
 def measure(shape: tuple[int, int, int], dtype: str, repeats: int) -> list[tuple[float, float]]:
-    """Return the microseconds of each product by either."""
+    """Return the microseconds of each product by both."""
     n_samples, n_in, n_out = shape
     rng = np.random.default_rng(0)
     x, W, delta = (

@@ -1,10 +1,10 @@
-"""From a stored run of the speed benchmark to its tables and its plot.
+"""Tables and plot of a stored run of the speed benchmark.
 
     python -m benchmarks.report [benchmarks/results/speed.json] [--docs docs]
 
-Writes ``speed.md`` and ``speed.png`` beside the stored run; with ``--docs`` also the tables but the longest between the
-markers of ``benchmarks.md`` in that folder, and the plot into its ``images``. All figures come from the raw times: a
-step takes the median over the trainings, a ratio is the median over pairs of trainings that ran in the same turn.
+Writes ``speed.md`` and ``speed.png`` next to the stored run; with ``--docs`` also the shorter tables between the
+markers of ``benchmarks.md`` in that folder, and the plot into its ``images``. The time of a step is the median over
+trainings, a ratio the median over pairs of trainings of the same turn.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from benchmarks.peers.comparing import (
     Row,
     base_for,
     break_even,
-    busy_share,
+    busy_cores,
     cold_seconds,
     differing_losses,
     geometric_mean,
@@ -32,8 +32,6 @@ from benchmarks.peers.comparing import (
     ratio,
     start_up,
 )
-
-__all__ = ["insert", "markdown", "row_cells", "summary", "write"]
 
 WIDTHS = {"up to 128 wide": (0, 128), "256 and wider": (129, math.inf)}
 
@@ -48,18 +46,18 @@ def digits(value: float | None) -> str:
 
 
 def table(header: str, rows: Iterable[Iterable[str]]) -> list[str]:
-    """Return the lines of a Markdown table and an empty one; none without rows."""
+    """Return the lines of a Markdown table, followed by an empty one; nothing without rows."""
     lines = [f"| {' | '.join(cells)} |" for cells in rows]
     return [f"| {header} |", "|" + "---|" * (header.count("|") + 1), *lines, ""] if lines else []
 
 
 def names(rows: Iterable[Row]) -> list[str]:
-    """Return the peers that ran in any of the rows, in their order."""
+    """Return the peers that ran in any of the rows."""
     return list(dict.fromkeys(peer for row in rows for peer in row["peers"] if ran(row, peer)))
 
 
 def summary(rows: list[Row]) -> list[str]:
-    """Return how far skmlp is ahead, for each number of threads, width and peer, and whose losses differ."""
+    """Return a comparison by number of threads, width and peer, and the final losses that differ."""
     cells = []
     for threads in sorted({row["threads"] for row in rows}):
         for width, (low, high) in WIDTHS.items():
@@ -68,9 +66,9 @@ def summary(rows: list[Row]) -> list[str]:
                 for peer in names(group):
                     base = base_for(peer, ours)
                     both = [row for row in group if ran(row, base) and ran(row, peer) and not row["option"]]
-                    is_said = peer in (*OURS[: OURS.index(ours) + 1], LIMIT, *PAIRS.values())
-                    is_said |= peer in PAIRS and ours != OURS[0]
-                    if both and not is_said:
+                    is_listed = peer in (*OURS[: OURS.index(ours) + 1], LIMIT, *PAIRS.values())
+                    is_listed |= peer in PAIRS and ours != OURS[0]
+                    if both and not is_listed:
                         cells.append([str(threads), width, base, peer, *compared(both, peer, base)])
     header = (
         "threads | networks | ours | peer | geometric mean | least | in | rows behind | with start-up | caught after"
@@ -86,7 +84,7 @@ def summary(rows: list[Row]) -> list[str]:
 
 
 def compared(rows: list[Row], peer: str, base: str) -> list[str]:
-    """Return the summary's cells: the peer's times as multiples of the base's."""
+    """Return the cells of the comparison: the peer's times as multiples of the base's."""
     ratios = {row["name"]: ratio(row, peer, base) or math.nan for row in rows}
     least = min(ratios, key=ratios.__getitem__)
     cold = []
@@ -106,7 +104,7 @@ def compared(rows: list[Row], peer: str, base: str) -> list[str]:
 
 
 def overview(rows: list[Row]) -> list[str]:
-    """Return a line for each row without an option: our step, and the peers' as multiples of it."""
+    """Return a table of the rows without an option: our time per step, and the peers' as multiples of it."""
     rows = [row for row in rows if ran(row, "skmlp") and not row["option"]]
     peers = [peer for peer in names(rows) if peer not in ("skmlp", LIMIT, *PAIRS.values())]
     cells = []
@@ -118,18 +116,18 @@ def overview(rows: list[Row]) -> list[str]:
 
 
 def details(rows: list[Row]) -> list[str]:
-    """Return a line for each row and peer."""
+    """Return a table with a line for each row and peer."""
     header = "network | peer | µs a step | rows a second | / limit | / skmlp | / skmlp-numpy | start-up, s"
     header += " | catches skmlp after | peak memory, MB | final loss"
     return table(header, ([row["name"], peer, *cells] for row in rows for peer, cells in row_cells(row)))
 
 
 def row_cells(row: Row) -> Iterator[tuple[str, list[str]]]:
-    """Yield each peer's cells in the detailed table."""
+    """Yield the cells of each peer in the detailed table."""
     different = dict(differing_losses(row))
     for peer, entry in row["peers"].items():
         if not ran(row, peer):
-            yield peer, [f"left out: {entry['skipped']}", *[""] * 8]
+            yield peer, [f"skipped: {entry['skipped']}", *[""] * 8]
             continue
         step, base = median_step(row, peer), base_for(peer)
         is_rival = ran(row, base) and peer.removesuffix(PLAIN) not in (*OURS, LIMIT, *PAIRS.values())
@@ -155,7 +153,7 @@ def row_cells(row: Row) -> Iterator[tuple[str, list[str]]]:
 
 
 def beginnings(rows: list[Row]) -> list[str]:
-    """Return a line for each peer: what a new process takes before its first step, medians over the rows."""
+    """Return a table of the start-up of each peer in a new process, medians over the rows."""
     rows = [row for row in rows if not row["option"]]
     cells = []
     for peer in names(rows):
@@ -169,7 +167,7 @@ def beginnings(rows: list[Row]) -> list[str]:
 
 
 def option_costs(rows: list[Row]) -> list[str]:
-    """Return a line for each row with an option and each peer: what the option adds to its steps."""
+    """Return a table of what options add to the steps of each peer."""
     cells = []
     for row in rows:
         for peer in row["peers"]:
@@ -181,17 +179,17 @@ def option_costs(rows: list[Row]) -> list[str]:
 
 
 def markdown(result: Result, *, in_full: bool) -> str:
-    """Return the tables; only `in_full` those with a line for each peer in each row."""
+    """Return the tables; the detailed ones only if `in_full`."""
     machine, rows = result["machine"], result["rows"]
-    # What sends to MLflow is a process of its own, and no other work.
-    shares = [busy_share(row) for row in rows if row["option"] != "tracking"] or [math.nan]
+    # The process that sends to MLflow is not other work.
+    busy = [busy_cores(row) for row in rows if row["option"] != "tracking"] or [math.nan]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     warning = " The figures of the quick mode mean little." if result["quick"] else ""
     lines = [
         f"{result['date']}: {machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
         f"Python {machine['python']}, {versions}, NumPy with {machine['blas']}. "
-        f"Each peer trained {result['repeats']} times in each row; other work kept {statistics.mean(shares):.1f} cores "
-        f"busy meanwhile, in the worst row {max(shares):.1f}.{warning}",
+        f"Each peer trained {result['repeats']} times in each row; other work kept {statistics.mean(busy):.1f} cores "
+        f"busy meanwhile, in the worst row {max(busy):.1f}.{warning}",
         "",
         *summary(rows),
         *beginnings(rows),
@@ -205,7 +203,7 @@ def markdown(result: Result, *, in_full: bool) -> str:
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    """Draw for each row and peer by how much its steps take longer than the bare matrix products."""
+    """Draw the time of the steps of each peer as a multiple of the time of the matrix products."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -222,7 +220,7 @@ def plot(rows: list[Row], path: Path) -> None:
         own = [row for row in rows if row["threads"] == count]
         for index, peer in enumerate(peers):
             points = [(ratio(row, peer, LIMIT), cases.index(row["name"])) for row in own if ran(row, peer)]
-            # Each peer has a height of its own within the row, so that equal times do not hide each other.
+            # Peers are shifted vertically, so that equal times do not hide each other.
             shift = 0.8 * ((index + 0.5) / len(peers) - 0.5)
             style = {"color": mpl.colormaps["tab10"](index), "marker": "os^vD<>Pp*"[index % 10], "markersize": 4}
             panel.plot([x for x, _ in points], [y + shift for _, y in points], linestyle="", label=peer, **style)
@@ -239,7 +237,7 @@ def plot(rows: list[Row], path: Path) -> None:
 
 
 def write(result: Result, folder: Path) -> None:
-    """Write ``speed.md`` and, where matplotlib is installed, ``speed.png`` into the folder."""
+    """Write ``speed.md`` and, if matplotlib is installed, ``speed.png`` into the folder."""
     (folder / "speed.md").write_text(markdown(result, in_full=True), encoding="utf-8")
     try:
         plot(result["rows"], folder / "speed.png")

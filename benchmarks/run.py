@@ -1,16 +1,15 @@
-"""How long a training step takes: skmlp, scikit-learn, PyTorch, JAX and the bare matrix products, interleaved.
+"""Time of a training step of skmlp, scikit-learn, PyTorch, JAX and of its matrix products alone, interleaved.
 
     python -m benchmarks.run [--threads 1 2] [--only TEXT ...] [--peers NAME ...] [--repeats 5] [--quick] [--resume]
 
-Every peer trains the same network on the same data for the same number of epochs, in a process of its own with so many
-threads on so many cores. The processes take turns, one training each, in an order that rotates, so that a change of the
-machine's speed hits all of them; who waits has slept long enough that its threads no longer spin. Repeat r trains from
-seed r. What other work keeps the cores busy is measured beside each training, and printed: two threads need a machine
-that is otherwise idle. Importing, and what the first training needs more than the others (compiling, above all), are
-timed apart.
+Every peer trains the same network on the same data for the same number of epochs, in a process of its own on as many
+cores as threads. The processes take turns, one training each, in an order that rotates, so that changes of the
+machine's speed affect all of them, and sleep before each turn, so that threads of others no longer spin. Repeat r uses
+seed r. The work of other processes is measured and printed; two threads need an otherwise idle machine. Imports, and
+what the first training needs beyond the others (mostly compiling), are timed separately.
 
-Results go to ``speed.json`` in the output folder, after each case, and from there to the table and the plot of
-``benchmarks.report``. Peers that are not installed, or fail, are left out and named with the reason.
+Results are written to ``speed.json`` in the output folder after each case, and from there to the table and the plot of
+``benchmarks.report``. Peers that are not installed, or fail, are skipped, with the reason.
 """
 
 import argparse
@@ -34,16 +33,16 @@ import skmlp
 from benchmarks import report
 from benchmarks.cases import CASES, Case
 from benchmarks.peers import PEERS, environment
-from benchmarks.peers.comparing import PLAIN, busy_share
+from benchmarks.peers.comparing import PLAIN, busy_cores
 
 PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "pandas", "torch", "jax", "jaxlib", "mlflow")
 RECORDED = ("seconds", "others", "epochs", "loss")  # of each training
 PAUSE = 0.1  # seconds; threads of OpenBLAS and OpenMP spin for less than that after their last work
-DISTURBED = 0.2  # cores that other processes keep busy beyond those that are spare
+DISTURBED = 0.2  # cores that other processes keep busy beyond the spare ones
 
 
 class Process:
-    """A worker process: ask it, and it replies."""
+    """A worker process that replies to requests."""
 
     def __init__(self, peer: str, threads: int, cache: str) -> None:
         self.spare_cores = max(0, (os.cpu_count() or 1) - threads)
@@ -77,7 +76,7 @@ class Process:
 
 
 def entrants(case: Case, peers: list[str]) -> Iterator[tuple[str, str, Case]]:
-    """Yield label, peer and case of those who take part; with an option each trains without it, too."""
+    """Yield label, peer and case of those that take part; with an option, each also trains without it."""
     for peer in peers:
         if PEERS[peer].trains(case):
             yield peer, peer, case
@@ -88,7 +87,7 @@ def entrants(case: Case, peers: list[str]) -> Iterator[tuple[str, str, Case]]:
 def measure(
     case: Case, threads: int, peers: list[str], cache: str, *, repeats: int, epochs: int, patience: int
 ) -> dict[str, Any]:
-    """Return a row: the case's description and what each entrant's trainings took."""
+    """Return a row: the description of the case and the measurements of each entrant."""
     found: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         workers: dict[str, Process] = {}
@@ -121,7 +120,7 @@ def measure(
 
 
 def take_turn(worker: Process, epochs: int, seed: int, patience: int) -> dict[str, Any]:
-    """Return the reply to a training; one that other work disturbed is done again, as often as there is patience."""
+    """Return the reply to a training; one that other work disturbed is repeated up to `patience` times."""
     for _ in range(1 + patience):
         time.sleep(PAUSE)
         reply = worker.ask("train", epochs=epochs, seed=seed)
@@ -131,7 +130,7 @@ def take_turn(worker: Process, epochs: int, seed: int, patience: int) -> dict[st
 
 
 def set_up(worker: Process, case: Case) -> dict[str, Any]:
-    """Have the peer imported and built, and trained for an epoch; return the times, and a place for what follows."""
+    """Import and build the peer and train for an epoch; return the times, with empty lists for the next ones."""
     entry: dict[str, Any] = {}
     for step, request in (("load", {}), ("prepare", {"case": case}), ("train", {"epochs": 1, "seed": 0})):
         time.sleep(PAUSE)
@@ -148,7 +147,7 @@ def set_up(worker: Process, case: Case) -> dict[str, Any]:
 
 
 def row_as_text(row: dict[str, Any]) -> str:
-    """Return the detailed cells of a row for the terminal."""
+    """Return a row with details for the terminal."""
     heads = ("µs a step", "rows/s", "/limit", "/skmlp", "/numpy", "start, s", "catches after", "MB", "  final loss")
     widths = (10, 12, 8, 8, 8, 9, 17, 7, 0)
 
@@ -157,12 +156,12 @@ def row_as_text(row: dict[str, Any]) -> str:
         return f"  {name:24}{joined}".rstrip()
 
     lines = [line(peer, cells) for peer, cells in report.row_cells(row)]
-    title = f"{row['name']}, threads {row['threads']}; other work kept {busy_share(row):.1f} cores busy"
+    title = f"{row['name']}, threads {row['threads']}; other work kept {busy_cores(row):.1f} cores busy"
     return "\n".join([title, line("", heads), *lines, ""])
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what the times depend on: the processor, the system and the versions, and nobody's name."""
+    """Return processor, system and versions."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -185,7 +184,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def chosen(names: Sequence[str]) -> list[Case]:
-    """Return the cases of these names, and for a name that none has those that contain it."""
+    """Return the cases with these names; for a name that no case has, those that contain it."""
     known = {case.name for case in CASES}
     return [
         case for case in CASES if any(case.name == name or (name not in known and name in case.name) for name in names)
@@ -196,12 +195,12 @@ def main() -> None:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--only", nargs="+", default=[""], help="only these cases, or those whose name contains one")
+    parser.add_argument("--only", nargs="+", default=[""], help="only cases with these names, or that contain one")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS))
-    parser.add_argument("--repeats", type=int, default=5, help="trainings of each peer in each row, from as many seeds")
+    parser.add_argument("--repeats", type=int, default=5, help="trainings of each peer in each row")
     parser.add_argument("--patience", type=int, default=1, help="times to repeat a training that other work disturbed")
-    parser.add_argument("--quick", action="store_true", help="two short repeats, to see that everything works")
-    parser.add_argument("--resume", action="store_true", help="add to the stored rows what is missing")
+    parser.add_argument("--quick", action="store_true", help="two short repeats, as a test")
+    parser.add_argument("--resume", action="store_true", help="measure only rows that are not stored yet")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     repeats, patience = (min(2, options.repeats), 0) if options.quick else (options.repeats, options.patience)
@@ -219,7 +218,7 @@ def main() -> None:
     order = {case.name: place for place, case in enumerate(CASES)}
     done = {(row["name"], row["threads"]) for row in result["rows"]}
     for threads in options.threads:
-        # numba and torch keep compiled code in a folder that is empty now: the first case shows what compiling costs.
+        # An empty cache for numba and torch: the first case shows the cost of compiling.
         with tempfile.TemporaryDirectory() as cache:
             for case in chosen(options.only):
                 if (case.name, threads) in done:

@@ -1,12 +1,11 @@
-"""What tracking in MLflow costs a fit, and where.
+"""The cost of tracking with MLflow.
 
 python -m benchmarks.tracking [--repeats N]
 
-Each row is one network. Plain and tracked fits alternate in one process, with a new SQLite store in a temporary
-folder, and every figure is a median over the repeats. "epochs" is the time from the first epoch to the end of the last
-one; it contains the hooks, the layers' statistics and what the thread that sends takes from the training thread. "hook"
-is the time in the callback after an epoch. "begin" and "end" are before the first and after the last epoch: the run's
-description; pictures, files and waiting for the store.
+Each row is a network. Fits with and without tracking alternate in one process, with a new SQLite store in a temporary
+folder. All figures are medians over the repeats. "epochs" is the time from the first epoch to the end of the last,
+"extra" what tracking adds to it. "hook" is the time in the callback after an epoch. "begin" and "end" are the times
+before the first and after the last epoch: describing the run; drawing pictures, writing files, waiting for the store.
 """
 
 import argparse
@@ -36,7 +35,7 @@ CASES = [
 
 
 class Timed(MLflowCallback):
-    """The callback with a watch in each of its hooks."""
+    """The callback with timed hooks."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -68,7 +67,7 @@ class Timed(MLflowCallback):
 
 
 class Plain:
-    """A callback that only looks at the clock."""
+    """A callback that records times only."""
 
     def __init__(self) -> None:
         self.first_epoch = self.last_epoch = 0.0
@@ -124,7 +123,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         os.chdir(folder)
         uri = options.tracking_uri or f"sqlite:///{Path(folder, 'mlflow.db')}"
-        # Importing MLflow and making a new store's tables happen once, not in each fit.
+        # Importing MLflow and creating the tables of a store happen once, not in each fit.
         MLPClassifier(max_iter=1).set_callbacks(MLflowCallback(tracking_uri=uri)).fit([[0.0], [1.0]], [0, 1])
         print("| network | epochs, s | extra, ms | extra, % | extra, us/epoch | hook, us/epoch | begin, ms | end, ms |")
         print("|---|---|---|---|---|---|---|---|")

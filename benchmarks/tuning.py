@@ -1,13 +1,12 @@
-"""How good are what ``lr_find`` suggests, and what a search over ``search_space`` finds.
+"""The quality of the suggestions of ``lr_find`` and of searches over ``search_space``.
 
     python -m benchmarks.tuning [--seeds 3] [--candidates 20]
 
-First table: the validation loss after 30 epochs at a constant rate, divided by that of the best rate of a half-decade
-grid from 1e-5 to 1: for the suggestion of ``lr_find``, and for the fixed rates 1e-3 and 1e-2. Means over the seeds of
-weights, order of rows and split.
+First table: the validation loss after 30 epochs at a constant rate, relative to that of the best rate of a grid of half
+decades from 1e-5 to 1, for the suggestion of ``lr_find`` and for the rates 1e-3 and 1e-2. Means over seeds.
 
-Second table: the score on a test part (accuracy or R squared) of the default estimator, and of the best candidate of a
-randomized search over ``search_space("small")`` with schedules over 60 epochs, one row a split.
+Second table: the test score (accuracy or R squared) of the default estimator, and of the best candidate of a randomized
+search over ``search_space("small")`` with 60 epochs, one row per split.
 """
 
 import argparse
@@ -38,7 +37,7 @@ def data_sets() -> Iterator[tuple[str, Any, Any, type]]:
 
 
 def parts(X: Any, y: Any, cls: type, seed: int) -> Any:
-    """Return training and test parts of scaled data."""
+    """Return scaled training and test sets."""
     stratify = y if cls is MLPClassifier else None
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, random_state=seed, stratify=stratify)
     scaler = StandardScaler().fit(X)
@@ -46,7 +45,7 @@ def parts(X: Any, y: Any, cls: type, seed: int) -> Any:
 
 
 def settings(cls: type) -> dict[str, Any]:
-    """Return what the targets of a regression need."""
+    """Return the settings for regression."""
     return {"standardize_target": True} if cls is MLPRegressor else {}
 
 

@@ -1,10 +1,10 @@
-"""A process that trains one case by one peer, as the driver of the speed benchmark asks it to.
+"""The worker process of the speed benchmark: it trains one case by one peer on request.
 
     python -m benchmarks.worker PEER THREADS
 
-Requests come as lines of JSON from standard input, replies go to standard output. A request names a method of Worker
-and its arguments; what fails is replied as ``{"skipped": reason}``. Each case has a process of its own: nothing that an
-earlier one compiled, cached or left in the memory allocator has a part in its figures.
+Requests are lines of JSON on standard input, replies go to standard output. A request names a method of Worker and its
+arguments; the reply to a failure is ``{"skipped": reason}``. Each case has a process of its own, so that earlier ones
+do not affect its figures.
 """
 
 import ctypes
@@ -24,19 +24,19 @@ STAT, STATUS = Path("/proc/stat"), Path("/proc/self/status")
 
 
 class Worker:
-    """The three requests, in this order; `train` as often as wanted."""
+    """The three requests, in this order; `train` can be repeated."""
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
 
     def load(self) -> dict[str, Any]:
-        """Import the peer; NumPy is there already."""
+        """Import the peer; NumPy is imported already."""
         started = perf_counter()
         importlib.import_module(self.entry.imports)
         return {"seconds": perf_counter() - started}
 
     def prepare(self, case: list[Any]) -> dict[str, Any]:
-        """Make the data and build the peer, of which the second is timed."""
+        """Make the data and build the peer; the second is timed."""
         self.case = Case(*(tuple(value) if isinstance(value, list) else value for value in case))
         module = importlib.import_module(f"benchmarks.peers.{self.entry.module}")
         self.data = make_data(self.case, self.entry.form)
@@ -48,15 +48,15 @@ class Worker:
     def train(self, epochs: int, seed: int) -> dict[str, Any]:
         """Train a new network.
 
-        The reply has the seconds, those that other processes computed meanwhile (of all cores), the epochs done, the
-        final loss, and the growth of memory so far.
+        The reply has the seconds, the processor time of other processes meanwhile, the number of epochs, the final
+        loss, and the growth of memory so far.
         """
         self.peer.start(seed)
         busy, own, started = busy_seconds(), process_time(), perf_counter()
         done = self.peer.train(epochs)
         seconds = perf_counter() - started
         others = busy_seconds() - busy - (process_time() - own)
-        # Read before the prediction, which takes memory that training does not: right for the first training.
+        # Read before the prediction, which needs memory of its own; valid for the first training.
         growth = None if self.baseline is None else resident("VmHWM") - self.baseline
         predicted = self.peer.predict()
         loss = None if predicted is None else final_loss(self.case, self.data.y, predicted)
@@ -64,7 +64,7 @@ class Worker:
 
 
 def busy_seconds() -> float:
-    """Return what all cores have computed since the system began, for this and for other machines; NaN if unknown."""
+    """Return the busy seconds of all cores since the system started, stolen time included; NaN if unknown."""
     if not STAT.exists():
         return math.nan
     user, nice, system, _idle, _wait, irq, soft_irq, steal = map(int, STAT.read_text().split(maxsplit=9)[1:9])
@@ -77,7 +77,7 @@ def resident(field: str) -> int:
 
 
 def forget_peak() -> int | None:
-    """Give free memory back to the system, let the peak begin anew, and return what is in use; None if not on Linux."""
+    """Return free memory to the system, reset the peak, and return the memory in use; None if not on Linux."""
     if not STATUS.exists():
         return None
     libc = ctypes.CDLL(None)
@@ -88,18 +88,18 @@ def forget_peak() -> int | None:
 
 
 def restrict_to_cores(count: int) -> None:
-    """Run on the first cores only, where the system can do so."""
+    """Run on the first cores only, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
 def main() -> None:
-    """Reply to requests until there are no more."""
+    """Reply to requests until standard input ends."""
     name, threads = sys.argv[1:]
     restrict_to_cores(int(threads))
     worker = Worker(PEERS[name])
     replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print is no reply
+    os.dup2(2, 1)  # libraries may print
     for line in sys.stdin:
         request = json.loads(line)
         try:

@@ -1,8 +1,8 @@
-"""Whom the speed benchmark compares: one module for each library, one name for each way to use it.
+"""The peers of the speed benchmark: a module for each library, a name for each way to use it.
 
 A module has a class ``Peer(case, data, **options)`` with three methods, of which only the second is timed:
-``start(seed)`` sets a new network up, ``train(epochs)`` trains it and returns the number of epochs done, and
-``predict()`` returns what it predicts for the training rows (None for what is no network).
+``start(seed)`` initializes a network, ``train(epochs)`` trains it and returns the number of epochs done, and
+``predict()`` returns the predictions for the training rows (None if there is no network).
 """
 
 import os
@@ -10,38 +10,20 @@ from typing import Any, NamedTuple
 
 from benchmarks.cases import OPTIONS, Case
 
-__all__ = ["PEERS", "Entry", "environment"]
-
 
 class Entry(NamedTuple):
-    """A peer by name.
+    """A peer: its module, how it is used, and what it supports."""
 
-    Attributes
-    ----------
-    module : str
-        In this package.
-    imports : str
-        What it imports, which is timed.
-    options : dict
-        Arguments of its Peer.
-    form : str
-        Of the data; see :func:`benchmarks.cases.make_data`.
-    case_options, solvers : tuple of str
-        What it can train with.
-    environment : dict
-        Variables that its process is started with.
-    """
-
-    module: str
-    imports: str
-    options: dict[str, Any] = {}
-    form: str = "float32"
+    module: str  # in this package
+    imports: str  # the module whose import is timed
+    options: dict[str, Any] = {}  # arguments of its Peer
+    form: str = "float32"  # of the data, see benchmarks.cases.make_data
     case_options: tuple[str, ...] = ("",)
     solvers: tuple[str, ...] = ("adam", "sgd")
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = {}  # of its process
 
     def trains(self, case: Case) -> bool:
-        """Tell whether the peer has what the case needs."""
+        """Return whether the peer supports the case."""
         return case.option in self.case_options and case.solver in self.solvers
 
 
@@ -51,12 +33,12 @@ TORCH = Entry("pytorch", "torch", case_options=("", "dropout", "batch normalizat
 
 
 def as_is(entry: Entry) -> Entry:
-    """Return an estimator with its defaults, Adam among them, on a data frame."""
+    """Return an estimator with its defaults, on a data frame."""
     return entry._replace(options={**entry.options, "as_is": True}, form="frame", solvers=("adam",))
 
 
 PEERS = {
-    # Its steps are what is timed, however few a case has: for a short training alone they would not be loaded.
+    # Compiled steps are timed even in short trainings, which would not load them by default.
     "skmlp": SKMLP._replace(case_options=("", *OPTIONS), environment={"SKMLP_COMPILED": "1"}),
     "skmlp-numpy": SKMLP._replace(case_options=("", *OPTIONS), environment={"SKMLP_COMPILED": "0"}),
     "sklearn-float32": SKLEARN,
@@ -71,17 +53,17 @@ PEERS = {
 
 
 def environment(entry: Entry, threads: int, cache: str) -> dict[str, str]:
-    """Return the environment of a peer's process: so many threads, and compiled code in a new folder."""
+    """Return the environment of a peer's process, with the number of threads and the cache for compiled code."""
     pools = ("OPENBLAS", "OMP", "MKL", "NUMBA")
     return {
         **os.environ,
         **{f"{pool}_NUM_THREADS": str(threads) for pool in pools},
         "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false" if threads == 1 else "",
         "JAX_PLATFORMS": "cpu",
-        "PYTHONDONTWRITEBYTECODE": "",  # all packages have their bytecode, as installed ones do
+        "PYTHONDONTWRITEBYTECODE": "",  # bytecode is cached, as in an installation
         "NUMBA_CACHE_DIR": cache,
         "TORCHINDUCTOR_CACHE_DIR": cache,
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compilers beside those that are measured
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no compilers in the background
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **entry.environment,
     }

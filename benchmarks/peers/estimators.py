@@ -1,4 +1,4 @@
-"""skmlp and scikit-learn: a timed training is the whole ``fit``, from the checks of the input to the last step."""
+"""skmlp and scikit-learn: the whole ``fit`` is timed."""
 
 import importlib
 import tempfile
@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import DROPOUT, MOMENTUM, Case, Data
-
-__all__ = ["Peer"]
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "dropout": {"dropout": DROPOUT},
@@ -26,7 +24,7 @@ class Peer:
     """
 
     def __init__(self, case: Case, data: Data, *, package: str, as_is: bool = False) -> None:
-        warnings.simplefilter("ignore")  # that training did not converge, and what the monitor finds
+        warnings.simplefilter("ignore")  # of convergence and of the diagnosis
         estimators = importlib.import_module(package)
         params: dict[str, Any] = {"hidden_layer_sizes": case.hidden, "batch_size": case.batch_size}
         if not as_is:
@@ -39,7 +37,7 @@ class Peer:
                 "n_iter_no_change": np.inf,
             }
             if package == "skmlp":
-                params |= {"weight_init": "glorot_uniform", "bias_init": "glorot_uniform"}  # what scikit-learn does
+                params |= {"weight_init": "glorot_uniform", "bias_init": "glorot_uniform"}  # as in scikit-learn
         params |= OPTIONS.get(case.option, {})
         self.estimator = getattr(estimators, "MLPRegressor" if case.regression else "MLPClassifier")(**params)
         if case.option == "tracking":
@@ -47,7 +45,7 @@ class Peer:
         self.X, self.y = data
 
     def _track(self) -> None:
-        """Log every fit to MLflow, in a store of its own."""
+        """Log every fit to a new MLflow store."""
         from skmlp.tracking import MLflowCallback
 
         self.folder = tempfile.TemporaryDirectory()

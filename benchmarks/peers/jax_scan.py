@@ -1,6 +1,6 @@
 """JAX: a whole epoch in one compiled function, a scan over the batches, with the update rules as optax writes them.
 
-NumPy draws the order of the rows, which is faster than ``jax.random`` on a CPU; the gather is in the compiled function.
+NumPy draws the order of the rows, which is faster than ``jax.random`` on a CPU.
 """
 
 from typing import Any
@@ -10,8 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.cases import MOMENTUM, Case, Data, initial_weights, predictions, targets
-
-__all__ = ["Peer"]
 
 
 class Peer:

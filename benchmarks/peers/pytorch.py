@@ -1,6 +1,6 @@
-"""PyTorch: the shortest loop that trains, with its fused optimizers; it neither adds up losses nor looks at gradients.
+"""PyTorch: a minimal training loop with fused optimizers.
 
-The rows are shuffled by one gather for each epoch and cut into views, which is faster than a gather for each batch.
+The rows are shuffled once per epoch and split into views, which is faster than a gather for each batch.
 """
 
 from itertools import pairwise
@@ -12,11 +12,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from benchmarks.cases import DROPOUT, MOMENTUM, Case, Data, initial_weights, predictions, targets
 
-__all__ = ["Peer"]
-
 
 class Peer:
-    """A Sequential; `compiled` compiles its forward pass with the loss, and so the backward pass, too."""
+    """A Sequential; `compiled` compiles it with the loss."""
 
     def __init__(self, case: Case, data: Data, *, compiled: bool = False) -> None:
         self.case = case
@@ -25,7 +23,7 @@ class Peer:
         self.X = torch.from_numpy(data.X)
         several_classes = not (case.regression or case.is_binary)
         self.y = torch.from_numpy(data.y if several_classes else targets(case, data.y))
-        # mse_loss is a mean over outputs and has no half; a factor in the backward pass's seed costs nothing.
+        # mse_loss is a mean over outputs without the factor 1/2; the initial gradient corrects that at no cost.
         self.seed = torch.tensor(0.5 * case.n_outputs if case.regression else 1.0)
 
     def _loss(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -78,7 +76,7 @@ def build(case: Case) -> nn.Sequential:
         layers.append(nn.ReLU())
         if case.option == "dropout":
             layers.append(nn.Dropout(DROPOUT))
-    # Only hidden layers have more than the affine map.
+    # The output layer is linear.
     while not isinstance(layers[-1], nn.Linear):
         layers.pop()
     return nn.Sequential(*layers)

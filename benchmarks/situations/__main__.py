@@ -1,4 +1,4 @@
-"""Measure and store the situations; see the package."""
+"""Measure and store the situations; see the docstring of the package."""
 
 import argparse
 import datetime as dt
@@ -23,7 +23,7 @@ POOLS = ("OPENBLAS", "OMP", "MKL", "NUMBA")
 
 
 def in_new_process(case: Case, package: str) -> dict[str, Any]:
-    """Return what a process that was started for it measured, or why it failed."""
+    """Return the measurements of a new process, or why it failed."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
             return pool.submit(case.measure, package, **case.arguments).result()
@@ -32,7 +32,7 @@ def in_new_process(case: Case, package: str) -> dict[str, Any]:
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
-    """Return a row: the figures of each package, and how many cores other work kept busy meanwhile."""
+    """Return a row: the measurements of each package, and how many cores other work kept busy meanwhile."""
     found: dict[str, dict[str, Any]] = {package: {"seconds": [], "memory": []} for package in PACKAGES}
     busy, own, started = busy_seconds(), computed(), perf_counter()
     for turn in range(rounds):
@@ -50,12 +50,12 @@ def measure(case: Case, rounds: int) -> dict[str, Any]:
 
 
 def computed() -> float:
-    """Return the processor time of this process and of those that it started and that have ended."""
+    """Return the processor time of this process and of its ended children."""
     return sum(os.times()[:4])
 
 
 def free_memory() -> int | None:
-    """Return the bytes that can be taken without swapping; None where the system does not tell."""
+    """Return the bytes available without swapping; None if unknown."""
     if not MEMORY.exists():
         return None
     lines = MEMORY.read_text().splitlines()
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=benchmarks.situations.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", help="only the cases whose name contains this")
+    parser.add_argument("--only", default="", help="only cases whose name contains this")
     parser.add_argument("--quick", action="store_true", help="one round, without the longest case")
     parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
@@ -106,7 +106,7 @@ def main() -> None:
         stored.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         (options.output / "situations.md").write_text(markdown(result), encoding="utf-8")
     for name, reason in result["left_out"].items():
-        print(f"{name}: left out, {reason}")
+        print(f"{name}: skipped, {reason}")
 
 
 if __name__ == "__main__":

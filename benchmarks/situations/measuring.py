@@ -1,7 +1,7 @@
-"""The situations: each function measures one of them for one package, in a process that does nothing else.
+"""The situations: each function measures one for one package, in a process that does nothing else.
 
-All return the seconds, the rows that were computed in them (0 where that says nothing) and the growth of memory in
-bytes beyond what was there before (None where it is not measured).
+They return the seconds, the number of rows (0 if it means nothing) and the growth of memory in bytes (None if it is not
+measured).
 """
 
 import importlib
@@ -21,8 +21,6 @@ from scipy import sparse
 from benchmarks.latency import medians
 from benchmarks.worker import forget_peak, resident
 
-__all__ = ["CASES", "PACKAGES", "Case"]
-
 PACKAGES = {"skmlp": "skmlp", "scikit-learn": "sklearn.neural_network"}
 CALLS = 500  # of what takes microseconds
 AT_LEAST = 0.2  # seconds of anything else
@@ -32,32 +30,18 @@ WATCHING = 0.005  # seconds between two looks at the memory
 
 
 class Case(NamedTuple):
-    """A situation and how it is measured.
-
-    Attributes
-    ----------
-    name : str
-    measure : callable
-        ``measure(package, **arguments)``, one of the functions below.
-    arguments : dict
-    rounds : int
-        Processes of each package.
-    free_bytes : int
-        Memory without which the case is left out.
-    in_quick : bool
-        Whether the quick mode has it.
-    """
+    """A situation and how it is measured."""
 
     name: str
-    measure: Callable[..., dict[str, Any]]
+    measure: Callable[..., dict[str, Any]]  # called with the package and the arguments
     arguments: dict[str, Any]
-    rounds: int = 3
-    free_bytes: int = 0
+    rounds: int = 3  # processes of each package
+    free_bytes: int = 0  # memory without which the case is skipped
     in_quick: bool = True
 
 
 def predict_rows(package: str, n_rows: int, hidden: tuple[int, ...]) -> dict[str, Any]:
-    """Probabilities for many rows; the memory is that beyond the input and the output."""
+    """Measure probabilities for many rows; the memory excludes input and output."""
     X, y = make_data(n_rows, 30)
     model = network(package, hidden).fit(X[:WARM_UP_ROWS], y[:WARM_UP_ROWS])
     model.predict_proba(X[:WARM_UP_ROWS])
@@ -66,7 +50,7 @@ def predict_rows(package: str, n_rows: int, hidden: tuple[int, ...]) -> dict[str
 
 
 def call(package: str, method: str, n_rows: int, form: str) -> dict[str, Any]:
-    """The smallest calls, many times: prediction ("predict_proba") or a step ("partial_fit")."""
+    """Measure many small calls of "predict_proba" or "partial_fit"."""
     X, y = make_data(WARM_UP_ROWS, 30)
     if form == "DataFrame":
         import pandas as pd
@@ -81,14 +65,14 @@ def call(package: str, method: str, n_rows: int, form: str) -> dict[str, Any]:
 
 
 def fit_rows(package: str, n_rows: int) -> dict[str, Any]:
-    """One epoch."""
+    """Measure one epoch."""
     X, y = make_data(n_rows, 10)
     network(package).fit(X[:WARM_UP_ROWS], y[:WARM_UP_ROWS])
     return measured(lambda: network(package).fit(X, y), n_rows)[0]
 
 
 def fit_mapped(package: str, n_rows: int, n_features: int, limit: int) -> dict[str, Any]:
-    """One epoch on an array on disk, in shuffled order, by a process that may not take as much memory as it has."""
+    """Measure one shuffled epoch on an array on disk that is larger than the memory the process may use."""
     import resource  # which not every system has
 
     with tempfile.TemporaryDirectory() as folder:
@@ -103,17 +87,17 @@ def fit_mapped(package: str, n_rows: int, n_features: int, limit: int) -> dict[s
         network(package, (32,)).fit(X[:WARM_UP_ROWS], y[:WARM_UP_ROWS])
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         ensure_limit(X)
-        # The peak of the resident memory has the pages of the file in it, which take no memory from anyone.
+        # The peak of the resident memory would include pages of the file.
         with anonymous_peak() as peak:
             found, _ = measured(lambda: network(package, (32,)).fit(X, y), n_rows)
         return {**found, "memory": peak["growth"]}
 
 
 def fit_sparse(package: str, n_rows: int, n_features: int, per_row: int, epochs: int) -> dict[str, Any]:
-    """An epoch of several, on rows with few numbers other than zero, as counts of words have."""
+    """Measure an epoch on rows with few nonzero values, such as word counts."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, n_rows)
-    # Small numbers of columns are frequent, as frequent words are in every text.
+    # Low column numbers are frequent, like common words.
     columns = (n_features * rng.random(n_rows * per_row) ** 3).astype(np.int32)
     starts = np.arange(0, n_rows * per_row + 1, per_row, dtype=np.int32)
     X = sparse.csr_matrix((np.ones(columns.size, np.float32), columns, starts), (n_rows, n_features))
@@ -124,7 +108,7 @@ def fit_sparse(package: str, n_rows: int, n_features: int, per_row: int, epochs:
 
 
 def search(package: str, n_jobs: int, *, again: bool) -> dict[str, Any]:
-    """Cross-validated search over 8 networks, the first in a session or another one, whose processes are there."""
+    """Measure a cross-validated search over 8 networks, the first one or `again` with running worker processes."""
     from sklearn.model_selection import GridSearchCV
 
     X, y = make_data(5_000, 30)
@@ -135,7 +119,7 @@ def search(package: str, n_jobs: int, *, again: bool) -> dict[str, Any]:
         task.fit(X, y)
     found, _ = measured(lambda: task.fit(X, y), 0)
     if n_jobs > 1:
-        # This process waits for those it started before it ends, and joblib keeps them for a next search.
+        # joblib keeps its workers for the next search, and this process would wait for them at its end.
         get_reusable_executor(reuse=True).shutdown()
     return {**found, "memory": None}
 
@@ -153,7 +137,7 @@ def network(package: str, hidden: tuple[int, ...] = (100,), *, max_iter: int = 1
 
 
 def measured(action: Callable[[], Any], n_rows: int) -> tuple[dict[str, Any], Any]:
-    """Return the figures of an action, and its result; a short one is repeated, for a median of more than chance."""
+    """Return the measurements of an action and its result; a short one is repeated, for a median."""
     before = forget_peak()
     seconds: list[float] = []
     while sum(seconds) < AT_LEAST:
@@ -176,7 +160,7 @@ def ensure_limit(X: np.ndarray) -> None:
 
 @contextmanager
 def anonymous_peak() -> Iterator[dict[str, int]]:
-    """Measure by how much memory that belongs to no file grows, looking every few milliseconds."""
+    """Measure the growth of memory that belongs to no file, by sampling."""
     start = resident("RssAnon")
     peak, is_over = {"growth": 0}, threading.Event()
 

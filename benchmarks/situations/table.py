@@ -1,12 +1,10 @@
-"""From stored measurements to the table."""
+"""The table of the stored measurements."""
 
 import statistics
 from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.report import digits, table
-
-__all__ = ["HEADS", "markdown", "row_as_text", "row_cells"]
 
 HEADS = ("situation", "package", "time", "/ skmlp", "rows a second", "peak memory, MB")
 WIDTHS = (40, 14, 10, 8, 14, 16)
@@ -15,7 +13,7 @@ Row = dict[str, Any]
 
 
 def duration(seconds: float) -> str:
-    """Return a time with three significant digits in the unit that suits it."""
+    """Return a time with three significant digits, in s, ms or µs."""
     factor, unit = next(
         ((factor, unit) for factor, unit in ((1.0, "s"), (1e-3, "ms")) if seconds >= factor), (1e-6, "µs")
     )
@@ -23,7 +21,7 @@ def duration(seconds: float) -> str:
 
 
 def row_cells(row: Row) -> Iterator[list[str]]:
-    """Yield a line for each package: medians over the rounds, and a ratio that is the median over pairs of them."""
+    """Yield a line for each package: medians over the rounds; the ratio is the median over pairs of rounds."""
     ours = row["packages"].get("skmlp", {})
     for package, entry in row["packages"].items():
         if "failed" in entry:
@@ -51,13 +49,13 @@ def row_as_text(cells: list[str] | tuple[str, ...]) -> str:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """Return what the figures depend on, and the table."""
+    """Return a description of the machine, and the table."""
     machine, rows = result["machine"], result["rows"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     others = [row["others"] for row in rows] or [0.0]
     steps = "Steps of skmlp are compiled by numba." if result["compiled"] else "Steps of skmlp are NumPy's."
     warning = " The figures of the quick mode mean little." if result["quick"] else ""
-    left_out = [f"- {name}: left out, {reason}" for name, reason in result["left_out"].items()]
+    skipped = [f"- {name}: skipped, {reason}" for name, reason in result["left_out"].items()]
     lines = [
         f"{result['date']}: {machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
         f"Python {machine['python']}, {versions}, NumPy with {machine['blas']}. {steps} "
@@ -65,6 +63,6 @@ def markdown(result: dict[str, Any]) -> str:
         f"meanwhile, in the worst row {max(others):.1f}.{warning}",
         "",
         *table(" | ".join(HEADS), (cells for row in rows for cells in row_cells(row))),
-        *left_out,
+        *skipped,
     ]
     return "\n".join(lines).rstrip() + "\n"

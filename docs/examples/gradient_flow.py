@@ -1,14 +1,14 @@
 """Vanishing and exploding gradients, measured at the start of training and compared with theory.
 
-A network of 20 hidden layers of 64 units is drawn with every activation and every initializer. One pass backwards
-gives the gradient of each layer. Backpropagation multiplies the error signal by one more weight matrix and one more
-derivative in every layer, so its size changes by about the same factor each time:
+Networks of 20 hidden layers of 64 units are initialized with every activation and every initializer. Backpropagation
+multiplies the error signal by a weight matrix and a derivative in every layer, so its size changes by about the same
+factor each time:
 
     factor = sqrt(n v E[sigma'(z)^2]),    z ~ N(0, q),    q -> n v E[sigma(z)^2] from layer to layer,
 
-with n units and weights of variance v. A factor of 0.2 leaves 1e-14 after 20 layers, a factor of 2 makes a million.
-The gradient of a weight matrix is the layer's input times its error signal. So where the activations grow on the way
-forward as the error does on the way back (relu with large weights), every layer's gradient is equally huge.
+with n units and weights of variance v. A factor of 0.2 gives 1e-14 after 20 layers, a factor of 2 a million.
+The gradient of a weight matrix is the layer's input times its error signal. If the activations grow in the forward pass
+as the error does in the backward pass (relu with large weights), the gradients of all layers are equally large.
 The last table trains a network of five hidden layers with every solver.
 
 Run it with ``python docs/examples/gradient_flow.py``.
@@ -27,10 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from skmlp import MLPClassifier
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.initializers import INITIALIZERS, Initializer, VarianceScaling
-from skmlp.nn.losses import SquaredError
 from skmlp.nn.network import initialize, multilayer_perceptron
-from skmlp.nn.objective import Objective
-from skmlp.nn.statistics import layer_norms
 from skmlp.optim import SOLVERS
 
 DEPTH, WIDTH, ROWS = 20, 64, 32
@@ -39,8 +36,8 @@ DEPTH, WIDTH, ROWS = 20, 64, 32
 SMALL = VarianceScaling(scale=0.01, mode="fan_in", distribution="normal")
 LARGE = VarianceScaling(scale=25.0, mode="fan_in", distribution="normal")
 
-# The cases of the first table: what goes wrong, and what does not.
-STORY = (
+# The cases of the first table.
+SHOWN = (
     ("logistic", "glorot_uniform"),
     ("logistic", "small"),
     ("tanh", "small"),
@@ -53,7 +50,7 @@ STORY = (
     ("relu", "zeros"),
 )
 
-# A rate that suits each rule: Lion moves every weight by the whole rate, Adadelta brings its own.
+# Rates that suit each solver; Adadelta scales its steps itself.
 LEARNING_RATES = {
     "sgd": 0.02,
     "rmsprop": 0.001,
@@ -64,16 +61,16 @@ LEARNING_RATES = {
 
 
 class Flow(NamedTuple):
-    """The gradients of one network at its start.
+    """The gradients of one network before training.
 
     Attributes
     ----------
     norms : list of float
         Norm of the weight gradient of each hidden layer, first to last, averaged over rows.
     factor : float
-        Mean factor by which a layer multiplies the size of the error signal on its way back.
+        Mean factor by which a layer multiplies the size of the error signal in the backward pass.
     theory : float
-        What theory says it is.
+        The factor according to theory.
     """
 
     norms: list[float]
@@ -86,27 +83,32 @@ def initializers() -> dict[str, Initializer]:
 
 
 def gradient_flow(activation: str, initializer: str, *, depth: int = DEPTH, width: int = WIDTH, seed: int = 0) -> Flow:
-    """Draw a network and measure its gradients."""
+    """Initialize a network and measure its gradients."""
     rng = np.random.default_rng(seed)
     sigma = ACTIVATIONS[activation]
     network = multilayer_perceptron([width] * (depth + 1) + [1], [sigma] * depth)
-    params, grad = network.parameters(dtype=np.float64), network.parameters(dtype=np.float64)
+    params = network.parameters(dtype=np.float64)
     initialize(network, params, rng, initializers()[initializer])
     if not params.weights[-1].any():
-        params.weights[-1][...] = 1.0  # "zeros": let at least the last layer pass a signal on
-    objective = Objective(network, SquaredError())
-    workspace = objective.workspace(1, np.float64)
+        params.weights[-1][...] = 1.0  # "zeros": so that the last layer at least has an error signal
+    *weights, last = params.weights  # biases start at 0
     X, y = rng.standard_normal((ROWS, width)), rng.standard_normal((ROWS, 1))
 
-    # A batch of one row has dL/db = delta, so the bias gradients are the error signals.
-    squared_norms, squared_deltas = np.zeros(depth), np.zeros(depth)
-    for row in range(ROWS):
-        objective.value_and_gradient(params, X[row : row + 1], y[row : row + 1], None, workspace, grad)
-        squared_norms += np.square(layer_norms(grad)[:depth]) / ROWS
-        squared_deltas += [float(delta @ delta) / ROWS for delta in grad.biases[:depth]]
+    inputs, z = [X], []
+    for W in weights:
+        z.append(inputs[-1] @ W)
+        inputs.append(sigma(z[-1]))
+    signal = (inputs[-1] @ last - y) @ last.T  # dL/da of the squared error, for each row
+    squared_norms, squared_deltas = [], []
+    for W, a, pre_activation in reversed(list(zip(weights, inputs, z, strict=False))):
+        delta = signal * sigma.gradient(pre_activation)
+        signal = delta @ W.T
+        # The weight gradient of a row is the outer product of a and delta.
+        squared_norms.insert(0, np.mean((a**2).sum(axis=1) * (delta**2).sum(axis=1)))
+        squared_deltas.insert(0, np.mean((delta**2).sum(axis=1)))
     passed = squared_deltas[0] / squared_deltas[-1] if squared_deltas[-1] > 0.0 else 0.0
     factor = passed ** (0.5 / (depth - 1))
-    scale = width * float(np.mean([np.var(weights) for weights in params.weights[:depth]]))
+    scale = width * float(np.mean([np.var(W) for W in weights]))
     return Flow(np.sqrt(squared_norms).tolist(), float(factor), theoretical_factor(sigma, scale, depth))
 
 
@@ -143,7 +145,7 @@ class Training(NamedTuple):
 
 
 def train_with(solver: str, *, epochs: int = 10) -> Training:
-    """Train five hidden layers of 32 units on the digits and read the history."""
+    """Train five hidden layers of 32 units on the digits."""
     X, y = load_digits(return_X_y=True)
     model = MLPClassifier(
         (32,) * 5,
@@ -168,7 +170,7 @@ def training_table() -> dict[str, Training]:
 
 
 def verdict(flow: Flow, depth: int = DEPTH) -> str:
-    """Name what becomes of the error signal between the last hidden layer and the first."""
+    """Classify how the error signal changes from the last hidden layer to the first."""
     passed = flow.factor ** (depth - 1)
     if passed == 0.0:
         return "dead"
@@ -182,13 +184,13 @@ def print_flow(flows: Mapping[tuple[str, str], Flow]) -> None:
     print(f"Gradient norm by layer at the start: {DEPTH} hidden layers of {WIDTH} units")
     header = "".join(f"{f'layer {layer}':>11}" for layer in layers)
     print(f"{'activation':<11}{'initializer':<16}{header}{'factor':>9}{'theory':>9}  verdict")
-    for activation, initializer in STORY:
+    for activation, initializer in SHOWN:
         flow = flows[activation, initializer]
         norms = "".join(f"{flow.norms[layer - 1]:>11.2e}" for layer in layers)
         print(f"{activation:<11}{initializer:<16}{norms}{flow.factor:>9.3f}{flow.theory:>9.3f}  {verdict(flow)}")
     print()
     names = list(dict.fromkeys(initializer for _, initializer in flows))
-    print("Factor per layer of the error signal on its way back, measured / theory; below 1 it vanishes")
+    print("Factor per layer of the error signal in the backward pass, measured / theory; below 1 it vanishes")
     print(f"{'':<11}" + "".join(f"{name:>16}" for name in names))
     for activation in dict.fromkeys(activation for activation, _ in flows):
         cells = (flows[activation, name] for name in names)

@@ -1,10 +1,10 @@
-"""Three small facts: the recursion of a regression network, XOR, and why initial weights are random.
+"""Three small experiments: backpropagation in a regression network, XOR, and why initial weights are random.
 
-1. A network with linear output and squared error. Its error signals by the recursion, written out with NumPy,
-   give the gradient that ``MLPRegressor.loss_and_gradients`` returns.
-2. XOR: no line separates its classes, a network with one hidden layer does.
-3. Symmetry: hidden units that start equal get equal gradients and stay equal for ever. Such a layer is worth a
-   single unit, and cannot even learn XOR.
+1. Backpropagation written out in NumPy, for a network with linear output and squared error, gives the gradient of
+   ``MLPRegressor.loss_and_gradients``.
+2. No line separates the classes of XOR; a network with one hidden layer does.
+3. Hidden units that start equal get equal gradients and stay equal. Such a layer is worth a single unit, and cannot
+   learn XOR.
 
 Run it with ``python docs/examples/regression_and_symmetry.py``.
 """
@@ -60,7 +60,7 @@ def gradients_by_recursion(
 
 
 class Recursion(NamedTuple):
-    """Size of each layer's error signal, and how far hand and library differ (relative)."""
+    """Norm of each layer's error signal, and relative differences between the recursion and the library."""
 
     delta_norms: list[float]
     loss_difference: float
@@ -98,14 +98,14 @@ def solve_xor() -> MLPClassifier:
 
 
 def linear_xor() -> MLPClassifier:
-    """Fit a network without hidden layer, which draws a line."""
+    """Fit a network without hidden layers, whose decision boundary is a line."""
     return MLPClassifier((), solver="lbfgs", random_state=0).fit(XOR_X, XOR_Y)
 
 
 # ---------------------------------------------------------------------- symmetry
 
 
-def train_xor(weight_init: Any, *, epochs: int = 500) -> MLPClassifier:
+def train_xor(weight_init: Any, *, epochs: int = 300) -> MLPClassifier:
     """Train four sigmoid units on XOR by gradient descent with momentum."""
     model = MLPClassifier(
         (4,),
@@ -130,7 +130,7 @@ def hidden_units(model: MLPClassifier) -> Array:
 
 
 def units_are_equal(model: MLPClassifier) -> bool:
-    """Tell whether all hidden units are the same, bit for bit."""
+    """Return whether all hidden units are equal, bit for bit."""
     units = hidden_units(model)
     return bool((units == units[0]).all())
 

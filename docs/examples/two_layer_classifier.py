@@ -8,12 +8,12 @@ One hidden layer of sigmoid units, a softmax output, cross-entropy, plain gradie
     dZ2 = (A2 - Y) / m                        dW2 = A1^T dZ2      db2 = column sums of dZ2
     dZ1 = dZ2 W2^T * s'(Z1)                   dW1 = X^T dZ1       db1 = column sums of dZ1
 
-The script shows that these closed forms are what ``MLPClassifier.loss_and_gradients`` returns, that one hand-made
-step is one step of the estimator, and that whole trainings agree. Then it trains and prints the accuracy.
+The script compares these closed forms with ``MLPClassifier.loss_and_gradients``, then steps of both. Finally it trains
+and prints the accuracy.
 
-The data is Fashion-MNIST where it is installed (on Debian the package ``dataset-fashion-mnist``), else the digits of
-scikit-learn, 8 x 8 pixels. Set SKMLP_FASHION_MNIST or SKMLP_MNIST to a folder that holds the four IDX files
-(``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-...``; plain or with .gz) to use that.
+The data are Fashion-MNIST if it is installed (on Debian the package ``dataset-fashion-mnist``), otherwise the digits of
+scikit-learn. To use other files, set SKMLP_FASHION_MNIST or SKMLP_MNIST to a folder with the four IDX files
+(``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-...``; plain or with .gz).
 
 Run it with ``python docs/examples/two_layer_classifier.py``.
 """
@@ -49,7 +49,7 @@ class Images(NamedTuple):
 
 
 def load_images(*, n_train: int = 5000, n_test: int = 2000) -> Images:
-    """Return Fashion-MNIST or MNIST where installed, the digits otherwise: the first rows of each part."""
+    """Return the first rows of Fashion-MNIST or MNIST if installed, otherwise the digits."""
     for name, folder in (
         ("Fashion-MNIST", os.environ.get("SKMLP_FASHION_MNIST")),
         ("MNIST", os.environ.get("SKMLP_MNIST")),
@@ -143,7 +143,7 @@ def step(weights: Weights, X: Array, Y: Array, learning_rate: float) -> Weights:
 
 
 def build_classifier(**params: Any) -> MLPClassifier:
-    """Return the same network and the same rule: all rows in every step, no momentum, no penalty."""
+    """Return the same network and solver: all rows in every step, no momentum, no penalty."""
     settings = {
         "hidden_layer_sizes": (HIDDEN,),
         "activation": "logistic",
@@ -169,10 +169,10 @@ def relative_difference(a: Array, b: Array) -> float:
 
 
 def compare(images: Images, *, n_rows: int = 500, n_steps: int = 20) -> dict[str, float]:
-    """Compare hand and library: the largest difference relative to the largest entry, for each array.
+    """Return the largest difference between hand and library, relative to the largest entry, for each array.
 
-    ``loss``, ``dW1``, ``db1``, ``dW2``, ``db2``: at the same weights. ``one step``: weights after one more step.
-    ``20 steps``: weights after that many.
+    ``loss``, ``dW1``, ``db1``, ``dW2``, ``db2`` are compared at the same weights, ``one step`` and ``20 steps`` are the
+    weights after as many steps.
     """
     X, y = images.X_train[:n_rows], images.y_train[:n_rows]
     Y = one_hot(y, 10)
@@ -205,7 +205,7 @@ def train(images: Images, *, epochs: int = EPOCHS) -> Outcome:
     """Train by plain gradient descent on all rows, in float32."""
     classifier = build_classifier(dtype="float32", max_iter=epochs, tol=0.0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # gradient descent is far from done after so few steps
+        warnings.simplefilter("ignore", ConvergenceWarning)  # few steps of gradient descent
         classifier.fit(images.X_train, images.y_train)
     return Outcome(
         classifier.loss_curve_,

@@ -1,7 +1,7 @@
-"""Draws the pictures of the displays in this folder, from small networks on scikit-learn's own data.
+"""Draw the pictures of the displays in this folder, from small networks on the data sets of scikit-learn.
 
-Run it with ``python docs/images/make_displays.py [folder]``; by default it writes beside itself. It takes about half a
-minute and needs matplotlib, but no network connection.
+Run it with ``python docs/images/make_displays.py [folder]``; by default it writes to its own folder. It takes about
+half a minute and needs matplotlib.
 """
 
 import sys
@@ -29,7 +29,7 @@ from skmlp.inspection import (
 
 
 def digits_model(**parameters: Any) -> Any:
-    """Train on the digits; each third step is observed, so that no epoch is left out."""
+    """Train on the digits; every third step is measured, so that every epoch has one."""
     X, y = load_digits(return_X_y=True)
     model = make_pipeline(MinMaxScaler(clip=True), MLPClassifier(random_state=0, monitor=3, **parameters))
     with warnings.catch_warnings():
@@ -49,7 +49,7 @@ def history(ax: Any) -> None:
 
 
 def gradient_flow(ax: Any) -> None:
-    """Ten hidden layers of the logistic function: gradients vanish from the output to the input."""
+    """Ten hidden layers of logistic units: gradients vanish from the output to the input."""
     model = digits_model(hidden_layer_sizes=(32,) * 10, activation="logistic", max_iter=40)
     GradientFlowDisplay.from_estimator(model, ax=ax)
 
@@ -60,7 +60,7 @@ def update_ratios(ax: Any) -> None:
 
 
 def activations(ax: Any) -> None:
-    """Weights that are too large drive tanh into its ends."""
+    """Large weights saturate tanh."""
     model = digits_model(hidden_layer_sizes=(64,) * 5, activation="tanh", learning_rate_init=0.003, max_iter=40)
     ActivationDisplay.from_estimator(model, ax=ax)
 
@@ -79,7 +79,7 @@ def loss_surface(ax: Any) -> None:
 
 
 def hidden_units(ax: Any) -> None:
-    """Penalise the weights, so that they are smooth enough to see what they look for."""
+    """Penalize the weights, so that their images are smooth."""
     model = digits_model(hidden_layer_sizes=(40,), alpha=3.0, max_iter=150)
     HiddenUnitsDisplay.from_estimator(model, n_units=20, ax=ax)
 

@@ -1,6 +1,6 @@
 """Update rules, each in one pass over the parameters.
 
-The formulas are those of :mod:`skmlp.optim.transforms`; `numbers` holds what they need in a step.
+The formulas are those of :mod:`skmlp.optim.solvers`; `numbers` holds what they need in a step.
 """
 
 from math import sqrt

@@ -1,12 +1,15 @@
 """Judging a training by its records: what went wrong, the numbers that prove it, and what to do.
 
-Rules are small functions from :class:`Evidence` to :class:`Finding`, by what they look at: ``gradients``, ``units``,
-``pace``, ``fit``, ``data``. ``judge`` applies them all. Nothing here computes anything on a network.
+A rule is a small function from :class:`Evidence` to :class:`Finding`, with its thresholds beside it. The rules are
+grouped by what they look at: ``convergence``, ``dataset``, ``fit``, ``gradients``, ``units``. ``judge`` applies them
+all. Nothing here runs a network.
 """
 
+from skmlp.diagnosis import convergence, dataset, fit, gradients, units  # noqa: F401 - importing registers their rules
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Diagnosis, DivergedError, Finding, Remedy, Severity, TrainingHealthWarning
-from skmlp.diagnosis.judgement import CAUSES, RULES, judge
+from skmlp.diagnosis.judging import judge
+from skmlp.diagnosis.rules import CAUSES, RULES
 
 __all__ = [
     "CAUSES",

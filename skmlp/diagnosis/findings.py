@@ -1,4 +1,4 @@
-"""What a diagnosis says: findings, each with its evidence and with what to do about it."""
+"""The result of a diagnosis: findings, each with its evidence and remedies."""
 
 import html
 import math
@@ -11,22 +11,22 @@ __all__ = ["Diagnosis", "DivergedError", "Finding", "Remedy", "Severity", "Train
 Severity = Literal["info", "warning", "severe"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "severe")
 
-# Told apart with every kind of colour vision, and by word and shape as well.
-_COLOURS = {"info": "#56b4e9", "warning": "#e69f00", "severe": "#d55e00"}
+# Distinguishable with every kind of color vision (Okabe and Ito's palette).
+_COLORS = {"info": "#56b4e9", "warning": "#e69f00", "severe": "#d55e00"}
 _MARKS = {"info": "i", "warning": "!", "severe": "!!"}
 
 
 class TrainingHealthWarning(UserWarning):
-    """Something went badly wrong in a training that was monitored, or it ended far worse than a constant prediction."""
+    """A monitored training has a severe problem, or the network predicts far worse than a constant would."""
 
 
 class DivergedError(ValueError):
-    """A training diverged before there were weights worth keeping.
+    """A training diverged in its first epoch, before there were any good weights.
 
     Attributes
     ----------
     diagnosis : Diagnosis
-        What went wrong, and what to do. The estimator has no records of it: it is what it was before.
+        What went wrong, and what to do. The estimator is unchanged and has no records of this training.
     """
 
     diagnosis: "Diagnosis"
@@ -39,11 +39,11 @@ class Remedy:
     Attributes
     ----------
     text : str
-        In words.
+        The remedy in words.
     params : dict
-        What to set on the estimator, for ``set_params``; empty for what is not done by its parameters.
+        Parameters to set on the estimator; empty if no parameter does it.
     scale_inputs : bool
-        Put a ``StandardScaler`` in front of the estimator.
+        Whether to put a ``StandardScaler`` in front of the estimator.
     """
 
     text: str
@@ -51,12 +51,12 @@ class Remedy:
     scale_inputs: bool = False
 
     def apply(self, estimator: Any) -> Any:
-        """Return an unfitted copy of the estimator that follows the remedy.
+        """Return an unfitted copy of the estimator with the remedy applied.
 
         Parameters
         ----------
         estimator : MLPClassifier or MLPRegressor
-            It is not changed.
+            It is not modified.
 
         Returns
         -------
@@ -65,12 +65,12 @@ class Remedy:
         Raises
         ------
         ValueError
-            When this is not done by parameters of the estimator, nor by scaling.
+            If the remedy consists neither of parameters nor of scaling.
         """
         from sklearn.base import clone
 
         if not self.params and not self.scale_inputs:
-            raise ValueError(f"This remedy is not a matter of parameters: {self.text}")
+            raise ValueError(f"This remedy cannot be applied automatically: {self.text}")
         changed = clone(estimator).set_params(**self.params)
         if not self.scale_inputs:
             return changed
@@ -87,25 +87,25 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a training suffers from.
+    """One problem of a training.
 
     Attributes
     ----------
     code : str
-        What it is, as ``"vanishing_gradients"``.
+        Its name, for example ``"vanishing_gradients"``.
     severity : {"info", "warning", "severe"}
     message : str
-        What was found, in a sentence.
+        A sentence for the user.
     evidence : dict of str to float
         The numbers that prove it.
     layer : int or None
-        The dense layer it is about, from 1; None for the whole network.
+        The dense layer concerned, counted from 1; None for the whole network.
     epoch : int or None
-        The epoch in which it began, from 1; None for what has no beginning.
+        The epoch in which it began, counted from 1; None if that does not apply.
     remedies : tuple of Remedy
-        The first is the one to try first.
+        In the order in which to try them.
     symptom_of : str or None
-        The code of another finding that explains this one.
+        Code of the finding that explains this one.
     """
 
     code: str
@@ -140,13 +140,13 @@ class Finding:
 
 
 class Diagnosis(Sequence[Finding]):
-    """The findings about a training, the gravest first; a sequence.
+    """The findings about a training, most severe first; a sequence.
 
     Attributes
     ----------
     findings : tuple of Finding
     not_examined : tuple of str
-        What could not be looked at, and what it would need.
+        What could not be examined, and what would be needed for it.
     """
 
     def __init__(self, findings: Sequence[Finding], not_examined: Sequence[str] = ()) -> None:
@@ -169,22 +169,25 @@ class Diagnosis(Sequence[Finding]):
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing was found that is worse than an info."""
+        """Whether no finding is more severe than an info."""
         return all(finding.severity == "info" for finding in self.findings)
 
     def find(self, code: str) -> Finding | None:
-        """Return the finding with this code; None when there is none."""
+        """Return the finding with this code, or None."""
         return next((finding for finding in self.findings if finding.code == code), None)
 
     def at_least(self, severity: Severity) -> list[Finding]:
-        """Return the findings of at least this severity."""
+        """Return the findings with this severity or a higher one."""
         if severity not in SEVERITIES:
-            raise ValueError(f"severity must be one of {SEVERITIES}. Got {severity!r} instead.")
+            raise ValueError(
+                "The 'severity' parameter of at_least must be a str among {'info', 'severe', 'warning'}. "
+                f"Got {severity!r} instead."
+            )
         least = SEVERITIES.index(severity)
         return [finding for finding in self.findings if SEVERITIES.index(finding.severity) >= least]
 
     def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the findings as dicts of text and numbers, for JSON, which has None in place of infinity and NaN."""
+        """Return the findings as dicts of text and numbers for JSON; infinity and NaN become None."""
         return [
             {
                 "code": each.code,
@@ -200,11 +203,11 @@ class Diagnosis(Sequence[Finding]):
         ]
 
     def __str__(self) -> str:
-        n_grave = len(self.at_least("warning"))
-        if n_grave:
-            verdict = f"{n_grave} finding{'s' if n_grave > 1 else ''} to act on"
+        n_urgent = len(self.at_least("warning"))
+        if n_urgent:
+            verdict = f"{n_urgent} finding{'s' if n_urgent > 1 else ''} to act on"
         else:
-            verdict = "nothing to worry about"
+            verdict = "no problems found"
         lines = [f"Diagnosis of the training: {verdict}.", *(str(finding) for finding in self.findings)]
         lines += [f"Not examined: {what}" for what in self.not_examined]
         return "\n".join(lines)
@@ -213,14 +216,14 @@ class Diagnosis(Sequence[Finding]):
 
     def _repr_html_(self) -> str:
         rows = "".join(_row(finding) for finding in self.findings)
-        left_out = "".join(f"<p><small>Not examined: {html.escape(what)}</small></p>" for what in self.not_examined)
+        not_examined = "".join(f"<p><small>Not examined: {html.escape(what)}</small></p>" for what in self.not_examined)
         head = html.escape(str(self).split("\n", 1)[0])
         table = f'<table style="border-collapse:collapse;text-align:left">{rows}</table>' if rows else ""
-        return f'<div style="max-width:60em"><p><b>{head}</b></p>{table}{left_out}</div>'
+        return f'<div style="max-width:60em"><p><b>{head}</b></p>{table}{not_examined}</div>'
 
 
 def _row(finding: Finding) -> str:
-    """Return a finding as a row of an HTML table, legible on light and on dark."""
+    """Return a finding as a row of an HTML table that is legible on light and dark backgrounds."""
     cell = "padding:.4em .6em;vertical-align:top;text-align:left;border-top:1px solid #8888"
     mark = f"<b>{_MARKS[finding.severity]}</b>&nbsp;{finding.severity}"
     numbers = f"<br><small>{html.escape(finding._numbers())}</small>" if finding.evidence else ""
@@ -231,7 +234,7 @@ def _row(finding: Finding) -> str:
         for word, remedy in finding._advice()
     )
     return (
-        f'<tr><td style="{cell};border-left:.4em solid {_COLOURS[finding.severity]};white-space:nowrap">{mark}</td>'
+        f'<tr><td style="{cell};border-left:.4em solid {_COLORS[finding.severity]};white-space:nowrap">{mark}</td>'
         f'<td style="{cell}"><b>{html.escape(finding.title)}</b>: {html.escape(finding.message)}{numbers}{because}'
         f"{f'<br>{remedies}' if remedies else ''}</td></tr>"
     )

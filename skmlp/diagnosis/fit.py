@@ -1,33 +1,35 @@
-"""How the network fits: too closely, or hardly at all."""
+"""Rules about the quality of the fit: overfitting, underfitting, undefined scores, useless predictions."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from skmlp.diagnosis.data import for_unscaled_target
-from skmlp.diagnosis.evidence import Evidence, one_digit
+from skmlp.diagnosis.evidence import Evidence, largest_finite
 from skmlp.diagnosis.findings import Finding, Remedy
+from skmlp.diagnosis.remedies import SCALE_INPUTS, change_learning_rate, round_to_one_digit, scale_target
+from skmlp.diagnosis.rules import rule
 
 __all__ = ["overfitting", "undefined_score", "underfitting", "worse_than_constant"]
 
 # Last over lowest validation loss.
-OVERFITTED, BADLY = 1.2, 2.0
-# Training loss over that of a constant prediction.
-UNDERFITTED, LITTLE = 0.8, 0.3
-# Loss over that of a constant prediction where a network makes no sense, once it had so many epochs or converged.
-SENSELESS, FEWEST = 10.0, 10
-# Mean of a target over its standard deviation from which on it is far from zero.
-FAR = 10.0
-# Regularisation is to blame where its penalty once was this share of the objective, or shrank the weights to this.
-PENALTY, SHRANK = 0.3, 0.3
-# Hidden layers with fewer units than this let little through.
-NARROW = 4
+OVERFITTED, SEVERE_OVERFITTED = 1.2, 2.0
+# Training loss relative to that of a constant prediction. Above the second number a penalty is not to blame.
+UNDERFITTED, TOO_BAD_FOR_A_PENALTY = 0.8, 1.5
+# A penalty is to blame if it was this fraction of the objective in some epoch, or shrank the weights to this fraction.
+LARGE_PENALTY, SHRUNK = 0.3, 0.3
+# A layer of fewer units than this is to blame from this relative loss on.
+NARROW, UNDERFITTED_IF_NARROW = 4, 0.3
+# Loss relative to that of a constant prediction, once the training converged or took this many epochs.
+USELESS, FEWEST_EPOCHS = 10.0, 10
+# Mean of a target relative to its standard deviation.
+FAR_FROM_ZERO = 10.0
 
 
+@rule(rank=130)
 def overfitting(evidence: Evidence) -> Iterator[Finding]:
-    """Find a validation loss that ended far above its lowest value, while the training loss went on falling."""
+    """Find a validation loss that ended far above its lowest value while the training loss kept falling."""
     validation, training = evidence.column("validation_loss"), evidence.loss
     finite = np.isfinite(validation)
     if not finite.any() or len(training) != len(validation) or not np.isfinite(training[-1]):
@@ -36,28 +38,28 @@ def overfitting(evidence: Evidence) -> Iterator[Finding]:
     lowest, last = float(validation[best]), float(validation[-1])
     if not lowest > 0.0 or not last > OVERFITTED * lowest or training[-1] > training[best]:
         return
-    found = {"last_over_lowest": last / lowest, "lowest": lowest, "training_loss": float(training[-1])}
-    alpha = float(evidence.params.get("alpha", 1e-4))
-    cured = evidence.restored
+    severe = last > SEVERE_OVERFITTED * lowest and best < len(validation) // 2
+    stronger = round_to_one_digit(max(100.0 * float(evidence.params.get("alpha", 1e-4)), 1e-2))
     yield Finding(
         "overfitting",
-        "info" if cured else "severe" if last > BADLY * lowest and best < len(validation) // 2 else "warning",
+        "info" if evidence.restored else "severe" if severe else "warning",
         f"The validation loss was lowest in epoch {best + 1} and ended {last / lowest:.1f} times as high, while the "
-        f"training loss fell on{'; the weights of the best epoch were kept' if cured else ''}.",
-        found,
+        f"training loss kept falling{'; the weights of the best epoch were kept' if evidence.restored else ''}.",
+        {"last_over_lowest": last / lowest, "lowest": lowest, "training_loss": float(training[-1])},
         epoch=best + 1,
         remedies=(
-            *(() if cured else (Remedy("Stop in time, and keep the best weights", {"early_stopping": True}),)),
-            Remedy("A stronger penalty", {"alpha": one_digit(max(100.0 * alpha, 1e-2))}),
-            *(() if evidence.is_lbfgs else (Remedy("Leave units out at random", {"dropout": 0.3}),)),
+            *([] if evidence.restored else [Remedy("Stop early and keep the best weights", {"early_stopping": True})]),
+            Remedy("Increase the penalty", {"alpha": stronger}),
+            *([] if evidence.is_lbfgs else [Remedy("Use dropout", {"dropout": 0.3})]),
         ),
     )
 
 
+@rule(rank=140)
 def undefined_score(evidence: Evidence) -> Iterator[Finding]:
     """Find epochs whose validation score could not be computed, although the validation loss could."""
     score, loss = evidence.column("validation_score"), evidence.column("validation_loss")
-    if not score.size or score.size != loss.size:
+    if score.size != loss.size:
         return
     missing = np.isnan(score) & np.isfinite(loss)
     if not missing.any():
@@ -71,94 +73,87 @@ def undefined_score(evidence: Evidence) -> Iterator[Finding]:
         {"n_undefined": float(count), "n_epochs": float(missing.size)},
         epoch=first,
         remedies=(
-            Remedy("Judge by the default score, which is always defined", {"scoring": None}),
-            Remedy("Validate on data for which the score is defined, for example with every class among them"),
+            Remedy("Use the default score, which is always defined", {"scoring": None}),
+            Remedy("Use validation data for which the score is defined, for example with samples of every class"),
         ),
     )
 
 
+@rule(rank=120, explained_by=("diverged", "learning_rate_too_high"))
 def underfitting(evidence: Evidence) -> Iterator[Finding]:
-    """Find a training loss near that of a constant prediction, and the parameter that accounts for it."""
+    """Find a training loss near that of a constant prediction that a penalty or a narrow layer accounts for."""
     loss, baseline = evidence.loss, evidence.baseline
     if not len(loss) or not baseline > 0.0 or not math.isfinite(loss[-1]):
         return
-    share = float(loss[-1]) / baseline
-    if UNDERFITTED <= share <= 1.5 and _held_down(evidence):
-        message = "Regularisation leaves the weights no room"
-        remedies = _weaker(evidence.params)
-        numbers = {"penalty_share": _largest_penalty(evidence), "weights_shrank_to": _shrinkage(evidence)}
-    elif share > LITTLE and evidence.weights[:-1] and min(w.shape[1] for w in evidence.weights[:-1]) < NARROW:
-        width = min(w.shape[1] for w in evidence.weights[:-1])
-        sizes = tuple(max(64, w.shape[1]) for w in evidence.weights[:-1])
-        message = f"A hidden layer of {width} unit{'s' if width > 1 else ''} lets too little through"
-        remedies = (Remedy("A wider network", {"hidden_layer_sizes": sizes}),)
-        numbers = {"n_units": float(width)}
+    relative = float(loss[-1]) / baseline
+    penalty, shrunk_to = _largest_penalty(evidence), _weight_shrinkage(evidence)
+    widths = [weights.shape[1] for weights in evidence.weights[:-1]]
+    if UNDERFITTED <= relative <= TOO_BAD_FOR_A_PENALTY and (penalty > LARGE_PENALTY or shrunk_to < SHRUNK):
+        cause = "The penalty keeps the weights too small"
+        numbers = {"penalty_share": penalty, "weights_shrank_to": shrunk_to}
+        remedies = _weaker_penalties(evidence.params)
+    elif relative > UNDERFITTED_IF_NARROW and widths and min(widths) < NARROW:
+        cause = f"A hidden layer of {min(widths)} unit{'s' if min(widths) > 1 else ''} is too narrow"
+        numbers = {"n_units": float(min(widths))}
+        remedies = [Remedy("Use a wider network", {"hidden_layer_sizes": tuple(max(64, width) for width in widths)})]
     else:
         return
     yield Finding(
         "underfitting",
         "warning",
-        f"{message}: the training loss is {share:.0%} of that of a constant prediction.",
-        {"loss_over_constant": share, **numbers},
+        f"{cause}: the training loss is {relative:.0%} of that of a constant prediction.",
+        {"loss_over_constant": relative, **numbers},
         epoch=1,
-        remedies=remedies,
+        remedies=tuple(remedies),
     )
 
 
+def _largest_penalty(evidence: Evidence) -> float:
+    """Return the largest penalty relative to the objective; 0 if it is not recorded."""
+    penalty, objective = evidence.column("penalty"), evidence.column("loss")
+    if len(penalty) != len(objective):
+        return 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return largest_finite(penalty / objective)
+
+
+def _weight_shrinkage(evidence: Evidence) -> float:
+    """Return the last over the first norm of all weights; 1 if it was not monitored."""
+    norms = evidence.layer_statistic("weight_norm")
+    if not norms.size:
+        return 1.0
+    first, last = (float(np.linalg.norm(norms[epoch])) for epoch in (0, -1))
+    return last / first if first > 0.0 else 1.0
+
+
+def _weaker_penalties(params: Mapping[str, Any]) -> list[Remedy]:
+    """Return a remedy for each penalty in use."""
+    weaker = {"alpha": 1e-4, "alpha_l1": 0.0, "weight_decay": None, "max_norm": None}
+    in_use: dict[str, Any] = {name: params[name] for name in weaker if params.get(name) is not None}
+    reducible = [name for name, value in in_use.items() if value != 0.0 and (name != "alpha" or value > 1e-3)]
+    reduced = [{name: weaker[name]} for name in reducible] or [{"alpha": 0.0}]
+    return [Remedy("Reduce the penalty", params) for params in reduced]
+
+
+@rule(rank=50, explained_by=("diverged", "unscaled_inputs", "unscaled_target", "learning_rate_too_high"))
 def worse_than_constant(evidence: Evidence) -> Iterator[Finding]:
-    """Find a network whose predictions, when training ended, were far worse than those of the best constant."""
-    loss, baseline = float(evidence.facts.get("loss", math.nan)), evidence.baseline
-    ended = evidence.stop_reason == "converged" or len(evidence.loss) >= FEWEST
-    if not ended or not evidence.facts.get("is_scale", True) or not loss > SENSELESS * baseline > 0.0:
+    """Find a network whose predictions are far worse than the best constant one at the end of the training."""
+    summary, baseline = evidence.data_summary, evidence.baseline
+    loss = float(summary.get("loss", math.nan))
+    has_ended = evidence.stop_reason == "converged" or len(evidence.loss) >= FEWEST_EPOCHS
+    if not has_ended or not summary.get("is_scale", True) or not loss > USELESS * baseline > 0.0:
         return
+    mean, deviation = (np.asarray(summary.get(name, ())) for name in ("target_mean", "target_std"))
+    is_far = mean.shape == deviation.shape and bool(np.any(np.abs(mean) > FAR_FROM_ZERO * deviation))
+    can_scale = is_far and evidence.params.get("standardize_target") is False
     yield Finding(
         "worse_than_constant",
         "severe",
         f"The training loss is {loss / baseline:.3g} times that of a constant prediction.",
         {"loss": loss, "constant": baseline},
         remedies=(
-            *_standardized(evidence),
-            Remedy("Scale the inputs: make_pipeline(StandardScaler(), ...)", scale_inputs=True),
-            Remedy("Smaller steps", {"learning_rate_init": one_digit(0.1 * evidence.learning_rate)}),
+            *([scale_target(evidence.params.get("loss"))] if can_scale else []),
+            SCALE_INPUTS,
+            change_learning_rate(evidence, 0.1),
         ),
     )
-
-
-def _standardized(evidence: Evidence) -> Iterator[Remedy]:
-    """Yield what brings a target near zero that is far from it, compared with how much it varies."""
-    mean, deviation = (np.asarray(evidence.facts.get(name, ())) for name in ("target_mean", "target_std"))
-    can_be = evidence.params.get("standardize_target") is False
-    if can_be and mean.shape == deviation.shape and np.any(np.abs(mean) > FAR * deviation):
-        yield for_unscaled_target(evidence.params.get("loss"))
-
-
-def _held_down(evidence: Evidence) -> bool:
-    return _largest_penalty(evidence) > PENALTY or _shrinkage(evidence) < SHRANK
-
-
-def _largest_penalty(evidence: Evidence) -> float:
-    penalty, objective = evidence.column("penalty"), evidence.column("loss")
-    if len(penalty) != len(objective):
-        return 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = penalty / objective
-    return float(np.max(shares, where=np.isfinite(shares), initial=0.0))
-
-
-def _shrinkage(evidence: Evidence) -> float:
-    """Return the last over the first norm of all weights; 1 where it was not observed."""
-    norms = evidence.layers("weight_norm")
-    if not norms.size:
-        return 1.0
-    first, last = (float(np.linalg.norm(norms[row])) for row in (0, -1))
-    return last / first if first > 0.0 else 1.0
-
-
-def _weaker(params: Any) -> tuple[Remedy, ...]:
-    """Return what loosens the penalties that are in use, the strongest first."""
-    remedies = []
-    for name, weak in (("alpha", 1e-4), ("alpha_l1", 0.0), ("weight_decay", None), ("max_norm", None)):
-        value = params.get(name)
-        if value is not None and (name != "alpha" or value > 1e-3) and value != 0.0:
-            remedies.append(Remedy("A weaker penalty", {name: weak}))
-    return tuple(remedies) or (Remedy("A weaker penalty", {"alpha": 0.0}),)

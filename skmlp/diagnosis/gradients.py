@@ -1,108 +1,130 @@
-"""What becomes of the gradient on its way back: it vanishes, explodes, or drowns in noise."""
+"""Rules about gradients that vanish, explode or are mostly noise."""
 
 import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from skmlp.diagnosis.evidence import Evidence, allows_residual, first_epoch
+from skmlp.diagnosis.evidence import Evidence, first_epoch, largest_finite
 from skmlp.diagnosis.findings import Finding, Remedy
+from skmlp.diagnosis.remedies import (
+    CLIP_GRADIENT,
+    DEFAULT_WEIGHTS,
+    SCALE_INPUTS,
+    has_default_weights,
+    has_equal_neighbours,
+    normalize_layers,
+)
+from skmlp.diagnosis.rules import rule
 
 __all__ = ["exploding_gradients", "small_batch", "vanishing_gradients"]
 
-# First over last layer's gradient norm. Healthy networks lie between 0.1 and 10; with logistic units each layer takes a
-# factor of about 4.
-VANISHING, VANISHED = 1e-3, 1e-4
-# Norm of the whole gradient over the loss of a constant prediction (or over 1, if that is less): with scaled data and
-# weights of the usual sizes it begins below 5.
-EXPLODING, EXPLODED = 100.0, 1e4
-# Batches of fewer rows than this whose signal is less than a tenth of their noise in the first half of the training,
-# while the gradient stays as large as this share of what it was: then it is noise that moves the weights.
-SMALL, HIDDEN, NOT_SETTLING = 32, 0.1, 0.1
-# Batch sizes to recommend.
-LEAST, MOST = 32, 256
+# Gradient norm of the first layer relative to the last. In healthy networks it lies between 0.1 and 10; each layer of
+# logistic units divides it by about 4.
+VANISHING, SEVERE_VANISHING = 1e-3, 1e-4
+# Gradient norm relative to the loss of a constant prediction, or to 1 if that is less. With scaled data and the default
+# weights it starts below 5.
+EXPLODING, SEVERE_EXPLODING = 100.0, 1e4
+# Samples of a mini-batch, ...
+SMALL_BATCH = 32
+# ... signal-to-noise ratio of its gradient in the first half of the training (later it falls in every training), ...
+NOISY = 0.1
+# ... and last gradient norm relative to the largest. Below that the noise no longer moves the weights much.
+SETTLED = 0.1
+RECOMMENDED_BATCH = (32, 256)
 
 
+@rule(rank=70, explained_by=("diverged",))
 def vanishing_gradients(evidence: Evidence) -> Iterator[Finding]:
-    """Find a first layer whose gradient is a thousand times smaller than the last one's for most of the training."""
-    norms = evidence.layers("gradient_norm")
+    """Find a first layer whose gradient is far smaller than the last one's in most epochs."""
+    norms = evidence.layer_statistic("gradient_norm")
     if norms.shape[1] < 2:
         return
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = norms[:, 0] / norms[:, -1]
     ratio = float(np.median(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else math.nan
-    if not 0.0 < ratio < VANISHING:  # a gradient of exactly zero is that of dead units
+    if not 0.0 < ratio < VANISHING:  # a gradient of exactly 0 comes from dead units
         return
     remedies = [
-        Remedy("Units that do not saturate, with weights to match", {"activation": "relu", "weight_init": "auto"}),
-        Remedy("Normalize each layer", {"normalization": evidence.normalization}),
+        Remedy(
+            "Use an activation that does not saturate, with matching initial weights",
+            {"activation": "relu", "weight_init": "auto"},
+        ),
+        normalize_layers(evidence),
     ]
-    if not evidence.weights or allows_residual([weights.shape[1] for weights in evidence.weights[:-1]]):
-        remedies.append(Remedy("Let the error signal pass by the layers", {"residual": True}))
+    if not evidence.weights or has_equal_neighbours([weights.shape[1] for weights in evidence.weights[:-1]]):
+        remedies.append(Remedy("Add residual connections", {"residual": True}))
     yield Finding(
         "vanishing_gradients",
-        "severe" if ratio < VANISHED else "warning",
+        "severe" if ratio < SEVERE_VANISHING else "warning",
         f"The gradient of the first layer is {ratio:.1e} times that of the last one: the early layers hardly learn.",
         {"first_over_last": ratio, "first_layer_norm": float(np.median(norms[:, 0])), "n_layers": norms.shape[1]},
         layer=1,
-        epoch=first_epoch(evidence.epochs, ratios < VANISHING),
+        epoch=first_epoch(evidence.monitored_epochs, ratios < VANISHING),
         remedies=tuple(remedies),
     )
 
 
+@rule(
+    rank=80,
+    explained_by=("unscaled_inputs", "unscaled_target", "learning_rate_too_high", "diverged", "underfitting"),
+)
 def exploding_gradients(evidence: Evidence) -> Iterator[Finding]:
-    """Find a gradient a hundred times as large as data and loss account for."""
+    """Find a gradient far larger than the data and the loss account for."""
     norms = evidence.column("gradient_norm")
     scale = max(1.0, evidence.baseline) if math.isfinite(evidence.baseline) else 1.0
-    sizes = norms / scale
-    largest = float(np.max(sizes, where=np.isfinite(sizes), initial=0.0))
+    relative = norms / scale
+    largest = largest_finite(relative)
     if largest < EXPLODING:
         return
-    began = first_epoch(np.arange(1, len(sizes) + 1), sizes >= EXPLODING)
-    by_layer = evidence.layers("gradient_norm_max")
+    began = first_epoch(np.arange(1, len(relative) + 1), relative >= EXPLODING)
+    by_layer = evidence.layer_statistic("gradient_norm_max")
     layer = int(np.argmax(np.nan_to_num(by_layer.max(axis=0), nan=math.inf))) + 1 if by_layer.size else None
-    remedies = [Remedy("Normalize each layer", {"normalization": evidence.normalization})]
-    if not evidence.is_lbfgs:
-        remedies.insert(0, Remedy("Bound the gradient", {"gradient_clip": 1.0}))
-    if began == 1 and not evidence.starts_as_usual:
-        remedies.insert(0, Remedy("Begin with weights of the right size", {"weight_init": "auto"}))
-    if "feature_std" not in evidence.facts:
-        remedies.insert(0, Remedy("Scale the inputs: make_pipeline(StandardScaler(), ...)", scale_inputs=True))
+    started_large = began == 1 and not has_default_weights(evidence)
     yield Finding(
         "exploding_gradients",
-        "severe" if largest > EXPLODED else "warning",
-        f"The norm of the gradient reaches {largest * scale:.1e}, far beyond what scaled data and weights give.",
+        "severe" if largest > SEVERE_EXPLODING else "warning",
+        f"The gradient norm reaches {largest * scale:.1e}, far more than scaled data and default weights give.",
         {"largest_norm": largest * scale, "median_norm": float(np.nanmedian(norms)), "over_baseline_loss": largest},
         layer=layer,
         epoch=began,
-        remedies=tuple(remedies),
+        remedies=(
+            *([] if "feature_std" in evidence.data_summary else [SCALE_INPUTS]),
+            *([DEFAULT_WEIGHTS] if started_large else []),
+            *([] if evidence.is_lbfgs else [CLIP_GRADIENT]),
+            normalize_layers(evidence),
+        ),
     )
 
 
+@rule(rank=170)
 def small_batch(evidence: Evidence) -> Iterator[Finding]:
-    """Find batches of few rows whose gradients are mostly noise, and do not settle."""
+    """Find small mini-batches whose gradients are mostly noise and do not get smaller."""
     batch_size, norms = evidence.params.get("batch_size"), evidence.column("gradient_norm")
-    signal = evidence.layers("gradient_snr")
-    if not isinstance(batch_size, int | np.integer) or batch_size >= SMALL or not np.isfinite(signal).all(axis=1).any():
+    signal = evidence.layer_statistic("gradient_snr")
+    signal = signal[np.isfinite(signal).all(axis=1)]
+    if not isinstance(batch_size, int | np.integer) or batch_size >= SMALL_BATCH or not len(signal):
         return
-    known = signal[np.isfinite(signal).all(axis=1)].mean(axis=1)
-    early = float(np.median(known[: max(1, len(known) // 2)]))
-    largest = float(np.max(norms, where=np.isfinite(norms), initial=0.0))
-    settled = float(norms[-1]) / largest if largest > 0.0 else math.nan
-    if not (early < HIDDEN and settled > NOT_SETTLING):
+    first_half = signal.mean(axis=1)[: max(1, len(signal) // 2)]
+    ratio = float(np.median(first_half))
+    largest = largest_finite(norms)
+    last_over_largest = float(norms[-1]) / largest if largest > 0.0 else math.nan
+    if not (ratio < NOISY and last_over_largest > SETTLED):
         return
-    noise_scale = batch_size / early if early > 0.0 else math.inf
-    better = int(2 ** round(math.log2(min(max(noise_scale, LEAST), MOST))))
-    better = min(better, evidence.facts.get("n_samples", MOST))
+    noise_scale = batch_size / ratio if ratio > 0.0 else math.inf
+    low, high = RECOMMENDED_BATCH
+    better = min(
+        int(2 ** round(math.log2(min(max(noise_scale, low), high)))), evidence.data_summary.get("n_samples", high)
+    )
     yield Finding(
         "small_batch",
         "warning",
-        f"A batch of {batch_size} says little: its gradient is mostly noise, which goes on moving the weights.",
-        {"batch_size": float(batch_size), "signal_to_noise": early, "last_over_largest_norm": settled},
+        f"The gradient of a mini-batch of {batch_size} is mostly noise, which keeps moving the weights.",
+        {"batch_size": float(batch_size), "signal_to_noise": ratio, "last_over_largest_norm": last_over_largest},
         epoch=1,
         remedies=(
-            Remedy("Average over more rows a step", {"batch_size": better}),
-            Remedy("Let the learning rate fall", {"learning_rate": "cosine"}),
+            Remedy("Use larger mini-batches", {"batch_size": better}),
+            Remedy("Decrease the learning rate during training", {"learning_rate": "cosine"}),
             Remedy("Average the weights", {"averaging": 0.99}),
         ),
     )

@@ -69,7 +69,7 @@ def build_solver(estimator: Any) -> Solver:
     elif chosen in ADAM_FAMILY:
         family: Any = SOLVERS[chosen]
         solver = family(
-            beta_1=_number(estimator.beta_1), beta_2=float(estimator.beta_2), epsilon=float(estimator.epsilon)
+            beta_1=float(estimator.beta_1), beta_2=float(estimator.beta_2), epsilon=float(estimator.epsilon)
         )
     else:
         solver = SOLVERS[chosen]()
@@ -236,7 +236,7 @@ def start_output_bias(estimator: Any, model: Model, data: Data) -> None:
     """Start a new network at the best constant prediction for its training data, if ``bias_init="auto"``."""
     if _starts_at_constant(estimator):
         loss = build_objective(estimator, model.network, model.loss).loss.at(Time(progress=0.0))
-        model.state.params.biases[-1][...] = loss.constant(data.y, data.sample_weight, model.network.n_out)
+        model.state.params.biases[-1][...] = loss.fit_intercept_only(data.y, data.sample_weight, model.network.n_out)
 
 
 def _starts_at_constant(estimator: Any) -> bool:

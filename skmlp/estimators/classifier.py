@@ -132,7 +132,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        beta_1: Any = 0.9,
+        beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,

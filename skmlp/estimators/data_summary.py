@@ -44,7 +44,7 @@ def summarize_data(model: Model, data: Data) -> dict[str, Any]:
         features = X if isinstance(X, np.ndarray) else X.toarray()
         mean, deviation = _mean_and_deviation(features, weight)
         raw = model.network.forward(model.params, X, workspace)[-1]
-        units = [_mean_and_deviation(unit.outputs, weight)[1] for unit in model.network.units(workspace)[:-1]]
+        units = [_mean_and_deviation(layer.outputs, weight)[1] for layer in model.network.layer_outputs(workspace)[:-1]]
         baseline = _constant_losses(model, y, weight)
         summary: dict[str, Any] = {
             "n_samples": data.n_samples,
@@ -73,7 +73,7 @@ def constant_loss(model: Model, data: Data) -> float:
 
 def _constant_losses(model: Model, y: AnyArray, weight: FloatArray | None) -> FloatArray:
     """Return the loss of the best constant prediction for each row."""
-    constant = model.loss.constant(y, weight, model.network.n_out).astype(model.dtype)
+    constant = model.loss.fit_intercept_only(y, weight, model.network.n_out).astype(model.dtype)
     return model.loss.loss(y, np.tile(constant, (len(y), 1)))
 
 

@@ -150,7 +150,7 @@ def is_fraction(split: Any) -> bool:
 
 def as_validation(estimator: Any, split: DataSplit, targets: Targets, model: Model) -> Validation | None:
     """Return the held-out data with the loss and score to evaluate; None without held-out data."""
-    data, scoring, loss = split.held_out, estimator.scoring, model.loss.evaluation()
+    data, scoring, loss = split.held_out, estimator.scoring, model.loss.eval_loss()
     if data is None:
         return None
     if scoring is None:

@@ -8,8 +8,8 @@ from sklearn.utils._param_validation import StrOptions, validate_parameter_const
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.targets import RealTargets
-from skmlp.nn.losses.base import LINK_JACOBIANS
-from skmlp.nn.sensitivity import input_jacobian
+from skmlp.nn.input_gradient import input_jacobian
+from skmlp.nn.losses.links import LINK_JACOBIANS
 
 __all__ = ["input_gradient"]
 

@@ -145,7 +145,7 @@ _COMMON = (
         ``"inverse_time"``, ``"cosine_restarts"`` and ``"cyclic"`` count epochs; ``"warmup"`` rises first;
         ``"reduce_on_plateau"`` reacts to the loss. Objects of :mod:`skmlp.optim` have settings (``Warmup("cosine",
         duration=0.1)``), and a function ``f(progress)`` of the progress in [0, 1] works, too. A number times a
-        schedule, ``0.2 * Cosine()``, is a scheduled value for `momentum`, `beta_1`, `weight_decay`, `dropout` or
+        schedule, ``0.2 * Cosine()``, is a scheduled value for `momentum`, `weight_decay`, `dropout` or
         `label_smoothing`. From scikit-learn:
 
         - ``"invscaling"``: ``learning_rate_init / (t + 1) ** power_t`` after each epoch, where t is the number of
@@ -198,8 +198,7 @@ _COMMON = (
         Fraction of the samples to hold out, in [0, 1). A classifier's split is stratified by class, except for
         multilabel targets and where a class is too small for it.
     """),
-    Parameter("beta_1", 0.9, "float or scheduled value",
-              [_FRACTION, Scheduled], lbfgs="ignored", solvers=ADAM_FAMILY, text="""
+    Parameter("beta_1", 0.9, "float", [_FRACTION], lbfgs="ignored", solvers=ADAM_FAMILY, text="""
         Decay rate of the Adam family's first moment, in [0, 1).
     """),
     Parameter("beta_2", 0.999, "float", [_FRACTION], lbfgs="ignored", solvers=ADAM_FAMILY, text="""
@@ -264,8 +263,8 @@ _COMMON = (
         Maximum norm of the incoming weights of each unit, positive; larger ones are rescaled after each step.
     """),
     Parameter("gradient_clip", None,
-              'float, scheduled value, {"value", "norm", "global_norm", "adaptive"}, Clip or None',
-              [_POSITIVE, Scheduled, Registered(CLIPS, Clip), None], lbfgs="refused", text="""
+              'float, {"value", "norm", "global_norm", "adaptive"}, Clip or None',
+              [_POSITIVE, Registered(CLIPS, Clip), None], lbfgs="refused", text="""
         Gradient clipping rule. A positive number limits the norm of the whole gradient; names and objects of
         :mod:`skmlp.optim` limit each entry, the norm of each array, the norm of the whole gradient, or the norm for
         each unit relative to that of its weights. ``history_["clipped_share"]`` tells how often gradients were clipped.

@@ -97,7 +97,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         nesterovs_momentum: bool = True,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
-        beta_1: Any = 0.9,
+        beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
@@ -201,7 +201,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         if not self.standardize_target:
             return targets
         loss = targets.loss_object
-        if not loss.shift_and_scale:
+        if not loss.is_equivariant:
             start = ': with bias_init="auto" the network starts at the mean of y anyway' if loss.link == "exp" else ""
             raise ValueError(
                 f"standardize_target=True shifts and scales y, and loss={self.loss!r} depends on its zero and unit. "

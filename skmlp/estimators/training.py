@@ -138,7 +138,7 @@ def advice_on_divergence(estimator: Any, model: Model, data: Data) -> str:
         "Scale the input data, for example with a StandardScaler, or lower "
         f"learning_rate_init={estimator.learning_rate_init}."
     )
-    if getattr(estimator, "standardize_target", True) or not model.loss.shift_and_scale:
+    if getattr(estimator, "standardize_target", True) or not model.loss.is_equivariant:
         return advice
     with np.errstate(over="ignore"):
         size = float(np.abs(data.y).max(initial=0.0))

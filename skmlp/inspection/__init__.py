@@ -1,7 +1,8 @@
-"""Looking at a training: displays of it and of the network, drawn with matplotlib (``pip install "skmlp[plot]"``).
+"""Inspection of a training and of the trained network. Plots need matplotlib (``pip install "skmlp[plot]"``).
 
-:func:`lr_find` looks before the training: at which learning rates the loss falls. :func:`diagnose` says what went
-wrong in it. :func:`feature_importance` looks at what a network depends on, :func:`trace` at every number of one step.
+:func:`lr_find` finds a learning rate before a training, :func:`diagnose` tells afterwards what went wrong.
+:func:`feature_importance` tells which features the predictions depend on, and :func:`trace` computes a single training
+step with all its intermediate values.
 """
 
 from skmlp.inspection.diagnosing import diagnose

@@ -1,4 +1,4 @@
-"""Finding the network in what the user passes: in pipelines, searches and regressors that transform the target."""
+"""Finding the network inside pipelines, searches and regressors with a transformed target."""
 
 from typing import Any
 
@@ -8,28 +8,36 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
 
-__all__ = ["TAKEN", "as_trained_on", "fit_around", "fitted_mlp", "fitted_part", "layers_around", "names_of_steps"]
+__all__ = [
+    "ACCEPTED",
+    "fitted_attribute",
+    "fitted_mlp",
+    "nested_estimators",
+    "transform_data",
+    "transformed_feature_names",
+    "unwrap_unfitted",
+]
 
-# What all helpers take, for their errors.
-TAKEN = (
+# For error messages.
+ACCEPTED = (
     "an MLPClassifier or MLPRegressor of skmlp, also as the last step of a Pipeline, in a search or in a "
     "TransformedTargetRegressor"
 )
 
 
-def layers_around(estimator: Any, *, fitted: bool = True) -> list[Any]:
-    """Return the estimator, what is inside of it, and so on; the last one has nothing inside.
+def nested_estimators(estimator: Any, *, fitted: bool = True) -> list[Any]:
+    """Return the estimator, the estimator inside it, and so on to the innermost one.
 
-    Of a search it is the best estimator, which needs a fit, unless `fitted` is False. Then it is the one to search for.
+    Inside a search is its best estimator, or the one it was created with if `fitted` is False and it is not fitted.
     """
-    layers = [estimator]
-    while (inner := _inside(layers[-1], fitted)) is not None:
-        layers.append(inner)
-    return layers
+    nested = [estimator]
+    while (inner := _inner_estimator(nested[-1], fitted)) is not None:
+        nested.append(inner)
+    return nested
 
 
-def _inside(estimator: Any, fitted: bool) -> Any:
-    from sklearn.compose import TransformedTargetRegressor  # here, for `import skmlp` does without
+def _inner_estimator(estimator: Any, fitted: bool) -> Any:
+    from sklearn.compose import TransformedTargetRegressor  # imported late to keep `import skmlp` fast
     from sklearn.model_selection._search import BaseSearchCV
     from sklearn.pipeline import Pipeline
 
@@ -37,7 +45,7 @@ def _inside(estimator: Any, fitted: bool) -> Any:
         return estimator.steps[-1][1]
     if isinstance(estimator, BaseMLP | type):
         return None
-    for name in ("best_estimator_", "regressor_"):  # of searches of other packages, too
+    for name in ("best_estimator_", "regressor_"):  # also of searches of other packages
         if hasattr(estimator, name):
             return getattr(estimator, name)
     if not isinstance(estimator, BaseSearchCV | TransformedTargetRegressor):
@@ -46,70 +54,65 @@ def _inside(estimator: Any, fitted: bool) -> Any:
         return estimator.estimator if isinstance(estimator, BaseSearchCV) else estimator.regressor
     check_is_fitted(estimator)
     raise ValueError(
-        f"{type(estimator).__name__} has no best_estimator_, for it was made with refit={estimator.refit!r}. "
-        "Make it with refit=True, or pass an estimator that is fitted."
+        f"{type(estimator).__name__} has no best_estimator_, because it was created with refit={estimator.refit!r}. "
+        "Use refit=True, or pass a fitted estimator."
     )
 
 
-def fitted_mlp(estimator: Any, helper: str) -> Any:
-    """Return the fitted network in an estimator, or raise an error that says what `helper` takes."""
-    last = layers_around(estimator)[-1]
-    if not isinstance(last, BaseMLP):
-        raise TypeError(f"{helper} takes {TAKEN}. Got {last!r}{_where(estimator, last)}.")
-    check_is_fitted(last)
-    return last
+def fitted_mlp(estimator: Any, function: str) -> Any:
+    """Return the fitted network in an estimator; raise TypeError if there is none."""
+    innermost = nested_estimators(estimator)[-1]
+    if not isinstance(innermost, BaseMLP):
+        outer = type(estimator).__name__
+        where = " as the last step of the Pipeline" if outer == "Pipeline" else f" inside a {outer}"
+        raise TypeError(f"{function} takes {ACCEPTED}. Got {innermost!r}{'' if innermost is estimator else where}.")
+    check_is_fitted(innermost)
+    return innermost
 
 
-def fitted_part(estimator: Any, attribute: str, helper: str) -> Any:
-    """Return an attribute of the innermost estimator, a fitted network or another one that has it."""
-    last = layers_around(estimator)[-1]
-    return getattr(last if hasattr(last, attribute) else fitted_mlp(estimator, helper), attribute)
+def fitted_attribute(estimator: Any, attribute: str, function: str) -> Any:
+    """Return an attribute of the innermost estimator, which need not be a network if it has the attribute."""
+    innermost = nested_estimators(estimator)[-1]
+    return getattr(innermost if hasattr(innermost, attribute) else fitted_mlp(estimator, function), attribute)
 
 
-def _where(estimator: Any, last: Any) -> str:
-    outer = type(estimator).__name__
-    if last is estimator:
-        return ""
-    return " as the last step of the Pipeline" if outer == "Pipeline" else f" inside a {outer}"
-
-
-def as_trained_on(estimator: Any, X: Any, y: Any = None) -> tuple[Any, Any]:
-    """Return `X` and `y` as they arrive at the network in a fitted estimator."""
-    for layer in layers_around(estimator)[:-1]:
-        if hasattr(layer, "steps"):
-            X = layer[:-1].transform(X) if len(layer) > 1 else X
-        elif hasattr(layer, "transformer_") and y is not None:
-            y = _transformed(layer.transformer_, y)
+def transform_data(estimator: Any, X: Any, y: Any = None) -> tuple[Any, Any]:
+    """Return `X` and `y` as a fitted estimator passes them to the network inside it."""
+    for outer in nested_estimators(estimator)[:-1]:
+        if hasattr(outer, "steps"):
+            X = outer[:-1].transform(X) if len(outer) > 1 else X
+        elif hasattr(outer, "transformer_") and y is not None:
+            y = _transform_target(outer.transformer_, y)
     return X, y
 
 
-def fit_around(estimator: Any, X: Any, y: Any) -> tuple[Any, Any, Any]:
-    """Return a copy of the network in an estimator, fitted or not, and `X` and `y` as a fit would bring them to it."""
-    *around, last = layers_around(estimator, fitted=False)
-    for layer in around:
-        if hasattr(layer, "steps"):
-            X = clone(layer[:-1]).fit_transform(X, y) if len(layer) > 1 else X
-        elif hasattr(layer, "transformer"):
-            target = clone(layer)
+def unwrap_unfitted(estimator: Any, X: Any, y: Any) -> tuple[Any, Any, Any]:
+    """Return an unfitted copy of the network in an estimator, and `X` and `y` as a fit would pass them to it."""
+    *outers, innermost = nested_estimators(estimator, fitted=False)
+    for outer in outers:
+        if hasattr(outer, "steps"):
+            X = clone(outer[:-1]).fit_transform(X, y) if len(outer) > 1 else X
+        elif hasattr(outer, "transformer"):
+            target = clone(outer)
             columns = np.asarray(y)
             target._fit_transformer(columns.reshape(-1, 1) if columns.ndim == 1 else columns)
-            y = _transformed(target.transformer_, y)
-    return clone(last), X, y
+            y = _transform_target(target.transformer_, y)
+    return clone(innermost), X, y
 
 
-def _transformed(transformer: Any, y: Any) -> Any:
-    """Return targets as a TransformedTargetRegressor hands them down."""
+def _transform_target(transformer: Any, y: Any) -> Any:
+    """Return targets as a TransformedTargetRegressor passes them to its regressor."""
     y = np.asarray(y)
     changed = transformer.transform(y.reshape(-1, 1) if y.ndim == 1 else y)
     return changed[:, 0] if y.ndim == 1 and changed.ndim == 2 and changed.shape[1] == 1 else changed
 
 
-def names_of_steps(estimator: Any) -> Any:
-    """Return the names of the columns that leave the steps of the innermost Pipeline, or None where they do not say."""
-    for layer in reversed(layers_around(estimator)):
-        if hasattr(layer, "steps") and len(layer) > 1:
+def transformed_feature_names(estimator: Any) -> Any:
+    """Return the feature names that the innermost Pipeline passes to the network, or None if they are unknown."""
+    for outer in reversed(nested_estimators(estimator)):
+        if hasattr(outer, "steps") and len(outer) > 1:
             try:
-                return layer[:-1].get_feature_names_out()
-            except (AttributeError, ValueError):  # a step has no names, or has seen none
+                return outer[:-1].get_feature_names_out()
+            except (AttributeError, ValueError):  # a step without feature names
                 return None
     return None

@@ -1,4 +1,4 @@
-"""A forward and a backward pass, layer by layer as the network does it, that keeps a copy of everything."""
+"""A forward and a backward pass, layer by layer as in the network, that records every intermediate value."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -38,19 +38,19 @@ __all__ = ["Step", "record"]
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One thing that is computed.
+    """An intermediate value.
 
     Attributes
     ----------
     name : str
-        As in ``docs/derivation.md``, for example ``"delta_2"``.
+        The name in ``docs/derivation.md``, for example ``"delta_2"``.
     formula : str
-        How it comes from the steps before; empty for what is given.
+        How it is computed from earlier steps; empty for data and parameters.
     meaning : str
-        What it is, in words.
+        A description.
     value : ndarray or float
     layer : int or None
-        The dense layer it belongs to, from 1; 0 for the data, None for the loss.
+        The dense layer it belongs to, counted from 1; 0 for the data, None for the loss.
     part : {"Forward", "Loss", "Backward"}
     """
 
@@ -63,18 +63,18 @@ class Step:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the value, empty for a number."""
+        """The shape of the value; empty for a number."""
         return np.shape(self.value)
 
     def heading(self) -> str:
-        """Return what it is printed under."""
+        """Return the heading under which the step is printed."""
         return self.part if self.layer is None else f"{self.part}, layer {self.layer}" if self.layer else "Data"
 
 
 def record(
     objective: Objective, params: Parameters, X: Any, y: AnyArray, sample_weight: FloatArray | None
 ) -> list[Step]:
-    """Return every step of :meth:`Objective.value_and_gradient` on a batch without dropout, in order."""
+    """Return every step of :meth:`Objective.value_and_gradient` on a mini-batch without dropout, in order."""
     params = params.on(params.vector.copy())  # batch normalization updates its statistics
     grad = params.like()
     workspace = objective.workspace(X.shape[0], params.vector.dtype)

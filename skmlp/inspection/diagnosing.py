@@ -1,10 +1,10 @@
-"""The diagnosis of a training, of an estimator or of records that were kept elsewhere."""
+"""Diagnosis of the training of an estimator, or of stored records."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from skmlp.diagnosis import Diagnosis, Evidence, judge
-from skmlp.inspection._estimators import as_trained_on, fitted_mlp
+from skmlp.inspection._estimators import fitted_mlp, transform_data
 
 __all__ = ["diagnose"]
 
@@ -17,38 +17,36 @@ def diagnose(
     *,
     monitor: Mapping[str, Any] | None = None,
 ) -> Diagnosis:
-    """Say what went wrong in a training, with the numbers that prove it and what to do.
+    """Tell what went wrong in a training, with the numbers that prove it and what to do.
 
     Parameters
     ----------
     estimator_or_history : estimator or dict
         A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best estimator)
-        or in a TransformedTargetRegressor; or a history that was kept: a dict of lists as ``history_``, with at least
-        ``train_loss``.
+        or in a TransformedTargetRegressor; or a stored ``history_``: a dict of lists with at least ``train_loss``.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-        The rows it was trained on, as they were passed to ``fit``. After a fit with ``monitor=True`` they are not
-        needed: they were looked at then.
+        The training data, as passed to ``fit``. Not needed after a fit with ``monitor=True``, which examines them.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        Their targets.
+        Target values.
     sample_weight : array-like of shape (n_samples,), default=None
-        Their weights.
+        Sample weights.
     monitor : dict of ndarray, optional
-        With a history: what was observed, as ``monitor_``.
+        For a history: the stored ``monitor_``.
 
     Returns
     -------
     diagnosis : Diagnosis
-        A sequence of :class:`~skmlp.diagnosis.Finding`, the gravest first. A history alone tells of the losses, and a
-        ``monitor`` of what happened inside; scales, classes and remedies that fit need the estimator.
+        A sequence of :class:`~skmlp.diagnosis.Finding`, most severe first. A history contains the losses and a
+        ``monitor`` the statistics of the layers; findings about the data, and suitable remedies, need the estimator.
 
     Raises
     ------
     NotFittedError
-        Before the first fit or partial_fit.
+        If the estimator is not fitted.
     TypeError
-        For anything else.
+        If `estimator_or_history` is neither of them.
     ValueError
-        For X and y with a history, for only one of them, for invalid ones, or for a dict without losses.
+        If only one of X and y is given, if they are invalid or given with a history, or if a history has no losses.
 
     Examples
     --------
@@ -69,19 +67,19 @@ def diagnose(
     if isinstance(estimator_or_history, Mapping):
         return _of_history(estimator_or_history, X, y, monitor)
     if monitor is not None:
-        raise ValueError("monitor belongs to a history: an estimator has its own.")
-    network = fitted_mlp(estimator_or_history, "diagnose, if not a history,")
+        raise ValueError("The 'monitor' parameter of diagnose is for a history; an estimator has its own monitor_.")
+    network = fitted_mlp(estimator_or_history, "diagnose, unless given a history,")
     if X is not None:
-        X, y = as_trained_on(estimator_or_history, X, y)
+        X, y = transform_data(estimator_or_history, X, y)
     diagnosis: Diagnosis = network.diagnose(X, y, sample_weight)
     return diagnosis
 
 
 def _of_history(history: Mapping[str, Any], X: Any, y: Any, monitor: Mapping[str, Any] | None) -> Diagnosis:
     if X is not None or y is not None:
-        raise ValueError("X and y are looked at through a network: pass the estimator instead of its history.")
+        raise ValueError("X and y can only be examined with a network. Pass the estimator instead of its history.")
     if len(history.get("train_loss", ())) == 0:
         raise ValueError(
-            f"A history needs the losses of at least one epoch as 'train_loss'. Got a dict with {sorted(history)}."
+            f"A history needs 'train_loss' of at least one epoch. Got a dict with the keys {sorted(history)} instead."
         )
     return judge(Evidence(history, monitor or {}))

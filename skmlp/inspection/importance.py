@@ -1,4 +1,4 @@
-"""Which features a network's predictions depend on."""
+"""Importance of the features for a network's predictions."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,14 +10,15 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from skmlp._typing import FloatArray
 from skmlp.estimators.input_checks import validate_rows
 from skmlp.estimators.input_gradients import input_gradient
-from skmlp.inspection._estimators import as_trained_on, fitted_mlp, names_of_steps
+from skmlp.inspection._checks import StrOptions, check_argument
+from skmlp.inspection._estimators import fitted_mlp, transform_data, transformed_feature_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["feature_importance"]
 
-# Rows whose gradients are in memory at a time.
+# Number of samples whose gradients are in memory at a time.
 BLOCK_ROWS = 1024
 
 
@@ -33,34 +34,34 @@ def feature_importance(
 ) -> "pd.DataFrame":
     r"""Return how much each feature matters for the predictions on `X`, the most important one first.
 
-    ``"gradient"`` asks how the predictions move: for feature j the mean over samples and outputs of
+    ``"gradient"`` measures how much the predictions change: for feature j the mean over samples and outputs of
 
     .. math:: s_j \, \left| \frac{\partial f_k(x_i)}{\partial x_{ij}} \right|
 
-    with the standard deviation :math:`s_j` of the feature in `X`, so that its unit does not matter: the change of
-    the prediction f, to first order, when the feature moves by one standard deviation. It takes one backward pass
-    for each output and no targets, and says nothing about whether the predictions are right.
+    with the standard deviation :math:`s_j` of the feature in `X`, which makes it independent of the feature's unit:
+    the change of the prediction f, to first order, if the feature changes by one standard deviation. It takes one
+    backward pass for each output and no targets, and does not tell whether the predictions are correct.
 
-    ``"permutation"`` asks how the score falls when the column is shuffled: scikit-learn's
+    ``"permutation"`` measures how much the score decreases if the column is shuffled, with scikit-learn's
     :func:`~sklearn.inspection.permutation_importance`. It takes `n_repeats` predictions for each feature.
 
-    Both look at one feature at a time: of two features that say the same, either may seem unimportant.
+    Both consider one feature at a time: of two features with the same information, either may seem unimportant.
 
     Parameters
     ----------
     estimator : estimator
         A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best estimator)
-        or in a TransformedTargetRegressor (whose targets the gradient is of as the network learns them). For
+        or in a TransformedTargetRegressor (then the gradient is that of the transformed target). For
         ``"permutation"`` any fitted estimator.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-        Rows to judge by, representative of those the network is for. ``"permutation"`` takes no sparse matrix.
+        Representative samples. ``"permutation"`` does not accept a sparse matrix.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
-        The targets; needed for ``"permutation"``, best of rows that were not trained on.
+        Target values; needed for ``"permutation"``, preferably of samples that were not trained on.
     method : {"gradient", "permutation"}, default="gradient"
-        For a Pipeline the gradient is with respect to the columns *that reach the network*, for example each column of
-        a one-hot encoding, and a permutation is of the columns *of X*.
+        For a Pipeline the gradient refers to the *transformed* features, for example each column of a one-hot encoding,
+        and the permutation to the columns *of X*.
     n_repeats : int, default=5
-        How often each column is shuffled. Only for ``"permutation"``, as are the next two.
+        How often each column is shuffled. Only for ``"permutation"``, like the next two parameters.
     scoring : str or callable, optional
         A scorer; by default the estimator's ``score``.
     random_state : int, RandomState or None, optional
@@ -69,18 +70,18 @@ def feature_importance(
     Returns
     -------
     frame : DataFrame
-        A row for each feature, by falling importance, indexed by the features' names: those of the data frame or of the
-        Pipeline's steps, else ``x0``, ``x1``, ... Columns: ``importance``, in units of the prediction (``"gradient"``)
-        or of the score; ``std``, its standard deviation over the samples or over the repeats.
+        A row for each feature, by decreasing importance, indexed by the names of the features in the data frame or
+        after the Pipeline's steps, else ``x0``, ``x1``, ... Columns: ``importance``, in units of the prediction
+        (``"gradient"``) or of the score; ``std``, its standard deviation over the samples or over the repeats.
 
     Raises
     ------
     NotFittedError
-        Before fit.
+        If the estimator is not fitted.
     TypeError
-        For ``"gradient"`` of another estimator.
+        If the estimator is not one of skmlp's, for ``"gradient"``.
     ValueError
-        For another `method`, for ``"permutation"`` without `y` or with several scorers, and when X is invalid.
+        If `method` or X is invalid, or for ``"permutation"`` without `y` or with several scorers.
 
     See Also
     --------
@@ -98,22 +99,18 @@ def feature_importance(
     """
     import pandas as pd
 
+    check_argument("feature_importance", "method", method, StrOptions({"gradient", "permutation"}))
     if method == "gradient":
         names, importances, std = _by_gradient(estimator, X)
-    elif method == "permutation":
-        names, importances, std = _by_permutation(estimator, X, y, n_repeats, scoring, random_state)
     else:
-        raise ValueError(
-            "The 'method' parameter of feature_importance must be a str among {'gradient', 'permutation'}. "
-            f"Got {method!r} instead."
-        )
+        names, importances, std = _by_permutation(estimator, X, y, n_repeats, scoring, random_state)
     frame = pd.DataFrame({"importance": importances, "std": std}, index=pd.Index(names, name="feature"))
     return frame.sort_values("importance", ascending=False, kind="stable")
 
 
 def _by_gradient(estimator: Any, X: Any) -> tuple[list[str], FloatArray, FloatArray]:
     network = fitted_mlp(estimator, 'feature_importance with method="gradient"')
-    X, _ = as_trained_on(estimator, X)
+    X, _ = transform_data(estimator, X)
     rows = validate_rows(network, X, np.float64)
     n_samples, n_features = rows.shape
     moves = np.empty((n_samples, n_features))
@@ -121,7 +118,7 @@ def _by_gradient(estimator: Any, X: Any) -> tuple[list[str], FloatArray, FloatAr
         gradient = np.abs(input_gradient(network, rows[block], "prediction"))
         moves[block] = gradient if gradient.ndim == 2 else gradient.mean(axis=1)
     moves *= _spread(rows)
-    names = getattr(network, "feature_names_in_", names_of_steps(estimator))
+    names = getattr(network, "feature_names_in_", transformed_feature_names(estimator))
     return _names(names, n_features), moves.mean(axis=0), moves.std(axis=0)
 
 
@@ -132,10 +129,13 @@ def _by_permutation(
 
     if y is None:
         raise ValueError(
-            'method="permutation" compares scores and needs the targets y. Pass them, or use method="gradient".'
+            'method="permutation" compares scores and needs the targets. Pass y, or use method="gradient".'
         )
     if isinstance(scoring, (list, tuple, set, dict)):
-        raise ValueError(f"scoring must be one scorer, a str or a callable, got {scoring!r}. Call once for each.")
+        raise ValueError(
+            "The 'scoring' parameter of feature_importance must be a single scorer, a str or a callable. Got "
+            f"{scoring!r} instead. Call feature_importance once for each scorer."
+        )
     found = permutation_importance(estimator, X, y, n_repeats=n_repeats, scoring=scoring, random_state=random_state)
     names = getattr(X, "columns", getattr(estimator, "feature_names_in_", None))
     return _names(names, len(found.importances_mean)), found.importances_mean, found.importances_std
@@ -149,7 +149,7 @@ def _spread(rows: Any) -> FloatArray:
 
 
 def _names(names: Any, n_features: int) -> list[str]:
-    """Return `names` if there is one for each feature, else scikit-learn's."""
+    """Return `names` if there is one for each feature, else scikit-learn's default names."""
     if names is None or len(names) != n_features:
         return [f"x{index}" for index in range(n_features)]
     return [str(name) for name in names]

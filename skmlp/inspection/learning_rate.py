@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from skmlp._typing import FloatArray
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_output_bias
 from skmlp.estimators.combinations import check_fit
-from skmlp.inspection._estimators import TAKEN, fit_around, layers_around
-from skmlp.inspection.displays._drawing import BLUE, PALETTE, VERMILLION, clean, label_log_scale, new_axes
+from skmlp.inspection._checks import Number, check_argument
+from skmlp.inspection._estimators import ACCEPTED, nested_estimators, unwrap_unfitted
+from skmlp.inspection.displays._base import NamedDisplay
+from skmlp.inspection.displays._drawing import BLUE, PALETTE, VERMILLION, label_log_scale, style_axes
+from skmlp.inspection.displays._matplotlib import Axes, Line2D
 from skmlp.nn.objective import Objective, Value
 from skmlp.optim.schedules import FunctionSchedule
 from skmlp.training.events import NonFiniteError
@@ -25,38 +28,31 @@ from skmlp.training.loop import train
 from skmlp.training.plan import Plan
 from skmlp.training.stopping import Plateau
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
-    from matplotlib.lines import Line2D
-
 __all__ = ["LearningRateDisplay", "LearningRateSearch", "lr_find"]
 
-# Decay of the average that smooths the losses: over about ten steps.
+# Decay of the exponential average of the losses, which covers about ten steps.
 SMOOTHING = 0.9
-# The test is over where the smoothed loss is this many times its lowest value above it ...
-EXPLODED = 3.0
-# ... and has told something if that took this many steps.
-FEWEST = 10
-# So many losses tell where it started; outliers among the targets make single ones useless.
-START = 20
-# A fall of less than this share is none.
+# The test ends when the smoothed loss exceeds its lowest value by this factor of it. It needs this many steps before.
+EXPLODED, FEWEST_STEPS = 3.0, 10
+# The loss at the start is the median of this many losses, which outliers among the targets do not affect.
+N_START = 20
+# Decrease of the loss, relative to the loss at the start, that may be due to rounding.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LearningRateSearch:
-    """What :func:`lr_find` found.
+    """Result of :func:`lr_find`.
 
     Attributes
     ----------
     learning_rates : ndarray of shape (n_steps_done,)
-        The rate of each step, growing by the same factor from one to the next; as many as there were before the loss
-        exploded.
+        The learning rate of each step until the loss exploded, growing by a constant factor.
     losses : ndarray of shape (n_steps_done,)
-        Loss of each batch, penalties included, before the step with that rate was taken on it.
+        Loss of each mini-batch, including penalties, before the step with that learning rate.
     smoothed_losses : ndarray of shape (n_steps_done,)
-        Their exponential average, ``s = 0.9 * s + 0.1 * loss`` from 0 on, divided by ``1 - 0.9 ** (step + 1)``.
+        Exponential average of the losses, ``s = 0.9 * s + 0.1 * loss`` starting from 0, divided by
+        ``1 - 0.9 ** (step + 1)``.
     """
 
     learning_rates: FloatArray
@@ -65,17 +61,17 @@ class LearningRateSearch:
 
     @property
     def suggestion(self) -> float:
-        """The rate in the middle of the descent, for `learning_rate_init`.
+        """The learning rate in the middle of the descent, for `learning_rate_init`.
 
-        From it on, and until its minimum, the smoothed loss is in the lower half of the way from the start (the median
-        of the first 20 losses) to that minimum. Where the loss falls along a smooth S it is the rate of the steepest
-        descent; but the steepest step of a real curve is often just noise at a rate that is far too low.
+        Between this rate and that of the minimum, the smoothed loss is below the mean of the loss at the start (the
+        median of the first 20 losses) and the minimum. On a smooth, S-shaped curve that is the rate of the steepest
+        descent. On a real curve, the steepest step is often just noise at a rate that is far too low.
         """
         return float(self.learning_rates[self._middle])
 
     @property
     def at_tenth_of_minimum(self) -> float:
-        """A tenth of the rate with the lowest smoothed loss: a bolder choice, from Howard and Gugger's fastai."""
+        """A tenth of the rate with the lowest smoothed loss: a higher suggestion, from Howard and Gugger's fastai."""
         return float(self.learning_rates[self.smoothed_losses.argmin()]) / 10.0
 
     @property
@@ -85,24 +81,19 @@ class LearningRateSearch:
         above = np.flatnonzero(self.smoothed_losses[:lowest] > middle)
         return int(above[-1]) + 1 if above.size else 0
 
-    def plot(self, ax: "Axes | None" = None, *, name: str | None = None) -> "LearningRateDisplay":
-        """Draw the losses over the rates.
+    def plot(self, ax: Axes | None = None, *, name: str | None = None) -> "LearningRateDisplay":
+        """Draw the losses over the learning rates: :meth:`LearningRateDisplay.plot`.
 
         Parameters
         ----------
-        ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure of pyplot.
-        name : str, optional
-            What to call the test in the legend.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; by default those of a new pyplot figure.
+        name : str, default=None
+            Name of the test in the legend.
 
         Returns
         -------
         display : LearningRateDisplay
-
-        Raises
-        ------
-        ImportError
-            Without matplotlib.
         """
         return LearningRateDisplay(self, name=name).plot(ax)
 
@@ -124,47 +115,48 @@ def lr_find(
     high: float = 10.0,
     n_steps: int = 200,
 ) -> LearningRateSearch:
-    """Find a learning rate by the range test: train while the rate grows, and watch the loss.
+    """Find a learning rate by a range test: train while the learning rate grows, and record the loss.
 
-    A copy of the estimator is trained from new weights on all rows, with its own batches, solver, loss and
-    regularisation. The rate of step i, from 0, is ``low * (high / low) ** (i / (n_steps - 1))``, whatever the
-    estimator's `learning_rate` and `learning_rate_init` are. The test ends early where the smoothed loss exceeds its
-    lowest value by three times that value (or by three times its fall so far, if that is more), or a number is
-    infinite or NaN.
+    A copy of the estimator is trained from scratch on all samples, with its own mini-batches, solver, loss and
+    regularization. The learning rate of step i, counted from 0, is ``low * (high / low) ** (i / (n_steps - 1))``,
+    whatever the estimator's `learning_rate` and `learning_rate_init` are. The test ends early when the smoothed loss
+    exceeds its lowest value by three times that value (or by three times its decrease so far, if that is more), or when
+    a number becomes infinite or NaN.
 
     Parameters
     ----------
     estimator : estimator
         An MLPClassifier or MLPRegressor with a stochastic solver, also as the last step of a Pipeline, in a search (its
-        best estimator, before the fit the one it was made with) or in a TransformedTargetRegressor. It is not
-        changed. What transforms X and y is copied as well and fitted to all of them, without weights. With an integer
-        `random_state` the result is the same each time.
+        best estimator, or if it is not fitted the one it was created with) or in a TransformedTargetRegressor. It is
+        not modified. Transformers of X and y are copied and fitted to all samples, without weights. An integer
+        `random_state` makes the result reproducible.
     X, y
         As for the estimator's ``fit``.
     sample_weight : array-like of shape (n_samples,), default=None
-        As for ``fit``; rows with a weight of 0 are left out.
+        As for ``fit``; samples with a weight of 0 are excluded.
     low, high : float, default=1e-6, 10.0
-        The first and the last rate, ``0 < low < high``.
+        The first and the last learning rate, ``0 < low < high``.
     n_steps : int, default=200
-        Steps from `low` to `high`, at least 40. With fewer the loss has less time to fall, and falls at higher rates.
+        Steps from `low` to `high`, at least 40. With fewer steps the loss has less time to decrease, and does so at
+        higher learning rates.
 
     Returns
     -------
     search : LearningRateSearch
-        Its `suggestion` is meant for `learning_rate_init`, with a constant rate or as the highest rate of a schedule.
+        Use its `suggestion` for `learning_rate_init`, with a constant rate or as the highest rate of a schedule.
 
     Raises
     ------
     TypeError
-        For an estimator that is not one of skmlp's.
+        If the estimator is not one of skmlp's.
     ValueError
-        For ``solver="lbfgs"``, which has no learning rate; when a parameter or the input is invalid; when the loss does
-        not fall or explodes at once.
+        For ``solver="lbfgs"``, which has no learning rate; if a parameter or the data are invalid; if the loss does not
+        decrease or explodes at once.
 
     References
     ----------
     Smith (2017), "Cyclical learning rates for training neural networks", WACV, arXiv 1506.01186, section 3.3, with a
-    rate that grows linearly; Howard and Gugger's fastai, ``Learner.lr_find``, for the exponential growth.
+    learning rate that grows linearly; Howard and Gugger's fastai, ``Learner.lr_find``, for the exponential growth.
 
     Examples
     --------
@@ -179,44 +171,44 @@ def lr_find(
     True
     >>> model = model.set_params(mlpclassifier__learning_rate_init=search.suggestion)
     """
-    _check_numbers(low, high, n_steps)
+    function = "lr_find"
+    check_argument(function, "low", low, Number(Real, 0.0, np.inf, closed="neither"))
+    check_argument(function, "high", high, Number(Real, low, np.inf, closed="neither"))
+    check_argument(function, "n_steps", n_steps, Number(Integral, 2 * N_START, None, closed="left"))
     _check_estimator(estimator)
-    model, X, y = fit_around(estimator, X, y)
+    model, X, y = unwrap_unfitted(estimator, X, y)
     record = _Record(n_steps)
     ratio = (float(high) / float(low)) ** (1.0 / (n_steps - 1))
     _train(model, X, y, sample_weight, float(low), ratio, record)
     search = LearningRateSearch(
         float(low) * ratio ** np.arange(len(record.losses)), np.array(record.losses), np.array(record.smoothed)
     )
-    start = _start(search.losses)
-    fall = start - search.smoothed_losses.min()
-    if len(record.losses) < FEWEST or fall <= ROUNDING * abs(start):
-        raise ValueError(_nothing_learned(record, low, high))
+    _check_result(search, low, high)
     return search
 
 
-class LearningRateDisplay:
-    """Loss over the learning rate in a range test, with the suggested rate.
+class LearningRateDisplay(NamedDisplay):
+    """Loss over the learning rate in a range test, with the suggested learning rate.
 
     Parameters
     ----------
     search : LearningRateSearch
         From :func:`lr_find`.
-    name : str, optional
-        What to call the test in the legend, where several are drawn in the same axes.
+    name : str, default=None
+        Name of the test in the legend, to tell several on the same axes apart.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the losses.
     figure_ : matplotlib Figure
-        Their figure.
+        Figure containing the axes.
     lines_ : list of matplotlib Line2D
-        The losses of the batches, the smoothed losses, and the point of the suggestion on them.
+        The losses of the mini-batches, the smoothed losses, and the point of the suggestion on them.
 
     See Also
     --------
-    lr_find : The test.
+    lr_find : Runs the test.
 
     Examples
     --------
@@ -229,14 +221,12 @@ class LearningRateDisplay:
     >>> display.ax_.get_xscale()
     'log'
 
-    Without `ax`, a figure of pyplot opens:
+    Without `ax`, a new pyplot figure is used:
 
     >>> LearningRateDisplay.from_estimator(MLPClassifier(), X, y)  # doctest: +SKIP
     """
 
-    ax_: "Axes"
-    figure_: "Figure | SubFigure"
-    lines_: "list[Line2D]"
+    lines_: list[Line2D]
 
     def __init__(self, search: LearningRateSearch, *, name: str | None = None) -> None:
         self.search = search
@@ -253,7 +243,7 @@ class LearningRateDisplay:
         low: float = 1e-6,
         high: float = 10.0,
         n_steps: int = 200,
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         name: str | None = None,
     ) -> Self:
         """Run the test and draw it.
@@ -261,46 +251,23 @@ class LearningRateDisplay:
         Parameters
         ----------
         estimator, X, y, sample_weight, low, high, n_steps
-            As of :func:`lr_find`.
-        ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure. The ``ax_`` of another display draws one over the other.
-        name : str, optional
-            What to call the test in the legend.
+            See :func:`lr_find`.
+        ax : matplotlib Axes, default=None
+            Axes to draw on; by default those of a new pyplot figure. The ``ax_`` of another display adds to its plot.
+        name : str, default=None
+            See the class.
 
         Returns
         -------
         display : LearningRateDisplay
-            Its `search` holds the numbers.
+            Its `search` has the results.
         """
         search = lr_find(estimator, X, y, sample_weight, low=low, high=high, n_steps=n_steps)
         return cls(search, name=name).plot(ax)
 
-    def plot(self, ax: "Axes | None" = None, *, name: str | None = None) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure of pyplot. In the ``ax_`` of another display, both are drawn one
-            over the other, each in its own colour.
-        name : str, optional
-            What to call the test in the legend; by default the display's `name`.
-
-        Returns
-        -------
-        self : LearningRateDisplay
-
-        Raises
-        ------
-        ImportError
-            Without matplotlib.
-        """
-        self.ax_ = ax = new_axes() if ax is None else ax
-        self.figure_ = ax.figure
-        search = self.search
+    def _draw(self, ax: Axes) -> None:
+        search, prefix = self.search, self._prefix
         rates, smoothed, middle = search.learning_rates, search.smoothed_losses, search._middle
-        name = self.name if name is None else name
-        prefix = "" if name is None else f"{name}: "
         n_before = sum(line.get_gid() == "learning rate test" for line in ax.lines)
         color, mark = [(BLUE, VERMILLION), *((other, other) for other in PALETTE[2:])][n_before % (len(PALETTE) - 1)]
         limits = ax.get_ylim() if n_before else (math.inf, -math.inf)
@@ -315,21 +282,20 @@ class LearningRateDisplay:
         self.lines_ = [raw, smooth, point]
         ax.set(xscale="log", xlabel="Learning rate", ylabel="Loss")
         label_log_scale(ax.xaxis, rates[-1] / rates[0])
-        # The losses of the explosion would leave a flat line of all others.
+        # Without the losses of the explosion, which would reduce all others to a flat line.
         before = search.losses[: smoothed.argmin() + 1]
-        room = 0.3 * float(np.ptp(before))
-        ax.set_ylim(min(before.min() - 0.3 * room, limits[0]), max(before.max() + room, limits[1]))
+        margin = 0.3 * float(np.ptp(before))
+        ax.set_ylim(min(before.min() - 0.3 * margin, limits[0]), max(before.max() + margin, limits[1]))
         ax.legend(frameon=False, loc="best")
-        clean(ax)
-        return self
+        style_axes(ax)
 
 
 class _TestIsOver(Exception):  # noqa: N818 - not an error
-    """Ends the training in the midst of an epoch."""
+    """Ends the training in the middle of an epoch."""
 
 
 class _Record:
-    """The losses of a test so far; ends it where they have told enough."""
+    """Records the losses of a test and ends it when the loss has exploded."""
 
     def __init__(self, n_steps: int) -> None:
         self.n_steps = n_steps
@@ -338,14 +304,14 @@ class _Record:
         self._average = 0.0
 
     def add(self, loss: float) -> None:
-        """Take note of a loss."""
+        """Record a loss."""
         if not math.isfinite(loss):
             raise _TestIsOver
         self.losses.append(loss)
         self._average = SMOOTHING * self._average + (1.0 - SMOOTHING) * loss
         self.smoothed.append(self._average / (1.0 - SMOOTHING ** len(self.losses)))
         lowest = min(self.smoothed)
-        # Losses such as a negative log-density may be about or below zero: then the fall tells what is much.
+        # Losses such as a negative log-density may be close to zero or negative; then the decrease is the measure.
         limit = EXPLODED * max(abs(lowest), self.smoothed[0] - lowest)
         if self.smoothed[-1] - lowest > limit or len(self.losses) >= self.n_steps:
             raise _TestIsOver
@@ -353,7 +319,7 @@ class _Record:
 
 @dataclass(frozen=True)
 class _Recorded(Objective):
-    """An objective that tells of every value it has."""
+    """An objective that reports each of its values."""
 
     record: Callable[[float], None] = lambda value: None
 
@@ -364,8 +330,8 @@ class _Recorded(Objective):
 
 
 def _train(model: Any, X: Any, y: Any, sample_weight: Any, low: float, ratio: float, record: _Record) -> None:
-    """Train `model`, an estimator of ours, with rates from `low` on that grow by `ratio`, until the record is full."""
-    # They ask for validation data, which only fit may have been promised, or for groups.
+    """Train `model`, an estimator of skmlp, with learning rates from `low` on that grow by `ratio`."""
+    # These need validation data or groups, which are passed to fit only.
     model.set_params(scoring=None, refit=False, validation_split=None)
     model._validate_params()
     check_fit(model, None, None, None, None)
@@ -398,37 +364,32 @@ def _train(model: Any, X: Any, y: Any, sample_weight: Any, low: float, ratio: fl
 
 def _start(losses: FloatArray) -> float:
     """Return the loss before anything was learned."""
-    return float(np.median(losses[:START]))
+    return float(np.median(losses[:N_START]))
 
 
 def _check_estimator(estimator: Any) -> None:
-    """Raise an error for an estimator without a learning rate of ours."""
-    last = layers_around(estimator, fitted=False)[-1]
-    if not isinstance(last, BaseMLP):
-        raise TypeError(f"lr_find takes {TAKEN}. Got {last!r}.")
-    if isinstance(last.solver, str) and last.solver == "lbfgs":
+    """Raise an error if the estimator has no learning rate to find."""
+    innermost = nested_estimators(estimator, fitted=False)[-1]
+    if not isinstance(innermost, BaseMLP):
+        raise TypeError(f"lr_find takes {ACCEPTED}. Got {innermost!r}.")
+    if isinstance(innermost.solver, str) and innermost.solver == "lbfgs":
         raise ValueError(
-            'lr_find looks for a learning rate, and solver="lbfgs" has none: it searches along a line at each step. '
+            'lr_find finds a learning rate, but solver="lbfgs" has none: it chooses its step sizes by line searches. '
             'Use a stochastic solver, for example solver="adam".'
         )
 
 
-def _check_numbers(low: float, high: float, n_steps: int) -> None:
-    numbers = all(isinstance(value, Real) and not isinstance(value, bool) for value in (low, high))
-    if not numbers or not 0.0 < low < high < math.inf:
-        raise ValueError(f"low and high must be numbers with 0 < low < high. Got low={low!r}, high={high!r}.")
-    if not isinstance(n_steps, Integral) or isinstance(n_steps, bool) or n_steps < 2 * START:
-        raise ValueError(f"n_steps must be an int in the range [{2 * START}, inf). Got {n_steps!r}.")
-
-
-def _nothing_learned(record: _Record, low: float, high: float) -> str:
-    n_steps = len(record.losses)
-    if n_steps < FEWEST:
-        return (
-            f"The loss exploded after {n_steps} steps, already at learning rates about low={low}: there is nothing to "
-            "choose from. Scale the data, for example with a StandardScaler, or give a lower `low`."
+def _check_result(search: LearningRateSearch, low: float, high: float) -> None:
+    """Raise ValueError if the losses do not allow a suggestion."""
+    n_steps = len(search.losses)
+    if n_steps < FEWEST_STEPS:
+        raise ValueError(
+            f"The loss exploded after {n_steps} steps, already at learning rates of about low={low}. Scale the data, "
+            "for example with a StandardScaler, or use a lower value of low."
         )
-    return (
-        f"The loss never fell between learning rates of low={low} and high={high}. Widen the range, or give more "
-        "n_steps; if that does not help, the network cannot learn these data as they are: are they scaled?"
-    )
+    start = _start(search.losses)
+    if start - search.smoothed_losses.min() <= ROUNDING * abs(start):
+        raise ValueError(
+            f"The loss did not decrease between the learning rates low={low} and high={high}. Widen the range or "
+            "increase n_steps. If that does not help, check whether the data are scaled."
+        )

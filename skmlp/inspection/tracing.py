@@ -1,4 +1,4 @@
-"""One training step on paper: every intermediate of a forward and a backward pass, with its formula."""
+"""A single training step with every intermediate value of the forward and the backward pass and its formula."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ import numpy as np
 
 from skmlp._typing import AnyArray
 from skmlp.estimators.builders import current_objective
-from skmlp.inspection._estimators import as_trained_on, fitted_mlp
+from skmlp.inspection._estimators import fitted_mlp, transform_data
 from skmlp.inspection._recording import Step, record
 
 __all__ = ["Step", "Trace", "trace"]
 
-# Intermediates of more rows are nothing to read, and much to keep.
-MOST_ROWS = 1000
-# Matrices with more rows or columns than this are printed with so many at each end.
-LONGEST, EDGE = 8, 3
+# More samples would take much memory and be impossible to read.
+MAX_SAMPLES = 1000
+# Of matrices with more rows or columns than this, so many are printed at each end.
+MAX_PRINTED, N_AT_ENDS = 8, 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
-    """What :func:`trace` recorded; printed, or shown in a notebook, it is a worked example.
+    """Result of :func:`trace`. Printed, or displayed in a notebook, it is a worked example.
 
-    ``trace["delta_2"]`` is the value of the step of that name, as an array (a number for ``"S"``, ``"mean loss"``,
-    ``"penalty"`` and ``"objective"``). In print, numbers are rounded to 4 digits and long or wide matrices abbreviated.
+    ``trace["delta_2"]`` is the value of the step with that name: an array, or a number for ``"S"``, ``"mean loss"``,
+    ``"penalty"`` and ``"objective"``. Printed numbers are rounded to 4 decimals, large matrices abbreviated.
 
     Attributes
     ----------
     steps : list of Step
-        In the order of computation. A step has a ``name``, a ``formula`` and a ``meaning`` in words, the ``value`` and
-        its ``shape``, the ``part`` of the computation (``"Forward"``, ``"Loss"`` or ``"Backward"``) and the number of
-        the dense ``layer`` it belongs to: from 1 to L, 0 for the data, None for the loss.
+        In the order of computation. A step has a ``name``, a ``formula``, a ``meaning`` in words, the ``value`` and its
+        ``shape``, the ``part`` of the computation (``"Forward"``, ``"Loss"`` or ``"Backward"``) and the number of the
+        dense ``layer`` it belongs to: from 1 to L, 0 for the data, None for the loss.
     """
 
     steps: list[Step]
@@ -47,7 +47,7 @@ class Trace:
         for step in self.steps:
             if step.name == name:
                 return step.value
-        raise KeyError(f"{name!r} is not a step of this trace, which are: {', '.join(self.names)}.")
+        raise KeyError(f"Unknown step {name!r}. The steps of this trace are: {', '.join(self.names)}.")
 
     def __repr__(self) -> str:
         return f"<Trace of {self._title()}: {', '.join(self.names)}>"
@@ -77,45 +77,45 @@ _NOTATION = "Rows are samples; A B is a matrix product, A * B elementwise, 1^T A
 
 
 def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
-    """Run one forward and one backward pass on a few rows and keep everything that is computed on the way.
+    """Compute one forward and one backward pass on a few samples and record every intermediate value.
 
-    It is exactly what a training step on these rows, as one batch, computes before the solver takes over: losses with
-    their penalties, normalization by the batch's statistics, class weights; dropout is left out. The estimator stays as
-    it is. The names are those of the page on the mathematics (``docs/derivation.md``): data ``a_0``, pre-activations
-    ``z_l`` and activations ``a_l`` of layer l, error signals ``delta_l``, gradients ``dL/dW_l`` and ``dL/db_l`` of the
-    objective, penalties included; a prime marks what a normalization (``z'_l``) or a residual connection (``a'_l``)
-    makes of them.
+    These are exactly the values that a training step with these samples as its mini-batch computes before the solver's
+    update: losses with penalties, normalization by the statistics of the batch, class weights; only dropout is
+    disabled. The estimator is not modified. The names are those of ``docs/derivation.md``: data ``a_0``,
+    pre-activations ``z_l`` and activations ``a_l`` of layer l, error signals ``delta_l``, gradients ``dL/dW_l`` and
+    ``dL/db_l`` of the objective including penalties. A prime marks the output of a normalization (``z'_l``) or of a
+    residual connection (``a'_l``).
 
     Parameters
     ----------
     estimator : estimator
         A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, which transforms X first, in a
-        search (its best estimator) or in a TransformedTargetRegressor, which transforms y first. Its ``coefs_`` and
-        ``intercepts_`` can be written to, for numbers of your own.
+        search (its best estimator) or in a TransformedTargetRegressor, which transforms y first. To use weights of your
+        own, assign to its ``coefs_`` and ``intercepts_``.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-        A few rows, at most 1000.
+        A few samples, at most 1000.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Their targets.
+        Target values.
     sample_weight : array-like of shape (n_samples,), default=None
         Sample weights.
 
     Returns
     -------
     trace : Trace
-        All arrays are copies, in the type the network is trained in.
+        All arrays are copies, in the dtype of the training.
 
     Raises
     ------
     NotFittedError
-        Before the first fit or partial_fit.
+        If the estimator is not fitted.
     TypeError
-        For another estimator.
+        If the estimator is not one of skmlp's.
     ValueError
-        For more than 1000 rows, and when the data are invalid.
+        For more than 1000 samples, or if the data are invalid.
 
     See Also
     --------
-    skmlp.MLPClassifier.loss_and_gradients : The objective and the gradients alone.
+    skmlp.MLPClassifier.loss_and_gradients : Only the objective and the gradients.
 
     Examples
     --------
@@ -129,13 +129,13 @@ def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
     (array([2.5, 0.5]), array([ 0.75, -0.75]), array([-1.5 ,  2.25]))
     """
     network = fitted_mlp(estimator, "trace")
-    X, y = as_trained_on(estimator, X, y)
+    X, y = transform_data(estimator, X, y)
     model = network._model
     data, _ = network._validate(X, y, sample_weight, model.dtype, fitted=model, partial=True)
-    if data.n_samples > MOST_ROWS:
+    if data.n_samples > MAX_SAMPLES:
         raise ValueError(
-            f"trace keeps every number of a training step, of at most {MOST_ROWS} rows. Got {data.n_samples} rows; "
-            "pass a few of them. For the gradients alone there is loss_and_gradients."
+            f"trace records every value of a training step and takes at most {MAX_SAMPLES} samples. Got "
+            f"{data.n_samples}. Pass a few of them, or use loss_and_gradients."
         )
     objective = current_objective(network, model, dropout=False)
     return Trace(record(objective, model.params, *data.in_one_type()))
@@ -154,7 +154,7 @@ def _as_text(step: Step) -> list[str]:
 
 
 def _as_html(step: Step) -> str:
-    # No colours but grey, which is legible on light and dark pages.
+    # Only gray, which is legible on light and dark backgrounds.
     formula = f" = {escape(step.formula)}" if step.formula else ""
     size = f", {_size(step.shape)}" if step.shape else ""
     cell = '<td style="text-align: right; padding: 1px 8px; border: 1px solid rgba(128, 128, 128, 0.5)">'
@@ -171,7 +171,7 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _cells(value: Any) -> list[list[str]]:
-    """Return the numbers of a matrix as they are printed, one row for a vector; the middle of a long one left out."""
+    """Return the printed numbers of a matrix, or of a vector as one row; the middle of a large one is omitted."""
     table = np.atleast_2d(value)
     form = _number_format(table)
     return [
@@ -184,14 +184,14 @@ def _cells(value: Any) -> list[list[str]]:
 
 
 def _shown(length: int) -> list[int | None]:
-    """Return the positions that are printed, None in place of those that are not."""
-    if length <= LONGEST:
+    """Return the indices to print, with None for the omitted ones."""
+    if length <= MAX_PRINTED:
         return list(range(length))
-    return [*range(EDGE), None, *range(length - EDGE, length)]
+    return [*range(N_AT_ENDS), None, *range(length - N_AT_ENDS, length)]
 
 
 def _number_format(table: AnyArray) -> str:
-    """Return four decimals for numbers of a usual size, else powers of ten."""
+    """Return a format with four decimals, or with powers of ten for very small or large numbers."""
     if table.dtype.kind in "iu":
         return "d"
     largest = np.abs(table[np.isfinite(table)]).max(initial=0.0)

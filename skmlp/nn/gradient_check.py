@@ -1,10 +1,10 @@
 r"""Check a gradient against central differences.
 
-A hand-derived gradient is easy to get almost right. For any function with value f and gradient g,
+For any function f with gradient g,
 
 .. math:: \frac{f(x + \epsilon v) - f(x - \epsilon v)}{2 \epsilon} = g(x) \cdot v + O(\epsilon^2),
 
-so comparing both sides finds a wrong sign, factor or index at once.
+so comparing both sides reveals a wrong sign, factor or index.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def numerical_gradient(f: Callable[[FloatArray], float], x: FloatArray, *, epsil
     f : callable
         ``f(x) -> float``.
     x : ndarray of shape (n,)
-        Converted to float64: differences of float32 values are mostly rounding.
+        Converted to float64: differences of float32 values consist mostly of rounding errors.
     epsilon : float, default=1e-6
         Half the distance of the two points.
 
@@ -53,12 +53,12 @@ def numerical_gradient(f: Callable[[FloatArray], float], x: FloatArray, *, epsil
     x = np.array(x, dtype=np.float64)
     gradient = np.empty_like(x)
     for index in range(x.size):
-        kept = x[index]
-        x[index] = kept + epsilon
+        center = x[index]
+        x[index] = center + epsilon
         above = f(x)
-        x[index] = kept - epsilon
+        x[index] = center - epsilon
         below = f(x)
-        x[index] = kept
+        x[index] = center
         gradient[index] = (above - below) / (2.0 * epsilon)
     return gradient
 
@@ -72,20 +72,20 @@ def check_gradient(
     n_directions: int | None = None,
     seed: int = 0,
 ) -> GradientCheck:
-    """Compare a gradient with central differences and raise when they disagree.
+    """Compare a gradient with central differences and raise an error when they disagree.
 
     Parameters
     ----------
     value_and_gradient : callable
         ``value_and_gradient(x) -> (value, gradient)``, for a float64 vector of any length.
     x : ndarray of shape (n,)
-        The point to check at. Away from kinks: at a kink of relu both sides are right and differ.
+        The point where to check. It should not be a kink, such as 0 for relu, where the two one-sided slopes differ.
     tolerance : float, default=1e-6
         The largest norm of the difference allowed, relative to the larger of both norms.
     epsilon : float, default=1e-6
         Half the distance of the two points that are compared.
     n_directions : int, optional
-        Check along that many random directions instead of every coordinate: two evaluations each, whatever n.
+        Check along this many random directions instead of every coordinate, with two evaluations per direction.
     seed : int, default=0
         For the directions.
 
@@ -97,7 +97,7 @@ def check_gradient(
     Raises
     ------
     AssertionError
-        When the error exceeds `tolerance`; names the worst entry with both values.
+        When the error exceeds `tolerance`. The message names the worst entry and both values.
 
     Examples
     --------

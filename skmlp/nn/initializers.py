@@ -1,9 +1,9 @@
-r"""Initial weights: how large random weights must be for signals and gradients to keep their size over depth.
+r"""Initial weights: random, and of a size that preserves the size of signals and gradients from layer to layer.
 
-A layer :math:`z = a W` with independent weights of variance :math:`v` multiplies the signal's variance by
-:math:`n_{in} v` on the way forward and the gradient's by :math:`n_{out} v` on the way back. Glorot keeps the
-average of both at 1, LeCun the forward one; He doubles it, because relu halves it. Equal weights would get equal
-gradients and stay equal for ever, which is why weights are random at all.
+A layer :math:`z = a W` with independent weights of variance :math:`v` multiplies the variance of the signal by
+:math:`n_{in} v` in the forward pass and that of the gradient by :math:`n_{out} v` in the backward pass. Glorot's rule
+makes the average of both factors 1, LeCun's rule the forward one; He's rule doubles it, because relu halves it. Weights
+must be random because equal weights would get equal gradients and stay equal.
 
 An initializer is any callable ``(rng, n_in, n_out, dtype) -> array of shape (n_in, n_out)``. To add one by name,
 put it into :data:`INITIALIZERS`.
@@ -33,7 +33,7 @@ class VarianceScaling(Configurable):
     scale : float, default=1.0
         The variance times n, positive.
     mode : {"fan_in", "fan_out", "fan_avg"}, default="fan_avg"
-        What n is: the layer's inputs, its outputs, or the average of both.
+        n is the number of the layer's inputs, of its outputs, or the average of both.
     distribution : {"uniform", "normal"}, default="uniform"
         Uniform within ``sqrt(3 scale / n)`` of zero, or normal.
 
@@ -58,7 +58,7 @@ class VarianceScaling(Configurable):
 
     def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
         std = np.sqrt(self.scale / _FANS[self.mode](n_in, n_out))
-        # Drawn in float64 whatever the dtype, so that a float32 and a float64 network start equal.
+        # Always drawn in float64, so that float32 and float64 networks start with the same weights.
         if self.distribution == "normal":
             weights = std * rng.standard_normal((n_in, n_out))
         else:
@@ -78,8 +78,8 @@ _FANS: dict[str, Callable[[int, int], float]] = {
 class Orthogonal(Configurable):
     """A random matrix with orthonormal rows or columns (whichever are fewer), times `gain`.
 
-    It keeps lengths exactly, not only on average: of signals where ``n_in <= n_out``, of error signals where
-    ``n_in >= n_out``.
+    With a gain of 1 it preserves norms exactly, not only on average: those of signals where ``n_in <= n_out``, those of
+    error signals where ``n_in >= n_out``.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class Orthogonal(Configurable):
 
 @dataclass
 class Constant(Configurable):
-    """Every weight the same `value`: right for biases, and for showing what symmetry does to weights."""
+    """All weights equal to `value`: suitable for biases, not for weights, which would stay equal."""
 
     value: float = 0.0
 

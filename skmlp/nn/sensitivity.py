@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.nn.losses.base import LINK_JACOBIANS
+from skmlp.nn.losses.links import LINK_JACOBIANS
 from skmlp.nn.network import PREDICT_ROWS, Network, Workspace
 from skmlp.nn.parameters import Parameters
 

@@ -1,8 +1,8 @@
-r"""Gradient clipping: limits on a gradient, applied in place before the solver sees it.
+r"""Gradient clipping: rules that limit a gradient in place, before the solver uses it.
 
-A clip holds settings only and knows nothing of layers: it is handed the gradient as one flat vector and as the list
-of its arrays, which are views of that vector. In the formulas :math:`g` is a gradient, :math:`w` the parameters it
-belongs to and :math:`c` the limit.
+A clip holds settings only and knows nothing of layers: it gets the gradient as one flat vector and as the list of its
+arrays, which are views of that vector. In the formulas :math:`g` is a gradient, :math:`w` are its parameters, and
+:math:`c` is the limit.
 """
 
 import math
@@ -16,7 +16,6 @@ import numpy as np
 
 from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
-from skmlp.optim.schedules import Scheduled
 
 __all__ = ["CLIPS", "AdaptiveClip", "Clip", "ClipByGlobalNorm", "ClipByNorm", "ClipByValue", "as_clip"]
 
@@ -24,8 +23,13 @@ __all__ = ["CLIPS", "AdaptiveClip", "Clip", "ClipByGlobalNorm", "ClipByNorm", "C
 NORM_EPSILON = 1e-6
 
 
+CLIPS: "dict[str, type[Clip]]" = {}
+
+
 class Clip(Configurable, ABC):
-    """A limit on the gradient. To add one, subclass this; put the class into :data:`CLIPS` to give it a name."""
+    """A gradient clipping rule. To add one, subclass this: ``class MyClip(Clip, name="my_clip")``."""
+
+    registry = CLIPS
 
     @abstractmethod
     def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
@@ -36,7 +40,7 @@ class Clip(Configurable, ABC):
         vector : ndarray of shape (n_parameters,)
             The whole gradient, finite.
         grads : sequence of ndarray
-            The same memory, as matrices of shape (n_in, n_out) and vectors.
+            Views of `vector`: matrices of shape (n_in, n_out) and vectors.
         params : sequence of ndarray
             The parameters, in the shapes of `grads`. Not changed.
         norm : float
@@ -50,8 +54,8 @@ class Clip(Configurable, ABC):
 
 
 @dataclass
-class ClipByValue(Clip):
-    r"""Every entry to :math:`[-c, c]`. This changes the direction of the gradient.
+class ClipByValue(Clip, name="value"):
+    r"""Clip every entry to :math:`[-c, c]`. This changes the direction of the gradient.
 
     Parameters
     ----------
@@ -69,7 +73,7 @@ class ClipByValue(Clip):
         self._check_range("limit", 0.0, low_open=True)
 
     def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
-        # Looking first costs less than writing, and finds nothing in most steps.
+        # Reading costs less than writing, and in most steps there is nothing to clip.
         if -self.limit <= vector.min(initial=0.0) and vector.max(initial=0.0) <= self.limit:
             return False
         np.clip(vector, -self.limit, self.limit, out=vector)
@@ -77,8 +81,8 @@ class ClipByValue(Clip):
 
 
 @dataclass
-class ClipByNorm(Clip):
-    r"""Each array to a Euclidean norm of at most c: :math:`g \leftarrow g \min(1, c / (\lVert g \rVert + 10^{-6}))`.
+class ClipByNorm(Clip, name="norm"):
+    r"""Limit the norm of each array: :math:`g \leftarrow g \min(1, c / (\lVert g \rVert + 10^{-6}))`.
 
     Parameters
     ----------
@@ -101,15 +105,15 @@ class ClipByNorm(Clip):
 
 
 @dataclass
-class ClipByGlobalNorm(Clip):
-    r"""The whole gradient to a norm of at most c: :math:`g \leftarrow g \min(1, c / (\lVert g \rVert + 10^{-6}))`.
+class ClipByGlobalNorm(Clip, name="global_norm"):
+    r"""Limit the norm of the whole gradient: :math:`g \leftarrow g \min(1, c / (\lVert g \rVert + 10^{-6}))`.
 
-    The direction stays as it is. This is what most people mean by gradient clipping.
+    The direction does not change. This is the usual meaning of gradient clipping.
 
     Parameters
     ----------
     limit : float, default=1.0
-        :math:`c`, positive. The ``gradient_norm`` of an unclipped training's history shows what is usual.
+        :math:`c`, positive. The ``gradient_norm`` in the history of a training without clipping shows usual values.
 
     References
     ----------
@@ -134,22 +138,21 @@ class ClipByGlobalNorm(Clip):
 
 
 @dataclass
-class AdaptiveClip(Clip):
-    r"""Each unit's gradient in proportion to its weights (adaptive gradient clipping, AGC).
+class AdaptiveClip(Clip, name="adaptive"):
+    r"""Limit the gradient of each unit in proportion to the norm of its weights (adaptive gradient clipping, AGC).
 
-    :math:`g \leftarrow g\, \min(1, c \max(\lVert w \rVert, floor) / \lVert g \rVert)` for each unit: what feeds one
-    output neuron, a column of a weight matrix. A vector, or a matrix with one row or column, is one unit, as in the
-    authors' code.
+    :math:`g \leftarrow g\, \min(1, c \max(\lVert w \rVert, floor) / \lVert g \rVert)` for each unit, that is each
+    column of a weight matrix. A vector, or a matrix with one row or column, is one unit, as in the authors' code.
 
-    The paper leaves the output layer out; here every array handed in is clipped. Weights that begin at zero move slowly
-    under plain gradient descent, as `floor` limits their steps.
+    The paper excludes the output layer; here every array is clipped. With plain gradient descent, weights that start at
+    zero change slowly, as `floor` limits their steps.
 
     Parameters
     ----------
     limit : float, default=0.01
         :math:`c`, positive.
     floor : float, default=1e-3
-        The norm that smaller weights are taken to have, positive.
+        Lower bound on the norm of the weights in the formula, positive.
 
     References
     ----------
@@ -174,14 +177,14 @@ class AdaptiveClip(Clip):
         largest = self.limit * np.maximum(_column_norms(weights), self.floor)
         if not (norms > largest).any():
             return False
-        # A unit within its limit gets a factor of exactly 1; the ratio is formed where it is needed, so never 0 / 0.
+        # Dividing only where the limit is exceeded gives all other units a factor of exactly 1, and avoids 0 / 0.
         factors = np.divide(largest, norms, out=np.ones_like(norms), where=norms > largest)
         grad *= factors.astype(grad.dtype)
         return True
 
 
 def _scale_down(array: FloatArray, norm: float, limit: float) -> bool:
-    """Scale an array of known norm to at most `limit`, in place; return whether it was longer."""
+    """Scale an array with this norm in place to at most `limit`; return whether it changed."""
     factor = limit / (norm + NORM_EPSILON)
     if factor >= 1.0:
         return False
@@ -190,7 +193,7 @@ def _scale_down(array: FloatArray, norm: float, limit: float) -> bool:
 
 
 def _norm(array: FloatArray) -> float:
-    """Return the Euclidean norm. Squares that overflow float32 are summed in float64."""
+    """Return the Euclidean norm, computed in float64 if squares overflow float32."""
     flat = array.reshape(-1)
     with np.errstate(over="ignore"):
         squared = float(np.dot(flat, flat))
@@ -200,29 +203,21 @@ def _norm(array: FloatArray) -> float:
 
 
 def _column_norms(matrix: FloatArray) -> FloatArray:
-    """Return the Euclidean norms of the columns, float64, without a temporary of the matrix's size."""
+    """Return the Euclidean norms of the columns in float64, without a temporary array of the size of the matrix."""
     squared: FloatArray = np.einsum("ij,ij->j", matrix, matrix).astype(np.float64)
     if np.isinf(squared).any():
         squared = np.einsum("ij,ij->j", matrix, matrix, dtype=np.float64)
     return np.sqrt(squared)
 
 
-CLIPS: dict[str, type[Clip]] = {
-    "value": ClipByValue,
-    "norm": ClipByNorm,
-    "global_norm": ClipByGlobalNorm,
-    "adaptive": AdaptiveClip,
-}
-
-
 def as_clip(choice: Any) -> Clip | None:
-    """Return the clip that a user's choice stands for.
+    """Return the clip object for a number, a name or an object.
 
     Parameters
     ----------
     choice : None or float or str or Clip
-        None for no clipping; a limit on the global norm (also one that follows a schedule); a name of :data:`CLIPS`,
-        with default settings; or an object.
+        None for no clipping; a limit on the global norm; a name in :data:`CLIPS`, for its default settings; or an
+        object.
 
     Returns
     -------
@@ -241,11 +236,11 @@ def as_clip(choice: Any) -> Clip | None:
     """
     if choice is None or isinstance(choice, Clip):
         return choice
-    if isinstance(choice, Real | Scheduled) and not isinstance(choice, bool):
-        return ClipByGlobalNorm(choice)  # type: ignore[arg-type]
+    if isinstance(choice, Real) and not isinstance(choice, bool):
+        return ClipByGlobalNorm(float(choice))
     if isinstance(choice, str) and choice in CLIPS:
         return CLIPS[choice]()
     raise ValueError(
-        f"Gradient clipping must be None, a positive float (the largest global norm), a str among "
+        f"Gradient clipping must be None, a positive float (the limit on the global norm), a str among "
         f"{{{', '.join(map(repr, CLIPS))}}} or an instance of 'Clip'. Got {choice!r} instead."
     )

@@ -8,33 +8,35 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from threadpoolctl import ThreadpoolController  # scikit-learn depends on it, so it is there
+from threadpoolctl import ThreadpoolController  # a dependency of scikit-learn
 
 from skmlp._typing import FloatArray
 
 __all__ = ["LBFGSResult", "minimize_lbfgs"]
 
+_Reason = Literal["converged", "max_iter", "max_fun", "stopped", "failed"]
+
 
 @dataclass(frozen=True)
 class LBFGSResult:
-    """Where the minimisation ended, and why.
+    """The result of a minimization, and why it ended.
 
     Attributes
     ----------
     params : ndarray of shape (n_parameters,), float64
     value : float
     n_iter : int
-        Iterations done.
+        Number of iterations.
     reason : {"converged", "max_iter", "max_fun", "stopped", "failed"}
         ``"stopped"``: `on_iteration` returned True. ``"failed"``: the line search found no lower point.
     message : str
-        SciPy's own words.
+        SciPy's message.
     """
 
     params: FloatArray
     value: float
     n_iter: int
-    reason: Literal["converged", "max_iter", "max_fun", "stopped", "failed"]
+    reason: _Reason
     message: str
 
 
@@ -47,21 +49,20 @@ def minimize_lbfgs(
     tol: float = 1e-4,
     on_iteration: Callable[[FloatArray, float], bool] | None = None,
 ) -> LBFGSResult:
-    """Minimise a smooth function of a flat vector by limited-memory BFGS, in float64.
+    """Minimize a smooth function of a flat vector by limited-memory BFGS, in float64.
 
     Parameters
     ----------
     value_and_gradient : callable
-        ``value_and_gradient(x) -> (value, gradient)``, consistent with each other. The gradient may be a buffer
-        that is reused: it is copied.
+        ``value_and_gradient(x) -> (value, gradient)``. The gradient is copied, so it may be a buffer that is reused.
     params : ndarray of shape (n_parameters,)
-        Where to start. Kept.
+        The starting point; not changed.
     max_iter, max_fun : int, default=200, 15000
-        Limits on iterations and on evaluations.
+        The largest numbers of iterations and of evaluations.
     tol : float, default=1e-4
-        Converged when no entry of the gradient is larger, or when the value hardly changes any more.
+        Converged when no entry of the gradient is larger, or when the value no longer changes.
     on_iteration : callable, optional
-        ``on_iteration(params, value)`` after every iteration; True ends the minimisation there.
+        ``on_iteration(params, value)`` after every iteration; returning True ends the minimization.
 
     Returns
     -------
@@ -78,7 +79,7 @@ def minimize_lbfgs(
     >>> minimize_lbfgs(lambda x: (float(x @ x), 2 * x), np.array([3.0, -4.0])).reason
     'converged'
     """
-    from scipy.optimize import OptimizeResult, minimize  # slow to import, and only this solver needs it
+    from scipy.optimize import OptimizeResult, minimize  # slow to import, and needed by this solver only
 
     stopped = False
 
@@ -101,23 +102,21 @@ def minimize_lbfgs(
             callback=callback,
             options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
         )
-    reason: Literal["converged", "max_iter", "max_fun", "stopped", "failed"]
+    reason: _Reason
     if stopped:
         reason = "stopped"
-    elif found.status == 0:
-        reason = "converged"
     elif found.status == 1:
         reason = "max_iter" if found.nit >= max_iter else "max_fun"
     else:
-        reason = "failed"
+        reason = "converged" if found.status == 0 else "failed"
     return LBFGSResult(found.x, float(found.fun), int(found.nit), reason, str(found.message))
 
 
 def _scipy_blas_in_one_thread() -> AbstractContextManager[Any]:
-    """Limit the BLAS that SciPy's wheels bring along to one thread.
+    """Limit the BLAS that comes with SciPy's wheels to one thread.
 
-    L-BFGS needs it for vectors of a few numbers only, but its idle threads would wait, spinning, on the cores that
-    NumPy's BLAS computes the objective on: on two cores that makes a fit about three times as slow.
+    L-BFGS uses it for short vectors only, but its idle threads spin on the cores on which NumPy's BLAS computes the
+    objective: on two cores that makes a fit about three times as slow.
     """
     limit: AbstractContextManager[Any] = _scipy_blas().limit(limits=1)
     return limit
@@ -125,7 +124,7 @@ def _scipy_blas_in_one_thread() -> AbstractContextManager[Any]:
 
 @cache
 def _scipy_blas() -> Any:
-    """Return a controller of SciPy's own BLAS; of nothing, where SciPy and NumPy share one."""
+    """Return a controller of SciPy's own BLAS; an empty one if SciPy and NumPy use the same library."""
     controller = ThreadpoolController()
     paths = [Path(library["filepath"]) for library in controller.info()]
     own = [path for path in paths if "scipy.libs" in path.parts or path.parts[-3:-1] == ("scipy", ".dylibs")]

@@ -24,7 +24,11 @@ from skmlp.nn.objective import BLOCK_ROWS, Objective, strongest_penalty
 from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Scheduled
 from skmlp.optim.solvers import Solver
-from skmlp.optim.transforms import DecayWeights, ScaleByAdam, ScaleByLearningRate, ScaleByRMS, Trace
+from skmlp.optim.solvers.adam import ScaleByAdam
+from skmlp.optim.solvers.base import ScaleByLearningRate
+from skmlp.optim.solvers.rmsprop import ScaleByRMS
+from skmlp.optim.solvers.sgd import Trace
+from skmlp.optim.solvers.weight_decay import DecayWeights
 from skmlp.training.batches import Data
 
 __all__ = [

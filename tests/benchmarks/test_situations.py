@@ -1,4 +1,4 @@
-"""The pure functions of the benchmark of situations: medians and ratios, the table, and the cases themselves."""
+"""The benchmark of situations: medians and ratios, the table, and the cases."""
 
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ def row(ours: dict[str, Any], theirs: dict[str, Any], others: float = 0.25) -> d
 
 def result(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
     machine = {"cpu": "CPU", "cores": 2, "system": "Linux", "python": "3", "blas": "blas 1", "versions": {"a": "1"}}
-    told = {"date": "2020-01-01", "quick": False, "threads": 1, "compiled": True, "machine": machine, "left_out": {}}
-    return {**told, "rows": list(rows), **changes}
+    fixed = {"date": "2020-01-01", "quick": False, "threads": 1, "compiled": True, "machine": machine, "left_out": {}}
+    return {**fixed, "rows": list(rows), **changes}
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def result(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
     [(12.34, "12.3 s"), (1.0, "1.00 s"), (0.5, "500 ms"), (0.001, "1.00 ms"), (87.6e-6, "87.6 µs")],
     ids=str,
 )
-def test_a_time_has_the_unit_that_suits_it(seconds, expected):
+def test_duration_is_in_s_ms_or_us(seconds, expected):
     assert duration(seconds) == expected
 
 
-def test_cells_are_medians_and_the_ratio_is_one_of_rounds():
+def test_cells_are_medians_and_the_ratio_is_a_median_over_rounds():
     ours, theirs = row_cells(row(entry(1.0, 2.0, 4.0), entry(4.0, 4.0, 4.0)))
     assert ours == ["some rows", "skmlp", "2.00 s", "1.00", "50", "2.0"]
     assert theirs == ["some rows", "scikit-learn", "4.00 s", "2.00", "25", "2.0"]
@@ -44,12 +44,12 @@ def test_cells_are_medians_and_the_ratio_is_one_of_rounds():
     assert theirs[3] == "3.00"  # the ratio of medians is 9
 
 
-def test_what_was_not_measured_is_a_dash():
+def test_missing_measurements_are_dashes():
     _, theirs = row_cells(row(entry(1.0), entry(2.0, rows=0, memory=None)))
     assert theirs[2:] == ["2.00 s", "2.00", "-", "-"]
 
 
-def test_who_failed_is_named_with_the_reason_and_compared_with_nobody():
+def test_failed_package_has_its_reason_and_no_ratio():
     ours, theirs = row_cells(row({"failed": "MemoryError: too much"}, entry(2.0)))
     assert ours[2:] == ["failed: MemoryError: too much", "", "", ""]
     assert theirs[2:] == ["2.00 s", "-", "50", "2.0"]
@@ -60,7 +60,7 @@ def test_lines_for_the_terminal_are_aligned():
     assert short.index("1.00 s") + len("1.00 s") == long.index("123 s") + len("123 s")
 
 
-def test_the_report_says_what_the_figures_depend_on():
+def test_report_has_threads_other_work_and_warnings():
     text = markdown(result(row(entry(1.0), entry(2.0), others=0.1), row(entry(1.0), entry(2.0), others=0.9)))
     assert "Threads of a process: 1." in text
     assert "kept 0.5 cores busy meanwhile, in the worst row 0.9." in text
@@ -71,25 +71,25 @@ def test_the_report_says_what_the_figures_depend_on():
     assert "quick" in markdown(result(quick=True))
 
 
-def test_the_report_names_what_was_left_out():
-    assert "- huge: left out, it needs 8 GB" in markdown(result(left_out={"huge": "it needs 8 GB"}))
+def test_report_names_skipped_cases():
+    assert "- huge: skipped, it needs 8 GB" in markdown(result(left_out={"huge": "it needs 8 GB"}))
 
 
-def test_the_page_has_a_place_for_the_table():
+def test_benchmarks_page_has_markers_for_the_table():
     assert "| new |" in insert(PAGE.read_text(encoding="utf-8"), "situations", "| new |")
 
 
-def test_cases_have_names_of_their_own_and_the_quick_mode_most_of_them():
+def test_names_of_cases_are_unique_and_one_case_is_not_in_the_quick_mode():
     assert len({case.name for case in CASES}) == len(CASES)
     assert [case.name for case in CASES if not case.in_quick] == ["fit 10M rows, 1 epoch"]
 
 
-def test_the_array_on_disk_is_larger_than_the_memory_for_it():
+def test_array_on_disk_is_larger_than_the_memory_limit():
     (case,) = (case for case in CASES if "limit" in case.arguments)
     assert 4 * case.arguments["n_rows"] * case.arguments["n_features"] == 1.5e9 > 2 * case.arguments["limit"]
 
 
-def test_data_are_of_two_classes_in_float32():
+def test_data_have_two_classes_and_are_float32():
     X, y = make_data(50, 3)
     assert X.dtype == np.float32
     assert set(y) == {0, 1}
@@ -97,7 +97,7 @@ def test_data_are_of_two_classes_in_float32():
 
 
 @pytest.mark.parametrize(("durations", "n_calls", "median"), [([0.1, 0.3, 9.0], 2, 0.2), ([0.5, 9.0], 1, 0.5)], ids=str)
-def test_an_action_is_repeated_until_it_has_taken_long_enough(monkeypatch, durations, n_calls, median):
+def test_measured_repeats_an_action_until_it_has_taken_0_2_seconds(monkeypatch, durations, n_calls, median):
     now, calls = 0.0, []
 
     def action() -> int:
@@ -111,6 +111,6 @@ def test_an_action_is_repeated_until_it_has_taken_long_enough(monkeypatch, durat
     assert (figures["seconds"], figures["rows"], last) == (pytest.approx(median), 7, n_calls)
 
 
-def test_a_limit_that_a_copy_fits_into_is_none():
+def test_limit_without_effect_is_an_error():
     with pytest.raises(RuntimeError, match="no effect"):
         ensure_limit(np.zeros(3))

@@ -1,4 +1,4 @@
-"""The records of a healthy training of three layers, to change one thing at a time."""
+"""Records of a healthy training of a network with three layers, to be changed one thing at a time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,8 +15,8 @@ OBSERVED = (1, 2, 3, 6, 12)
 def records(history: Any = (), monitor: Any = (), **others: Any) -> Evidence:
     """Return the evidence of a healthy training, with some of it replaced.
 
-    A column of the history is a list of 12 epochs or a number for all of them; one of the monitor an array of the
-    shape (5, 3), a list with a number for each layer, or a number for all. None leaves a column out.
+    A column of the history is a list of 12 epochs or one number for all. A statistic of the monitor is an array of
+    shape (5, 3), a list with a number for each layer, or one number for all. None omits the column.
     """
     rng = np.random.default_rng(0)
     columns: dict[str, Any] = {
@@ -57,7 +57,7 @@ def records(history: Any = (), monitor: Any = (), **others: Any) -> Evidence:
             },
         },
         "params": {"alpha": 1e-4, "batch_size": 16, "learning_rate_init": 1e-3, "weight_init": "auto"},
-        "facts": {
+        "data_summary": {
             "n_samples": 200,
             "feature_mean": np.zeros(4),
             "feature_std": np.array([0.9, 1.0, 1.1, 1.0]),
@@ -82,7 +82,7 @@ def _records() -> Callable[..., Evidence]:
 
 
 def only(findings: Iterator[Finding]) -> Finding:
-    """Return the one finding of a rule."""
+    """Return the only finding of a rule."""
     (finding,) = findings
     return finding
 

@@ -1,4 +1,4 @@
-"""What a diagnosis says and shows, and remedies as something to do."""
+"""Findings, their reports as text, HTML and JSON, and remedies applied to estimators."""
 
 import json
 import math
@@ -32,7 +32,7 @@ SEVERE = Finding(
 SYMPTOM = Finding("late_thing", "info", "It came.", symptom_of="bad_thing")
 
 
-def test_the_gravest_come_first_and_equals_keep_their_order():
+def test_findings_are_sorted_by_severity_and_otherwise_keep_their_order():
     other = Finding("other_thing", "warning", "It is other.")
     diagnosis = Diagnosis([INFO, WARNING, SYMPTOM, SEVERE, other])
     assert diagnosis.codes == ["bad_thing", "strange_thing", "other_thing", "small_thing", "late_thing"]
@@ -51,25 +51,25 @@ def test_a_diagnosis_is_a_sequence_of_findings():
         diagnosis[3]
 
 
-def test_finding_by_code_and_by_severity():
+def test_findings_can_be_looked_up_by_code_and_by_severity():
     diagnosis = Diagnosis([INFO, WARNING, SEVERE])
     assert diagnosis.find("strange_thing") is WARNING
     assert diagnosis.find("nothing") is None
     assert diagnosis.at_least("info") == [SEVERE, WARNING, INFO]
     assert diagnosis.at_least("warning") == [SEVERE, WARNING]
     assert diagnosis.at_least("severe") == [SEVERE]
-    with pytest.raises(ValueError, match=r"severity must be one of .* Got 'grave'"):
+    with pytest.raises(ValueError, match=r"'severity' parameter .* Got 'grave'"):
         diagnosis.at_least("grave")
 
 
 @pytest.mark.parametrize(
     ("findings", "healthy"), [([], True), ([INFO, SYMPTOM], True), ([INFO, WARNING], False), ([SEVERE], False)]
 )
-def test_healthy_is_what_has_nothing_worse_than_an_info(findings, healthy):
+def test_is_healthy_if_no_finding_is_more_severe_than_an_info(findings, healthy):
     assert Diagnosis(findings).is_healthy is healthy
 
 
-def test_the_report_as_text():
+def test_text_report_lists_findings_remedies_and_what_was_not_examined():
     diagnosis = Diagnosis([SYMPTOM, WARNING, SEVERE], ["the weather; look out of the window."])
     assert str(diagnosis) == repr(diagnosis)
     assert str(diagnosis).split("\n") == [
@@ -86,8 +86,8 @@ def test_the_report_as_text():
         "Not examined: the weather; look out of the window.",
     ]
     assert str(Diagnosis([WARNING])).startswith("Diagnosis of the training: 1 finding to act on.\n")
-    assert str(Diagnosis([INFO])).startswith("Diagnosis of the training: nothing to worry about.\n")
-    assert str(Diagnosis([])) == "Diagnosis of the training: nothing to worry about."
+    assert str(Diagnosis([INFO])).startswith("Diagnosis of the training: no problems found.\n")
+    assert str(Diagnosis([])) == "Diagnosis of the training: no problems found."
 
 
 # ---------------------------------------------------------------------- HTML
@@ -115,7 +115,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def test_the_report_as_html_says_the_same():
+def test_html_report_has_the_content_of_the_text_report():
     diagnosis = Diagnosis([SYMPTOM, WARNING, SEVERE], ["the weather & the stars"])
     reader = Reader(diagnosis._repr_html_())
     for words in (
@@ -126,11 +126,11 @@ def test_the_report_as_html_says_the_same():
     ):  # fmt: skip
         assert words in reader.text
     assert [tag for tag, _ in reader.tags].count("tr") == 3
-    assert [tag for tag, _ in reader.tags].count("code") == 1  # what is a matter of parameters
+    assert [tag for tag, _ in reader.tags].count("code") == 1  # for the remedy with parameters
     assert "table" not in [tag for tag, _ in Reader(Diagnosis([])._repr_html_()).tags]
 
 
-def test_what_the_user_named_is_escaped_in_html():
+def test_html_report_escapes_names_given_by_the_user():
     evil = "<script>alert('a & b')</script>"
     finding = Finding(
         evil, "info", evil, {evil: 1.0}, symptom_of=evil, remedies=(Remedy(evil, {"a": evil}), Remedy(evil))
@@ -141,7 +141,7 @@ def test_what_the_user_named_is_escaped_in_html():
     assert not re.search(r"&(?!amp;|lt;|gt;|quot;|#x27;|nbsp;)", source)
 
 
-def test_html_needs_nothing_from_elsewhere():
+def test_html_report_loads_no_external_resources():
     source = Diagnosis([SYMPTOM, WARNING, SEVERE], ["something"])._repr_html_()
     for word in ("http", "src=", "href=", "url(", "@import", "<link", "<script"):
         assert word not in source
@@ -150,7 +150,7 @@ def test_html_needs_nothing_from_elsewhere():
 # ---------------------------------------------------------------------- JSON
 
 
-def test_as_dicts_for_json():
+def test_to_dicts_is_valid_json():
     dicts = Diagnosis([WARNING, SEVERE, SYMPTOM]).to_dicts()
     assert json.loads(json.dumps(dicts, allow_nan=False)) == dicts
     assert dicts[0] == {
@@ -171,13 +171,13 @@ def test_as_dicts_for_json():
     assert Diagnosis([]).to_dicts() == []
 
 
-def test_findings_and_remedies_cannot_be_changed():
+def test_findings_and_remedies_are_immutable():
     for thing in (WARNING, WARNING.remedies[0]):
         with pytest.raises(AttributeError):
             thing.code = "other"
 
 
-def test_the_warning_is_one_of_the_user():
+def test_health_warning_is_a_user_warning():
     assert issubclass(TrainingHealthWarning, UserWarning)
 
 
@@ -185,7 +185,7 @@ def test_the_warning_is_one_of_the_user():
 
 
 @BOTH
-def test_a_remedy_is_followed_by_an_unfitted_copy(cls):
+def test_apply_returns_an_unfitted_copy_with_the_parameters_set(cls):
     X = np.random.default_rng(0).standard_normal((20, 3))
     y = X[:, 0] if cls is MLPRegressor else (X[:, 0] > 0.0).astype(int)
     est = cls((4,) if cls is MLPClassifier else "squared_error", max_iter=2, tol=0.5, random_state=3)
@@ -202,7 +202,7 @@ def test_a_remedy_is_followed_by_an_unfitted_copy(cls):
 
 
 @BOTH
-def test_scaling_puts_a_scaler_in_front(cls):
+def test_apply_puts_a_scaler_in_front_of_the_estimator(cls):
     X = 1e3 * np.random.default_rng(0).standard_normal((60, 3)) + 500.0
     y = X[:, 0] / 1e3 if cls is MLPRegressor else (X[:, 0] > 500.0).astype(int)
     changed = Remedy("Scale", {"alpha": 0.5}, scale_inputs=True).apply(cls(max_iter=40, tol=0.1, random_state=0))
@@ -215,17 +215,17 @@ def test_scaling_puts_a_scaler_in_front(cls):
 
 
 @BOTH
-def test_a_remedy_in_words_is_for_people(cls):
-    with pytest.raises(ValueError, match=r"This remedy is not a matter of parameters: Think again\."):
+def test_apply_rejects_a_remedy_in_words_only(cls):
+    with pytest.raises(ValueError, match=r"This remedy cannot be applied automatically: Think again\."):
         Remedy("Think again.").apply(cls())
 
 
 @BOTH
-def test_a_remedy_of_a_parameter_that_is_not_there_is_refused(cls):
+def test_apply_rejects_an_unknown_parameter(cls):
     with pytest.raises(ValueError, match="Invalid parameter 'patience'"):
         Remedy("Wait", {"patience": 3}).apply(cls())
 
 
-def test_a_remedy_as_text():
+def test_text_of_a_remedy_includes_its_parameters():
     assert str(Remedy("Think")) == "Think"
     assert str(Remedy("Do", {"hidden_layer_sizes": (3, 4)})) == "Do: hidden_layer_sizes=(3, 4)"

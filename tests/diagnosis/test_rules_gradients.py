@@ -1,4 +1,4 @@
-"""Gradients that vanish, explode or drown in noise, by constructed records."""
+"""Rules about gradients that vanish, explode or are mostly noise."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_nothing_is_found_in_a_healthy_training(rule, records):
     ],
     ids=["nothing", "no statistics", "no epoch", "one layer", "no gradient norms", "statistics without their epochs"],
 )
-def test_what_is_not_known_is_not_judged(rule, bare):
+def test_missing_records_give_no_finding(rule, bare):
     assert list(rule(bare)) == []
 
 
@@ -48,14 +48,14 @@ def test_what_is_not_known_is_not_judged(rule, bare):
         (0.0, None),
     ],
 )
-def test_vanishing_is_a_matter_of_the_first_over_the_last_layer(ratio, severity, records):
+def test_vanishing_gradients_thresholds(ratio, severity, records):
     found = list(vanishing_gradients(records(monitor={"gradient_norm": [2.0 * ratio, 1e-9, 2.0]})))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
-def test_vanishing_has_its_numbers_layer_epoch_and_remedies(records, only):
+def test_vanishing_gradients_finding(records, only):
     norms = np.full((5, 3), 2.0)
-    norms[1:, 0] = [1e-3, 2e-3, 4e-4, 1e-3]  # from the second observed epoch on
+    norms[1:, 0] = [1e-3, 2e-3, 4e-4, 1e-3]  # from the second monitored epoch on
     finding = only(vanishing_gradients(records(monitor={"gradient_norm": norms}, weights=[])))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("vanishing_gradients", "warning", 1, 2)
     assert finding.evidence == pytest.approx({"first_over_last": 5e-4, "first_layer_norm": 1e-3, "n_layers": 3})
@@ -68,41 +68,39 @@ def test_vanishing_has_its_numbers_layer_epoch_and_remedies(records, only):
 
 
 @pytest.mark.parametrize(("n_small", "found"), [(2, False), (3, True)])
-def test_vanishing_lasts_for_most_of_the_training(n_small, found, records):
+def test_vanishing_gradients_must_last_for_most_epochs(n_small, found, records):
     norms = np.ones((5, 3))
     norms[:n_small, 0] = 1e-5
     assert bool(list(vanishing_gradients(records(monitor={"gradient_norm": norms})))) is found
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_vanishing_passes_over_epochs_without_a_number(broken, records, only):
+def test_vanishing_gradients_ignore_epochs_without_finite_norms(broken, records, only):
     norms = np.ones((5, 3))
     norms[:, 0] = 1e-5
     norms[3:] = broken
-    norms[2, 2] = 0.0  # one over nothing
+    norms[2, 2] = 0.0  # an infinite ratio
     finding = only(vanishing_gradients(records(monitor={"gradient_norm": norms})))
     assert finding.evidence["first_over_last"] == pytest.approx(1e-5)
     assert list(vanishing_gradients(records(monitor={"gradient_norm": broken}))) == []
 
 
-def test_vanishing_is_judged_by_the_last_training_only(records, only):
+def test_vanishing_gradients_consider_the_last_training_only(records, only):
     norms = np.ones((5, 3))
     norms[:3, 0] = 1e-6
     healthy_at_last = records(monitor={"gradient_norm": norms}, n_iter=7)  # epochs 6 to 12
     assert list(vanishing_gradients(healthy_at_last)) == []
     norms[3:, 0] = 1e-6
     finding = only(vanishing_gradients(records(monitor={"gradient_norm": norms}, n_iter=7)))
-    assert finding.epoch == 1  # which is the sixth of all
+    assert finding.epoch == 1  # the sixth of all epochs
     norms[-1] = math.nan
-    at_the_border = records(
-        monitor={"gradient_norm": norms}, n_iter=6
-    )  # epochs 7 to 12: the sixth is of the one before
-    assert at_the_border.epochs.tolist() == [6]
+    at_the_border = records(monitor={"gradient_norm": norms}, n_iter=6)  # epochs 7 to 12, without epoch 6
+    assert at_the_border.monitored_epochs.tolist() == [6]
     assert list(vanishing_gradients(at_the_border)) == []
 
 
 @pytest.mark.parametrize(("sizes", "possible"), [((8, 6), False), ((8, 8), True), ((4, 8, 8, 2), True), ((8,), False)])
-def test_residual_connections_need_neighbours_of_one_size(sizes, possible, records, only):
+def test_residual_connections_are_recommended_only_for_neighbours_of_equal_size(sizes, possible, records, only):
     weights = [np.ones(shape) for shape in zip((4, *sizes), (*sizes, 4), strict=True)]
     finding = only(vanishing_gradients(records(monitor={"gradient_norm": [1e-5, 1.0, 1.0]}, weights=weights)))
     assert ({"residual": True} in [remedy.params for remedy in finding.remedies]) is possible
@@ -121,20 +119,22 @@ def _norms(largest, *, at=4):
     [(100.0 * BELOW, None), (100.0, "warning"), (1e4, "warning"), (1e4 * ABOVE, "severe")],
 )
 @pytest.mark.parametrize(
-    ("facts", "scale"),
+    ("data_summary", "scale"),
     [({"feature_std": np.ones(2), "baseline_loss": 50.0}, 50.0), ({"baseline_loss": 0.01}, 1.0), ({}, 1.0)],
-    ids=["in units of a large loss", "a small loss does not count", "without facts"],
+    ids=["in units of a large loss", "a small loss does not count", "without data_summary"],
 )
-def test_exploding_is_a_matter_of_the_norm_over_the_loss_of_a_constant(largest, severity, facts, scale, records):
-    found = list(exploding_gradients(records({"gradient_norm": _norms(scale * largest)}, facts=facts)))
+def test_exploding_gradients_thresholds(largest, severity, data_summary, scale, records):
+    found = list(exploding_gradients(records({"gradient_norm": _norms(scale * largest)}, data_summary=data_summary)))
     assert [(finding.severity, finding.epoch) for finding in found] == ([(severity, 4)] if severity else [])
 
 
-def test_exploding_has_its_numbers_layer_epoch_and_remedies(records, only):
+def test_exploding_gradients_finding(records, only):
     largest = np.ones((5, 3))
     largest[3, 1] = 600.0
-    facts = {**records().facts, "baseline_loss": 2.2}
-    evidence = records({"gradient_norm": _norms(660.0, at=5)}, {"gradient_norm_max": largest}, facts=facts)
+    data_summary = {**records().data_summary, "baseline_loss": 2.2}
+    evidence = records(
+        {"gradient_norm": _norms(660.0, at=5)}, {"gradient_norm_max": largest}, data_summary=data_summary
+    )
     finding = only(exploding_gradients(evidence))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("exploding_gradients", "warning", 2, 5)
     assert finding.evidence == pytest.approx({"largest_norm": 660.0, "median_norm": 3.0, "over_baseline_loss": 300.0})
@@ -143,7 +143,7 @@ def test_exploding_has_its_numbers_layer_epoch_and_remedies(records, only):
 
 
 @pytest.mark.parametrize(("at", "start"), [(1, True), (2, False)])
-def test_weights_are_to_blame_when_they_are_unusual_and_it_explodes_at_once(at, start, records, only):
+def test_default_weights_are_recommended_if_gradients_explode_in_the_first_epoch(at, start, records, only):
     large = {"gradient_norm": _norms(500.0, at=at)}
     for usual in ("auto", "glorot_uniform", "glorot_normal"):
         finding = only(exploding_gradients(records(large, params={"weight_init": usual})))
@@ -152,20 +152,22 @@ def test_weights_are_to_blame_when_they_are_unusual_and_it_explodes_at_once(at, 
     assert finding.remedies[0].params == ({"weight_init": "auto"} if start else {"gradient_clip": 1.0})
 
 
-def test_scaling_comes_first_where_the_inputs_were_not_looked_at(records, only):
-    finding = only(exploding_gradients(records({"gradient_norm": 500.0}, facts={}, params={"weight_init": "normal"})))
+def test_scaling_is_recommended_first_if_the_inputs_are_unknown(records, only):
+    finding = only(
+        exploding_gradients(records({"gradient_norm": 500.0}, data_summary={}, params={"weight_init": "normal"}))
+    )
     assert finding.remedies[0].scale_inputs
     assert finding.remedies[1].params == {"weight_init": "auto"}
 
 
-def test_exploding_without_statistics_has_no_layer(records, only):
+def test_exploding_gradients_have_no_layer_without_statistics(records, only):
     finding = only(exploding_gradients(records({"gradient_norm": _norms(500.0)}, {"gradient_norm_max": None})))
     assert finding.layer is None
     assert finding.epoch == 4
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_a_layer_without_a_number_is_the_one_that_explodes(broken, records, only):
+def test_a_layer_with_a_non_finite_norm_is_the_exploding_one(broken, records, only):
     largest = np.full((5, 3), 1e6)
     largest[4, 0] = broken
     norms = [*[500.0] * 11, broken]
@@ -175,15 +177,15 @@ def test_a_layer_without_a_number_is_the_one_that_explodes(broken, records, only
     assert list(exploding_gradients(records({"gradient_norm": broken}))) == []
 
 
-def test_one_epoch_is_enough_to_explode(only):
+def test_exploding_gradients_are_found_in_a_single_epoch(only):
     finding = only(
         exploding_gradients(Evidence({"gradient_norm": [2e4]}, {"epoch": [1], "gradient_norm_max": [[7.0]]}))
     )
     assert (finding.severity, finding.layer, finding.epoch) == ("severe", 1, 1)
 
 
-def test_remedies_go_with_the_solver(records, only):
-    """L-BFGS knows neither clipping nor batches, and a batch of one row has no variance."""
+def test_remedies_suit_the_solver(records, only):
+    """L-BFGS has neither clipping nor mini-batches, and a batch of one sample has no variance."""
     for params in ({"solver": "lbfgs"}, {"solver": "adam", "batch_size": 1}):
         exploding = only(exploding_gradients(records({"gradient_norm": 500.0}, params=params)))
         assert {"normalization": "layer"} in [remedy.params for remedy in exploding.remedies]
@@ -198,16 +200,18 @@ def test_remedies_go_with_the_solver(records, only):
 def _noisy(records, *, batch_size=4, signal=0.05, last=0.5):
     """Return evidence of a gradient that is mostly noise and stays at `last` of its largest norm."""
     norms = [2.0] * 11 + [2.0 * last]
-    return records({"gradient_norm": norms}, {"gradient_snr": signal}, params={"batch_size": batch_size}, facts={})
+    return records(
+        {"gradient_norm": norms}, {"gradient_snr": signal}, params={"batch_size": batch_size}, data_summary={}
+    )
 
 
-def test_a_small_batch_has_its_numbers_and_remedies(records, only):
+def test_small_batch_finding(records, only):
     finding = only(small_batch(_noisy(records)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("small_batch", "warning", None, 1)
     expected = {"batch_size": 4.0, "signal_to_noise": 0.05, "last_over_largest_norm": 0.5}
     assert finding.evidence == pytest.approx(expected)
-    assert "A batch of 4 " in finding.message
-    # The noise scale is 4 / 0.05 = 80 rows; 64 is the nearest power of two.
+    assert "a mini-batch of 4 " in finding.message
+    # The noise scale is 4 / 0.05 = 80 samples; 64 is the nearest power of two.
     assert [dict(remedy.params) for remedy in finding.remedies] == [
         {"batch_size": 64},
         {"learning_rate": "cosine"},
@@ -230,13 +234,13 @@ def test_a_small_batch_has_its_numbers_and_remedies(records, only):
         ({"last": math.nan}, False),
     ],
 )
-def test_a_small_batch_is_small_noisy_and_restless(change, found, records):
+def test_small_batch_thresholds(change, found, records):
     assert len(list(small_batch(_noisy(records, **change)))) == found
 
 
-def test_a_batch_is_no_larger_than_the_data(records, only):
+def test_the_recommended_batch_is_not_larger_than_the_data(records, only):
     evidence = records(
-        {"gradient_norm": 1.0}, {"gradient_snr": 0.01}, params={"batch_size": 4}, facts={"n_samples": 50}
+        {"gradient_norm": 1.0}, {"gradient_snr": 0.01}, params={"batch_size": 4}, data_summary={"n_samples": 50}
     )
     assert only(small_batch(evidence)).remedies[0].params == {"batch_size": 50}
 
@@ -245,23 +249,23 @@ def test_a_batch_is_no_larger_than_the_data(records, only):
     ("batch_size", "signal", "better"),
     [(1, 0.09, 32), (2, 0.001, 256), (4, 0.0, 256), (4, -0.01, 256), (9, 0.09, 128), (31, 0.0999, 256)],
 )
-def test_the_batch_to_take_instead_is_that_of_the_noise(batch_size, signal, better, records, only):
+def test_the_recommended_batch_is_the_noise_scale_within_limits(batch_size, signal, better, records, only):
     finding = only(small_batch(_noisy(records, batch_size=batch_size, signal=signal)))
     assert finding.remedies[0].params == {"batch_size": better}
 
 
-def test_noise_is_judged_by_the_first_half_of_what_is_known_in_all_layers(records, only):
+def test_small_batch_considers_the_first_half_of_the_epochs_known_in_all_layers(records, only):
     signal = np.full((5, 3), 5.0)
     signal[0] = [9.0, math.nan, 9.0]  # not known in all layers
     signal[1], signal[2] = 0.03, [0.01, 0.02, 0.12]
     finding = only(small_batch(_noisy(records, signal=signal)))
     assert finding.evidence["signal_to_noise"] == pytest.approx((0.03 + 0.05) / 2)
     assert list(small_batch(_noisy(records, signal=[math.nan, 0.01, 0.01]))) == []
-    late = np.array([9.0, 9.0, 0.01, 0.01, 0.01])[:, np.newaxis]  # as every training that comes to rest
+    late = np.array([9.0, 9.0, 0.01, 0.01, 0.01])[:, np.newaxis]  # as in every training that converges
     assert list(small_batch(_noisy(records, signal=late))) == []
 
 
 @pytest.mark.parametrize("norm", [0.0, math.nan, math.inf])
-def test_noise_without_a_gradient_norm_is_not_judged(norm, records):
+def test_small_batch_needs_finite_gradient_norms(norm, records):
     evidence = records({"gradient_norm": norm}, {"gradient_snr": 0.01}, params={"batch_size": 2})
     assert list(small_batch(evidence)) == []

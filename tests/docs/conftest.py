@@ -1,4 +1,6 @@
 from collections.abc import Iterator
+from contextlib import ExitStack
+from unittest import mock
 
 import pytest
 from threadpoolctl import threadpool_limits
@@ -11,16 +13,14 @@ from skmlp.optim import SCHEDULES, SOLVERS
 
 @pytest.fixture(autouse=True, scope="module")
 def one_blas_thread() -> Iterator[None]:
-    # The networks of the documentation are small: threads cost them more than they bring, above all beside other work.
+    # The networks of the documentation are too small to gain from threads.
     with threadpool_limits(1):
         yield
 
 
 @pytest.fixture(autouse=True)
 def unchanged_registries() -> Iterator[None]:
-    registries = (ACTIVATIONS, INITIALIZERS, LOSSES, SCHEDULES, SOLVERS)
-    before = [dict(registry) for registry in registries]
-    yield
-    for registry, kept in zip(registries, before, strict=True):
-        registry.clear()
-        registry.update(kept)
+    with ExitStack() as stack:
+        for registry in (ACTIVATIONS, INITIALIZERS, LOSSES, SCHEDULES, SOLVERS):
+            stack.enter_context(mock.patch.dict(registry))
+        yield

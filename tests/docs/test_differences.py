@@ -1,4 +1,4 @@
-"""Every row of docs/differences.md, shown by running scikit-learn's MLP and skmlp side by side."""
+"""The statements of docs/differences.md, tested on scikit-learn's MLP and on skmlp."""
 
 import inspect
 import warnings
@@ -49,15 +49,14 @@ def copy_weights(source, target):
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(MLPClassifier, TheirClassifier), (MLPRegressor, TheirRegressor)])
-def test_constructors_start_alike(mine, theirs):
+def test_signatures_start_with_the_parameters_of_scikit_learn(mine, theirs):
     own, other = (list(inspect.signature(cls.__init__).parameters.values()) for cls in (mine, theirs))
     assert [(p.name, p.default, p.kind) for p in own[: len(other)]] == [(p.name, p.default, p.kind) for p in other]
-    assert {p.name for p in own[len(other) :]} >= {"dtype", "weight_init", "bias_init"}
     assert all(p.kind is p.KEYWORD_ONLY for p in own[len(other) :])
 
 
 @BOTH
-def test_alpha_acts_more_strongly_on_smaller_batches(cls, data):
+def test_alpha_has_more_effect_on_smaller_batches(cls, data):
     X, y = data
     sizes = []
     for batch_size, epochs in ((10, 10), (300, 300)):  # 300 steps each
@@ -68,23 +67,23 @@ def test_alpha_acts_more_strongly_on_smaller_batches(cls, data):
 
 
 @BOTH
-def test_patience_runs_one_epoch_more_than_it_says(cls, data):
+def test_training_ends_after_more_than_n_iter_no_change_epochs(cls, data):
     assert cls((4,), tol=1e9, n_iter_no_change=10, random_state=0).fit(*data).n_iter_ == 12
 
 
 @BOTH
 def test_without_early_stopping_the_last_weights_are_returned(cls, data):
     X, y = data
-    worse = []
-    for epochs in range(5, 15):  # with too large a rate the loss goes up and down
+    ratios = []
+    for epochs in range(5, 15):  # at this rate the loss goes up and down
         settings = {"batch_size": 300, "learning_rate_init": 3.0, "alpha": 0.0, "tol": 0.0, "max_iter": epochs}
         model = cls((4,), "tanh", **settings, random_state=1).fit(X, y)
-        worse.append(log_loss(y, model.predict_proba(X)) / model.best_loss_)
+        ratios.append(log_loss(y, model.predict_proba(X)) / model.best_loss_)
         assert model.t_ == 300 * model.n_iter_
-    assert max(worse) > 1.1
+    assert max(ratios) > 1.1
 
 
-def test_full_batch_descent_is_the_same(data):
+def test_full_batch_gradient_descent_takes_the_same_steps(data):
     X, y = data
     settings = {"solver": "sgd", "batch_size": 300, "learning_rate_init": 0.1, "alpha": 0.5, "random_state": 0}
     mine = MLPClassifier((6,), "tanh", **settings, momentum=0.0, dtype="float64").partial_fit(X, y, classes=[0, 1])
@@ -101,7 +100,7 @@ def test_full_batch_descent_is_the_same(data):
 
 
 @BOTH
-def test_compute_type(cls, data):
+def test_dtypes_of_weights_and_predictions(cls, data):
     X, y = data
     model = cls((4,), max_iter=2).fit(X, y)
     assert model.coefs_[0].dtype == (np.float32 if ours(cls) else np.float64)
@@ -114,7 +113,7 @@ def test_compute_type(cls, data):
 
 @BOTH
 @pytest.mark.parametrize("activation", ["relu", "logistic"])
-def test_initial_weights(cls, activation, data):
+def test_initial_weights_and_biases(cls, activation, data):
     model = cls((500,), activation, max_iter=1, learning_rate_init=1e-12, random_state=0).fit(*data)
     bound = np.sqrt((6.0 if ours(cls) or activation == "relu" else 2.0) / 510)
     assert 0.95 * bound < np.abs(model.coefs_[0]).max() <= 1.001 * bound
@@ -122,12 +121,12 @@ def test_initial_weights(cls, activation, data):
     assert biases < 1e-6 if ours(cls) else biases > 0.95 * bound
 
 
-def test_auto_takes_he_for_relu(data):
+def test_auto_is_he_for_relu(data):
     model = MLPClassifier((500,), weight_init="auto", max_iter=1, learning_rate_init=1e-12, random_state=0).fit(*data)
     assert model.coefs_[0].std() == pytest.approx(np.sqrt(2 / 10), rel=0.05)
 
 
-def test_epsilon_of_adam():
+def test_epsilon_of_adam_is_added_after_bias_correction():
     gradients = np.array([[1e-8, 1e-3]])
     their_step = np.zeros(2)
     optimizer = their_module.AdamOptimizer([their_step], 0.001)
@@ -140,8 +139,8 @@ def test_epsilon_of_adam():
 
 
 @pytest.mark.parametrize("cls", [TheirRegressor, MLPRegressor], ids=["theirs", "ours"])
-def test_gradient_of_several_outputs(cls, regression_data):
-    """One step of gradient descent is minus the rate times the gradient of the reported loss (theirs: 4 times that)."""
+def test_gradient_for_several_outputs(cls, regression_data):
+    """A step of gradient descent is -rate times the gradient of the reported loss (scikit-learn: 4 times that)."""
     X, Y = regression_data
     settings = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 1e-6, "alpha": 0.0, "batch_size": 60}
     extra = {"dtype": "float64"} if ours(cls) else {}
@@ -160,7 +159,7 @@ def test_gradient_of_several_outputs(cls, regression_data):
     np.testing.assert_allclose(used, numeric * (1.0 if ours(cls) else 4.0), rtol=1e-4)
 
 
-def test_no_probability_is_clipped(data):
+def test_log_probabilities_are_finite(data):
     X, y = data
     theirs = TheirClassifier((4,), solver="lbfgs", max_iter=50, random_state=0).fit(X, y)
     mine = MLPClassifier((4,), solver="lbfgs", max_iter=50, random_state=0).fit(X, y)
@@ -173,7 +172,7 @@ def test_no_probability_is_clipped(data):
 
 
 @BOTH
-def test_schedules_apply_to_adam(cls, data):
+def test_schedules_affect_adam(cls, data):
     X, y = data
     constant = cls((4,), max_iter=3, random_state=0).fit(X, y)
     falling = cls((4,), learning_rate="invscaling", max_iter=3, random_state=0).fit(X, y)
@@ -207,21 +206,21 @@ def test_multiclass_validation_split_is_stratified(cls, module, monkeypatch):
 
 
 @BOTH
-def test_warm_start_on_new_data(cls, data):
+def test_warm_start_learns_new_data(cls, data):
     X, y = data
     model = cls((20,), warm_start=True, max_iter=300, random_state=0).fit(X, y)
     model.fit(-3 * X[:, ::-1], 1 - y)
     if ours(cls):
         assert model.n_iter_ > 50
         assert model.loss_ < 0.2
-    else:  # compared with the best loss of the old data, nothing is an improvement
+    else:  # no epoch improves on the best loss of the old data
         assert model.n_iter_ == 11
         assert model.loss_ > 10 * model.best_loss_
 
 
 @BOTH
 def test_warm_start_keeps_the_optimizer(cls, data):
-    """Two fits of five epochs are ten epochs, on full batches."""
+    """Two fits of five epochs equal one of ten, on full batches."""
     X, y = data
     settings = {"batch_size": 300, "learning_rate_init": 0.05, "tol": 0.0, "random_state": 0}
     once = cls((8,), max_iter=10, **settings).fit(X, y)
@@ -232,7 +231,7 @@ def test_warm_start_keeps_the_optimizer(cls, data):
 
 @BOTH
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_going_on_with_another_architecture(cls, method, data):
+def test_continuing_with_another_architecture(cls, method, data):
     X, y = data
     model = cls((5,), warm_start=True, max_iter=2, random_state=0).fit(X, y).set_params(hidden_layer_sizes=(7,))
     if ours(cls):
@@ -247,8 +246,8 @@ def test_going_on_with_another_architecture(cls, method, data):
     [(TheirClassifier, TheirClassifier, "_backprop"), (MLPClassifier, Objective, "value_and_gradient")],
     ids=["theirs", "ours"],
 )
-def test_partial_fit_goes_on_with_the_random_order(cls, core, method, data, monkeypatch):
-    """With an integer seed, theirs has the same order in every call after the first."""
+def test_partial_fit_draws_a_new_order_in_every_call(cls, core, method, data, monkeypatch):
+    """With an integer seed, scikit-learn's has the same order in every call after the first."""
     monkeypatch.setenv("SKMLP_COMPILED", "0")  # so that the method is called
     X, y = data
     X = np.column_stack([X, np.arange(300) / 300])  # numbers the rows
@@ -268,7 +267,7 @@ def test_partial_fit_goes_on_with_the_random_order(cls, core, method, data, monk
     assert np.array_equal(second, third) != ours(cls)
 
 
-def test_weights_are_repetition_bit_for_bit_in_full_batches(data):
+def test_full_batch_fits_with_weights_equal_fits_with_repeated_rows(data):
     X, y = data
     weight = np.random.default_rng(0).integers(0, 4, len(y))
     for settings in ({"solver": "lbfgs", "max_iter": 30}, {"batch_size": "full", "max_iter": 20}):
@@ -278,7 +277,7 @@ def test_weights_are_repetition_bit_for_bit_in_full_batches(data):
 
 
 @BOTH
-def test_a_batch_without_weight(cls, data):
+def test_batch_with_sample_weights_of_zero(cls, data):
     X, y = data
     weight = np.r_[np.zeros(20), np.ones(280)]
     model = cls((4,), batch_size=10, shuffle=False, max_iter=2, random_state=0)
@@ -290,7 +289,7 @@ def test_a_batch_without_weight(cls, data):
 
 
 @pytest.mark.parametrize("cls", [TheirRegressor, MLPRegressor], ids=["theirs", "ours"])
-def test_divergence(cls, regression_data):
+def test_diverging_training_stops_and_restores_the_best_weights(cls, regression_data):
     X, Y = regression_data
     model = cls("squared_error", (8,), "identity", solver="sgd", learning_rate_init=3.0, max_iter=40, random_state=0)
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -307,36 +306,29 @@ def test_divergence(cls, regression_data):
 
 
 @BOTH
-def test_one_class(cls, data):
+def test_one_class_has_two_columns_of_probabilities(cls, data):
     X, _ = data
     p = cls((4,), max_iter=2, random_state=0).fit(X, np.ones(300)).predict_proba(X)
     assert p.shape == (300, 2)
 
 
-@pytest.mark.parametrize(
-    ("cls", "params", "available"),
-    [
-        (TheirClassifier, {"early_stopping": True}, True),  # and raises when called
-        (TheirRegressor, {"solver": "lbfgs"}, True),  # and runs L-BFGS
-        (TheirClassifier, {"solver": "lbfgs"}, False),
-        (MLPClassifier, {"early_stopping": True}, True),  # and raises when called
-        (MLPClassifier, {"solver": "lbfgs"}, False),
-        (MLPRegressor, {"solver": "lbfgs"}, False),
-        (MLPClassifier, {}, True),
-        (MLPRegressor, {}, True),
-    ],
-)
-def test_where_partial_fit_is_available(cls, params, available):
-    assert hasattr(cls(**params), "partial_fit") == available
+def test_availability_of_partial_fit():
+    assert hasattr(TheirClassifier(early_stopping=True), "partial_fit")  # and raises when called
+    assert hasattr(TheirRegressor(solver="lbfgs"), "partial_fit")  # and runs L-BFGS
+    assert not hasattr(TheirClassifier(solver="lbfgs"), "partial_fit")
+    for cls in (MLPClassifier, MLPRegressor):
+        assert hasattr(cls(), "partial_fit")
+        assert not hasattr(cls(early_stopping=True), "partial_fit")
+        assert not hasattr(cls(solver="lbfgs"), "partial_fit")
 
 
 @BOTH
-def test_history_of_lbfgs(cls, data):
+def test_lbfgs_has_a_loss_curve(cls, data):
     assert hasattr(cls((4,), solver="lbfgs", max_iter=5).fit(*data), "loss_curve_") == ours(cls)
 
 
 @pytest.mark.parametrize("cls", [TheirRegressor, MLPRegressor], ids=["theirs", "ours"])
-def test_poisson_with_negative_targets(cls, regression_data):
+def test_poisson_rejects_negative_targets(cls, regression_data):
     X, _ = regression_data
     model = cls("poisson", (4,), max_iter=2, random_state=0)
     if ours(cls):
@@ -347,7 +339,7 @@ def test_poisson_with_negative_targets(cls, regression_data):
 
 
 @BOTH
-def test_a_failed_fit(cls, data):
+def test_failed_fit_leaves_the_estimator_unchanged(cls, data):
     X, y = data
     model = cls((4,), max_iter=2, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="infinity"):
@@ -360,7 +352,7 @@ def test_a_failed_fit(cls, data):
     assert np.array_equal(model.predict_proba(X), before) == ours(cls)
 
 
-def test_the_history_loss_is_weighted_by_weight(data):
+def test_loss_of_an_epoch_is_weighted_by_sample_weight(data):
     X, y = data
     weight = np.r_[np.full(100, 5.0), np.ones(200)]
     settings = {"batch_size": 100, "shuffle": False, "max_iter": 1, "learning_rate_init": 1e-15, "alpha": 0.0}

@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.nn.layers import BatchNorm, LayerNorm
-from skmlp.nn.losses import FocalLoss, Huber
+from skmlp.nn.losses import FocalLoss, Huber, MultinomialLogLoss
 from skmlp.optim import (
     SGD,
     Adam,
@@ -146,12 +146,10 @@ def test_combinations_that_fit_refuses(cls: Any, case: str, assert_refuses: Any)
     assert_refuses(cls, ValueError, words, lambda est: est.fit(X, Y), warm=False, **params)
 
 
-@pytest.mark.parametrize(
-    ("cls", "loss"), [(MLPClassifier, FocalLoss(gamma=2.0 * Cosine())), (MLPRegressor, Huber(delta=1.0 * Cosine()))]
-)
-def test_scheduled_settings_of_a_loss_are_refused(cls: Any, loss: Any, assert_refuses: Any) -> None:
+def test_scheduled_settings_of_a_loss_are_refused(assert_refuses: Any) -> None:
+    loss = MultinomialLogLoss(0.1 * Cosine())
     words = r"The settings of a loss cannot follow a schedule, got loss=.*Use numbers. To schedule the smoothing of"
-    assert_refuses(cls, ValueError, words, lambda est: est.fit(X, Y), warm=False, loss=loss)
+    assert_refuses(MLPClassifier, ValueError, words, lambda est: est.fit(X, Y), warm=False, loss=loss)
 
 
 @BOTH
@@ -340,7 +338,7 @@ BAD: dict[str, tuple[str, list[Any]]] = {
     ),
     "max_norm": (r"must be a float in the range \(0.0, inf\) or None", [0.0, -1.0, np.nan, np.inf]),
     "gradient_clip": (
-        r"must be a float in the range \(0.0, inf\), an instance of .*Scheduled', a str among \{'adaptive', .*\}",
+        r"must be a float in the range \(0.0, inf\), a str among \{'adaptive', .*\}",
         [0.0, np.nan, "hard", ClipByGlobalNorm],
     ),
     "averaging": (r"must be a float in the range \(0.0, 1.0\) or None", [0.0, 1.0, np.nan, "ema"]),
@@ -353,7 +351,7 @@ BAD: dict[str, tuple[str, list[Any]]] = {
     "refit": ("must be an instance of 'bool'", [None, 1]),
     "max_time": (r"must be a float in the range \(0.0, inf\) or None", [0.0, np.nan, "1h"]),
     "momentum": (r"must be a float in the range \[0.0, 1.0\] or an instance of .*Scheduled'", [np.nan]),
-    "beta_1": (r"must be a float in the range \[0.0, 1.0\) or an instance of .*Scheduled'", ["fast"]),
+    "beta_1": (r"must be a float in the range \[0.0, 1.0\)", ["fast"]),
     "learning_rate": (
         r"must be a str among \{.*'cosine'.*\} or an instance of 'Schedule' or a callable",
         [0.1, 0.1 * Cosine(), None],

@@ -191,7 +191,7 @@ def test_findings_use_class_labels():
     est = _fit(_small(MLPClassifier, alpha=1.0), DIABETES, RARE)
     finding = est.diagnose(DIABETES, RARE).find("class_imbalance")
     fraction = np.mean(RARE == "rare")
-    assert f"Class 'rare' has {fraction:.1%} of the rows" in finding.message
+    assert f"Class 'rare' makes up {fraction:.1%} of the samples" in finding.message
     assert finding.evidence["share"] == pytest.approx(fraction)
     recall = np.mean(est.predict(DIABETES[RARE == "rare"]) == "rare")
     assert finding.evidence["recall"] == pytest.approx(recall)

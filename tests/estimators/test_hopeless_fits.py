@@ -129,7 +129,7 @@ def test_a_network_worse_than_a_constant_gives_one_warning(case):
     message = str(warning.message)
     assert "Unscaled inputs" in message
     assert "times that of a constant prediction" in message
-    assert "Try: Scale them" in message
+    assert "Try: Standardize the features" in message
     assert message.endswith("estimator.diagnose(X, y) tells more.")
 
 

@@ -86,7 +86,7 @@ FOR_NUMBERS = [known for known in LOSSES.values() if not known.is_classification
 @pytest.mark.parametrize("n_targets", [1, 2])
 @pytest.mark.parametrize(
     ("loss", "standardize"),
-    [(loss, standardize) for loss in FOR_NUMBERS for standardize in (False, True)[: 1 + loss.shift_and_scale]],
+    [(loss, standardize) for loss in FOR_NUMBERS for standardize in (False, True)[: 1 + loss.is_equivariant]],
     ids=str,
 )
 def test_gradient_of_a_regressor_is_that_of_its_predictions(loss, standardize, n_targets):

@@ -237,19 +237,15 @@ def test_adaptive_divides_the_rate_after_a_warmup(cls: Any, unit: str) -> None:
 FOLLOWERS: dict[str, tuple[dict[str, Any], Any]] = {
     "momentum": ({"solver": "sgd"}, {"momentum": 0.9 * Linear(0.5, 1.0, horizon=5)}),
     "momentum of one_cycle": ({"solver": "sgd"}, {"momentum": OneCycle.momentum(horizon=5)}),
-    "beta_1": ({"solver": "adam"}, {"beta_1": 0.9 * Linear(1.0, 0.5, horizon=5)}),
-    "beta_1 of nadam": ({"solver": "nadam"}, {"beta_1": 0.9 * Linear(1.0, 0.5, horizon=5)}),
     "weight_decay": ({"solver": "rmsprop"}, {"weight_decay": 2.0 * Cosine(horizon=5)}),
     "weight_decay of adamw": ({"solver": "adamw"}, {"weight_decay": 2.0 * Exponential(0.5, unit="step")}),
     "dropout": ({}, {"dropout": 0.5 * Cosine(horizon=5)}),
     "dropout by layer": ({}, {"dropout": [0.5 * Cosine(horizon=5), 0.1]}),
     "label_smoothing": ({}, {"label_smoothing": 0.5 * Cosine(horizon=5)}),
     "SGD": ({}, {"solver": SGD(momentum=0.9 * Linear(0.5, 1.0, horizon=5))}),
-    "Adam": ({}, {"solver": Adam(beta_1=0.9 * Linear(0.5, 1.0, horizon=5), beta_2=0.9, epsilon=1e-4)}),
-    "RMSProp": ({}, {"solver": RMSProp(decay=0.99 * Linear(0.5, 1.0, horizon=5))}),
+    "RMSProp": ({}, {"solver": RMSProp(momentum=0.9 * Linear(0.5, 1.0, horizon=5))}),
     "AdamW": ({}, {"solver": AdamW(weight_decay=2.0 * Linear(horizon=5))}),
     "within a solver": ({}, {"solver": WithWeightDecay(SGD(0.9 * Linear(0.5, 1.0, horizon=5)), 2.0 * Linear())}),
-    "gradient_clip": ({"solver": "sgd"}, {"gradient_clip": ClipByGlobalNorm(0.1 * Linear(1.0, 0.5, horizon=5))}),
 }
 FOLLOWERS["within a solver"][1]["solver"].weight_decay.schedule.horizon = 5
 
@@ -315,7 +311,6 @@ def test_one_cycle_schedules_rate_and_momentum(cls: Any) -> None:
 
 OUT_OF_RANGE: dict[str, tuple[dict[str, Any], str]] = {
     "momentum": ({"solver": "sgd", "momentum": 0.9 * Linear(1.0, 2.0)}, "'momentum' parameter of SGD"),
-    "beta_1": ({"beta_1": 0.9 * Linear(1.0, 2.0)}, "'beta_1' parameter of Adam"),
     "dropout": ({"dropout": 0.5 * Linear(1.0, 3.0)}, "'rate' parameter of Dropout"),
     "dropout of a layer": ({"dropout": [0.0, 0.5 * Linear(1.0, 3.0)]}, "'rate' parameter of Dropout"),
     "solver": ({"solver": SGD(0.9 * Linear(1.0, 2.0))}, "'momentum' parameter of SGD"),
@@ -324,10 +319,6 @@ OUT_OF_RANGE: dict[str, tuple[dict[str, Any], str]] = {
     "late": (
         {"solver": "sgd", "momentum": 0.9 * Piecewise((11,), (1.0, 2.0), unit="step")},
         "'momentum' parameter of SGD",
-    ),
-    "limit": (
-        {"gradient_clip": ClipByGlobalNorm(Piecewise((2,), (1.0, 0.0)) * 1)},
-        "'limit' parameter of ClipByGlobalNorm",
     ),
 }
 
@@ -368,7 +359,8 @@ def test_label_smoothing_that_leaves_its_range_is_refused(assert_refuses: Any) -
         ({"learning_rate": Cosine}, "The 'learning_rate' parameter of .* a callable f.progress.*Got <class .*Cosine'>"),
         ({"dropout": 1.5 * Cosine()}, r"Every rate in dropout must be a float in the range \[0.0, 1.0\), got Sched"),
         ({"dropout": [0.1, -0.5 * Cosine()]}, r"Every rate in dropout must be a float in the range .*value=-0.5"),
-        ({"beta_1": 1.9 * Cosine()}, "'beta_1' parameter of Adam must be .* Got 1.9 instead"),
+        ({"beta_1": 0.9 * Cosine()}, "The 'beta_1' parameter of .* must be a float in the range .* Got Scheduled"),
+        ({"gradient_clip": 0.9 * Cosine()}, "The 'gradient_clip' parameter of .* Got Scheduled"),
         ({"weight_decay": -0.9 * Cosine()}, "'weight_decay' parameter of WithWeightDecay must be .* Got -0.9 instead"),
     ],
 )
@@ -401,11 +393,9 @@ NEEDS_LENGTH: dict[str, dict[str, Any]] = {
     "a warm-up": {"learning_rate": "warmup"},
     "after a warm-up": {"learning_rate": Warmup("cosine", duration=2, unit="step")},
     "momentum": {"solver": "sgd", "momentum": OneCycle.momentum()},
-    "beta_1": {"beta_1": 0.9 * Cosine()},
     "weight_decay": {"weight_decay": 0.1 * Cosine()},
     "dropout": {"dropout": [0.1, 0.1 * FlatCosine()]},
     "solver": {"solver": WithWeightDecay(SGD(0.9 * Cosine()))},
-    "gradient_clip": {"gradient_clip": ClipByGlobalNorm(0.9 * Cosine())},
 }
 
 
@@ -433,7 +423,7 @@ def test_partial_fit_refuses_schedules_without_a_length(case: str, everything_of
 def test_schedules_of_unused_parameters_are_not_refused(cls: Any) -> None:
     unused = _small(cls, solver="adam", momentum=OneCycle.momentum())
     np.testing.assert_array_equal(_vector(_passes(cls, unused)), _vector(_passes(cls, _small(cls))))
-    _passes(cls, _small(cls, solver=Adam(), beta_1=0.9 * Cosine()))
+    _passes(cls, _small(cls, solver=Adam(), momentum=0.9 * Cosine()))
 
 
 @BOTH
@@ -531,10 +521,6 @@ def test_changed_settings_of_a_schedule_start_it_again(cls: Any, again: bool) ->
         ({"solver": SGD()}, {"solver__momentum": [0.0, 0.5, 0.9 * Linear(0.5, 1.0)]}),
         ({"solver": "sgd", "momentum": 0.9 * Linear(0.1, 1.0)}, {"momentum__schedule__start": [0.0, 1.0]}),
         ({"weight_decay": 5.0 * Cosine()}, {"weight_decay__value": [0.1, 100.0]}),
-        (
-            {"gradient_clip": ClipByGlobalNorm(0.1 * Linear(1.0, 0.5)), "solver": "sgd", "learning_rate_init": 0.1},
-            {"gradient_clip__limit__value": [0.001, 0.5]},
-        ),
     ],
 )
 def test_grid_search_sets_settings_of_schedules(cls: Any, params: dict[str, Any], grid: dict[str, Any]) -> None:
@@ -562,7 +548,7 @@ def test_grid_search_sets_settings_of_schedules(cls: Any, params: dict[str, Any]
         {"solver": SGD(momentum=OneCycle.momentum())},
         {"solver": WithWeightDecay(SGD(0.9 * Linear(0.5, 1.0)), 0.1 * Cosine())},
         {"dropout": [0.2 * FlatCosine(), 0.1]},
-        {"gradient_clip": ClipByGlobalNorm(1.0 * Linear(1.0, 0.1)), "weight_decay": 0.1 * Exponential()},
+        {"gradient_clip": ClipByGlobalNorm(1.0), "weight_decay": 0.1 * Exponential()},
     ],
     ids=str,
 )

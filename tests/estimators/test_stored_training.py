@@ -107,7 +107,6 @@ TRAININGS: dict[str, tuple[dict[str, Any], list[Any]]] = {
         {
             "dropout": 0.3 * Exponential(0.5),
             "weight_decay": 0.1 * StepDecay(1, 0.5),
-            "gradient_clip": 0.5 * Exponential(0.9),
         },
         [STREAM] * 4,
     ),

@@ -67,7 +67,7 @@ def _assert_refused(
 
 
 def test_every_equivariant_loss_is_tested() -> None:
-    assert {name for name, loss in LOSSES.items() if loss.shift_and_scale} == {
+    assert {name for name, loss in LOSSES.items() if loss.is_equivariant} == {
         each for each in UNIT_FREE if isinstance(each, str)
     }
 

@@ -1,4 +1,4 @@
-"""`diagnose` of an estimator, a pipeline, or records that were kept elsewhere."""
+"""`diagnose` for an estimator, a pipeline, or stored records."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def _fit(est, rows=X, y=Y, **options):
 
 
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
-def test_of_an_estimator_it_is_its_own_diagnosis(cls):
+def test_diagnose_equals_the_method_of_the_estimator(cls):
     est = _fit(cls(hidden_layer_sizes=(8,), max_iter=20, monitor=True, random_state=0))
     weight = np.linspace(0.1, 1.0, len(Y))
     for arguments in ((), (X, Y), (X, Y, weight)):
@@ -46,7 +46,7 @@ def test_of_an_estimator_it_is_its_own_diagnosis(cls):
     assert diagnose(est).find("unscaled_inputs") is not None
 
 
-def test_of_a_pipeline_it_is_that_of_the_last_step_with_the_rows_that_reach_it():
+def test_diagnose_of_a_pipeline_uses_the_transformed_features():
     model = _fit(make_pipeline(StandardScaler(), _network()))
     assert diagnose(model).findings == model[-1].diagnose().findings
     scaled = StandardScaler().fit_transform(X)
@@ -58,7 +58,7 @@ def test_of_a_pipeline_it_is_that_of_the_last_step_with_the_rows_that_reach_it()
     assert diagnose(passing, X, Y).find("unscaled_inputs") is not None
 
 
-def test_of_a_pipeline_in_a_pipeline():
+def test_diagnose_of_nested_pipelines():
     inner = make_pipeline(StandardScaler(), _network())
     model = _fit(make_pipeline(FunctionTransformer(lambda rows: 1e3 * rows), inner))
     assert diagnose(model, X, Y).find("unscaled_inputs") is None
@@ -68,7 +68,7 @@ def test_of_a_pipeline_in_a_pipeline():
     assert diagnose(outside, X, Y).find("unscaled_inputs").evidence["largest"] > 1e5
 
 
-def test_weights_reach_the_estimator():
+def test_sample_weights_are_passed_on():
     est = _fit(_network(learning_rate_init=1e-9))
     weight = np.where(Y == 0, 1.0, 1e-6)
     told = [diagnose(est, X, Y).to_dicts(), diagnose(est, X, Y, weight).to_dicts()]
@@ -79,7 +79,7 @@ def test_weights_reach_the_estimator():
 # ---------------------------------------------------------------------- records
 
 
-def test_of_a_history_alone():
+def test_diagnose_of_a_history():
     est = _fit(_network(solver="sgd", learning_rate_init=3.0, monitor=False), StandardScaler().fit_transform(X))
     rising = {"train_loss": [1.0, 4.0, 0.9, 3.0, 1.2, 5.0], "learning_rate": [0.1] * 6}
     diagnosis = diagnose(rising)
@@ -94,10 +94,10 @@ def test_of_a_history_alone():
     assert diagnose(overfitted).codes == ["overfitting"]
 
 
-def test_of_a_history_with_what_was_observed():
+def test_diagnose_of_a_history_with_its_monitor():
     rows = StandardScaler().fit_transform(X)
     est = _fit(_network(hidden_layer_sizes=(8,) * 9, activation="logistic", monitor=False), rows)
-    assert "vanishing_gradients" not in diagnose(est.history_, monitor=est.monitor_).codes  # nothing was observed
+    assert "vanishing_gradients" not in diagnose(est.history_, monitor=est.monitor_).codes  # nothing was monitored
     est = _fit(_network(hidden_layer_sizes=(8,) * 9, activation="logistic", monitor=True), rows)
     assert "vanishing_gradients" not in diagnose(est.history_).codes
     found = diagnose(est.history_, monitor=est.monitor_).find("vanishing_gradients")
@@ -116,43 +116,41 @@ def test_of_a_history_with_what_was_observed():
     [None, 3, "network", [1.0], LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression())],
     ids=str,
 )
-def test_anything_else_is_refused_with_what_would_do(other):
-    words = "diagnose, if not a history, takes an MLPClassifier or MLPRegressor of skmlp, also as the last step"
+def test_other_objects_are_rejected(other):
+    words = "diagnose, unless given a history, takes an MLPClassifier or MLPRegressor of skmlp, also as the last step"
     with pytest.raises(TypeError, match=words):
         diagnose(other)
 
 
 @pytest.mark.parametrize("est", [_network(), make_pipeline(StandardScaler(), _network())], ids=["network", "pipeline"])
-def test_before_fit_there_is_nothing_to_judge(est):
+def test_an_unfitted_estimator_is_rejected(est):
     for arguments in ((), (X, Y)):
         with pytest.raises(NotFittedError):
             diagnose(est, *arguments)
 
 
-def test_arguments_that_do_not_go_together():
+def test_inconsistent_arguments_are_rejected():
     est = _fit(_network(max_iter=2, monitor=True))
-    with pytest.raises(ValueError, match="monitor belongs to a history"):
+    with pytest.raises(ValueError, match="'monitor' parameter of diagnose is for a history"):
         diagnose(est, monitor=est.monitor_)
     with pytest.raises(ValueError, match="X and y together"):
         diagnose(est, X)
     for arguments in ({"X": X}, {"y": Y}, {"X": X, "y": Y}):
-        with pytest.raises(ValueError, match="pass the estimator instead of its history"):
+        with pytest.raises(ValueError, match="Pass the estimator instead of its history"):
             diagnose(est.history_, **arguments)
 
 
 @pytest.mark.parametrize("history", [{}, {"loss": [1.0]}, {"train_loss": []}, {"train_loss": np.empty(0)}], ids=str)
-def test_a_history_without_losses_is_refused(history):
-    with pytest.raises(
-        ValueError, match=r"A history needs the losses of at least one epoch as 'train_loss'\. Got a dict"
-    ):
+def test_a_history_without_losses_is_rejected(history):
+    with pytest.raises(ValueError, match=r"A history needs 'train_loss' of at least one epoch\. Got a dict"):
         diagnose(history)
 
 
-def test_a_diagnosis_takes_neither_matplotlib_nor_pandas():
+def test_inspection_needs_neither_matplotlib_nor_pandas_for_a_diagnosis():
     code = """
 import sys
 sys.modules["matplotlib"] = sys.modules["pandas"] = sys.modules["mlflow"] = None  # as if they were not installed
-from skmlp.inspection import diagnose
+from skmlp.inspection import diagnose, feature_importance
 diagnosis = diagnose({"train_loss": [1.0, 0.5]})
 print(diagnosis.is_healthy, len(diagnosis._repr_html_()) > 0)
 """

@@ -1,4 +1,4 @@
-"""What the display of units draws: each unit's own weights, in order, on one scale about zero."""
+"""HiddenUnitsDisplay: the weights of each unit, in order, on one scale centered at zero."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 class Fitted(BaseEstimator):
-    """An estimator with the given weights."""
+    """A fitted estimator with the given weights."""
 
     def __init__(self, *coefs: Any) -> None:
         self.coefs_ = [np.asarray(weights, dtype=float) for weights in coefs]
@@ -37,9 +37,7 @@ def axes() -> Any:
 
 
 def units(*coefs: Any, **options: Any) -> HiddenUnitsDisplay:
-    display = HiddenUnitsDisplay.from_estimator(Fitted(*coefs), ax=axes(), **options)
-    display.figure_.canvas.draw()
-    return display
+    return HiddenUnitsDisplay.from_estimator(Fitted(*coefs), ax=axes(), **options)
 
 
 def images(display: HiddenUnitsDisplay) -> list[Any]:
@@ -50,7 +48,7 @@ def numbers(display: HiddenUnitsDisplay) -> list[str]:
     return [text.get_text() for text in display.ax_.texts]
 
 
-def test_an_image_holds_the_weights_of_its_unit_row_by_row():
+def test_an_image_shows_the_weights_of_its_unit_row_by_row():
     weights = np.arange(12.0).reshape(6, 2)  # of unit 1: 1, 3, 5, ...
     display = units(weights, image_shape=(2, 3), order="index")
     assert images(display) == [[[0, 2, 4], [6, 8, 10]], [[1, 3, 5], [7, 9, 11]]]
@@ -58,7 +56,7 @@ def test_an_image_holds_the_weights_of_its_unit_row_by_row():
     assert numbers(display) == ["0", "1"]
 
 
-def test_the_strongest_units_come_first():
+def test_units_are_sorted_by_decreasing_norm():
     weights = np.ones((4, 5)) * [1.0, -3.0, 2.0, 0.0, 2.5]
     display = units(weights, n_units=3)
     assert display.unit_numbers == [1, 4, 2]
@@ -66,7 +64,7 @@ def test_the_strongest_units_come_first():
     assert images(display)[0] == [[-3.0, -3.0], [-3.0, -3.0]]
 
 
-def test_a_unit_that_is_no_number_comes_last_and_in_another_colour():
+def test_units_with_nan_come_last_and_have_a_color_of_their_own():
     weights = np.ones((4, 3)) * [1.0, NAN, 2.0]
     weights[0, 0] = 3.0
     display = units(weights)
@@ -76,7 +74,7 @@ def test_a_unit_that_is_no_number_comes_last_and_in_another_colour():
     assert image.norm.vmax == 3.0
 
 
-def test_all_units_have_one_scale_with_zero_in_the_middle_in_white():
+def test_all_units_have_the_same_scale_centered_at_zero_in_white():
     display = units(np.ones((4, 3)) * [1.0, -5.0, 2.0])
     for image in display.images_:
         assert (image.norm.vmin, image.norm.vmax) == (-5.0, 5.0)
@@ -86,21 +84,21 @@ def test_all_units_have_one_scale_with_zero_in_the_middle_in_white():
     assert min(to_rgb(image.to_rgba(np.array([[0.0]]))[0, 0])) > 0.95
 
 
-def test_only_the_units_shown_determine_the_scale():
+def test_only_the_drawn_units_determine_the_scale():
     display = units(np.ones((4, 3)) * [1.0, 2.0, 5.0], order="index", n_units=2)
     assert display.images_[0].norm.vmax == 2.0
 
 
 @pytest.mark.parametrize("value", [0.0, NAN, INF])
-def test_weights_without_any_number_but_zero_are_drawn_too(value):
+def test_zero_and_non_finite_weights_are_drawn(value):
     norm = units(np.full((4, 2), value)).images_[0].norm
     assert (norm.vmin, norm.vmax) == (-1.0, 1.0)
 
 
-@pytest.mark.parametrize("n_units", [1, 2, 5, 16, 30])
+@pytest.mark.parametrize("n_units", [1, 5, 16])
 @pytest.mark.parametrize("image_shape", [(4, 4), (1, 16), (16, 1), (2, 8)])
-def test_images_lie_side_by_side_within_the_axes(n_units, image_shape):
-    display = units(np.random.default_rng(0).normal(size=(16, 30)), n_units=n_units, image_shape=image_shape)
+def test_images_do_not_overlap_and_lie_within_the_axes(n_units, image_shape):
+    display = units(np.random.default_rng(0).normal(size=(16, 16)), n_units=n_units, image_shape=image_shape)
     assert len(display.images_) == n_units
     (left, right), (bottom, top) = display.ax_.get_xlim(), display.ax_.get_ylim()
     boxes = [image.get_extent() for image in display.images_]
@@ -112,23 +110,23 @@ def test_images_lie_side_by_side_within_the_axes(n_units, image_shape):
             assert x0 > a1 or a0 > x1 or y0 > b1 or b0 > y1
 
 
-def test_a_square_of_units_makes_a_square_of_images():
+def test_sixteen_square_images_are_arranged_in_four_columns():
     corners = {image.get_extent()[0] for image in units(np.random.default_rng(0).normal(size=(16, 16))).images_}
     assert len(corners) == 4
 
 
-def test_a_later_layer_shows_its_own_inputs():
+def test_a_later_layer_is_drawn_with_its_own_weights():
     display = units(np.ones((6, 9)), np.full((9, 2), 0.5), layer=1)
     assert images(display) == [np.full((3, 3), 0.5).tolist()] * 2
 
 
-def test_inputs_that_are_no_square_need_a_shape():
-    with pytest.raises(ValueError, match=r"have 6 inputs, .* Give their image_shape=\(height, width\)"):
+def test_image_shape_is_required_if_the_number_of_inputs_is_not_a_square():
+    with pytest.raises(ValueError, match=r"have 6 inputs, .* Pass image_shape=\(height, width\)"):
         units(np.ones((6, 2)))
 
 
 @pytest.mark.parametrize("image_shape", [(2, 2), (3, 2, 1), (6,), 6, (-2, -3), (1.5, 4), "23"])
-def test_a_shape_of_another_size_is_refused(image_shape):
+def test_an_image_shape_of_the_wrong_size_is_rejected(image_shape):
     with pytest.raises(ValueError, match=r"height \* width = 6"):
         units(np.ones((6, 2)), image_shape=image_shape)
 
@@ -136,12 +134,12 @@ def test_a_shape_of_another_size_is_refused(image_shape):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layer": 2}, r"layer must be an int in the range \[0, 1\]\. Got 2"),
-        ({"layer": -1}, "layer must be"),
-        ({"layer": True}, "layer must be"),
-        ({"n_units": 0}, r"n_units must be an int in the range \[1, inf\)\. Got 0"),
-        ({"n_units": 2.5}, "n_units must be"),
-        ({"order": "size"}, "order must be 'norm' or 'index'. Got 'size'"),
+        ({"layer": 2}, r"\'layer\' parameter .* must be an int in the range \[0, 2\)\. Got 2"),
+        ({"layer": -1}, "'layer' parameter"),
+        ({"layer": True}, "'layer' parameter"),
+        ({"n_units": 0}, r"\'n_units\' parameter .* must be an int in the range \[1, inf\)\. Got 0"),
+        ({"n_units": 2.5}, "'n_units' parameter"),
+        ({"order": "size"}, "'order' parameter .* Got 'size'"),
     ],
 )
 def test_invalid_parameters_are_named(options, message):
@@ -149,7 +147,7 @@ def test_invalid_parameters_are_named(options, message):
         units(np.ones((4, 4)), np.ones((4, 2)), **options)
 
 
-def test_what_is_trained_on_does_not_change_the_display():
+def test_further_training_does_not_change_the_display():
     X, y = load_digits(return_X_y=True)
     est = MLPClassifier((20,), random_state=0).partial_fit(X, y, classes=range(10))
     display = HiddenUnitsDisplay.from_estimator(est, ax=axes())
@@ -164,7 +162,7 @@ def test_what_is_trained_on_does_not_change_the_display():
     assert display.unit_numbers == sorted(range(20), key=lambda unit: -norms[unit])[:16]
 
 
-def test_pipelines_and_the_estimators_of_scikit_learn_are_drawn():
+def test_pipelines_and_estimators_of_scikit_learn_are_drawn():
     X, y = load_digits(return_X_y=True)
     theirs = TheirClassifier((4,), random_state=0).partial_fit(X, y, classes=range(10))
     assert len(HiddenUnitsDisplay.from_estimator(theirs, ax=axes()).images_) == 4

@@ -1,7 +1,5 @@
 """Importance of features by gradients and by permutations."""
 
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -25,10 +23,10 @@ UNITS = np.array([1e-3, 1e4, 1.0, 50.0, 1e-5, 7.0])
 
 
 def _six_features():
-    """Return rows in very different units, and targets that depend on `time` and, less, on `colour`."""
+    """Return features in very different units, and targets that depend on `time` and, less, on `colour`."""
     rng = np.random.default_rng(0)
-    features = rng.standard_normal((300, 6))
-    y = 2.0 * features[:, 1] + np.sin(2.0 * features[:, 4]) + 0.05 * rng.standard_normal(300)
+    features = rng.standard_normal((200, 6))
+    y = 2.0 * features[:, 1] + np.sin(2.0 * features[:, 4]) + 0.05 * rng.standard_normal(200)
     return pd.DataFrame(features * UNITS, columns=NAMES), y
 
 
@@ -45,7 +43,7 @@ def _network(cls=MLPRegressor, **params):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("cls", [MLPRegressor, MLPClassifier])
-def test_the_two_features_that_matter_come_first_whatever_their_units(cls, method):
+def test_the_two_relevant_features_come_first_regardless_of_their_units(cls, method):
     X, y = _six_features()
     y = y if cls is MLPRegressor else np.digitize(y, [-1.0, 1.0])
     model = _fit(make_pipeline(StandardScaler(), _network(cls)), X, y)
@@ -58,18 +56,18 @@ def test_the_two_features_that_matter_come_first_whatever_their_units(cls, metho
     assert frame["importance"].iloc[1] > 3.0 * frame["importance"].iloc[2]
 
 
-def test_a_feature_in_another_unit_is_as_important():
+def test_importance_does_not_depend_on_the_unit_of_a_feature():
     X, y = _six_features()
     X = X.to_numpy() / UNITS
     plain = _fit(_network(dtype="float64"), X, y)
     wanted = feature_importance(plain, X)
-    plain.coefs_[0][1] /= 1000.0  # the same function of the feature in a thousandth of the unit
+    plain.coefs_[0][1] /= 1000.0  # the same function of the feature in another unit
     pd.testing.assert_frame_equal(feature_importance(plain, X * [1.0, 1000.0, 1.0, 1.0, 1.0, 1.0]), wanted)
 
 
 @pytest.mark.parametrize("as_given", [np.asarray, sparse.csr_matrix, lambda X: X.astype(np.float32)])
 def test_gradient_importance_is_the_mean_of_absolute_gradients_times_standard_deviations(as_given, monkeypatch):
-    monkeypatch.setattr(importance, "BLOCK_ROWS", 70)  # the rows come in blocks
+    monkeypatch.setattr(importance, "BLOCK_ROWS", 70)  # several blocks of rows
     X, y = _six_features()
     X = as_given(X.to_numpy() / UNITS)
     model = _fit(_network(MLPClassifier), X, np.digitize(y, [-1.0, 1.0]))
@@ -80,7 +78,7 @@ def test_gradient_importance_is_the_mean_of_absolute_gradients_times_standard_de
     for feature in range(6):
         moves = [
             np.mean([abs(gradient[row, output, feature]) for output in range(3)]) * np.std(dense[:, feature])
-            for row in range(300)
+            for row in range(200)
         ]
         np.testing.assert_allclose(frame.loc[f"x{feature}"], [np.mean(moves), np.std(moves)], rtol=1e-6)
 
@@ -95,7 +93,7 @@ def test_permutation_importance_is_that_of_scikit_learn():
     np.testing.assert_array_equal(frame.loc[NAMES, "std"], wanted.importances_std)
 
 
-def test_in_a_pipeline_gradients_are_of_what_reaches_the_network_and_permutations_of_x():
+def test_in_a_pipeline_gradients_refer_to_transformed_features_and_permutations_to_x():
     X, y = _six_features()
     X["kind"] = np.where(y > 0.0, "high", "low")
     columns = make_column_transformer(
@@ -109,7 +107,7 @@ def test_in_a_pipeline_gradients_are_of_what_reaches_the_network_and_permutation
     pd.testing.assert_frame_equal(feature_importance(nested, X), feature_importance(model, X))
 
 
-def test_steps_without_names_leave_numbered_ones():
+def test_features_are_numbered_if_a_step_has_no_feature_names():
     X, y = _six_features()
     scaled = X.to_numpy() / UNITS
     wanted = feature_importance(_fit(_network(), scaled, y), scaled)
@@ -120,7 +118,7 @@ def test_steps_without_names_leave_numbered_ones():
         )
 
 
-def test_ties_keep_the_order_of_the_columns():
+def test_equal_importances_keep_the_order_of_the_columns():
     X = np.random.default_rng(0).standard_normal((10, 40))
     model = MLPRegressor(random_state=0).partial_fit(X, X[:, 0])
     model.coefs_[0][:20] = model.coefs_[0][21:] = 0.0
@@ -129,14 +127,14 @@ def test_ties_keep_the_order_of_the_columns():
     assert (frame.to_numpy()[1:] == 0.0).all()
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_input_is_rejected():
     X, y = _six_features()
     model = _fit(make_pipeline(StandardScaler(), _network()), X, y)
     with pytest.raises(ValueError, match=r"'method' parameter .* Got 'shap' instead"):
         feature_importance(model, X, method="shap")
-    with pytest.raises(ValueError, match='"permutation" compares scores and needs the targets y'):
+    with pytest.raises(ValueError, match='"permutation" compares scores and needs the targets'):
         feature_importance(model, X, method="permutation")
-    with pytest.raises(ValueError, match="scoring must be one scorer"):
+    with pytest.raises(ValueError, match=r"'scoring' parameter .* must be a single scorer"):
         feature_importance(model, X, y, method="permutation", scoring=["r2"])
     for fitted in (
         RandomForestRegressor(2).fit(X, y),
@@ -147,14 +145,3 @@ def test_what_cannot_be_is_refused():
     for unfitted in (_network(), make_pipeline(StandardScaler(), _network()), GridSearchCV(model, {}, cv=2)):
         with pytest.raises(NotFittedError):
             feature_importance(unfitted, X)
-
-
-def test_pandas_is_imported_when_a_frame_is_made():
-    code = """
-import sys
-sys.modules["pandas"] = None  # as if it were not installed
-import skmlp.inspection
-print(callable(skmlp.inspection.feature_importance))
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "True"

@@ -1,6 +1,6 @@
-"""The range test is the training it says it is, and its picture shows what it found.
+"""The range test trains as described, suggests good learning rates, and is drawn.
 
-With ``SKMLP_SAVE_SCREENSHOTS=<folder>`` the picture of the documentation is made anew.
+With ``SKMLP_SAVE_SCREENSHOTS=<folder>`` the picture of the documentation is saved there.
 """
 
 import copy
@@ -46,7 +46,7 @@ def regressor(**params: Any) -> MLPRegressor:
 
 
 class Interrupted(SGD):
-    """A solver during whose first step somebody presses Ctrl-C."""
+    """A solver that is interrupted by Ctrl-C in its first step."""
 
     def update(self, *args: Any) -> None:
         raise KeyboardInterrupt
@@ -54,7 +54,7 @@ class Interrupted(SGD):
 
 @dataclass
 class Breaking(SGD):
-    """A solver that destroys the parameters from a learning rate of 0.1 on."""
+    """A solver that destroys the parameters at learning rates above 0.1."""
 
     value: float = np.nan
 
@@ -65,7 +65,7 @@ class Breaking(SGD):
 
 
 def synthetic(losses: Any, low: float = 1e-6, ratio: float = 1.1) -> LearningRateSearch:
-    """Return a search with these smoothed losses, which are its raw ones, too."""
+    """Return a search with these losses, smoothed ones and raw ones."""
     losses = np.asarray(losses, dtype=np.float64)
     return LearningRateSearch(low * ratio ** np.arange(len(losses)), losses, losses)
 
@@ -90,8 +90,8 @@ class TestTraining:
         ],
         ids=["plain", "penalties", "batch norm", "scheduled", "hinge", "regressor", "full batch"],
     )
-    def test_is_what_fit_does_with_a_growing_rate(self, estimator):
-        """The mean over an epoch's batches, all of one size, is what fit's history has."""
+    def test_losses_are_those_of_a_fit_with_growing_learning_rate(self, estimator):
+        """The history of a fit has their mean over the mini-batches of an epoch, which have equal sizes."""
         X, y = (X_REAL, Y_REAL) if isinstance(estimator, MLPRegressor) else (X_CLASS, Y)
         n_steps, epochs = 60, 60 if estimator.batch_size == "full" else 60 * 20 // ROWS
         estimator = clone(estimator).set_params(max_iter=epochs)
@@ -104,37 +104,37 @@ class TestTraining:
             warnings.simplefilter("ignore", ConvergenceWarning)
             history = estimator.fit(X, y).history_
         means = search.losses.reshape(epochs, -1).mean(axis=1)
-        # With full batches fit sorts the rows, which rounds differently.
+        # With full batches fit sorts the samples, which rounds differently.
         np.testing.assert_allclose(means, history["loss"], rtol=1e-5)
 
-    def test_rates_grow_by_one_factor_from_low_to_high(self):
+    def test_learning_rates_grow_by_a_constant_factor_from_low_to_high(self):
         search = lr_find(classifier(), X_CLASS, Y, low=1e-5, high=1e-2, n_steps=50)
         np.testing.assert_allclose(search.learning_rates, np.geomspace(1e-5, 1e-2, 50))
 
-    def test_smoothing_is_an_average_without_bias(self):
+    def test_smoothed_losses_are_a_bias_corrected_exponential_average(self):
         search = lr_find(classifier(), X_CLASS, Y, **RANGE)
         for i in (0, 1, 17, len(search.losses) - 1):
             weights = 0.9 ** np.arange(i, -1, -1)
             assert search.smoothed_losses[i] == pytest.approx(np.average(search.losses[: i + 1], weights=weights))
 
     @pytest.mark.parametrize("solver", sorted(SOLVERS))
-    def test_every_stochastic_solver_has_a_rate(self, solver):
-        # Adadelta's rates are about 1, all others' far below.
+    def test_every_stochastic_solver_gets_a_suggestion(self, solver):
+        # Adadelta needs learning rates of about 1, all others far lower ones.
         search = lr_find(classifier(solver=solver), X_CLASS, Y, low=1e-5, high=100.0, n_steps=150)
         assert 1e-4 < search.suggestion < (100.0 if solver == "adadelta" else 1.0)
         assert np.isfinite(search.losses).all()
 
     @pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "quantile", "gaussian_nll"])
-    def test_every_kind_of_loss_is_followed_to_its_minimum(self, loss):
-        """Also a negative log-density, whose values may be below zero."""
+    def test_the_test_continues_beyond_the_minimum_of_every_kind_of_loss(self, loss):
+        """Including a negative log-density, which may be negative."""
         search = lr_find(regressor(loss=loss), X_REAL, Y_REAL / 20.0)
         lowest = search.smoothed_losses.min()
-        # It went on until well behind the minimum.
+        # The test continues well beyond the minimum.
         assert 1e-3 < search.learning_rates[search.smoothed_losses.argmin()] < search.learning_rates[-1] / 1.5
         assert lowest < search.smoothed_losses[:20].min()
         assert (lowest < 0.0) == (loss == "gaussian_nll")
 
-    def test_weights_count_and_rows_without_are_left_out(self):
+    def test_sample_weights_are_used_and_zero_weights_excluded(self):
         some = np.where(np.arange(ROWS) % 3 == 0, 0.0, WEIGHT)
         kept = some > 0.0
         assert_equal(
@@ -164,7 +164,7 @@ class TestTraining:
             {"tol": 10.0, "n_iter_no_change": 1, "max_iter": 3, "max_time": 1e-6},
         ],
     )
-    def test_validation_schedule_and_stopping_rules_play_no_part(self, params):
+    def test_validation_schedule_and_stopping_rules_are_ignored(self, params):
         assert_equal(lr_find(classifier(**params), X_CLASS, Y, **RANGE), lr_find(classifier(), X_CLASS, Y, **RANGE))
 
     def test_the_same_seed_gives_the_same_bits(self):
@@ -175,7 +175,7 @@ class TestTraining:
 
 
 class TestStopping:
-    def test_it_ends_where_the_loss_explodes(self):
+    def test_the_test_ends_when_the_loss_explodes(self):
         search = lr_find(classifier(solver="sgd"), X_CLASS, Y, high=1e4)
         assert len(search.losses) < 200
         lowest = search.smoothed_losses.min()
@@ -184,29 +184,29 @@ class TestStopping:
         assert (search.smoothed_losses[:-1] <= limit).all()
 
     @pytest.mark.parametrize("value", [np.nan, 1e30])
-    def test_what_is_not_finite_is_left_out(self, value):
+    def test_non_finite_losses_are_excluded(self, value):
         search = lr_find(regressor(solver=Breaking(value=value)), X_REAL, Y_REAL, **RANGE)
         assert np.isfinite(search.losses).all()
-        # The loss after the first step above 0.1 is no number.
+        # The loss after the first step above 0.1 is not finite.
         assert search.learning_rates[-2] <= 0.1 < search.learning_rates[-1]
 
-    def test_a_loss_that_explodes_at_once_tells_nothing(self):
+    def test_a_loss_that_explodes_at_once_raises_an_error(self):
         with pytest.raises(
-            ValueError, match=r"exploded after \d steps, already at learning rates about low=10.0.*Scale"
+            ValueError, match=r"exploded after \d steps, already at learning rates of about low=10.0.*Scale"
         ):
             lr_find(regressor(solver="sgd"), 1e3 * X_REAL, Y_REAL, low=10.0, high=1e3)
 
-    def test_a_loss_that_never_falls_tells_nothing(self):
-        with pytest.raises(ValueError, match=r"never fell between learning rates of low=1e-12 and high=1e-11"):
+    def test_a_loss_that_does_not_decrease_raises_an_error(self):
+        with pytest.raises(ValueError, match=r"did not decrease between the learning rates low=1e-12 and high=1e-11"):
             lr_find(classifier(solver="sgd", batch_size="full"), X_CLASS, Y, low=1e-12, high=1e-11)
 
-    def test_an_interrupt_is_passed_on(self):
+    def test_keyboard_interrupt_is_raised(self):
         with pytest.raises(KeyboardInterrupt):
             lr_find(classifier(solver=Interrupted()), X_CLASS, Y)
 
 
 class TestEstimator:
-    def test_it_is_not_touched(self):
+    def test_the_estimator_is_not_modified(self):
         estimator = classifier(random_state=np.random.RandomState(0), solver=SGD(), early_stopping=True)
         before = copy.deepcopy(estimator.get_params())
         lr_find(estimator, X_CLASS, Y, **RANGE)
@@ -216,7 +216,7 @@ class TestEstimator:
         assert {k: repr(v) for k, v in before.items()} == {k: repr(v) for k, v in after.items()}
         assert not hasattr(estimator, "n_features_in_")
 
-    def test_a_fitted_one_stays_as_it_was_and_starts_anew(self):
+    def test_a_fitted_estimator_is_not_modified_and_the_test_starts_from_scratch(self):
         fitted = classifier(max_iter=2, tol=0, warm_start=True)
         with pytest.warns(ConvergenceWarning):
             fitted.fit(X_CLASS, Y)
@@ -234,7 +234,7 @@ class TestEstimator:
         ],
         ids=["plain", "passthrough", "nested"],
     )
-    def test_a_pipeline_transforms_first(self, around):
+    def test_a_pipeline_transforms_the_features(self, around):
         data = 5.0 + 100.0 * X_CLASS
         scaled = StandardScaler().fit_transform(data)
         model = around(classifier(dtype="float64"))
@@ -243,12 +243,12 @@ class TestEstimator:
         np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-6)
         assert not hasattr(model[0], "scale_")
 
-    def test_a_pipeline_of_one_step_is_that_step(self):
+    def test_a_pipeline_of_one_step_equals_that_step(self):
         assert_equal(
             lr_find(make_pipeline(classifier()), X_CLASS, Y, **RANGE), lr_find(classifier(), X_CLASS, Y, **RANGE)
         )
 
-    def test_frames_and_sparse_matrices_are_taken(self):
+    def test_frames_and_sparse_matrices_are_accepted(self):
         import pandas as pd
         from scipy import sparse
 
@@ -268,11 +268,11 @@ class TestEstimator:
             None,
         ],
     )
-    def test_another_estimator_is_refused(self, foreign):
+    def test_other_estimators_are_rejected(self, foreign):
         with pytest.raises(TypeError, match="MLPClassifier or MLPRegressor of skmlp"):
             lr_find(foreign, X_CLASS, Y)
 
-    def test_lbfgs_has_no_rate(self):
+    def test_lbfgs_is_rejected(self):
         for model in (classifier(solver="lbfgs"), make_pipeline(StandardScaler(), classifier(solver="lbfgs"))):
             with pytest.raises(ValueError, match='solver="lbfgs" has none'):
                 lr_find(model, X_CLASS, Y)
@@ -280,20 +280,24 @@ class TestEstimator:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"low": 0.0}, "0 < low < high"),
-            ({"low": 1.0, "high": 0.1}, "low=1.0, high=0.1"),
-            ({"high": np.inf}, "0 < low < high"),
-            ({"high": np.nan}, "0 < low < high"),
-            ({"low": "tiny"}, "low='tiny'"),
+            ({"low": 0.0}, r"'low' parameter of lr_find must be a float in the range \(0.0, inf\)\. Got 0.0"),
+            (
+                {"low": 1.0, "high": 0.1},
+                r"'high' parameter of lr_find must be a float in the range \(1.0, inf\)\. Got 0.1",
+            ),
+            ({"high": np.inf}, "'high' parameter"),
+            ({"high": np.nan}, "'high' parameter"),
+            ({"low": "tiny"}, "Got 'tiny'"),
+            ({"low": True}, "Got True"),
             ({"n_steps": 39}, r"int in the range \[40, inf\)\. Got 39"),
             ({"n_steps": 100.0}, "Got 100.0"),
         ],
     )
-    def test_a_range_that_is_none_is_refused(self, options, message):
+    def test_an_invalid_range_is_rejected(self, options, message):
         with pytest.raises(ValueError, match=message):
             lr_find(classifier(), X_CLASS, Y, **options)
 
-    def test_bad_parameters_and_data_are_refused_as_by_fit(self):
+    def test_invalid_parameters_and_data_are_rejected_as_in_fit(self):
         with pytest.raises(ValueError, match="dropout"):
             lr_find(classifier(dropout=1.5), X_CLASS, Y)
         with pytest.raises(ValueError, match="NaN"):
@@ -301,34 +305,34 @@ class TestEstimator:
 
 
 class TestSuggestion:
-    def test_it_is_half_way_down(self):
+    def test_the_suggestion_is_half_way_down_the_descent(self):
         search = synthetic([2.0] * 20 + [1.9, 1.5, 1.1, 0.9, 0.4, 0.2, 0.0, 3.0])
         assert search.suggestion == search.learning_rates[23]  # 0.9 is the first below 1.0
         assert search.at_tenth_of_minimum == pytest.approx(search.learning_rates[26] / 10.0)
 
-    def test_noise_before_the_descent_does_not_move_it(self):
+    def test_noise_before_the_descent_does_not_change_the_suggestion(self):
         quiet = [2.0] * 30 + [1.5, 0.9, 0.4, 0.2, 0.0]
         noisy = list(quiet)
         noisy[3], noisy[10], noisy[25] = 9.0, 0.5, 9.0  # steeper than the descent itself
         assert synthetic(noisy).suggestion == synthetic(quiet).suggestion
 
-    def test_a_descent_from_the_first_step_on(self):
+    def test_the_suggestion_for_a_descent_from_the_first_step_on(self):
         search = synthetic(np.linspace(2.0, 0.0, 60))
         assert search.learning_rates[30] < search.suggestion < search.learning_rates[50]
 
-    def test_it_is_a_number_that_set_params_takes(self):
+    def test_the_suggestion_is_a_valid_learning_rate(self):
         search = lr_find(classifier(), X_CLASS, Y)
         assert type(search.suggestion) is float
         assert type(search.at_tenth_of_minimum) is float
         classifier(learning_rate_init=search.suggestion, max_iter=1, solver="adam")._validate_params()
 
-    def test_its_text_says_it(self):
+    def test_the_text_contains_the_suggestion(self):
         search = synthetic([2.0] * 20 + [1.9, 1.5, 1.1, 0.9, 0.4, 0.2, 0.0, 3.0])
         assert f"suggestion={search.suggestion:.2g}" in repr(search)
         assert "28 steps" in repr(search)
 
     @pytest.mark.parametrize("solver", ["adam", "sgd"])
-    def test_it_trains_about_as_well_as_the_best_rate_of_a_grid(self, solver):
+    def test_the_suggestion_trains_about_as_well_as_the_best_rate_of_a_grid(self, solver):
         X, y = load_digits(return_X_y=True)
         X = X / 16.0
         train, held_out = slice(0, 1200), slice(1200, None)
@@ -342,7 +346,7 @@ class TestSuggestion:
 
         suggestion = lr_find(MLPClassifier((32,), solver=solver, random_state=0), X[train], y[train]).suggestion
         best = min(loss_after_training(rate) for rate in 10.0 ** np.arange(-4.0, 0.1, 0.5))
-        # From the worst to the best rate of the grid it is more than a factor of 5.
+        # The losses of the grid differ by more than a factor of 5.
         assert loss_after_training(suggestion) < 1.5 * best
 
 
@@ -351,7 +355,7 @@ def axes() -> Any:
 
 
 class TestDisplay:
-    def test_it_shows_the_losses_over_the_rates_and_the_suggestion(self):
+    def test_losses_are_drawn_over_the_rates_with_the_suggestion(self):
         search = lr_find(classifier(), X_CLASS, Y)
         display = search.plot(axes())
         assert isinstance(display, LearningRateDisplay)
@@ -366,7 +370,7 @@ class TestDisplay:
         assert names == ["each batch", "smoothed", f"suggestion: {search.suggestion:.2g}"]
         assert (display.ax_.get_xscale(), display.ax_.get_xlabel()) == ("log", "Learning rate")
 
-    def test_the_explosion_does_not_flatten_the_rest(self):
+    def test_the_explosion_does_not_determine_the_scale(self):
         search = lr_find(classifier(solver="sgd"), X_CLASS, Y, high=1e4)
         low, high = search.plot(axes()).ax_.get_ylim()
         before = search.losses[: search.smoothed_losses.argmin() + 1]
@@ -374,38 +378,39 @@ class TestDisplay:
         assert low < before.min()
         assert np.ptp(before) > 0.5 * (high - low)
 
-    def test_from_estimator_runs_the_test(self):
+    def test_from_estimator_runs_the_range_test(self):
         ax = axes()
         display = LearningRateDisplay.from_estimator(classifier(), X_CLASS, Y, WEIGHT, ax=ax, **RANGE)
         assert_equal(display.search, lr_find(classifier(), X_CLASS, Y, WEIGHT, **RANGE))
         assert display.ax_ is ax
         assert display.figure_ is ax.figure
 
-    def test_it_draws_again_on_other_axes_and_without_pyplot(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # an import of it fails
+    def test_plot_draws_again_on_other_axes_without_pyplot(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it raises an error
         display = lr_find(classifier(), X_CLASS, Y).plot(axes())
         other = axes()
         assert display.plot(other) is display
         assert display.ax_ is other
         display.figure_.canvas.draw()
 
-    def test_without_matplotlib_the_error_says_what_to_install(self, monkeypatch):
+    def test_without_matplotlib_the_error_tells_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
         search = lr_find(classifier(), X_CLASS, Y)
         with pytest.raises(ImportError, match=r"skmlp\[plot\]"):
             search.plot()
 
-    def test_the_picture_of_the_documentation(self, tmp_path):
+    @pytest.mark.skipif("SKMLP_SAVE_SCREENSHOTS" not in os.environ, reason="saves a picture of the documentation")
+    def test_the_picture_of_the_documentation_is_saved(self):
         X, y = load_digits(return_X_y=True)
         model = make_pipeline(StandardScaler(), MLPClassifier((64,), solver="sgd", random_state=0))
         figure = Figure(figsize=(7.0, 3.6), layout="constrained")
         LearningRateDisplay.from_estimator(model, X, y, ax=figure.subplots())
-        picture = Path(os.environ.get("SKMLP_SAVE_SCREENSHOTS", tmp_path), "lr_find.png")
+        picture = Path(os.environ["SKMLP_SAVE_SCREENSHOTS"], "lr_find.png")
         picture.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(picture, dpi=140)
         assert picture.stat().st_size > 10_000
 
-    def test_several_tests_in_the_same_axes_are_named_and_told_apart(self):
+    def test_several_tests_on_the_same_axes_have_names_and_colors(self):
         search = lr_find(classifier(), X_CLASS, Y)
         first = LearningRateDisplay(search, name="Adam").plot(axes())
         limits = first.ax_.get_ylim()

@@ -1,4 +1,4 @@
-"""The trace of a training step, against the formulas written out and against the estimator's own gradients."""
+"""The trace of a training step, compared with formulas and with the gradients of the estimator."""
 
 import pickle
 import warnings
@@ -49,7 +49,7 @@ def _assert_gradients_of_the_estimator(steps, estimator, y, weight=None, data=X)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_step_of_a_plain_network_is_what_its_formula_says(activation):
+def test_every_step_of_a_plain_network_equals_its_formula(activation):
     estimator = _fit(_classifier(activation=activation, alpha=0.3, alpha_l1=0.2, class_weight={0: 2.0, 1: 1.0, 2: 0.5}))
     steps = trace(estimator, X, CODES, WEIGHT)
     sigma = ACTIVATIONS[activation]
@@ -80,7 +80,7 @@ def test_every_step_of_a_plain_network_is_what_its_formula_says(activation):
 
 
 @pytest.mark.parametrize("weight", [None, WEIGHT])
-def test_every_step_of_a_network_with_batch_normalization_and_residual_connections(weight):
+def test_every_step_with_batch_normalization_and_residual_connections_equals_its_formula(weight):
     estimator = _fit(_classifier(normalization="batch", residual=True, alpha=0.3, max_iter=20))
     steps = trace(estimator, X, CODES, weight)
     (W1, W2, W3), (b1, b2, b3) = estimator.coefs_, estimator.intercepts_
@@ -113,7 +113,7 @@ def test_every_step_of_a_network_with_batch_normalization_and_residual_connectio
     _assert_gradients_of_the_estimator(steps, estimator, CODES, weight)
 
 
-def test_every_step_of_a_network_with_layer_normalization():
+def test_every_step_with_layer_normalization_equals_its_formula():
     estimator = _fit(_classifier((4,), normalization="layer", max_iter=20))
     steps = trace(estimator, X, CODES)
     (W1, W2), (b1, b2) = estimator.coefs_, estimator.intercepts_
@@ -135,7 +135,7 @@ def test_every_step_of_a_network_with_layer_normalization():
 @pytest.mark.parametrize("normalization", [None, "batch", "layer"])
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("hidden", [(), (5,), (4, 4, 4), (3, 3, 2, 2)])
-def test_the_gradients_are_those_of_the_estimator_to_the_last_bit(hidden, residual, normalization, dtype):
+def test_gradients_equal_those_of_the_estimator_exactly(hidden, residual, normalization, dtype):
     estimator = _classifier(
         hidden,
         activation="gelu",
@@ -163,7 +163,7 @@ NUMBERS = [name for name, loss in LOSSES.items() if not loss.is_classification]
 
 
 @pytest.mark.parametrize("loss", [*NUMBERS, Quantile((0.2, 0.6))], ids=str)
-def test_every_loss_for_numbers(loss):
+def test_trace_of_every_regression_loss(loss):
     y = np.exp(RNG.standard_normal((7, 2)))
     estimator = _fit(MLPRegressor(loss=loss, hidden_layer_sizes=(4,), dtype="float64", max_iter=3, random_state=0), y)
     steps = trace(estimator, X, y, WEIGHT)
@@ -176,7 +176,7 @@ def test_every_loss_for_numbers(loss):
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 @pytest.mark.parametrize("loss", ["log_loss", "focal", "hinge"])
-def test_every_loss_for_classes(loss, kind):
+def test_trace_of_every_classification_loss(loss, kind):
     y = {"binary": CODES > 0, "multiclass": CODES, "multilabel": RNG.integers(0, 2, (7, 3))}[kind]
     estimator = _fit(_classifier(loss=loss), y)
     steps = trace(estimator, X, y)
@@ -185,7 +185,7 @@ def test_every_loss_for_classes(loss, kind):
 
 
 def _assert_formula_of_the_error_signal(steps, weight):
-    """Compute what is printed as the error signal of the output, where it is an expression."""
+    """Evaluate the printed formula of the error signal of the output if it is an expression."""
     step = next(step for step in steps.steps if step.part == "Backward")
     if any(words in step.formula for words in ("dloss/d", " rival", " where ", "c /", "c *")):
         return
@@ -194,7 +194,7 @@ def _assert_formula_of_the_error_signal(steps, weight):
     np.testing.assert_allclose(step.value, eval(step.formula, names), rtol=1e-12, atol=1e-16)
 
 
-def test_standardized_targets_are_shown_as_the_loss_gets_them():
+def test_standardized_targets_are_recorded():
     y = 100.0 + 50.0 * X[:, 0]
     estimator = _fit(MLPRegressor(hidden_layer_sizes=(), standardize_target=True, dtype="float64", max_iter=3), y)
     steps = trace(estimator, X, y)
@@ -270,11 +270,11 @@ dL/db_1 = 1^T delta_1   gradient of the biases, 1
     0.0000"""
 
 
-def test_what_is_printed():
+def test_printed_trace():
     assert str(_by_hand()) == PRINTED
 
 
-def test_a_short_name_for_a_long_thing():
+def test_repr_lists_the_names_of_the_steps():
     assert repr(_by_hand()).startswith("<Trace of 2 rows through a 2-1 network, in float64: a_0, W_1, b_1, z_1,")
 
 
@@ -307,7 +307,7 @@ def test_small_and_large_numbers_keep_their_digits():
 
 
 class _Tags(HTMLParser):
-    """Checks that every tag is closed where it must be."""
+    """Checks that every tag is closed."""
 
     def __init__(self):
         super().__init__()
@@ -325,7 +325,7 @@ class _Tags(HTMLParser):
         self.text += data
 
 
-def test_the_notebook_gets_the_same_as_html_without_colours_or_resources():
+def test_html_has_all_steps_without_colors_or_external_resources():
     steps = trace(_fit(_classifier(normalization="batch", residual=True)), X, CODES, WEIGHT)
     html = steps._repr_html_()
     page = _Tags()
@@ -340,7 +340,7 @@ def test_the_notebook_gets_the_same_as_html_without_colours_or_resources():
     assert f"{steps['z_1'][0, 0]:.4f}" in page.text
 
 
-def test_html_escapes_what_a_user_can_name():
+def test_html_escapes_names_given_by_the_user():
     def double(z, out):
         np.multiply(z, 2.0, out=out)
 
@@ -356,14 +356,14 @@ def test_html_escapes_what_a_user_can_name():
 # ---------------------------------------------------------------------- what is refused
 
 
-def test_unknown_steps_name_the_known_ones():
+def test_the_error_for_an_unknown_step_lists_the_known_ones():
     steps = _by_hand()
-    with pytest.raises(KeyError, match="'delta_7' is not a step of this trace, which are: a_0, W_1"):
+    with pytest.raises(KeyError, match=r"Unknown step 'delta_7'\. The steps of this trace are: a_0, W_1"):
         steps["delta_7"]
     assert "delta_1" in steps.names
 
 
-def test_data_frames_are_checked_as_in_training():
+def test_feature_names_of_data_frames_are_checked():
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     estimator = _classifier((3,))
     with warnings.catch_warnings():
@@ -374,13 +374,13 @@ def test_data_frames_are_checked_as_in_training():
         trace(estimator, frame.rename(columns={"a": "d"}), CODES)
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_input_is_rejected():
     with pytest.raises(NotFittedError):
         trace(_classifier(), X, CODES)
     estimator = _fit(_classifier())
     with pytest.raises(TypeError, match=r"trace takes an MLPClassifier or MLPRegressor.*Got LogisticRegression"):
         trace(make_pipeline(LogisticRegression()).fit(X, CODES), X, CODES)
-    with pytest.raises(ValueError, match=r"at most 1000 rows\. Got 1400 rows"):
+    with pytest.raises(ValueError, match=r"at most 1000 samples\. Got 1400\."):
         trace(estimator, np.tile(X, (200, 1)), np.tile(CODES, 200))
     with pytest.raises(ValueError, match="classes not in"):
         trace(estimator, X, CODES + 1)

@@ -1,4 +1,4 @@
-"""The bound on the norm of each unit's incoming weights."""
+"""The limit on the norm of each unit's incoming weights."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from skmlp.nn.constraints import limit_norms
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_columns_beyond_the_bound_are_shrunk_to_it_and_others_left(dtype):
+def test_limit_norms_scales_longer_columns_to_the_limit_and_leaves_others_unchanged(dtype):
     rng = np.random.default_rng(0)
     weights = [rng.standard_normal(shape).astype(dtype) for shape in ((5, 7), (7, 1))]
     before = [matrix.copy() for matrix in weights]
@@ -21,7 +21,7 @@ def test_columns_beyond_the_bound_are_shrunk_to_it_and_others_left(dtype):
     assert any((np.linalg.norm(old, axis=0) > 2.0).any() for old in before)
 
 
-def test_weights_whose_squares_overflow_keep_their_direction():
+def test_limit_norms_preserves_the_direction_of_weights_whose_squares_overflow():
     weights = np.array([[3e25, 1.0], [4e25, 0.0]], np.float32)
     limit_norms([weights], 5.0)
     np.testing.assert_allclose(weights, [[3.0, 1.0], [4.0, 0.0]], rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The gradient check itself: it must pass right gradients and fail wrong ones of every kind."""
+"""The gradient check itself: right gradients pass, gradients wrong in any way fail."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def _not_a_number(gradient):
     return gradient
 
 
-def test_a_right_gradient_passes_with_both_results():
+def test_right_gradient_passes_and_both_gradients_are_returned():
     result = check_gradient(_right, POINT)
     # Truncation 1e-12 / 6 and rounding of a value near 5: 5 eps / 1e-6.
     assert result.error < 1e-8
@@ -52,12 +52,12 @@ def test_a_right_gradient_passes_with_both_results():
 
 @pytest.mark.parametrize("n_directions", [None, 5])
 @pytest.mark.parametrize("break_it", [_sign, _factor, _one_entry, _swapped, _not_a_number])
-def test_a_wrong_gradient_fails(break_it, n_directions):
+def test_wrong_gradient_fails(break_it, n_directions):
     with pytest.raises(AssertionError, match="Gradient check failed"):
         check_gradient(lambda x: (_value(x), break_it(_gradient(x))), POINT, n_directions=n_directions)
 
 
-def test_the_message_names_the_worst_entry_with_both_values():
+def test_message_names_the_worst_entry_and_both_values():
     with pytest.raises(AssertionError, match=r"Worst entry 2: analytic 1\.5839\d*, numeric 1\.5838") as raised:
         check_gradient(lambda x: (_value(x), _one_entry(_gradient(x))), POINT)
     # cos(2) + 2 = 1.58385316; the relative error is 1e-4 over the gradient's norm, 3.186.
@@ -75,7 +75,7 @@ def test_tolerance_is_relative_to_the_norm():
         check_gradient(lambda x: tuple(1e-6 * part for part in slightly_wrong(x)), POINT, tolerance=1e-5)
 
 
-def test_directions_cost_two_evaluations_each():
+def test_each_direction_takes_two_evaluations():
     calls = []
 
     def counted(x):
@@ -90,22 +90,22 @@ def test_directions_cost_two_evaluations_each():
     np.testing.assert_allclose(steps, 1e-6, rtol=1e-9)  # unit directions
 
 
-def test_the_seed_chooses_the_directions():
+def test_seed_determines_the_directions():
     first, same, other = (check_gradient(_right, POINT, n_directions=2, seed=seed).analytic for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert np.all(first != other)
 
 
-def test_numerical_gradient_works_in_float64_and_keeps_its_input():
+def test_numerical_gradient_computes_in_float64_and_does_not_modify_its_input():
     x = POINT.astype(np.float32)
-    kept = x.copy()
+    original = x.copy()
     gradient = numerical_gradient(_value, x)
     assert gradient.dtype == np.float64
-    np.testing.assert_array_equal(x, kept)
+    np.testing.assert_array_equal(x, original)
     np.testing.assert_allclose(gradient, _gradient(x.astype(float)), rtol=0.0, atol=1e-8)
 
 
-def test_a_gradient_buffer_may_be_reused():
+def test_value_and_gradient_may_return_the_same_array_every_time():
     buffer = np.empty(4)
 
     def into_buffer(x):

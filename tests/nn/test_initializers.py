@@ -1,4 +1,4 @@
-"""Initial weights: their distribution by formula, reproducibility, and how a network draws them."""
+"""Initial weights: their distributions, reproducibility, and how a network draws them."""
 
 import pickle
 
@@ -13,7 +13,7 @@ from skmlp.nn.network import initialize, multilayer_perceptron
 N_IN, N_OUT = 600, 400
 N_DRAWS = N_IN * N_OUT
 
-# The variances of the papers for a 600 x 400 layer.
+# The variances in the papers.
 VARIANCES = {
     "glorot_uniform": 2.0 / (N_IN + N_OUT),
     "glorot_normal": 2.0 / (N_IN + N_OUT),
@@ -43,7 +43,7 @@ def test_mean_and_variance(draw, variance):
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANCES if name.endswith("uniform")])
-def test_uniform_weights_fill_their_interval_and_stay_in_it(name):
+def test_uniform_weights_extend_to_their_bounds_and_not_beyond(name):
     weights = INITIALIZERS[name](np.random.default_rng(0), N_IN, N_OUT, np.float64)
     bound = np.sqrt(3.0 * VARIANCES[name])
     # Each side's extreme misses the bound by more than 40 / N of it with probability exp(-20).
@@ -52,45 +52,45 @@ def test_uniform_weights_fill_their_interval_and_stay_in_it(name):
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANCES if name.endswith("normal")])
-def test_normal_weights_have_tails(name):
+def test_normal_weights_have_the_tails_of_a_normal_distribution(name):
     weights = INITIALIZERS[name](np.random.default_rng(0), N_IN, N_OUT, np.float64)
-    # 0.27 % of a normal distribution lies beyond three standard deviations, nothing of a uniform one.
-    share = np.mean(np.abs(weights) > 3.0 * np.sqrt(VARIANCES[name]))
-    assert abs(share - 0.0026998) < 5.0 * np.sqrt(0.0027 / N_DRAWS)
+    # 0.27 % of a normal distribution lies beyond three standard deviations, none of a uniform one.
+    fraction = np.mean(np.abs(weights) > 3.0 * np.sqrt(VARIANCES[name]))
+    assert abs(fraction - 0.0026998) < 5.0 * np.sqrt(0.0027 / N_DRAWS)
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(40, 25), (25, 40), (30, 30)])
 @pytest.mark.parametrize("gain", [1.0, 2.5])
-def test_orthogonal_rows_or_columns(n_in, n_out, gain):
+def test_orthogonal_weights_have_orthogonal_rows_or_columns(n_in, n_out, gain):
     weights = Orthogonal(gain)(np.random.default_rng(0), n_in, n_out, np.float64)
     assert weights.shape == (n_in, n_out)
     product = weights.T @ weights if n_in >= n_out else weights @ weights.T
     np.testing.assert_allclose(product, gain**2 * np.eye(min(n_in, n_out)), atol=40 * gain**2 * 2.3e-16)
 
 
-def test_orthogonal_matrices_are_drawn_evenly():
-    # The entries of a uniform 3 x 3 orthogonal matrix have mean 0 and variance 1/3; LAPACK's QR alone has a negative
-    # first one always.
+def test_orthogonal_matrices_are_uniformly_distributed():
+    # The entries of a uniform 3 x 3 orthogonal matrix have mean 0 and variance 1/3; with LAPACK's QR alone the
+    # first one is always negative.
     rng = np.random.default_rng(0)
     corners = [Orthogonal()(rng, 3, 3, np.float64)[0, 0] for _ in range(1000)]
     assert abs(np.mean(corners)) < 5.0 * np.sqrt(1.0 / 3.0 / 1000)
 
 
 @pytest.mark.parametrize("draw", EXAMPLES.values(), ids=EXAMPLES)
-def test_float32_and_float64_networks_start_equal(draw):
+def test_float32_weights_are_rounded_float64_weights(draw):
     single, double = (draw(np.random.default_rng(3), 7, 5, dtype) for dtype in (np.float32, np.float64))
     assert (single.dtype, double.dtype) == (np.float32, np.float64)
     np.testing.assert_array_equal(single, double.astype(np.float32))
 
 
 @pytest.mark.parametrize("draw", EXAMPLES.values(), ids=EXAMPLES)
-def test_same_seed_same_bits_and_clone_and_pickle_draw_alike(draw):
+def test_weights_depend_on_the_seed_alone_also_after_clone_and_pickle(draw):
     first = draw(np.random.default_rng(3), 7, 5, np.float32)
     for same in (draw, clone(draw), pickle.loads(pickle.dumps(draw))):
         np.testing.assert_array_equal(same(np.random.default_rng(3), 7, 5, np.float32), first)
 
 
-def test_constant():
+def test_constant_weights():
     np.testing.assert_array_equal(Constant(0.25)(np.random.default_rng(0), 2, 3, np.float32), np.full((2, 3), 0.25))
     assert not INITIALIZERS["zeros"](np.random.default_rng(0), 2, 3, np.float32).any()
 
@@ -105,12 +105,12 @@ def test_constant():
         (Orthogonal, "gain", 0.0),
     ],
 )
-def test_bad_settings_are_refused_by_name(cls, name, value):
+def test_invalid_settings_raise_an_error_that_names_them(cls, name, value):
     with pytest.raises(ValueError, match=f"'{name}' parameter of {cls.__name__}.*Got {value!r}"):
         cls(**{name: value})
 
 
-def test_auto_picks_by_the_activation_that_follows():
+def test_auto_uses_the_initializer_of_the_following_activation():
     followers = ["relu", "selu", "tanh", "gelu", "logistic"]
     expected = ["he_normal", "lecun_normal", "glorot_uniform", "he_normal", "glorot_uniform", "glorot_uniform"]
     network = multilayer_perceptron([4, 5, 3, 6, 2, 7, 3], [ACTIVATIONS[name] for name in followers])
@@ -123,7 +123,7 @@ def test_auto_picks_by_the_activation_that_follows():
         assert not biases.any()
 
 
-def test_names_and_callables_choose_weights_and_biases():
+def test_weight_init_and_bias_init_take_names_and_callables():
     def drawn(rng, n_in, n_out, dtype):
         return np.arange(n_in * n_out, dtype=np.float64).reshape(n_in, n_out) + 100.0
 
@@ -142,7 +142,7 @@ def test_names_and_callables_choose_weights_and_biases():
 @pytest.mark.parametrize(
     "values", [np.zeros((2, 3)), np.zeros(3), np.full((3, 2), np.nan), np.full((3, 2), np.inf), np.float64(0.0)]
 )
-def test_wrong_shapes_and_non_finite_values_are_refused(which, values):
+def test_wrong_shapes_and_non_finite_values_raise_an_error(which, values):
     network = multilayer_perceptron([3, 2], [])
     with pytest.raises(ValueError, match=r"finite values of shape \(3, 2\)"):
         initialize(network, network.parameters(), np.random.default_rng(0), **{which: lambda *_: values})

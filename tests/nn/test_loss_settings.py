@@ -1,4 +1,4 @@
-"""What a loss says about itself and which losses it leads to: for several classes, and to judge by."""
+"""Properties and settings of losses, their multiclass forms and their forms for evaluation."""
 
 from dataclasses import dataclass
 
@@ -26,16 +26,17 @@ def _where(attribute):
     return {name for name, loss in LOSSES.items() if getattr(loss, attribute)}
 
 
-def test_what_the_estimators_are_told():
+def test_kinds_of_losses():
     assert _where("is_classification") == CLASSIFICATION
+    assert _where("takes_codes") == {"log_loss", "multiclass_hinge", "multiclass_focal"}
     assert _where("has_probabilities") == {"binary_log_loss", "log_loss", "focal", "multiclass_focal"}
     numbers = {"squared_error", "absolute_error", "huber", "log_cosh", "quantile", "gaussian_nll"}
-    assert _where("shift_and_scale") == numbers
+    assert _where("is_equivariant") == numbers
     assert {name for name, loss in LOSSES.items() if hasattr(loss, "predict_std")} == {"gaussian_nll"}
     assert {name for name, loss in LOSSES.items() if hasattr(loss, "log_predict")} == _where("has_probabilities")
 
 
-def test_raw_outputs_for_each_target():
+def test_number_of_raw_outputs():
     twice = {name for name, loss in LOSSES.items() if loss.n_raw(3) == 6}
     assert twice == {"gaussian_nll"}
     assert {loss.n_raw(3) for name, loss in LOSSES.items() if name not in twice} == {3}
@@ -43,12 +44,14 @@ def test_raw_outputs_for_each_target():
     assert [Quantile(levels).n_levels for levels in (0.5, (0.2,), (0.1, 0.9))] == [1, 1, 2]
 
 
-@pytest.mark.parametrize("name", sorted(_where("shift_and_scale")))
-def test_shifting_and_scaling_the_targets_moves_the_best_predictions_alike(name):
-    # So that training on standardised targets gives the predictions of training on the targets.
+@pytest.mark.parametrize("name", sorted(_where("is_equivariant")))
+def test_best_predictions_are_equivariant_to_shifts_and_scales_of_the_targets(name):
+    # So training on standardized targets gives the same predictions as training on the targets themselves.
     loss = LOSSES[name]
     y = np.random.default_rng(0).gamma(2.0, size=(50, 2))
-    predicted, moved = (loss.predict(loss.constant(targets).reshape(1, -1)) for targets in (y, 100.0 * y - 7.0))
+    predicted, moved = (
+        loss.predict(loss.fit_intercept_only(targets).reshape(1, -1)) for targets in (y, 100.0 * y - 7.0)
+    )
     np.testing.assert_allclose(moved, 100.0 * predicted - 7.0, rtol=1e-12)
 
 
@@ -64,17 +67,17 @@ def test_shifting_and_scaling_the_targets_moves_the_best_predictions_alike(name)
         (MultinomialFocalLoss(0.5), MultinomialFocalLoss(0.5)),
     ],
 )
-def test_form_for_several_classes(loss, multiclass):
+def test_multiclass_form(loss, multiclass):
     assert loss.multiclass() == multiclass
 
 
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - CLASSIFICATION))
-def test_losses_for_numbers_have_no_form_for_classes(name):
+def test_losses_for_numbers_have_no_multiclass_form(name):
     with pytest.raises(ValueError, match=rf"{type(LOSSES[name]).__name__}.*is for numbers only.*'log_loss'"):
         LOSSES[name].multiclass()
 
 
-def test_a_loss_for_answers_without_a_form_for_classes_says_so():
+def test_missing_multiclass_form_of_a_binary_loss_raises_an_error():
     @dataclass
     class Probit(Loss):
         link = "identity"
@@ -87,7 +90,7 @@ def test_a_loss_for_answers_without_a_form_for_classes_says_so():
         Probit().multiclass()
 
 
-def test_two_classes_by_either_form_are_the_same_loss():
+def test_binary_and_multiclass_forms_agree_for_two_classes():
     # The binary raw output is the lead of the second class.
     rng = np.random.default_rng(0)
     y, raw = rng.integers(0, 2, 50), rng.standard_normal((50, 2))
@@ -97,18 +100,18 @@ def test_two_classes_by_either_form_are_the_same_loss():
 
 
 @pytest.mark.parametrize("loss", [BinaryLogLoss(0.1), MultinomialLogLoss(0.1)])
-def test_predictions_are_judged_without_label_smoothing(loss):
-    assert loss.evaluation() == type(loss)()
+def test_eval_loss_has_no_label_smoothing(loss):
+    assert loss.eval_loss() == type(loss)()
     assert loss.label_smoothing == 0.1
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_other_losses_judge_as_they_train(name):
-    assert LOSSES[name].evaluation() is LOSSES[name]
+def test_eval_loss_of_losses_without_smoothing_is_the_loss_itself(name):
+    assert LOSSES[name].eval_loss() is LOSSES[name]
 
 
-class _Fading:
-    """A value that follows a schedule: half of its size at time 1."""
+class _Halving:
+    """A value that follows a schedule: halved at time 1."""
 
     value = 0.2
 
@@ -117,16 +120,16 @@ class _Fading:
 
 
 def test_label_smoothing_may_follow_a_schedule():
-    smoothing = _Fading()
+    smoothing = _Halving()
     loss = BinaryLogLoss(smoothing)
     assert loss.at(1) == BinaryLogLoss(0.1)
-    assert loss.evaluation() == BinaryLogLoss()
+    assert loss.eval_loss() == BinaryLogLoss()
     assert loss.multiclass().label_smoothing is smoothing
     assert loss.multiclass().at(0) == MultinomialLogLoss(0.2)
-    assert loss.multiclass().evaluation() == MultinomialLogLoss()
+    assert loss.multiclass().eval_loss() == MultinomialLogLoss()
 
 
-def test_label_smoothing_makes_the_smoothed_answer_the_best():
+def test_optimum_with_label_smoothing_is_the_smoothed_target():
     e = 0.2
     binary, several = BinaryLogLoss(e), MultinomialLogLoss(e)
     best = np.array([[np.log(0.9 / 0.1)]])
@@ -135,8 +138,9 @@ def test_label_smoothing_makes_the_smoothed_answer_the_best():
     np.testing.assert_allclose(several.gradient(np.array([1]), best), 0.0, atol=1e-15)
 
 
-@pytest.mark.parametrize(("focal", "log"), [(FocalLoss(0.0), BinaryLogLoss()), (FocalLoss(0), BinaryLogLoss())])
-def test_focal_loss_without_focus_is_the_log_loss(focal, log):
+@pytest.mark.parametrize("gamma", [0.0, 0])
+def test_focal_loss_with_gamma_0_is_the_log_loss(gamma):
+    focal, log = FocalLoss(gamma), BinaryLogLoss()
     rng = np.random.default_rng(0)
     raw = np.concatenate([rng.standard_normal((30, 3)), 1e4 * rng.standard_normal((30, 3))])
     y, codes = rng.integers(0, 2, raw.shape).astype(float), rng.integers(0, 3, 60)
@@ -169,16 +173,16 @@ def test_focal_loss_without_focus_is_the_log_loss(focal, log):
         (Quantile, "levels", float("nan")),
     ],
 )
-def test_bad_settings_are_refused_by_name(kind, name, value):
+def test_invalid_settings_raise_an_error_that_names_them(kind, name, value):
     before = kind().get_params()
     loss = kind()
-    for refused in (lambda: kind(**{name: value}), lambda: loss.set_params(**{name: value})):
+    for assign in (lambda: kind(**{name: value}), lambda: loss.set_params(**{name: value})):
         with pytest.raises(ValueError, match=f"'{name}' parameter of {kind.__name__} must be.*Got .* instead"):
-            refused()
+            assign()
     assert loss.get_params() == before
 
 
-def test_numbers_of_any_kind_become_python_floats(watched):
+def test_settings_given_as_numpy_numbers_do_not_change_the_dtype(watched):
     levels = (np.float64(0.1), np.float64(0.9))
     y, raw = np.zeros((2, 2), np.float32), watched(np.ones((2, 2)))
     for loss in (Huber(np.float64(0.5)), TweedieDeviance(np.float64(1.5)), Quantile(np.float64(0.5))):

@@ -1,4 +1,4 @@
-"""The losses that scikit-learn has, too: values and gradients, where its values lack constants with these added."""
+"""Losses that scikit-learn has, too: the same values, up to the constants it omits, and the same gradients."""
 
 import numpy as np
 import pytest
@@ -53,12 +53,12 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_value_and_gradient(name):
+def test_value_and_gradient_agree_with_scikit_learn(name):
     loss, theirs, draw = PAIRS[name]
     rng = np.random.default_rng(0)
     y, raw = draw(rng), rng.uniform(-3.0, 3.0, N_SAMPLES)
     expected, gradient = theirs.loss_gradient(y, raw)
-    # What their loss leaves out; for power 0 and negative targets, too.
+    # The constants that scikit-learn omits.
     expected = expected + theirs.constant_to_optimal_zero(y)
     ours = np.empty((N_SAMPLES, 1))
     value = loss.loss_and_gradient(y[:, np.newaxis], raw[:, np.newaxis], ours)
@@ -68,7 +68,7 @@ def test_value_and_gradient(name):
     np.testing.assert_allclose(ours[:, 0], gradient, rtol=1e-13, atol=1e-14)
 
 
-def test_multinomial_log_loss():
+def test_multinomial_log_loss_agrees_with_scikit_learn():
     rng = np.random.default_rng(0)
     y, raw = rng.integers(0, 4, N_SAMPLES), rng.uniform(-3.0, 3.0, (N_SAMPLES, 4))
     expected, gradient = reference.HalfMultinomialLoss(n_classes=4).loss_gradient(y.astype(float), raw)
@@ -80,14 +80,17 @@ def test_multinomial_log_loss():
 @pytest.mark.parametrize(
     "name", ["squared_error", "poisson", "gamma", "tweedie(1.5)", "binary_log_loss", "absolute_error", "quantile(0.1)"]
 )
-def test_constant_is_their_intercept(name, weighted):
+def test_intercept_is_as_good_as_that_of_scikit_learn(name, weighted):
     loss, theirs, draw = PAIRS[name]
     rng = np.random.default_rng(0)
     y = draw(rng)
     weight = rng.uniform(0.0, 2.0, N_SAMPLES) if weighted else None
     mean_loss = [
         np.average(loss.loss(y[:, np.newaxis], np.full((N_SAMPLES, 1), raw)), weights=weight)
-        for raw in (float(loss.constant(y[:, np.newaxis], weight)[0]), float(theirs.fit_intercept_only(y, weight)))
+        for raw in (
+            float(loss.fit_intercept_only(y[:, np.newaxis], weight)[0]),
+            float(theirs.fit_intercept_only(y, weight)),
+        )
     ]
-    # As good: between two targets every quantile is.
+    # Not equal: every value between two targets is an equally good quantile.
     assert mean_loss[0] <= mean_loss[1] * (1.0 + 1e-15)

@@ -1,4 +1,4 @@
-"""One flat vector, and the views into it."""
+"""The flat vector of parameters and the views into it."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ SHAPES = [
 ]
 
 
-def test_weights_of_all_layers_come_first():
+def test_weights_of_all_layers_precede_the_biases():
     params = Parameters(SHAPES, np.arange(13.0))
     assert params.n_weights == 9
     np.testing.assert_array_equal(params.weights[0], [[0, 1, 2], [3, 4, 5]])
@@ -32,24 +32,24 @@ def test_views_share_memory_with_the_vector():
     assert all(np.shares_memory(view, params.vector) for layer in params.layers for view in layer.values())
 
 
-def test_layers_without_parameters_keep_their_place():
+def test_layers_without_parameters_have_an_empty_entry():
     assert [sorted(layer) for layer in Parameters(SHAPES).layers] == [["biases", "weights"], [], ["biases", "weights"]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_new_memory_is_zero_and_of_the_dtype(dtype):
+def test_new_parameters_are_zero_and_of_the_dtype(dtype):
     params = Parameters(SHAPES, dtype=dtype)
     np.testing.assert_array_equal(params.vector, np.zeros(13, dtype))
     assert params.vector.dtype == params.weights[0].dtype == dtype
     assert Parameters(SHAPES).vector.dtype == np.float32
 
 
-def test_a_given_vector_is_used_not_copied():
+def test_given_vector_is_not_copied():
     vector = np.zeros(13)
     assert Parameters(SHAPES, vector).vector is vector
 
 
-def test_on_gives_the_same_views_over_another_vector():
+def test_on_returns_the_same_views_of_another_vector():
     params, other = Parameters(SHAPES), np.arange(13.0)
     moved = params.on(other)
     assert moved.vector is other
@@ -58,7 +58,7 @@ def test_on_gives_the_same_views_over_another_vector():
     assert not params.vector.any()
 
 
-def test_like_gives_new_memory_of_the_same_dtype():
+def test_like_returns_zeros_of_the_same_dtype_and_shapes():
     params = Parameters(SHAPES, dtype=np.float64)
     twin = params.like()
     twin.vector[:] = 1.0
@@ -68,14 +68,14 @@ def test_like_gives_new_memory_of_the_same_dtype():
 
 
 @pytest.mark.parametrize("vector", [np.zeros(12), np.zeros(14), np.zeros((13, 1)), np.zeros(0)])
-def test_a_vector_of_another_shape_is_refused(vector):
+def test_vector_of_another_shape_raises_an_error(vector):
     with pytest.raises(ValueError, match=r"these layers need \(13,\)"):
         Parameters(SHAPES, vector)
     with pytest.raises(ValueError, match=r"these layers need \(13,\)"):
         Parameters(SHAPES).on(vector)
 
 
-def test_a_network_says_what_it_needs():
+def test_parameters_of_a_network_have_the_shapes_of_its_layers():
     network = multilayer_perceptron([4, 3, 2], [ACTIVATIONS["relu"]])
     params = network.parameters()
     assert params.vector.size == 4 * 3 + 3 + 3 * 2 + 2
@@ -84,7 +84,7 @@ def test_a_network_says_what_it_needs():
     assert [biases.shape for biases in params.biases] == [(3,), (2,)]
 
 
-def test_arrays_are_found_by_role_whatever_their_names():
+def test_weights_and_biases_are_found_by_role_not_by_name():
     shapes = [
         [ParameterShape("weights", (2,), "scale"), ParameterShape("biases", (2,), "offset")],
         [ParameterShape("matrix", (2, 3), "weight"), ParameterShape("shift", (3,), "bias")],
@@ -95,7 +95,7 @@ def test_arrays_are_found_by_role_whatever_their_names():
     assert params.layer_numbers == [0, 1]
 
 
-def test_factors_are_among_what_is_penalised():
+def test_factors_count_as_weights():
     factor = [ParameterShape("factors", (4,), "factor")]
     params = Parameters([SHAPES[0], factor, SHAPES[2]], np.arange(17.0))
     assert params.n_weights == 13
@@ -103,6 +103,6 @@ def test_factors_are_among_what_is_penalised():
     np.testing.assert_array_equal(params.layers[1]["factors"], [9, 10, 11, 12])
 
 
-def test_unknown_role_is_refused():
+def test_unknown_role_raises_an_error():
     with pytest.raises(ValueError, match=r"The role of the parameter 'w' must be one of \['weight', .*'wait'"):
         ParameterShape("w", (1,), "wait")

@@ -12,7 +12,7 @@ from scipy import sparse
 from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.layers import BatchNorm, Dense, Layer, LayerNorm
 from skmlp.nn.losses import LOSSES, FunctionLoss, Loss, MultinomialLogLoss, Quantile, TweedieDeviance
-from skmlp.nn.losses.base import LINKS
+from skmlp.nn.losses.links import LINKS
 from skmlp.nn.network import PREDICT_ROWS, Network, initialize, multilayer_perceptron
 from skmlp.nn.parameters import ParameterShape
 from skmlp.nn.sensitivity import input_gradient, input_jacobian

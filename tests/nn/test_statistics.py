@@ -1,4 +1,4 @@
-"""Measures of vectors, and the place where a pass became non-finite."""
+"""Statistics of vectors, and the location of the first non-finite value of a pass."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from skmlp.nn.statistics import (
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
-def test_norm_of_ordinary_numbers(dtype, scale):
+def test_norm(dtype, scale):
     vector = (scale * np.array([3.0, -4.0, 12.0])).astype(dtype)
     assert global_norm(vector) == pytest.approx(13.0 * scale, rel=4 * float(np.finfo(dtype).eps), abs=0.0)
     assert type(global_norm(vector)) is float
@@ -44,7 +44,7 @@ def test_norm_of_numbers_whose_squares_underflow(dtype, size):
 
 
 @pytest.mark.parametrize("values", [[1.0, np.inf], [-np.inf, 1e30]])
-def test_norm_is_infinite_exactly_when_an_entry_is(values):
+def test_norm_is_infinite_when_an_entry_is(values):
     assert global_norm(np.array(values, np.float32)) == np.inf
 
 
@@ -53,7 +53,7 @@ def test_norm_is_nan_when_an_entry_is(values):
     assert np.isnan(global_norm(np.array(values, np.float32)))
 
 
-def test_norm_of_nothing_and_of_zeros():
+def test_norm_of_zeros_and_of_an_empty_vector_is_zero():
     assert global_norm(np.zeros(3, np.float32)) == 0.0
     assert global_norm(np.zeros(0, np.float32)) == 0.0
 
@@ -91,7 +91,7 @@ def test_inner_products_of_tiny_and_huge_vectors(size):
     assert inner_product(a, b, global_norm(a) * global_norm(b)) == pytest.approx(exact, rel=1e-6, abs=0.0)
 
 
-def test_counts_and_shares():
+def test_counts_and_fractions():
     values = np.array([0.0, -3.0, 2.0, 0.0], np.float32)
     assert largest_magnitude(values) == 3.0
     assert zero_fraction(values) == 0.5
@@ -107,12 +107,12 @@ def test_counts_and_shares():
 
 
 def test_signal_and_noise():
-    # Noise 1 in batches of 10.
+    # A noise variance of 1 in batches of 10.
     assert signal_to_noise(4.0, 1.0) == 4.0
     assert noise_scale(4.0, 10.0) == 2.5 == 10 / signal_to_noise(4.0, 1.0)
 
 
-def test_signal_and_noise_at_their_ends():
+def test_signal_and_noise_in_the_limits():
     assert signal_to_noise(-1.0, 5.0) == -0.2  # hidden by noise
     assert noise_scale(-1.0, 10.0) == np.inf
     assert signal_to_noise(5.0, 0.0) == np.inf  # no noise
@@ -121,8 +121,8 @@ def test_signal_and_noise_at_their_ends():
     assert np.isnan(noise_scale(0.0, 0.0))
 
 
-def _place(change_params=None, change_grad=None, change_data=None, loss="squared_error"):
-    """What is said after a pass through three dense layers that was spoilt in one place."""
+def _location(change_params=None, change_grad=None, change_data=None, loss="squared_error"):
+    """Return the location found after a pass through three dense layers in which something was made non-finite."""
     rng = np.random.default_rng(0)
     network = multilayer_perceptron([3, 4, 4, 2], [ACTIVATIONS["tanh"], ACTIVATIONS["softplus"]])
     params = network.parameters(dtype=np.float64)
@@ -147,17 +147,17 @@ def test_non_finite_parameters_are_named(layer, name, value):
     def spoil(params):
         getattr(params, name)[layer].flat[-1] = value
 
-    assert _place(spoil) == f"the {name} of layer {layer + 1} of 3"
+    assert _location(spoil) == f"the {name} of layer {layer + 1} of 3"
 
 
-def test_the_first_of_several_places_is_named():
+def test_first_of_several_non_finite_layers_is_named():
     def spoil(params):
         params.weights[1][0, 0] = params.weights[2][0, 0] = np.nan
 
-    assert _place(spoil) == "the weights of layer 2 of 3"
+    assert _location(spoil) == "the weights of layer 2 of 3"
 
 
-def test_outputs_that_overflow_are_named():
+def test_layer_whose_output_overflows_is_named():
     def huge_weights(params):
         params.weights[1][:] = 1e308
         params.biases[0][:] = 5.0
@@ -165,20 +165,20 @@ def test_outputs_that_overflow_are_named():
     def bad_input(X, y):
         X[2, 1] = np.nan
 
-    assert _place(huge_weights) == "the output of layer 2 of 3"
-    assert _place(change_data=bad_input) == "the output of layer 1 of 3"
+    assert _location(huge_weights) == "the output of layer 2 of 3"
+    assert _location(change_data=bad_input) == "the output of layer 1 of 3"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_the_gradient_s_first_place_on_the_way_back_is_named(value):
+def test_last_layer_with_a_non_finite_gradient_is_named(value):
     def spoil(grad):
         grad.weights[0][0, 0] = grad.weights[1][0, 0] = value
 
-    assert _place(change_grad=spoil) == "the gradient of layer 2 of 3"
+    assert _location(change_grad=spoil) == "the gradient of layer 2 of 3"
 
 
-def test_what_is_left_is_the_loss():
+def test_loss_is_named_when_everything_else_is_finite():
     def far_targets(X, y):
         y[:] = 1e200  # the squares overflow, the differences do not
 
-    assert _place(change_data=far_targets) == "the loss"
+    assert _location(change_data=far_targets) == "the loss"

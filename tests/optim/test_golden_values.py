@@ -1,4 +1,4 @@
-"""Every solver against torch's, step by step on one function; golden.json is made by make_golden.py."""
+"""Every solver against torch, step by step on one function; make_golden.py writes golden.json."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ SOLVERS_OF_RUNS = {
 
 
 def _gradient(x):
-    """The gradient of make_golden.function, by hand."""
+    """Return the gradient of make_golden.function, derived by hand."""
     valley = x[1] - x[0] ** 2
     return np.array(
         [
@@ -51,7 +51,7 @@ def _gradient(x):
     )
 
 
-def test_the_function_is_the_same_on_both_sides():
+def test_gradient_is_that_of_the_function_in_torch():
     for case in GOLDEN["gradients"]:
         np.testing.assert_allclose(_gradient(np.array(case["at"])), case["gradient"], rtol=1e-12, atol=1e-13)
 
@@ -62,7 +62,7 @@ def test_every_run_and_every_solver_is_compared():
 
 
 @pytest.mark.parametrize("name", SOLVERS_OF_RUNS)
-def test_two_hundred_steps(name):
+def test_parameters_after_200_steps_are_those_of_torch(name):
     (solver, learning_rate), run = SOLVERS_OF_RUNS[name], GOLDEN["runs"][name]
     assert run["settings"]["lr"] == learning_rate
     params = np.array(GOLDEN["start"])
@@ -70,7 +70,7 @@ def test_two_hundred_steps(name):
     for step in range(1, 201):
         solver.update(params, _gradient(params), state, learning_rate)
         if str(step) in run["params"]:
-            # A change of the start grows at most 60-fold in these runs, so that rounding reaches some 1e-12.
+            # These runs magnify a change of the start at most 60 times, so rounding errors reach about 1e-12.
             np.testing.assert_allclose(params, run["params"][str(step)], rtol=1e-10, atol=1e-10, err_msg=f"step {step}")
             compared += 1
     assert compared == 10

@@ -1,4 +1,4 @@
-"""L-BFGS: where it ends, why, and what it tells on the way."""
+"""L-BFGS: result, reason to stop and callback."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_rosenbrock_is_solved():
     assert 0 < result.n_iter < 200
 
 
-def test_the_start_is_kept_and_any_dtype_is_computed_in_float64():
+def test_computes_in_float64_and_does_not_change_the_start():
     start = START.astype(np.float32)
     seen = []
 
@@ -46,19 +46,19 @@ def test_the_tolerance_is_on_the_largest_entry_of_the_gradient():
     assert loose < strict
 
 
-def test_max_iter():
+def test_max_iter_limits_the_iterations():
     result = minimize_lbfgs(_rosenbrock, START, max_iter=4)
     assert (result.reason, result.n_iter) == ("max_iter", 4)
     assert result.value < _rosenbrock(START)[0]
 
 
-def test_max_fun():
+def test_max_fun_limits_the_evaluations():
     result = minimize_lbfgs(_rosenbrock, START, max_fun=5)
     assert result.reason == "max_fun"
     assert 0 < result.n_iter < 6
 
 
-def test_a_callback_ends_it():
+def test_callback_that_returns_true_stops_it():
     calls = []
     result = minimize_lbfgs(_rosenbrock, START, on_iteration=lambda x, value: calls.append(value) or len(calls) == 3)
     assert result.reason == "stopped"
@@ -66,7 +66,7 @@ def test_a_callback_ends_it():
     assert result.value == calls[-1] == _rosenbrock(result.params)[0]
 
 
-def test_every_iteration_reports_its_accepted_point_and_value():
+def test_callback_gets_the_accepted_point_and_value_of_every_iteration():
     reported = []
     result = minimize_lbfgs(
         _rosenbrock, START, on_iteration=lambda x, value: reported.append((value, _rosenbrock(x)[0])) or False
@@ -78,7 +78,7 @@ def test_every_iteration_reports_its_accepted_point_and_value():
     assert values[-1] == result.value
 
 
-def test_a_gradient_buffer_may_be_reused():
+def test_gradient_buffer_may_be_reused():
     buffer = np.empty(4)
 
     def into_buffer(x):
@@ -96,7 +96,7 @@ def test_a_gradient_that_points_uphill_fails():
     assert result.message
 
 
-def test_an_error_in_the_function_is_passed_on():
+def test_errors_of_the_function_are_not_caught():
     def broken(x):
         raise ZeroDivisionError("inside")
 

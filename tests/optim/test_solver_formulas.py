@@ -1,4 +1,4 @@
-"""Formulas that torch does not have, or has in another form: epsilon inside the root, decay of weights only."""
+"""Formulas that torch lacks or has in another form: epsilon inside the root, decay of weights only."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def _path(solver, gradients=GRADIENTS, start=START, n_weights=None):
 
 
 def _moments(gradients, beta_1=0.9, beta_2=0.999):
-    """Yield t, the gradient, and both averages with their bias."""
+    """Yield t, the gradient, and both averages without bias correction."""
     mu, nu = np.zeros(3), np.zeros(3)
     for t, g in enumerate(gradients, start=1):
         mu, nu = beta_1 * mu + (1 - beta_1) * g, beta_2 * nu + (1 - beta_2) * g**2
@@ -85,7 +85,6 @@ def _adagrad(gradients, outside, root):
     return p
 
 
-@pytest.mark.parametrize(("outside", "root"), [(OUTSIDE, 0.0), (0.0, ROOT), (OUTSIDE, ROOT)])
 @pytest.mark.parametrize(
     ("make", "formula"),
     [
@@ -100,10 +99,11 @@ def _adagrad(gradients, outside, root):
     ],
     ids=["adam", "adamw", "amsgrad", "nadam", "radam", "rmsprop", "centered", "adagrad"],
 )
-def test_epsilon_outside_and_inside_the_root(make, formula, outside, root):
+def test_steps_agree_with_the_formula_for_both_epsilons(make, formula):
     gradients = np.concatenate([GRADIENTS, GRADIENTS])
-    got = _path(make(epsilon=outside, epsilon_root=root), gradients)
-    np.testing.assert_allclose(got, formula(gradients, outside, root), rtol=1e-13)
+    for outside, root in ((OUTSIDE, 0.0), (0.0, ROOT), (OUTSIDE, ROOT)):
+        got = _path(make(epsilon=outside, epsilon_root=root), gradients)
+        np.testing.assert_allclose(got, formula(gradients, outside, root), rtol=1e-13)
 
 
 def test_the_two_places_of_epsilon_differ():
@@ -111,25 +111,25 @@ def test_the_two_places_of_epsilon_differ():
 
 
 @pytest.mark.parametrize("n_weights", [0, 1, 2, 3])
-def test_adamw_decays_the_leading_weights_only(n_weights):
-    # Without gradients only the decay is left.
-    nothing = np.zeros((4, 3))
+def test_weight_decay_applies_to_the_leading_weights_only(n_weights):
+    # With zero gradients, only the decay changes the parameters.
+    zeros = np.zeros((4, 3))
     factors = np.where(np.arange(3) < n_weights, (1 - RATE * 0.5) ** 4, 1.0)
     for solver in (AdamW(weight_decay=0.5), Lion(weight_decay=0.5)):
-        np.testing.assert_allclose(_path(solver, nothing, n_weights=n_weights), factors * START, rtol=1e-15)
+        np.testing.assert_allclose(_path(solver, zeros, n_weights=n_weights), factors * START, rtol=1e-15)
 
 
-def test_all_entries_are_weights_by_default():
+def test_weight_decay_applies_to_all_entries_by_default():
     np.testing.assert_allclose(_path(AdamW(weight_decay=0.5), np.zeros((1, 3))), 0.95 * START, rtol=1e-15)
 
 
-def test_decay_comes_before_the_step_and_does_not_enter_the_moments():
+def test_weight_decay_precedes_the_step_and_does_not_enter_the_moments():
     decayed, plain = _path(AdamW(weight_decay=0.5), GRADIENTS[:1]), _path(Adam(), GRADIENTS[:1])
     np.testing.assert_allclose(decayed, plain - RATE * 0.5 * START, rtol=1e-14)
 
 
 def test_sgd_keeps_the_learning_rate_in_the_velocity():
-    # As scikit-learn and Keras: v = 0.5 v - rate g, p = p + v. After a change of the rate, v keeps its old steps.
+    # As in scikit-learn and Keras: v = 0.5 v - rate g, p = p + v. After a change of the rate, v keeps its old steps.
     params = np.zeros(1)
     solver = SGD(momentum=0.5, nesterovs_momentum=False)
     state = solver.init(params)
@@ -138,7 +138,7 @@ def test_sgd_keeps_the_learning_rate_in_the_velocity():
     np.testing.assert_allclose(params, [-0.1 + (-0.05 - 0.01)], rtol=1e-15)
 
 
-def test_centered_rms_with_a_constant_gradient_does_not_take_the_root_of_a_negative_variance():
+def test_centered_rms_is_finite_where_rounding_makes_the_variance_negative():
     params = np.zeros(3, np.float32)
     solver = RMSProp(decay=0.5, centered=True)
     state = solver.init(params)

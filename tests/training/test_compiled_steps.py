@@ -11,7 +11,8 @@ from skmlp import MLPClassifier, MLPRegressor
 from skmlp.estimators import training
 from skmlp.nn.layers import BatchNorm, LayerNorm, LayerNormalization
 from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
-from skmlp.optim.transforms import ScaleByAdam, ScaleByLearningRate
+from skmlp.optim.solvers import ScaleByLearningRate
+from skmlp.optim.solvers.adam import ScaleByAdam
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 

@@ -1,10 +1,10 @@
-"""Pictures of a training and of the trained network, one class a file.
+"""Plots of a training and of the trained network, one class per file.
 
-All follow scikit-learn's displays: ``from_estimator`` draws at once and returns the display, ``plot`` draws again, for
-instance on other axes. matplotlib is imported when something is drawn; pyplot only when no axes are given.
+All follow scikit-learn's displays: ``from_estimator`` draws at once and returns the display, ``plot`` draws it again,
+for example on other axes. matplotlib is imported when something is drawn, pyplot only if no axes are given.
 """
 
-from skmlp.inspection.displays.activations import ActivationDisplay
+from skmlp.inspection.displays.activation_distributions import ActivationDisplay
 from skmlp.inspection.displays.decision_boundary import DecisionBoundaryDisplay
 from skmlp.inspection.displays.gradient_flow import GradientFlowDisplay
 from skmlp.inspection.displays.hidden_units import HiddenUnitsDisplay

@@ -1,58 +1,52 @@
-"""Gradients over layers and epochs."""
+"""Gradient norms of all layers over epochs."""
 
-from typing import TYPE_CHECKING, Self
+from typing import Any
 
 import numpy as np
 
-from skmlp._typing import BoolArray
+from skmlp.inspection.displays._base import MonitorDisplay
 from skmlp.inspection.displays._drawing import (
     NOT_FINITE,
     ZERO,
-    draw_heat_map,
+    cell_edges,
     label_epochs,
     label_log_scale,
     layer_ticks,
     log_range,
-    new_axes,
 )
-from skmlp.inspection.displays._monitored import MonitorDisplay
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.collections import QuadMesh
-    from matplotlib.colorbar import Colorbar
+from skmlp.inspection.displays._matplotlib import Axes, Colorbar
 
 __all__ = ["GradientFlowDisplay"]
 
 
 class GradientFlowDisplay(MonitorDisplay):
-    """Norm of each layer's gradient over the epochs: where gradients vanish or explode, and when.
+    """Norm of each layer's gradient over the epochs: where and when gradients vanish or explode.
 
-    The colours have a log scale. A norm of zero, which has no place on it, has a colour of its own; so has one that is
-    infinite or not a number. An epoch that was not observed is drawn as the nearest one that was.
+    The colors have a log scale. Zero has a color of its own, and so have infinity and NaN. An epoch that was not
+    monitored has the color of the nearest one that was.
 
     Parameters
     ----------
     monitor : dict of str to array-like
-        What an estimator's ``monitor_`` holds: ``"epoch"``, of shape (n_observed,), and ``"gradient_norm"``, of shape
-        (n_observed, n_layers): one norm for each dense layer, from input to output.
+        An estimator's ``monitor_``: ``"epoch"``, of shape (n_monitored_epochs,), and ``"gradient_norm"``, of shape
+        (n_monitored_epochs, n_layers), one norm for each dense layer from input to output.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
         Axes with the heat map.
     figure_ : matplotlib Figure
-        Their figure.
+        Figure containing the axes.
     im_ : matplotlib QuadMesh
         The heat map.
     colorbar_ : matplotlib Colorbar
-        The bar that explains its colours.
+        Key to the colors.
 
     See Also
     --------
     HistoryDisplay : The losses.
-    UpdateRatioDisplay : How large the steps are.
-    ActivationDisplay : The activations, and the gradients' distributions.
+    UpdateRatioDisplay : The sizes of the updates.
+    ActivationDisplay : Distributions of the activations or of the gradients.
 
     Examples
     --------
@@ -63,60 +57,49 @@ class GradientFlowDisplay(MonitorDisplay):
     >>> display.im_.get_array().shape  # layers, epochs
     (2, 3)
 
-    Without `ax`, a figure of pyplot opens:
+    Without `ax`, a new pyplot figure is used:
 
     >>> GradientFlowDisplay.from_history(monitor)  # doctest: +SKIP
     """
 
-    im_: "QuadMesh"
-    colorbar_: "Colorbar"
+    im_: Any
+    colorbar_: Colorbar
+    _statistic = "gradient_norm"
 
-    def plot(self, ax: "Axes | None" = None) -> Self:
-        """Draw.
+    def _draw(self, ax: Axes) -> None:
+        from matplotlib import colormaps
+        from matplotlib.colors import LogNorm
 
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw; by default in a new figure of pyplot. The colour bar takes its room from them.
-
-        Returns
-        -------
-        self : GradientFlowDisplay
-
-        Raises
-        ------
-        ImportError
-            Without matplotlib.
-        ValueError
-            If no epoch was observed.
-        """
-        epochs, norms = self._observed("gradient_norm")
+        epochs, norms = self._monitored()
         norms = norms.T
-        zero = norms == 0.0
-        self.ax_ = new_axes() if ax is None else ax
-        self.figure_ = self.ax_.figure
+        is_zero = norms == 0.0
         low, high = log_range(norms[norms > 0.0])
-        # Half the lowest norm stands for zero: below the scale, so that it gets the colour of what is.
-        values = np.where(zero, low / 2.0, np.clip(norms, low, high))
-        self.im_ = draw_heat_map(self.ax_, epochs, values, low, high)
-        self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, extend="min" if zero.any() else "neither")
+        self.im_ = ax.pcolormesh(
+            cell_edges(epochs),
+            np.arange(len(norms) + 1) + 0.5,
+            # Half the lowest norm stands for zero, which then gets the color of what lies below the scale.
+            np.where(is_zero, low / 2.0, np.clip(norms, low, high)),
+            norm=LogNorm(low, high),
+            cmap=colormaps["viridis"].with_extremes(under=ZERO, bad=NOT_FINITE),
+            rasterized=True,
+        )
+        self.colorbar_ = self.figure_.colorbar(self.im_, ax=ax, extend="min" if is_zero.any() else "neither")
         self.colorbar_.set_label("Gradient norm")
         label_log_scale(self.colorbar_.ax.yaxis, high / low)
-        _explain_colours(self.ax_, {ZERO: ("zero", zero), NOT_FINITE: ("not finite", ~np.isfinite(norms))})
-        self.ax_.set_yticks(layer_ticks(len(norms)))
-        self.ax_.set_ylabel("Layer, input to output")
-        label_epochs(self.ax_)
-        return self
+        special = {"zero": (ZERO, is_zero), "not finite": (NOT_FINITE, ~np.isfinite(norms))}
+        _explain_colors(ax, {label: color for label, (color, where) in special.items() if where.any()})
+        ax.set_yticks(layer_ticks(len(norms)))
+        ax.set_ylabel("Layer, input to output")
+        label_epochs(ax)
 
 
-def _explain_colours(ax: "Axes", colors: dict[str, tuple[str, BoolArray]]) -> None:
-    """Name, above the picture, the colours outside the scale that are in it."""
+def _explain_colors(ax: Axes, colors: dict[str, str]) -> None:
+    """Add a legend of the colors outside the scale above the axes."""
     from matplotlib.patches import Patch
 
-    patches = [Patch(color=color, label=label) for color, (label, where) in colors.items() if where.any()]
-    if patches:
+    if colors:
         ax.legend(
-            handles=patches,
+            handles=[Patch(color=color, label=label) for label, color in colors.items()],
             ncols=2,
             frameon=False,
             loc="lower right",

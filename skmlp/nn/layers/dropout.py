@@ -37,7 +37,7 @@ class Dropout(Configurable, Layer):
     has_modes = True
 
     def __post_init__(self) -> None:
-        self._check_range("rate", 0.0, 1.0)
+        self._check_range("rate", 0.0, 1.0, may_be_scheduled=True)
 
     @property
     def n_in(self) -> int:  # type: ignore[override]

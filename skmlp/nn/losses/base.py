@@ -1,120 +1,74 @@
-r"""What every loss gives: values and gradients on raw outputs, predictions, and a constant to start from."""
+"""What every loss provides, and the registry of losses by name."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from skmlp._configurable import Configurable
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.activations import Logistic, Softplus
+from skmlp.nn.losses.links import LINK_JACOBIANS, LINKS
 
-__all__ = [
-    "LINKS",
-    "LINK_JACOBIANS",
-    "LOGISTIC",
-    "SOFTPLUS",
-    "Loss",
-    "diagonal",
-    "log_logistic",
-    "log_softmax",
-    "softmax",
-    "weighted_mean",
-]
-
-LOGISTIC = Logistic()
-SOFTPLUS = Softplus()
-
-
-def softmax(raw: FloatArray) -> FloatArray:
-    """Return ``exp(raw_k) / sum_j exp(raw_j)`` for each row."""
-    p: FloatArray = raw - raw.max(axis=1, keepdims=True)
-    np.exp(p, out=p)
-    p /= p.sum(axis=1, keepdims=True)
-    return p
-
-
-def log_softmax(raw: FloatArray) -> FloatArray:
-    """Return the logarithm of :func:`softmax`, finite wherever `raw` is."""
-    log_p: FloatArray = raw - raw.max(axis=1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    return log_p
-
-
-def log_logistic(raw: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return ``log(1 - p)`` and ``log p`` for ``p = logistic(raw)``, finite wherever `raw` is."""
-    return -SOFTPLUS(raw), -SOFTPLUS(-raw)
-
-
-# The output activations: raw outputs to predictions, of the same shape.
-LINKS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
-    {"identity": lambda raw: raw, "exp": np.exp, "logistic": LOGISTIC, "softmax": softmax}
-)
-
-
-def diagonal(slopes: FloatArray) -> FloatArray:
-    """Return a diagonal matrix for each row of `slopes`: the derivative of an elementwise function."""
-    jacobian = np.zeros((*slopes.shape, slopes.shape[1]), slopes.dtype)
-    np.einsum("ikk->ik", jacobian)[...] = slopes
-    return jacobian
-
-
-def _softmax_jacobian(raw: FloatArray) -> FloatArray:
-    """Return ``p_k ([k = j] - p_j)`` for each row."""
-    p = softmax(raw)
-    jacobian: FloatArray = -p[:, :, np.newaxis] * p[:, np.newaxis, :]
-    own = np.einsum("ikk->ik", jacobian)
-    own[...] = 0.0
-    own -= jacobian.sum(axis=2)  # p (1 - p) as p times the other probabilities: exact where p rounds to 1
-    return jacobian
-
-
-# Their derivatives: raw outputs to d prediction / d raw, of shape (n_samples, n_predictions, n_raw).
-LINK_JACOBIANS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
-    {
-        "identity": lambda raw: diagonal(np.ones_like(raw)),
-        "exp": lambda raw: diagonal(np.exp(raw)),
-        "logistic": lambda raw: diagonal(LOGISTIC(raw) * LOGISTIC(-raw)),  # p (1 - p), exact where p rounds to 1
-        "softmax": _softmax_jacobian,
-    }
-)
-
-
-def weighted_mean(y: AnyArray, sample_weight: FloatArray | None) -> FloatArray:
-    """Return the mean of each column, of shape (n_outputs,), in float64."""
-    mean: FloatArray = np.average(np.asarray(y, dtype=np.float64), axis=0, weights=sample_weight)
-    return mean
+__all__ = ["LOSSES", "Loss"]
 
 
 class Loss(Configurable, ABC):
     """A loss with its link function.
 
-    A subclass is a dataclass that says at least `link` and :meth:`loss_and_gradient`; :func:`check_loss` tells whether
-    the gradient is right.
+    A subclass is a dataclass that defines at least `link` and :meth:`loss_and_gradient`. :func:`check_loss` tests
+    whether the gradient is right.
 
     Attributes
     ----------
     link : str
         The output activation: ``"identity"``, ``"exp"``, ``"logistic"`` or ``"softmax"``.
     domain : str
-        The targets it is defined for, in words.
+        The targets for which the loss is defined, in words.
     is_classification : bool
         True when the targets are yes-or-no answers or class codes.
+    takes_codes : bool
+        True when the targets are class codes, of shape (n_samples,).
     has_probabilities : bool
-        True when the predictions are probabilities. Then ``log_predict(raw)`` gives their logarithms: one array for
+        True when the predictions are probabilities. Then ``log_predict(raw)`` returns their logarithms: one array for
         softmax, the pair ``log(1 - p)``, ``log p`` for logistic.
-    shift_and_scale : bool
-        True when shifting and scaling the targets shifts and scales the best predictions alike, so that one may
-        train on standardised targets.
+    is_equivariant : bool
+        True when shifting and scaling the targets shifts and scales the best predictions in the same way, so that
+        training on standardized targets is possible.
+    formula, derivative_formula : str
+        The loss of one row and its derivative with respect to the raw outputs z, as text; empty where there is none.
+    kernel : callable or None
+        For losses that treat every target by itself: ``kernel(y, raw, settings)`` returns ``(loss, derivative)`` of
+        one target, all float32 or all float64 scalars. `settings` are the :attr:`kernel_settings` in the same dtype.
+        Like that of an activation, it is a static method in plain Python that numba can compile.
+    rows_kernel : callable or None
+        For the other losses: ``rows_kernel(y, raw, weights, out, settings)`` writes ``weights[i] * d loss_i / d raw``
+        into `out` and returns the sum of ``weights[i] * loss_i`` as a float64. `weights`, of shape (n_samples,), are
+        the normalized sample weights; `y`, `raw` and `out` are those of :meth:`loss_and_gradient`. Without either
+        kernel, training uses NumPy. A subclass that overrides :meth:`loss_and_gradient` inherits no kernel and no
+        formula.
     """
 
     link: ClassVar[str]
     domain: ClassVar[str] = "all real numbers"
     is_classification: ClassVar[bool] = False
+    takes_codes: ClassVar[bool] = False
     has_probabilities: ClassVar[bool] = False
-    shift_and_scale: ClassVar[bool] = False
+    is_equivariant: ClassVar[bool] = False
+    formula: ClassVar[str] = ""
+    derivative_formula: ClassVar[str] = ""
+    kernel: ClassVar[Any] = None
+    rows_kernel: ClassVar[Any] = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "loss_and_gradient" in vars(cls):
+            for name in {"kernel", "rows_kernel", "formula", "derivative_formula"} - vars(cls).keys():
+                setattr(cls, name, getattr(Loss, name))
+
+    @property
+    def kernel_settings(self) -> tuple[float, ...]:
+        """The numbers that the kernel needs, at the current time if they follow a schedule."""
+        return ()
 
     @abstractmethod
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
@@ -123,9 +77,9 @@ class Loss(Configurable, ABC):
         Parameters
         ----------
         y : ndarray of shape (n_samples, n_outputs)
-            Targets; for the losses for one of several classes the class codes, of shape (n_samples,).
+            Targets; if `takes_codes`, the class codes, of shape (n_samples,).
         raw : ndarray of shape (n_samples, n_raw)
-            The network's outputs before the link. Kept.
+            The network's outputs before the link. Not modified.
         out : ndarray of shape (n_samples, n_raw)
             Receives ``d loss / d raw``.
 
@@ -145,7 +99,7 @@ class Loss(Configurable, ABC):
         Parameters
         ----------
         raw : ndarray of shape (n_samples, n_raw)
-            Kept.
+            Not modified.
 
         Returns
         -------
@@ -154,7 +108,7 @@ class Loss(Configurable, ABC):
         Raises
         ------
         TypeError
-            When a subclass has a :meth:`predict` of its own and not its derivative.
+            When a subclass overrides :meth:`predict` but not its derivative.
         """
         if type(self).predict is not Loss.predict:
             raise TypeError(
@@ -162,6 +116,12 @@ class Loss(Configurable, ABC):
                 f"{self.link!r}: override predict_jacobian, too."
             )
         return LINK_JACOBIANS[self.link](raw)
+
+    def link_formula(self, z: str) -> str:
+        """Return the prediction as text, given the name `z` of the raw outputs."""
+        if type(self).predict is not Loss.predict:
+            return f"{self!r}.predict({z})"
+        return z if self.link == "identity" else f"{self.link}({z})"
 
     def loss(self, y: AnyArray, raw: FloatArray) -> FloatArray:
         """Return each sample's loss, of shape (n_samples,)."""
@@ -174,17 +134,19 @@ class Loss(Configurable, ABC):
         return out
 
     def in_domain(self, y: AnyArray) -> bool:
-        """Tell whether the loss is defined for every target in `y`."""
+        """Return whether the loss is defined for every target in `y`."""
         return True
 
     def n_raw(self, n_outputs: int) -> int:
         """Return how many raw outputs the loss needs for `n_outputs` targets (or classes)."""
         return n_outputs
 
-    def constant(self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None) -> FloatArray:
-        """Return the raw outputs of the best constant prediction, which the output biases may start from.
+    def fit_intercept_only(
+        self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None
+    ) -> FloatArray:
+        """Return the raw outputs of the best constant prediction, with which the output biases may start.
 
-        Zeros where a loss does not know better.
+        By default zeros.
 
         Parameters
         ----------
@@ -193,7 +155,7 @@ class Loss(Configurable, ABC):
         sample_weight : ndarray of shape (n_samples,), optional
             Non-negative, with a positive sum.
         n_raw : int, optional
-            Columns of `raw`. To be given for class codes, of which the highest may be missing in `y`.
+            Columns of `raw`. Required for class codes if the highest one may be missing in `y`.
 
         Returns
         -------
@@ -203,23 +165,27 @@ class Loss(Configurable, ABC):
         return np.zeros(self._columns(y) if n_raw is None else n_raw)
 
     def _columns(self, y: AnyArray) -> int:
-        """Return how many raw outputs the targets `y` ask for."""
+        """Return how many raw outputs the targets `y` need."""
         return self.n_raw(y.shape[1] if y.ndim > 1 else int(y.max()) + 1)
 
     def multiclass(self) -> "Loss":
-        """Return this loss, with its settings, for one of several classes.
+        """Return the multiclass form of this loss, with the same settings.
 
         Raises
         ------
         ValueError
-            When there is no such form.
+            When there is none.
         """
         kind = "independent yes-or-no targets" if self.is_classification else "numbers"
         raise ValueError(
-            f"The loss {self!r} is for {kind} only and has no form for one of several classes. "
+            f"The loss {self!r} is for {kind} only and has no multiclass form. "
             "Choose a loss for classes, for example 'log_loss'."
         )
 
-    def evaluation(self) -> "Loss":
-        """Return this loss without what only helps training (label smoothing): what to judge a prediction by."""
+    def eval_loss(self) -> "Loss":
+        """Return the loss by which predictions are evaluated: this one without label smoothing."""
         return self
+
+
+# Each module of losses adds its own.
+LOSSES: dict[str, Loss] = {}

@@ -1,4 +1,4 @@
-r"""Losses of your own: two functions as a loss, and a check of any loss against central differences."""
+"""Losses made of two functions, and a check of any loss against central differences."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.losses.base import LINKS, Loss, log_logistic, log_softmax
+from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.links import LINKS, log_logistic, log_softmax
 
 __all__ = ["FunctionLoss", "check_loss"]
 
@@ -21,15 +22,15 @@ class FunctionLoss(Loss):
         ``function(y, raw)`` returns each sample's loss, of shape (n_samples,).
     derivative : callable
         ``derivative(y, raw)`` returns ``d loss / d raw``, of the shape of `raw`, (n_samples, n_outputs). Both leave
-        their arguments as they are. To be pickled, both must be functions of a module.
+        their arguments unchanged. To be pickled, both must be defined at the top level of a module.
     link : {"identity", "exp", "logistic", "softmax"}, default="identity"
-        Turns raw outputs into predictions. With ``"logistic"`` and ``"softmax"`` the predictions are probabilities
-        and the loss is one for classification, of answers in {0, 1} or of class codes.
+        Maps raw outputs to predictions. With ``"logistic"`` and ``"softmax"`` the predictions are probabilities
+        and the loss is for classification, with targets in {0, 1} or class codes.
 
     Raises
     ------
     ValueError
-        For an unknown link, and in use when a function returns another shape.
+        For an unknown link, and later if a function returns an array of the wrong shape.
 
     Examples
     --------
@@ -64,8 +65,8 @@ class FunctionLoss(Loss):
         return self.has_probabilities
 
     @property
-    def shift_and_scale(self) -> bool:  # type: ignore[override]
-        """True for predictions without a link: in whatever unit the targets come, they are in the same."""
+    def is_equivariant(self) -> bool:  # type: ignore[override]
+        """True with the identity link, with which predictions have the unit of the targets."""
         return self.link == "identity"
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
@@ -83,12 +84,12 @@ class FunctionLoss(Loss):
         return log_softmax(raw) if self.link == "softmax" else log_logistic(raw)
 
     def multiclass(self) -> Loss:
-        """Return this loss: whether it is for one of several classes is up to its functions."""
+        """Return this loss: only its functions know whether the targets are class codes."""
         return self
 
 
 def _of_shape(shape: tuple[int, ...], name: str, values: AnyArray) -> AnyArray:
-    """Return `values` as an array, or raise: a wrong shape that broadcasts would train on something else."""
+    """Return `values` as an array of a shape, or raise an error: a wrong shape might broadcast."""
     values = np.asarray(values)
     if values.shape != shape:
         raise ValueError(
@@ -97,8 +98,7 @@ def _of_shape(shape: tuple[int, ...], name: str, values: AnyArray) -> AnyArray:
     return values
 
 
-# Rows that are checked, half the distance of the points that are compared, and twice the rounding of a float64.
-_ROWS = 20
+_ROWS = 20  # checked at most
 _STEP = 1e-6
 _EPS = 2.0**-52
 
@@ -113,8 +113,8 @@ def check_loss(
 ) -> float:
     """Compare a loss's gradient with central differences of its values.
 
-    Everything is computed in float64, on 20 rows spread over `y` (or all, if fewer). At a kink, where the slopes on
-    both sides differ, anything between them passes.
+    Everything is computed in float64, on 20 rows spread over `y` (or all, if fewer). At a kink, any value between the
+    two one-sided slopes passes.
 
     Parameters
     ----------
@@ -123,9 +123,9 @@ def check_loss(
     y : ndarray of shape (n_samples, n_outputs) or (n_samples,)
         Targets as the loss takes them: a matrix, or class codes.
     raw : ndarray of shape (n_samples, n_raw), optional
-        Where to check; by default at random numbers between -2 and 2, always the same ones.
+        Where to check; by default at random numbers between -2 and 2, the same in every call.
     n_raw : int, optional
-        Columns of those random numbers. To be given for class codes, of which the highest may be missing in `y`.
+        Columns of those random numbers. Required for class codes if the highest one may be missing in `y`.
     tolerance : float, default=1e-6
         The largest difference allowed, relative to ``1 + |gradient|``, beyond the rounding of the values.
 
@@ -137,8 +137,8 @@ def check_loss(
     Raises
     ------
     ValueError
-        When the gradient is wrong (names the largest deviation, its place and both values), when a shape is wrong, a
-        value is not finite or `raw` is overwritten, and when `y` is not in the loss's domain.
+        When the gradient is wrong (the message gives the largest deviation with its location and both values), when a
+        shape is wrong, a value is not finite or `raw` is modified, and when `y` is not in the domain of the loss.
     """
     y = np.asarray(y)
     if not loss.in_domain(y):
@@ -162,7 +162,7 @@ def check_loss(
         above[:, column] = _evaluate(loss, y, raw + step, rows)[0]
         below[:, column] = _evaluate(loss, y, raw - step, rows)[0]
     numeric = (above - below) / (2.0 * _STEP)
-    # A kink lies between the points where the slopes of both sides differ; a smooth function's hardly do.
+    # The slopes on both sides differ at a kink; those of a smooth function nearly agree.
     kink = np.abs(above - 2.0 * value[:, np.newaxis] + below) / (2.0 * _STEP)
     rounding = _EPS * np.maximum(np.abs(above), np.abs(below)) / _STEP
     error = np.maximum(np.abs(analytic - numeric) - kink - rounding, 0.0) / (1.0 + np.abs(numeric))
@@ -171,17 +171,18 @@ def check_loss(
         raise ValueError(
             f"The gradient of {loss!r} is wrong. The largest deviation is in row {rows[worst[0]]}, column {worst[1]}: "
             f"at raw = {raw[worst]:.6g} it gives {analytic[worst]:.9g}, central differences of the loss give "
-            f"{numeric[worst]:.9g}. Expected is the derivative of each sample's loss with respect to its raw outputs."
+            f"{numeric[worst]:.9g}. "
+            "The gradient must be the derivative of each sample's loss with respect to its raw outputs."
         )
     return float(error[worst])
 
 
 def _evaluate(loss: Loss, y: AnyArray, raw: FloatArray, rows: AnyArray) -> tuple[FloatArray, FloatArray]:
-    """Return value and gradient; a wrong shape, an entry that is not finite or a changed `raw` raises ValueError."""
-    kept, gradient = raw.copy(), np.full_like(raw, np.nan)
+    """Return value and gradient; raise ValueError for a wrong shape, a non-finite entry or a modified `raw`."""
+    original, gradient = raw.copy(), np.full_like(raw, np.nan)
     value = np.asarray(loss.loss_and_gradient(y, raw, gradient))
-    if not np.array_equal(raw, kept):
-        raise ValueError(f"{loss!r} overwrites raw, which must be kept: work in a copy.")
+    if not np.array_equal(raw, original):
+        raise ValueError(f"{loss!r} modifies raw. Change a copy instead.")
     if value.shape != raw.shape[:1]:
         raise ValueError(
             f"{loss!r} must return one number for each sample, an array of shape {raw.shape[:1]}; "
@@ -189,9 +190,9 @@ def _evaluate(loss: Loss, y: AnyArray, raw: FloatArray, rows: AnyArray) -> tuple
         )
     for name, values in (("value", value), ("gradient", gradient)):
         if not np.isfinite(values).all():
-            place = np.argwhere(~np.isfinite(values))[0]
+            row, *column = np.argwhere(~np.isfinite(values))[0]
             raise ValueError(
-                f"The {name} of {loss!r} must be finite; in row {rows[place[0]]} it is {values[tuple(place)]} "
-                f"(NaN also where nothing was written) at raw = {raw[place[0]]}."
+                f"The {name} of {loss!r} must be finite; in row {rows[row]} it is {values[row, *column]} "
+                f"(NaN also where nothing was written) at raw = {raw[row]}."
             )
     return value, gradient

@@ -1,7 +1,8 @@
 """Schedules: what the learning rate, or another setting, is at a time of the training."""
 
-from skmlp.optim.schedules.base import Schedule, Scheduled, Time
-from skmlp.optim.schedules.metric_driven import Adaptive, ReduceOnPlateau
+# Schedules register themselves when their file is imported. This is the order of their names.
+# isort: off
+from skmlp.optim.schedules.base import SCHEDULES, Schedule, Scheduled, Time
 from skmlp.optim.schedules.over_time import (
     ConstantRate,
     CosineRestarts,
@@ -13,7 +14,10 @@ from skmlp.optim.schedules.over_time import (
     StepDecay,
 )
 from skmlp.optim.schedules.over_training import Cosine, CosineLog, FlatCosine, Linear, OneCycle, Polynomial
-from skmlp.optim.schedules.registry import SCHEDULES, FunctionSchedule, Warmup, as_schedule
+from skmlp.optim.schedules.metric_driven import Adaptive, ReduceOnPlateau
+from skmlp.optim.schedules.registry import FunctionSchedule, Warmup, as_schedule
+
+# isort: on
 
 __all__ = [
     "Adaptive",

@@ -3,23 +3,12 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from numbers import Integral, Real
-from typing import Any, NamedTuple
+from numbers import Real
+from typing import NamedTuple
 
 from skmlp._configurable import Configurable
 
-__all__ = [
-    "UNITS",
-    "OverTime",
-    "OverTraining",
-    "Schedule",
-    "Scheduled",
-    "Time",
-    "check_choice",
-    "check_whole",
-    "elapsed",
-    "share_done",
-]
+__all__ = ["SCHEDULES", "UNITS", "Schedule", "Scheduled", "Time", "elapsed", "training_progress"]
 
 UNITS = ("epoch", "step")
 
@@ -32,9 +21,9 @@ class Time(NamedTuple):
     step : int, default=0
         Steps done before this one in this training.
     epoch : float, default=0.0
-        Epochs done, with the fraction of the present one.
+        Epochs done, with the fraction of the current one.
     progress : float or None, default=None
-        Share of the training done, in [0, 1]; None where its length is unknown, as in ``partial_fit``.
+        Fraction of the training done, in [0, 1]; None where its length is unknown, as in ``partial_fit``.
     samples : int, default=0
         Samples seen in all trainings, before this epoch.
     """
@@ -45,33 +34,31 @@ class Time(NamedTuple):
     samples: int = 0
 
 
-class _PlainNumbers(Configurable):
-    """Settings none of which follows a schedule: they make up one."""
-
-    def _check_range(self, name: str, low: float, high: float = float("inf"), **ends: bool) -> None:
-        value = getattr(self, name)
-        if isinstance(value, Scheduled):
-            raise ValueError(
-                f"The {name!r} parameter of {type(self).__name__} must be a plain number, not one that follows a "
-                f"schedule itself. Got {value!r} instead."
-            )
-        super()._check_range(name, low, high, **ends)
+SCHEDULES: "dict[str, type[Schedule]]" = {}
 
 
-class Schedule(_PlainNumbers, ABC):
+class Schedule(Configurable, ABC):
     """A rule for a value that changes during the training: a factor on its initial value, as a function of time.
 
-    The rate of a step is ``initial * schedule.factor(time) * memory.get("scale", 1.0)``. A schedule holds settings
-    only, so that one object can serve any number of trainings. Rules that react to what the training achieves keep
+    The learning rate of a step is ``initial * schedule.factor(time) * memory.get("scale", 1.0)``. A schedule holds
+    settings only, so that any number of trainings can use one object. Rules that react to the monitored value keep
     numbers in `memory`, a dict that the caller holds, stores and passes in.
 
-    ``0.9 * schedule`` makes a :class:`Scheduled` value: momentum, weight decay and other settings can follow a schedule
-    just as the learning rate does.
+    ``0.9 * schedule`` makes a :class:`Scheduled` value, for momentum, weight decay, dropout or label smoothing.
 
-    To add one, subclass this and write `factor`; put the class into :data:`SCHEDULES` to give it a name.
+    To add one, subclass this and write `factor`. ``class MySchedule(Schedule, name="my_schedule")`` also puts the class
+    into :data:`SCHEDULES`.
+
+    Attributes
+    ----------
+    per_step : bool
+        Whether the factor changes within an epoch.
     """
 
-    # An array times a schedule is an error, not an array of scheduled values; a NumPy number times one is left to us.
+    registry = SCHEDULES
+    per_step = True
+    # An array times a schedule is an error, not an array of scheduled values; for a NumPy number, NumPy then calls
+    # our __rmul__.
     __array_ufunc__ = None
 
     @property
@@ -81,16 +68,11 @@ class Schedule(_PlainNumbers, ABC):
 
     @property
     def ignores_plateau(self) -> bool:
-        """Whether training is meant to last as long as the schedule.
+        """Whether training continues to the end of the schedule, even if the training loss stops improving.
 
-        Neither does a training loss that stands still end it early then, nor is it an accident to reach the last epoch.
+        Then it is also no cause for a warning when the last epoch is reached.
         """
         return self.needs_horizon
-
-    @property
-    def per_step(self) -> bool:
-        """Whether the factor changes within an epoch."""
-        return True
 
     @abstractmethod
     def factor(self, time: Time) -> float:
@@ -103,11 +85,11 @@ class Schedule(_PlainNumbers, ABC):
         """
 
     def new_memory(self) -> dict[str, float]:
-        """Return what `observe` and `on_plateau` remember, at the start of a training; numbers only."""
+        """Return the memory of `observe` and `on_plateau` at the start of a training; numbers only."""
         return {}
 
     def observe(self, value: float, memory: dict[str, float]) -> None:
-        """Take note of the monitored value after an epoch.
+        """Record the monitored value after an epoch.
 
         Parameters
         ----------
@@ -119,19 +101,19 @@ class Schedule(_PlainNumbers, ABC):
         return
 
     def on_plateau(self, current: float, memory: dict[str, float]) -> bool:
-        """Decide what happens when progress has stopped for ``n_iter_no_change`` epochs.
+        """Decide what happens after ``n_iter_no_change`` epochs without improvement.
 
         Parameters
         ----------
         current : float
-            The present rate.
+            The current learning rate.
         memory : dict
             From `new_memory`; changed in place.
 
         Returns
         -------
         go_on : bool
-            True to go on, with ``memory["scale"]`` lowered. False, unless a rule says otherwise, ends the training.
+            True to continue, with a smaller ``memory["scale"]``. False ends the training, unless `ignores_plateau`.
         """
         return False
 
@@ -144,7 +126,7 @@ class Schedule(_PlainNumbers, ABC):
 
 
 @dataclass
-class Scheduled(_PlainNumbers):
+class Scheduled(Configurable):
     """A value that follows a schedule: ``value * schedule.factor(time)``. ``0.15 * FlatCosine()`` makes one.
 
     Parameters
@@ -152,7 +134,7 @@ class Scheduled(_PlainNumbers):
     value : float
         The value where the factor is 1.
     schedule : Schedule
-        Not one that reacts to the monitored value (:class:`Adaptive`, :class:`ReduceOnPlateau`): those steer the
+        Not one that reacts to the monitored value (:class:`Adaptive`, :class:`ReduceOnPlateau`): those are for the
         learning rate only.
 
     Examples
@@ -171,15 +153,9 @@ class Scheduled(_PlainNumbers):
     def __post_init__(self) -> None:
         self._check_range("value", -math.inf, low_open=True)
         if not isinstance(self.schedule, Schedule):
-            raise ValueError(
-                f"The 'schedule' parameter of Scheduled must be an instance of 'Schedule'. Got {self.schedule!r} "
-                "instead."
-            )
+            raise self._invalid("schedule", "an instance of 'Schedule'")
         if self.schedule.new_memory():
-            raise ValueError(
-                f"The 'schedule' parameter of Scheduled must be a function of time. Got {self.schedule!r}, which "
-                "reacts to the monitored value: give it as `learning_rate`."
-            )
+            raise self._invalid("schedule", "a function of time, not a rule for the learning rate alone")
 
     @property
     def needs_horizon(self) -> bool:
@@ -191,85 +167,20 @@ class Scheduled(_PlainNumbers):
         return self.value * float(self.schedule.factor(time))
 
 
-class OverTime(Schedule):
-    """Base of the schedules that count epochs or steps: `factor` is `curve` of that count.
-
-    A subclass has a field `unit`. An epoch counts by its fraction too, so that the factor may change at every step.
-    """
-
-    unit: str
-
-    def __post_init__(self) -> None:
-        check_choice(self, "unit", UNITS)
-
-    @abstractmethod
-    def curve(self, t: float) -> float:
-        """Return the factor after `t` epochs or steps."""
-
-    def factor(self, time: Time) -> float:
-        return self.curve(elapsed(time, self.unit))
-
-
-class OverTraining(Schedule):
-    """Base of the schedules that run once over the whole training: `factor` is `curve` of the share done.
-
-    A subclass has a field `horizon`, the length of the schedule in steps: with it the schedule works without a known
-    length of the training, and stays at its end from there on.
-    """
-
-    horizon: int | None
-
-    def __post_init__(self) -> None:
-        if self.horizon is not None:
-            check_whole(self, "horizon")
-
-    @abstractmethod
-    def curve(self, t: float) -> float:
-        """Return the factor when the share `t`, in [0, 1], is done."""
-
-    @property
-    def needs_horizon(self) -> bool:
-        return self.horizon is None
-
-    def factor(self, time: Time) -> float:
-        return self.curve(share_done(self, time, self.horizon))
-
-
 def elapsed(time: Time, unit: str) -> float:
-    """Return the epochs or steps done."""
+    """Return the number of epochs or steps done."""
     return float(time.step if unit == "step" else time.epoch)
 
 
-def share_done(
-    schedule: Schedule, time: Time, horizon: int | None = None, way_out: str = "give `horizon` (in steps)"
+def training_progress(
+    schedule: Schedule, time: Time, horizon: int | None = None, remedy: str = "set `horizon` (in steps)"
 ) -> float:
-    """Return the share of the horizon, or of the training, done; an error names the way out where that is unknown."""
+    """Return the fraction of `horizon` steps, or else of the training, that is done, at most 1."""
     if horizon is not None:
         return min(1.0, float(time.step) / horizon)
     if time.progress is None:
         raise ValueError(
-            f"{type(schedule).__name__} follows the share of the training done, and the length of this training is not "
-            f"known: {way_out}, or use a schedule that counts epochs or steps."
+            f"{type(schedule).__name__} depends on the progress of the training, and the length of this training is "
+            f"unknown: {remedy}, or use a schedule that counts epochs or steps."
         )
     return min(1.0, float(time.progress))
-
-
-def check_choice(settings: Any, name: str, choices: tuple[str, ...]) -> None:
-    """Raise an error unless the setting `name` is one of some strings."""
-    value = getattr(settings, name)
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(
-            f"The {name!r} parameter of {type(settings).__name__} must be a str among "
-            f"{{{', '.join(map(repr, choices))}}}. Got {value!r} instead."
-        )
-
-
-def check_whole(settings: Any, name: str, low: int = 1) -> None:
-    """Store the setting `name` as a Python int, or raise an error unless it is a whole number from `low` on."""
-    value = getattr(settings, name)
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
-        raise ValueError(
-            f"The {name!r} parameter of {type(settings).__name__} must be an int in the range [{low}, inf). "
-            f"Got {value!r} instead."
-        )
-    object.__setattr__(settings, name, int(value))

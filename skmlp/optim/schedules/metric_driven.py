@@ -1,36 +1,34 @@
-"""Schedules of the learning rate that react to what the training achieves."""
+"""Schedules of the learning rate that react to the monitored value."""
 
 import math
 from dataclasses import dataclass
 
-from skmlp.optim.schedules.base import Schedule, Time, check_whole
+from skmlp.optim.schedules.base import Schedule, Time
 
 __all__ = ["Adaptive", "ReduceOnPlateau"]
 
 
 class _MetricDriven(Schedule):
-    """A factor of 1 at all times: what changes is the scale in the memory."""
+    """The factor is always 1; the scale in the memory changes."""
 
-    @property
-    def per_step(self) -> bool:
-        return False
+    per_step = False
 
     def factor(self, time: Time) -> float:
         return 1.0
 
 
 @dataclass
-class Adaptive(_MetricDriven):
-    """Divide the rate whenever progress has stopped, until it is at most `minimum`; then end.
+class Adaptive(_MetricDriven, name="adaptive"):
+    """Divide the rate at every plateau, until it is at most `minimum`; the next plateau ends the training.
 
-    As scikit-learn's ``"adaptive"``: progress has stopped when ``n_iter_no_change`` epochs in a row brought none.
+    As scikit-learn's ``"adaptive"``. A plateau is ``n_iter_no_change`` epochs in a row without improvement.
 
     Parameters
     ----------
     divisor : float, default=5.0
         More than 1.
     minimum : float, default=1e-6
-        A rate, positive: from here on the training ends when progress stops.
+        A learning rate, positive. At or below it, a plateau ends the training.
     """
 
     divisor: float = 5.0
@@ -51,29 +49,29 @@ class Adaptive(_MetricDriven):
 
 
 @dataclass
-class ReduceOnPlateau(_MetricDriven):
+class ReduceOnPlateau(_MetricDriven, name="reduce_on_plateau"):
     r"""Multiply the rate by `decay` when the monitored value has not improved for more than `patience` epochs.
 
     A value improves when it is below :math:`best - threshold \cdot |best|`. This never ends the training itself: the
-    stopping rule does, when ``n_iter_no_change`` epochs in a row bring no progress. Keep `patience` well below that.
+    stopping rule does, after ``n_iter_no_change`` epochs without improvement. Keep `patience` well below that.
 
     Parameters
     ----------
     decay : float, default=0.1
         In (0, 1).
     patience : int, default=5
-        Epochs without improvement that are let pass, at least 0.
+        Epochs without improvement before the rate is reduced, at least 0.
     threshold : float, default=1e-4
-        The relative improvement that counts, in [0, 1).
+        The smallest relative improvement, in [0, 1).
     cooldown : int, default=0
-        Epochs after a reduction in which nothing is counted, at least 0.
+        Epochs after a reduction before counting starts again, at least 0.
     minimum : float, default=0.0
         The smallest factor on the initial rate, in [0, 1].
 
     References
     ----------
-    torch's ``ReduceLROnPlateau`` with ``mode="min", threshold_mode="rel", eps=0``. It states the minimum as a rate, and
-    for a negative best value it takes equal values for improvements.
+    torch's ``ReduceLROnPlateau`` with ``mode="min", threshold_mode="rel", eps=0``. Its minimum is a rate, and for a
+    negative best value it counts equal values as improvements.
     """
 
     decay: float = 0.1
@@ -84,9 +82,9 @@ class ReduceOnPlateau(_MetricDriven):
 
     def __post_init__(self) -> None:
         self._check_range("decay", 0.0, 1.0, low_open=True)
-        check_whole(self, "patience", 0)
+        self._check_integer("patience", 0)
         self._check_range("threshold", 0.0, 1.0)
-        check_whole(self, "cooldown", 0)
+        self._check_integer("cooldown", 0)
         self._check_range("minimum", 0.0, 1.0, high_open=False)
 
     def new_memory(self) -> dict[str, float]:

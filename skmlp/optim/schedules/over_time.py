@@ -1,17 +1,18 @@
-r"""Schedules that count: epochs, steps or samples. They need no known length of the training.
+r"""Schedules that count epochs, steps or samples. The length of the training may be unknown.
 
-In the formulas :math:`t` is the number of epochs (with the fraction of the present one) or steps done before this step.
+In the formulas :math:`t` is the number of epochs (with the fraction of the current one) or steps done before this step.
 """
 
 import bisect
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
 from typing import Any
 
-from skmlp.optim.schedules.base import OverTime, Schedule, Time, check_choice
+from skmlp.optim.schedules.base import UNITS, Schedule, Time, elapsed
 
 __all__ = [
     "ConstantRate",
@@ -25,21 +26,39 @@ __all__ = [
 ]
 
 
+class CountSchedule(Schedule):
+    """Base of the schedules that count epochs or steps: `factor` is `curve` of that number.
+
+    A subclass has a field `unit`. With epochs, the fraction of the current one is included, so that the factor can
+    change at every step.
+    """
+
+    unit: str
+
+    def __post_init__(self) -> None:
+        self._check_choice("unit", UNITS)
+
+    @abstractmethod
+    def curve(self, t: float) -> float:
+        """Return the factor after `t` epochs or steps."""
+
+    def factor(self, time: Time) -> float:
+        return self.curve(elapsed(time, self.unit))
+
+
 @dataclass
-class ConstantRate(Schedule):
+class ConstantRate(Schedule, name="constant"):
     """The same value throughout: a factor of 1."""
 
-    @property
-    def per_step(self) -> bool:
-        return False
+    per_step = False
 
     def factor(self, time: Time) -> float:
         return 1.0
 
 
 @dataclass
-class StepDecay(OverTime):
-    r"""Multiply by `factor` after every so many epochs: :math:`\gamma^{\lfloor t / every \rfloor}`.
+class StepDecay(CountSchedule, name="step"):
+    r"""Multiply by `decay` after every `every` epochs: :math:`\gamma^{\lfloor t / every \rfloor}`.
 
     Parameters
     ----------
@@ -68,15 +87,15 @@ class StepDecay(OverTime):
 
 
 @dataclass
-class Piecewise(OverTime):
-    """One factor for each stretch of time: ``factors[i]``, where ``i`` is the number of boundaries reached.
+class Piecewise(CountSchedule, name="piecewise"):
+    """A piecewise constant factor: ``factors[i]``, where ``i`` is the number of boundaries reached.
 
     Parameters
     ----------
     boundaries : sequence of float, default=(100, 150)
-        Epochs or steps at which the next factor begins, positive and rising.
+        Epochs or steps at which the next factor begins, positive and strictly increasing.
     factors : sequence of float, default=(1.0, 0.1, 0.01)
-        Factors on the initial value, one more than boundaries; finite and non-negative.
+        Factors on the initial value, one more than boundaries, finite and non-negative.
     unit : {"epoch", "step"}, default="epoch"
 
     References
@@ -93,14 +112,10 @@ class Piecewise(OverTime):
         for name in ("boundaries", "factors"):
             self._check_numbers(name)
         if not all(early < late for early, late in pairwise((0.0, *self.boundaries))):
-            raise ValueError(
-                f"The 'boundaries' parameter of Piecewise must be positive and rising. Got {self.boundaries!r} instead."
-            )
+            raise self._invalid("boundaries", "positive and strictly increasing")
         if len(self.factors) != len(self.boundaries) + 1:
-            raise ValueError(
-                f"The 'factors' parameter of Piecewise must hold one number more than 'boundaries', for the time "
-                f"before the first. Got {len(self.factors)} factors and {len(self.boundaries)} boundaries."
-            )
+            n_factors = len(self.boundaries) + 1
+            raise self._invalid("factors", f"a sequence of {n_factors} numbers, one more than 'boundaries'")
 
     def _check_numbers(self, name: str) -> None:
         """Store a setting as a tuple, or raise an error unless it is a sequence of finite, non-negative numbers."""
@@ -110,11 +125,8 @@ class Piecewise(OverTime):
         except TypeError:
             numbers = (None,)
         if not all(isinstance(number, Real) and 0.0 <= float(number) < math.inf for number in numbers):
-            raise ValueError(
-                f"The {name!r} parameter of Piecewise must be a sequence of finite, non-negative numbers. "
-                f"Got {given!r} instead."
-            )
-        # A tuple stays the object it is, which scikit-learn's clone asks for.
+            raise self._invalid(name, "a sequence of finite, non-negative numbers")
+        # A tuple: scikit-learn's clone requires that construction returns the object it was given.
         object.__setattr__(self, name, numbers)
 
     def curve(self, t: float) -> float:
@@ -122,11 +134,11 @@ class Piecewise(OverTime):
 
 
 @dataclass
-class Exponential(OverTime):
-    r"""The same ratio from each epoch to the next: :math:`\max(\gamma^t, minimum)`.
+class Exponential(CountSchedule, name="exponential"):
+    r"""Exponential decay: :math:`\max(\gamma^t, minimum)`.
 
-    With ``unit="epoch"`` the factor falls within an epoch too. torch's ``ExponentialLR`` changes at its end only; there
-    the two agree.
+    With ``unit="epoch"`` the factor falls within an epoch too. torch's ``ExponentialLR`` changes only between epochs,
+    where the two agree.
 
     Parameters
     ----------
@@ -155,8 +167,8 @@ class Exponential(OverTime):
 
 
 @dataclass
-class InverseTime(OverTime):
-    r"""A slow decay without end: :math:`1 / (1 + decay \cdot t)^{power}`.
+class InverseTime(CountSchedule, name="inverse_time"):
+    r"""A slow decay: :math:`1 / (1 + decay \cdot t)^{power}`.
 
     With ``0.5 < power <= 1`` the rates fulfil the conditions of stochastic approximation: their sum diverges, the sum
     of their squares converges.
@@ -188,8 +200,8 @@ class InverseTime(OverTime):
 
 
 @dataclass
-class CosineRestarts(OverTime):
-    r"""Half a cosine from 1 to `end`, again and again (SGDR).
+class CosineRestarts(CountSchedule, name="cosine_restarts"):
+    r"""Half a cosine from 1 to `end`, repeated (SGDR).
 
     :math:`end + \frac{1 - end}{2} (1 + \cos(\pi\, t_i / T_i))`, where :math:`t_i` is the time since the last restart
     and :math:`T_i = period \cdot period\_factor^i` the length of this period.
@@ -231,10 +243,10 @@ class CosineRestarts(OverTime):
 
 
 @dataclass
-class Cyclic(OverTime):
-    r"""Up from `low` to the initial value and down again, in straight lines, for ever.
+class Cyclic(CountSchedule, name="cyclic"):
+    r"""Cycles from `low` up to the initial value and down again, in straight lines.
 
-    :math:`low + (1 - low)\, a\, (1 - |2x - 1|)`, where :math:`x` is the share of the present cycle done and the height
+    :math:`low + (1 - low)\, a\, (1 - |2x - 1|)`, where :math:`x` is the fraction of the current cycle and the height
     :math:`a` is
 
     ================  ===================================================
@@ -271,7 +283,7 @@ class Cyclic(OverTime):
         super().__post_init__()
         self._check_range("low", 0.0, 1.0, high_open=False)
         self._check_range("period", 0.0, low_open=True)
-        check_choice(self, "shape", ("triangular", "triangular2", "exponential"))
+        self._check_choice("shape", ("triangular", "triangular2", "exponential"))
         self._check_range("decay", 0.0, 1.0, low_open=True, high_open=False)
 
     def curve(self, t: float) -> float:
@@ -280,16 +292,16 @@ class Cyclic(OverTime):
             height = 2.0 ** -(t // self.period)
         elif self.shape == "exponential":
             height = self.decay**t
-        share = (t % self.period) / self.period
-        return self.low + (1.0 - self.low) * height * (1.0 - abs(2.0 * share - 1.0))
+        x = (t % self.period) / self.period
+        return self.low + (1.0 - self.low) * height * (1.0 - abs(2.0 * x - 1.0))
 
 
 @dataclass
-class InverseScaling(Schedule):
+class InverseScaling(Schedule, name="invscaling"):
     r""":math:`1 / (t + 1)^{power\_t}`, t counting the samples seen, as scikit-learn's ``"invscaling"``.
 
-    Samples, not steps: the rate changes once an epoch, whatever the batch size, and falls fast. With 600 samples and
-    ``power_t=0.5`` the second epoch already runs at 1/24 of the initial rate. :class:`InverseTime` counts epochs.
+    Samples, not steps: the rate changes once per epoch, for any batch size, and falls fast. With 600 samples
+    and ``power_t=0.5``, the rate of the second epoch is 1/24 of the initial one. :class:`InverseTime` counts epochs.
 
     Parameters
     ----------
@@ -298,13 +310,10 @@ class InverseScaling(Schedule):
     """
 
     power_t: float = 0.5
+    per_step = False
 
     def __post_init__(self) -> None:
         self._check_range("power_t", 0.0)
-
-    @property
-    def per_step(self) -> bool:
-        return False
 
     def factor(self, time: Time) -> float:
         return float((time.samples + 1.0) ** -self.power_t)

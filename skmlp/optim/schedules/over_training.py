@@ -1,19 +1,45 @@
 r"""Schedules that run once over the whole training, from its first step to its last.
 
-In the formulas :math:`t` is the share of the training done, from 0 to 1. Where the length of the training is not known
-beforehand, as in ``partial_fit``, `horizon` gives it: :math:`t = \min(1, step / horizon)`.
+In the formulas :math:`t` is the fraction of the training done, from 0 to 1. Where the length of the training is
+unknown, as in ``partial_fit``, `horizon` gives it: :math:`t = \min(1, step / horizon)`.
 """
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 
-from skmlp.optim.schedules.base import OverTraining, Scheduled, check_whole
+from skmlp.optim.schedules.base import Schedule, Scheduled, Time, training_progress
 
 __all__ = ["Cosine", "CosineLog", "FlatCosine", "Linear", "OneCycle", "Polynomial"]
 
 
+class ProgressSchedule(Schedule):
+    """Base of the schedules over the whole training: `factor` is `curve` of the fraction of the training done.
+
+    A subclass has a field `horizon`, the length of the schedule in steps. If it is given, the length of the training
+    may be unknown; after `horizon` steps the factor is constant.
+    """
+
+    horizon: int | None
+
+    def __post_init__(self) -> None:
+        if self.horizon is not None:
+            self._check_integer("horizon")
+
+    @abstractmethod
+    def curve(self, t: float) -> float:
+        """Return the factor when a fraction `t`, in [0, 1], of the training is done."""
+
+    @property
+    def needs_horizon(self) -> bool:
+        return self.horizon is None
+
+    def factor(self, time: Time) -> float:
+        return self.curve(training_progress(self, time, self.horizon))
+
+
 @dataclass
-class Linear(OverTraining):
+class Linear(ProgressSchedule, name="linear"):
     """A straight line: ``start + (end - start) * t``.
 
     Parameters
@@ -43,8 +69,8 @@ class Linear(OverTraining):
 
 
 @dataclass
-class Polynomial(OverTraining):
-    r"""A power of the time left: :math:`end + (1 - end)(1 - t)^{power}`.
+class Polynomial(ProgressSchedule, name="polynomial"):
+    r"""Polynomial decay: :math:`end + (1 - end)(1 - t)^{power}`.
 
     Parameters
     ----------
@@ -74,7 +100,7 @@ class Polynomial(OverTraining):
 
 
 @dataclass
-class Cosine(OverTraining):
+class Cosine(ProgressSchedule, name="cosine"):
     r"""Half a cosine from 1 to `end`: :math:`end + \frac{1 - end}{2}(1 + \cos \pi t)`.
 
     Parameters
@@ -109,15 +135,15 @@ class Cosine(OverTraining):
 
 
 @dataclass
-class FlatCosine(OverTraining):
-    r"""The initial value for a while, then half a cosine down to 0.
+class FlatCosine(ProgressSchedule, name="flat_cosine"):
+    r"""The initial value, then half a cosine down to 0.
 
     1 for :math:`t < flat`, then :math:`\frac12 (1 + \cos(\pi (t - flat) / (1 - flat)))`.
 
     Parameters
     ----------
     flat : float, default=0.5
-        The share of the time at the initial value, in [0, 1).
+        The fraction of the training with the initial value, in [0, 1).
     horizon : int, optional
         Length in steps, at least 1; the whole training by default.
 
@@ -138,7 +164,7 @@ class FlatCosine(OverTraining):
 
 
 @dataclass
-class CosineLog(OverTraining):
+class CosineLog(ProgressSchedule, name="coslog"):
     r"""Cosine cycles, each twice as long as the one before: :math:`\frac12 (1 - \cos(2\pi \log_2(1 + (2^n - 1) t)))`.
 
     The first step has a rate of 0. With 4 cycles the factor is 0 at 0, 1/15, 3/15, 7/15 and 1, and 1 at about 0.028,
@@ -161,7 +187,7 @@ class CosineLog(OverTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_whole(self, "n_cycles")
+        self._check_integer("n_cycles")
 
     def curve(self, t: float) -> float:
         cycles = math.log2(1.0 + (2.0**self.n_cycles - 1.0) * t)
@@ -169,18 +195,18 @@ class CosineLog(OverTraining):
 
 
 @dataclass
-class OneCycle(OverTraining):
-    r"""Up to the initial value and down far below the start, in two half cosines.
+class OneCycle(ProgressSchedule, name="one_cycle"):
+    r"""One cycle: up from `start` to the initial value, then down to `end`, in two half cosines.
 
-    From `start` to 1 while :math:`t < peak`, then from 1 to `end`. The initial value, here the largest, can be several
-    times that of a constant rate. :meth:`momentum` is the opposite cycle for the momentum. torch's ``OneCycleLR``
+    It rises while :math:`t < peak`. The initial value, here the largest, can be several times a good constant rate.
+    :meth:`momentum` is the opposite cycle for the momentum. torch's ``OneCycleLR``
     counts from the first step to the last: its `pct_start` p over T steps is ``OneCycle((p * T - 1) / (T - 1),
     horizon=T - 1)`` exactly, and about ``OneCycle(p)``.
 
     Parameters
     ----------
     peak : float, default=0.3
-        The share of the time at which the factor is 1, in (0, 1).
+        The fraction of the training after which the factor is 1, in (0, 1).
     start, end : float, default=1/25, 1/250000
         The first and the last factor, non-negative.
     horizon : int, optional
@@ -206,14 +232,14 @@ class OneCycle(OverTraining):
     def momentum(
         cls, low: float = 0.85, high: float = 0.95, peak: float = 0.3, horizon: int | None = None
     ) -> Scheduled:
-        """Return the momentum that goes with a cycle of the rate: from `high` to `low` at its peak, and back.
+        """Return the momentum for this cycle of the learning rate: from `high` to `low` at its peak, and back.
 
         Parameters
         ----------
         low, high : float, default=0.85, 0.95
             ``0 < low <= high < 1``.
         peak, horizon
-            Those of the cycle of the rate.
+            As for the learning rate.
 
         Examples
         --------

@@ -1,25 +1,13 @@
-"""Schedules by name, functions as schedules, and the warm-up before any of them."""
+"""A function as a schedule, a warm-up before any schedule, and the schedule object for a user's choice."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from skmlp.optim.schedules.base import UNITS, Schedule, Time, check_choice, check_whole, elapsed, share_done
-from skmlp.optim.schedules.metric_driven import Adaptive, ReduceOnPlateau
-from skmlp.optim.schedules.over_time import (
-    ConstantRate,
-    CosineRestarts,
-    Cyclic,
-    Exponential,
-    InverseScaling,
-    InverseTime,
-    Piecewise,
-    StepDecay,
-)
-from skmlp.optim.schedules.over_training import Cosine, CosineLog, FlatCosine, Linear, OneCycle, Polynomial
+from skmlp.optim.schedules.base import SCHEDULES, UNITS, Schedule, Time, elapsed, training_progress
 
-__all__ = ["SCHEDULES", "FunctionSchedule", "Warmup", "as_schedule"]
+__all__ = ["FunctionSchedule", "Warmup", "as_schedule"]
 
 
 @dataclass
@@ -29,17 +17,17 @@ class FunctionSchedule(Schedule):
     Parameters
     ----------
     function : callable
-        ``function(t) -> factor``, finite and non-negative. It is pickled with the estimator: a function of a module,
-        not a lambda.
+        ``function(t) -> factor``, finite and non-negative. It is pickled with the estimator, so it must be a
+        function of a module, not a lambda.
     of : {"progress", "step", "epoch"}, default="progress"
-        What `t` is: the share of the training done, or the steps or epochs done.
+        What `t` is: the fraction of the training done, or the number of steps or epochs done.
     horizon : int, optional
-        Only used with ``of="progress"``: its length in steps, at least 1; the whole training by default.
+        Only used with ``of="progress"``: length in steps, at least 1; the whole training by default.
 
     Raises
     ------
     ValueError
-        From `factor`, where the function returns anything but a finite, non-negative number.
+        From `factor`, if the function does not return a finite, non-negative number.
 
     Examples
     --------
@@ -54,19 +42,17 @@ class FunctionSchedule(Schedule):
 
     def __post_init__(self) -> None:
         if not callable(self.function):
-            raise ValueError(
-                f"The 'function' parameter of FunctionSchedule must be callable. Got {self.function!r} instead."
-            )
-        check_choice(self, "of", ("progress", *UNITS))
+            raise self._invalid("function", "callable")
+        self._check_choice("of", ("progress", *UNITS))
         if self.horizon is not None:
-            check_whole(self, "horizon")
+            self._check_integer("horizon")
 
     @property
     def needs_horizon(self) -> bool:
         return self.of == "progress" and self.horizon is None
 
     def factor(self, time: Time) -> float:
-        t = share_done(self, time, self.horizon) if self.of == "progress" else elapsed(time, self.of)
+        t = training_progress(self, time, self.horizon) if self.of == "progress" else elapsed(time, self.of)
         given = self.function(t)
         try:
             factor = float(given)
@@ -81,25 +67,26 @@ class FunctionSchedule(Schedule):
 
 
 @dataclass
-class Warmup(Schedule):
-    r"""A straight line up to where another schedule begins, then that schedule.
+class Warmup(Schedule, name="warmup"):
+    r"""A linear warm-up, then another schedule.
 
     During the warm-up :math:`(start + (1 - start)\, t / duration) f(0)`, with :math:`f` the schedule that follows. Its
-    own time begins where the warm-up ends, as with torch's ``SequentialLR``: the time it sees, in steps, epochs and
-    share of the training, is that of the rest. So ``Warmup("cosine")`` warms up to the full rate, and the cosine ends
-    with the training. Samples (``"invscaling"``) are counted on.
+    time (steps, epochs, progress) starts at the end of the warm-up, as with torch's ``SequentialLR``. So
+    ``Warmup("cosine")`` warms up to the full rate, and the cosine ends with the training. Samples (``"invscaling"``)
+    are counted from the start.
 
     Parameters
     ----------
     schedule : str or Schedule or callable, default="constant"
-        What follows. A rule that reacts to the monitored value (``"reduce_on_plateau"``) works here too; it sees the
-        epochs of the warm-up as well.
+        The schedule after the warm-up. A rule that reacts to the monitored value (``"reduce_on_plateau"``) observes the
+        epochs of the warm-up, too.
     duration : float, default=0.05
-        Length of the warm-up: a share of the training, in [0, 1); or epochs, non-negative; or steps, at least 1.
+        Length of the warm-up: a fraction of the training, in [0, 1); or epochs, non-negative; or steps, at least 1.
     start : float, default=0.1
-        The first factor on the schedule's beginning, in [0, 1]. With 0 the first step is idle.
+        The factor at the first step, relative to that at the end of the warm-up, in [0, 1]. With 0 the first step
+        changes nothing.
     unit : {"progress", "epoch", "step"}, default="progress"
-        What `duration` counts. ``"progress"`` needs a training of known length.
+        The unit of `duration`. ``"progress"`` needs a training of known length.
 
     References
     ----------
@@ -122,7 +109,7 @@ class Warmup(Schedule):
 
     def __post_init__(self) -> None:
         self.schedule = as_schedule(self.schedule)
-        check_choice(self, "unit", ("progress", *UNITS))
+        self._check_choice("unit", ("progress", *UNITS))
         self._check_range("duration", 1.0 if self.unit == "step" else 0.0, 1.0 if self.unit == "progress" else math.inf)
         self._check_range("start", 0.0, 1.0, high_open=False)
 
@@ -140,26 +127,25 @@ class Warmup(Schedule):
 
     def factor(self, time: Time) -> float:
         if self.unit == "progress":
-            now = share_done(self, time, way_out="give `duration` in steps, with unit='step'")
+            now = training_progress(self, time, remedy="give `duration` in steps, with unit='step'")
         else:
             now = elapsed(time, self.unit)
-        if now < self.duration:
-            beginning = time._replace(step=0, epoch=0.0, progress=None if time.progress is None else 0.0)
-            share = now / self.duration
-            return (self.start * (1.0 - share) + share) * self._following.factor(beginning)
-        return self._following.factor(self._rest(time, now))
+        if now >= self.duration:
+            return self._following.factor(self._time_since_warmup(time, now))
+        start = time._replace(step=0, epoch=0.0, progress=None if time.progress is None else 0.0)
+        done = now / self.duration
+        return (self.start * (1.0 - done) + done) * self._following.factor(start)
 
-    def _rest(self, time: Time, now: float) -> Time:
-        """Return the time as counted from the end of the warm-up, which is over."""
-        rest = 1.0 - self.duration / now if now > 0.0 else 1.0  # share of the time so far
-        # In its own unit exactly: a schedule of whole epochs must not see 29.999...
-        epoch = time.epoch - self.duration if self.unit == "epoch" else time.epoch * rest
+    def _time_since_warmup(self, time: Time, now: float) -> Time:
+        """Return the time as the following schedule counts it, from the end of the warm-up."""
+        fraction = 1.0 - self.duration / now if now > 0.0 else 1.0  # of the time so far
+        # Exact in the unit of the warm-up: a schedule of whole epochs must not get 29.999...
+        epoch = time.epoch - self.duration if self.unit == "epoch" else time.epoch * fraction
         progress = time.progress
         if progress is not None:
-            done = rest * progress
-            left = 1.0 - progress
+            done, left = fraction * progress, 1.0 - progress
             progress = done / (done + left) if left > 0.0 else 1.0
-        return time._replace(step=round(time.step * rest), epoch=epoch, progress=progress)
+        return time._replace(step=round(time.step * fraction), epoch=epoch, progress=progress)
 
     def new_memory(self) -> dict[str, float]:
         return self._following.new_memory()
@@ -171,34 +157,13 @@ class Warmup(Schedule):
         return self._following.on_plateau(current, memory)
 
 
-SCHEDULES: dict[str, type[Schedule]] = {
-    "constant": ConstantRate,
-    "step": StepDecay,
-    "piecewise": Piecewise,
-    "exponential": Exponential,
-    "inverse_time": InverseTime,
-    "polynomial": Polynomial,
-    "linear": Linear,
-    "cosine": Cosine,
-    "cosine_restarts": CosineRestarts,
-    "warmup": Warmup,
-    "one_cycle": OneCycle,
-    "flat_cosine": FlatCosine,
-    "coslog": CosineLog,
-    "cyclic": Cyclic,
-    "reduce_on_plateau": ReduceOnPlateau,
-    "invscaling": InverseScaling,
-    "adaptive": Adaptive,
-}
-
-
 def as_schedule(choice: Any, power_t: float | None = None) -> Schedule:
-    """Return the schedule that a user's choice stands for.
+    """Return the schedule object for a name, a function or an object.
 
     Parameters
     ----------
     choice : str or Schedule or callable
-        A name of :data:`SCHEDULES`, with default settings; an object; or a function of the share of the training done.
+        A name of :data:`SCHEDULES`, with default settings; an object; or a function of the progress of the training.
     power_t : float, optional
         The exponent of ``"invscaling"``.
 
@@ -221,11 +186,11 @@ def as_schedule(choice: Any, power_t: float | None = None) -> Schedule:
         return choice
     if isinstance(choice, str) and choice in SCHEDULES:
         if choice == "invscaling" and power_t is not None:
-            return InverseScaling(power_t)
+            return SCHEDULES[choice](power_t)  # type: ignore[call-arg]
         return SCHEDULES[choice]()
     if callable(choice) and not isinstance(choice, type):
         return FunctionSchedule(choice)
     raise ValueError(
         f"A schedule must be a str among {{{', '.join(map(repr, SCHEDULES))}}}, an instance of 'Schedule' or a "
-        f"function of the share of the training done. Got {choice!r} instead."
+        f"function of the progress. Got {choice!r} instead."
     )

@@ -1,4 +1,4 @@
-"""Inputs and targets of the wrong size, constant features and rare classes, by what a look at the data told."""
+"""Rules about unscaled inputs and targets, constant features and rare classes."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skmlp.diagnosis import Evidence
-from skmlp.diagnosis.data import class_imbalance, constant_inputs, unscaled_inputs, unscaled_target
+from skmlp.diagnosis.dataset import class_imbalance, constant_inputs, unscaled_inputs, unscaled_target
 from skmlp.nn.losses import GammaDeviance, Huber
 
 RULES = pytest.mark.parametrize("rule", [unscaled_inputs, constant_inputs, unscaled_target, class_imbalance])
@@ -16,17 +16,17 @@ BELOW, ABOVE = 0.999, 1.001
 @RULES
 def test_nothing_is_found_in_a_healthy_training(rule, records):
     assert list(rule(records())) == []
-    assert list(rule(records(facts={"target_mean": np.zeros(1), "target_std": np.ones(1)}))) == []
+    assert list(rule(records(data_summary={"target_mean": np.zeros(1), "target_std": np.ones(1)}))) == []
 
 
 @RULES
-def test_without_a_look_at_the_data_nothing_is_said(rule, records):
+def test_without_a_data_summary_nothing_is_found(rule, records):
     assert list(rule(Evidence({}))) == []
-    assert list(rule(records(facts={}))) == []
+    assert list(rule(records(data_summary={}))) == []
 
 
 def _features(mean, std, **others):
-    return Evidence({}, facts={"feature_mean": np.array(mean), "feature_std": np.array(std)}, **others)
+    return Evidence({}, data_summary={"feature_mean": np.array(mean), "feature_std": np.array(std)}, **others)
 
 
 # ---------------------------------------------------------------------- inputs
@@ -44,16 +44,16 @@ def _features(mean, std, **others):
         (1e-9, "warning"),
     ],
 )
-def test_the_largest_feature_is_to_be_of_unit_size(size, severity):
+def test_unscaled_inputs_thresholds(size, severity):
     found = list(unscaled_inputs(_features([0.0, 0.0], [0.05, size])))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
-def test_unscaled_inputs_have_their_numbers_name_and_remedy(only):
+def test_unscaled_inputs_finding(only):
     evidence = _features([30.0, 0.0, 7.0], [40.0, 0.02, 0.0])
     finding = only(unscaled_inputs(evidence))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("unscaled_inputs", "warning", None, None)
-    # The root mean square of mean 30 and deviation 40; the constant feature is not the smallest.
+    # The size is the root mean square, here of mean 30 and deviation 40. Constant features are ignored.
     assert finding.evidence == pytest.approx({"largest": 50.0, "smallest": 0.02})
     assert "from 0.02 to 50 (column 0)" in finding.message
     (remedy,) = finding.remedies
@@ -62,17 +62,17 @@ def test_unscaled_inputs_have_their_numbers_name_and_remedy(only):
     assert "(mass)" in only(unscaled_inputs(named)).message
 
 
-def test_a_large_constant_counts_where_another_feature_varies(only):
+def test_a_large_constant_feature_is_unscaled_if_another_feature_varies(only):
     assert only(unscaled_inputs(_features([500.0, 0.0], [0.0, 1.0]))).evidence == {"largest": 500.0, "smallest": 1.0}
-    assert list(unscaled_inputs(_features([500.0, 3.0], [0.0, 0.0]))) == []  # that is another finding
+    assert list(unscaled_inputs(_features([500.0, 3.0], [0.0, 0.0]))) == []  # constant_inputs
 
 
-def test_features_too_large_to_square_are_found(only):
+def test_features_whose_square_overflows_are_unscaled(only):
     finding = only(unscaled_inputs(_features([3e200, 0.0], [4e200, 1.0])))
     assert finding.evidence == pytest.approx({"largest": 5e200, "smallest": 1.0})
 
 
-def test_constant_inputs_have_their_numbers_names_and_remedy(only):
+def test_constant_inputs_finding(only):
     finding = only(constant_inputs(_features(np.zeros(9), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("constant_inputs", "info", None, None)
     assert finding.evidence == {"n_constant": 7.0, "n_features": 9.0}
@@ -85,23 +85,25 @@ def test_constant_inputs_have_their_numbers_names_and_remedy(only):
     assert list(constant_inputs(_features([5.0, 5.0], [1e-3, 1.0]))) == []
 
 
-def test_with_nothing_but_constants_there_is_nothing_to_learn_from(only):
+def test_constant_inputs_are_severe_if_all_features_are_constant(only):
     assert only(constant_inputs(_features([1.0, 2.0], [0.0, 0.0]))).severity == "severe"
 
 
-def test_whoever_looked_at_all_rows_knows_what_is_constant(only):
-    facts = {"feature_mean": np.zeros(3), "feature_std": np.array([0.0, 3e-17, 1.0]), "n_samples": 9}
-    finding = only(constant_inputs(Evidence({}, facts={**facts, "constant": np.array([False, True, False])})))
+def test_constant_flags_take_precedence_over_sampled_deviations(only):
+    data_summary = {"feature_mean": np.zeros(3), "feature_std": np.array([0.0, 3e-17, 1.0]), "n_samples": 9}
+    finding = only(
+        constant_inputs(Evidence({}, data_summary={**data_summary, "constant": np.array([False, True, False])}))
+    )
     assert "(column 1)" in finding.message
-    assert list(constant_inputs(Evidence({}, facts={**facts, "constant": np.zeros(3, bool)}))) == []
+    assert list(constant_inputs(Evidence({}, data_summary={**data_summary, "constant": np.zeros(3, bool)}))) == []
 
 
-def test_one_row_has_no_constants():
-    facts = {"feature_mean": np.zeros(2), "feature_std": np.zeros(2), "n_samples": 1}
-    assert list(constant_inputs(Evidence({}, facts=facts))) == []
+def test_a_single_sample_gives_no_constant_inputs():
+    data_summary = {"feature_mean": np.zeros(2), "feature_std": np.zeros(2), "n_samples": 1}
+    assert list(constant_inputs(Evidence({}, data_summary=data_summary))) == []
 
 
-def test_a_feature_that_hardly_varies_around_a_large_mean_does_vary():
+def test_small_variation_around_a_large_mean_is_not_constant():
     assert list(constant_inputs(_features([1e6], [1e-2]))) == []
 
 
@@ -111,25 +113,25 @@ def test_a_feature_that_hardly_varies_around_a_large_mean_does_vary():
 @pytest.mark.parametrize(
     ("deviation", "found"), [(30.0, False), (30.0 * ABOVE, True), (0.1 * ABOVE, False), (0.1 * BELOW, True)]
 )
-def test_the_target_is_to_be_of_unit_size(deviation, found, records):
-    assert len(list(unscaled_target(records(facts={"target_std": np.array([1.0, deviation])})))) == found
+def test_unscaled_target_thresholds(deviation, found, records):
+    assert len(list(unscaled_target(records(data_summary={"target_std": np.array([1.0, deviation])})))) == found
 
 
-def test_an_unscaled_target_has_its_number_and_remedy(records, only):
-    finding = only(unscaled_target(records(facts={"target_std": np.array([77.0])})))
+def test_unscaled_target_finding(records, only):
+    finding = only(unscaled_target(records(data_summary={"target_std": np.array([77.0])})))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("unscaled_target", "warning", None, None)
     assert finding.evidence == {"target_std": 77.0}
     assert "standard deviation of 77" in finding.message
     assert [dict(remedy.params) for remedy in finding.remedies] == [{"standardize_target": True}]
-    both = only(unscaled_target(records(facts={"target_std": np.array([1e-3, 0.5, 400.0])})))
+    both = only(unscaled_target(records(data_summary={"target_std": np.array([1e-3, 0.5, 400.0])})))
     assert both.evidence == {"target_std": 400.0}
-    small = only(unscaled_target(records(facts={"target_std": np.array([1e-3, 0.5, 0.0])})))
+    small = only(unscaled_target(records(data_summary={"target_std": np.array([1e-3, 0.5, 0.0])})))
     assert small.evidence == {"target_std": 1e-3}
 
 
 @pytest.mark.parametrize("deviation", [[0.0], [], [math.nan], 0.0])
-def test_a_constant_target_has_no_size(deviation, records):
-    assert list(unscaled_target(records(facts={"target_std": np.array(deviation)}))) == []
+def test_a_constant_target_is_not_unscaled(deviation, records):
+    assert list(unscaled_target(records(data_summary={"target_std": np.array(deviation)}))) == []
 
 
 @pytest.mark.parametrize(
@@ -143,8 +145,8 @@ def test_a_constant_target_has_no_size(deviation, records):
         (GammaDeviance(), False),
     ],
 )
-def test_a_target_is_standardised_where_the_loss_allows_it(loss, allowed, records, only):
-    finding = only(unscaled_target(records(params={"loss": loss}, facts={"target_std": np.array([100.0])})))
+def test_standardizing_the_target_is_recommended_only_if_the_loss_allows_it(loss, allowed, records, only):
+    finding = only(unscaled_target(records(params={"loss": loss}, data_summary={"target_std": np.array([100.0])})))
     assert finding.remedies[0].params == ({"standardize_target": True} if allowed else {})
     assert len(finding.remedies) == 1
 
@@ -152,55 +154,55 @@ def test_a_target_is_standardised_where_the_loss_allows_it(loss, allowed, record
 # ---------------------------------------------------------------------- classes
 
 
-def _classes(share, recall, params=None, names=("cold", "hot", "mild")):
-    facts = {"class_share": np.array(share), "class_recall": np.array(recall)}
-    return Evidence({}, params=params or {}, facts=facts, class_names=names)
+def _classes(fraction, recall, params=None, names=("cold", "hot", "mild")):
+    data_summary = {"class_share": np.array(fraction), "class_recall": np.array(recall)}
+    return Evidence({}, params=params or {}, data_summary=data_summary, class_names=names)
 
 
 @pytest.mark.parametrize(
-    ("share", "recall", "found"),
+    ("fraction", "recall", "found"),
     [(0.0999, 0.6999, True), (0.1001, 0.0, False), (0.05, 0.7, False), (0.05, 0.0, True), (0.05, math.nan, False)],
 )
-def test_a_class_is_rare_and_not_recognised(share, recall, found):
-    """Of three classes, each would have a third of the rows; rare is one with less than 0.3 times that."""
-    evidence = _classes([0.5, share, 0.5 - share], [0.9, recall, 0.9])
+def test_class_imbalance_thresholds(fraction, recall, found):
+    """With three classes, a class is rare below 0.3 times a third of the samples."""
+    evidence = _classes([0.5, fraction, 0.5 - fraction], [0.9, recall, 0.9])
     assert len(list(class_imbalance(evidence))) == found
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "share", "found"), [(2, 0.1499, 1), (2, 0.1501, 0), (10, 0.0299, 1), (10, 0.0301, 0)]
+    ("n_classes", "fraction", "found"), [(2, 0.1499, 1), (2, 0.1501, 0), (10, 0.0299, 1), (10, 0.0301, 0)]
 )
-def test_rare_is_a_matter_of_the_number_of_classes_with_rows(n_classes, share, found):
-    shares = [share, *[(1.0 - share) / (n_classes - 1)] * (n_classes - 1), 0.0, 0.0]
-    assert len(list(class_imbalance(_classes(shares, [0.1] * len(shares), names=())))) == found
+def test_rarity_is_relative_to_the_number_of_classes_present(n_classes, fraction, found):
+    fractions = [fraction, *[(1.0 - fraction) / (n_classes - 1)] * (n_classes - 1), 0.0, 0.0]
+    assert len(list(class_imbalance(_classes(fractions, [0.1] * len(fractions), names=())))) == found
 
 
-def test_class_imbalance_has_its_numbers_name_and_remedies(only):
+def test_class_imbalance_finding(only):
     finding = only(class_imbalance(_classes([0.92, 0.05, 0.03], [1.0, 0.1, 0.25])))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("class_imbalance", "warning", None, None)
     assert finding.evidence == {"share": 0.03, "recall": 0.25}
-    assert "Class 'mild' has 3.0% of the rows, of which the network recognises 25%" in finding.message
+    assert "Class 'mild' makes up 3.0% of the samples and has a recall of 25%" in finding.message
     assert [dict(remedy.params) for remedy in finding.remedies] == [{"class_weight": "balanced"}, {"loss": "focal"}]
-    assert "Class 2 has" in only(class_imbalance(_classes([0.92, 0.05, 0.03], [1.0, 0.1, 0.25], names=()))).message
+    assert "Class 2 makes" in only(class_imbalance(_classes([0.92, 0.05, 0.03], [1.0, 0.1, 0.25], names=()))).message
     numbered = only(class_imbalance(_classes([0.97, 0.03], [1.0, 0.25], names=[3, 7])))
-    assert "Class 7 has" in numbered.message
+    assert "Class 7 makes" in numbered.message
 
 
-def test_a_class_without_rows_is_not_rare():
+def test_a_class_without_samples_is_not_rare():
     assert list(class_imbalance(_classes([0.6, 0.0, 0.4], [1.0, math.nan, 1.0]))) == []
 
 
-@pytest.mark.parametrize(("share", "recall"), [([1.0], [1.0]), ([], []), ([0.0, 0.0], [math.nan, math.nan])])
-def test_one_class_or_none_is_not_judged(share, recall):
-    assert list(class_imbalance(_classes(share, recall))) == []
+@pytest.mark.parametrize(("fraction", "recall"), [([1.0], [1.0]), ([], []), ([0.0, 0.0], [math.nan, math.nan])])
+def test_fewer_than_two_classes_are_not_imbalanced(fraction, recall):
+    assert list(class_imbalance(_classes(fraction, recall))) == []
 
 
-def test_class_weights_say_that_somebody_knows():
+def test_class_weights_suppress_class_imbalance():
     for weight in ("balanced", {0: 1.0, 1: 5.0}):
         assert list(class_imbalance(_classes([0.97, 0.03], [1.0, 0.0], {"class_weight": weight}))) == []
 
 
-def test_the_focal_loss_comes_without_smoothing(only):
-    """Smoothed labels are for the log loss: `fit` refuses both together."""
+def test_the_focal_loss_remedy_disables_label_smoothing(only):
+    """`fit` accepts label smoothing with the log loss only."""
     finding = only(class_imbalance(_classes([0.97, 0.03], [1.0, 0.0], {"label_smoothing": 0.1})))
     assert finding.remedies[1].params == {"loss": "focal", "label_smoothing": 0.0}

@@ -1,7 +1,7 @@
-"""The pages of the documentation: every Python block runs, prints what stands below it, and names what exists.
+"""README.md and the pages of docs/: Python blocks run and print what follows them; names and links exist.
 
-The blocks of a page share one namespace, in order. A block fenced as ``output`` holds exactly what the Python block
-before it prints; blocks fenced as ``text`` are not run.
+The blocks of a page share one namespace, in order. A block fenced as ``output`` holds what the Python block before it
+prints. Blocks fenced as ``text`` or ``bash`` are not run.
 """
 
 import contextlib
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from joblib.externals.loky import get_reusable_executor
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAME = re.compile(
+    r"`((?:skmlp|nn|optim|training|callbacks|diagnosis|estimators|tracking|inspection)\.[A-Za-z_][\w.]*)(?:\(\))?`"
+)
 
 
 class Block(NamedTuple):
@@ -34,8 +36,14 @@ def prose(page: Path) -> str:
     return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def resolve(dotted: str) -> Any:
-    """Import ``skmlp.a.b`` as far as it goes and read the rest as attributes."""
+    """Import as much of ``skmlp.a.b`` as possible and read the rest as attributes."""
     parts = dotted.split(".")
     for length in range(len(parts), 0, -1):
         try:
@@ -53,13 +61,12 @@ def page(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def test_the_pages_are_there():
-    assert {page.stem for page in PAGES} >= {"index", "guide", "tracking", "derivation", "differences", "api"}
+def test_expected_pages_are_found():
+    assert {page.stem for page in PAGES} >= {"README", "index", "guide", "tracking", "derivation", "differences", "api"}
 
 
-def test_python_blocks_run_and_print_what_the_page_says(page, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # for what a page stores
-    get_reusable_executor().shutdown(wait=True)  # worker processes of another page are in its folder
+def test_python_blocks_run_and_print_the_output_of_the_page(page, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # for the files that a page writes
     namespace: dict[str, Any] = {"__name__": f"docs_{page.stem}"}
     printed = ""
     for block in blocks(page):
@@ -75,19 +82,17 @@ def test_python_blocks_run_and_print_what_the_page_says(page, monkeypatch, tmp_p
             assert [line.rstrip() for line in printed.splitlines()] == block.text.splitlines(), place
             printed = ""
         else:
-            assert block.language == "text", f"{place}: fence a block as python, output or text"
+            assert block.language in ("text", "bash"), f"{place}: fence the block as python, output, text or bash"
 
 
 def test_names_in_the_text_exist(page):
-    names = re.findall(
-        r"`((?:skmlp|nn|optim|training|callbacks|estimators|tracking|inspection)\.[A-Za-z_][\w.]*)(?:\(\))?`",
-        prose(page),
-    )
-    for name in names:
+    for name in NAME.findall(prose(page)):
         resolve(name if name.startswith("skmlp.") else f"skmlp.{name}")
 
 
-def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]*)?\)", prose(page)):
-        if not target.startswith("http"):
-            assert (DOCS / target).exists(), target
+def test_links_lead_to_files_and_headings(page):
+    for path, anchor in re.findall(r"\]\(([^)#]*)(?:#([\w-]*))?\)", prose(page)):
+        if not path.startswith("http"):
+            target = page.parent / path if path else page
+            assert target.exists(), path
+            assert not anchor or anchor in anchors(target), f"{path}#{anchor}"

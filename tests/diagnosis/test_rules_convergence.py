@@ -1,4 +1,4 @@
-"""Steps too large or too small, trainings that end too early or in infinite numbers, by constructed records."""
+"""Rules about divergence, learning rates, too few epochs and plateaus."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skmlp.diagnosis import Evidence
-from skmlp.diagnosis.pace import diverged, learning_rate_too_high, learning_rate_too_low, not_converged, plateau
+from skmlp.diagnosis.convergence import diverged, learning_rate_too_high, learning_rate_too_low, not_converged, plateau
 from skmlp.nn.activations import LeakyReLU
 
 RULES = pytest.mark.parametrize(
@@ -19,11 +19,10 @@ BELOW, ABOVE = 0.999, 1.001
 def test_nothing_is_found_in_a_healthy_training(rule, records):
     assert list(rule(records())) == []
     assert list(rule(records(stop_reason="max_iter"))) == []
-    assert list(rule(records(monitor=dict.fromkeys(records().monitor), facts={}))) == []
+    assert list(rule(records(monitor=dict.fromkeys(records().monitor), data_summary={}))) == []
 
 
 @RULES
-@pytest.mark.parametrize("stop_reason", ["", "converged", "max_iter", "max_time", "callback", "failed"])
 @pytest.mark.parametrize(
     "history",
     [
@@ -36,16 +35,17 @@ def test_nothing_is_found_in_a_healthy_training(rule, records):
     ],
     ids=["nothing", "no epoch", "one epoch", "L-BFGS to NaN", "NaN", "perfect from the start"],
 )
-def test_what_is_not_known_is_not_judged(rule, history, stop_reason):
-    assert list(rule(Evidence(history, stop_reason=stop_reason))) == []
-    monitor = {"epoch": [1], "update_ratio_max": [[math.nan, math.nan]]}
-    assert list(rule(Evidence(history, monitor, facts={"baseline_loss": math.nan}, stop_reason=stop_reason))) == []
+def test_missing_records_give_no_finding(rule, history):
+    monitor, summary = {"epoch": [1], "update_ratio_max": [[math.nan, math.nan]]}, {"baseline_loss": math.nan}
+    for reason in ("", "converged", "max_iter", "max_time", "callback", "failed"):
+        assert list(rule(Evidence(history, stop_reason=reason))) == []
+        assert list(rule(Evidence(history, monitor, data_summary=summary, stop_reason=reason))) == []
 
 
 # ---------------------------------------------------------------------- diverged
 
 
-def test_a_training_that_ended_in_nan_has_its_place_numbers_layer_and_epoch(records, only):
+def test_diverged_finding(records, only):
     bad = np.zeros((5, 3))
     bad[-1] = [3.0, 7.0, 0.0]
     message = "the gradient of layer 2 became infinite or NaN at step 40 in epoch 12; the weights of epoch 3 are kept"
@@ -53,13 +53,13 @@ def test_a_training_that_ended_in_nan_has_its_place_numbers_layer_and_epoch(reco
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("diverged", "severe", 2, 12)
     assert finding.message == "During training, the gradient of layer 2 became infinite or NaN at step 40 in epoch 12."
     assert finding.evidence == {"n_epochs": 12.0, "step": 40.0, "bad_gradients": 10.0}
-    # An update ratio of 0.01 is right already, and yet: a third.
+    # The factor is at most 0.3, although an update ratio of 0.01 is fine.
     assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(3e-4)}
     assert finding.remedies[1].params == {"gradient_clip": 1.0}
     assert "lr_find" in finding.remedies[2].text
 
 
-def test_the_layer_is_the_one_that_is_named(records, only):
+def test_diverged_takes_the_layer_from_the_stop_message(records, only):
     told = "the output of layer 2 of 3 became infinite or NaN at step 5 in epoch 3; the weights of epoch 2 are kept"
     bad = {"gradient_nonfinite": [5.0, 5.0, 5.0]}
     finding = only(diverged(records(monitor=bad, stop_reason="non_finite", stop_message=told)))
@@ -70,7 +70,7 @@ def test_the_layer_is_the_one_that_is_named(records, only):
     assert (finding.layer, "bad_gradients" in finding.evidence) == (None, False)
 
 
-def test_diverging_is_that_of_the_last_training(records, only):
+def test_diverged_considers_the_last_training_only(records, only):
     finding = only(diverged(records(stop_reason="non_finite", n_iter=4)))
     assert (finding.epoch, finding.evidence["n_epochs"]) == (4, 4.0)
 
@@ -79,10 +79,10 @@ def test_diverging_is_that_of_the_last_training(records, only):
 
 
 def _jumping(records, *, ratio=0.5, peak=2.0, last=2.0, **others):
-    """Return evidence of a loss that rises to `peak` and ends at `last`, where a constant prediction has 1."""
+    """Return evidence of a loss that rises to `peak` and ends at `last`; that of a constant prediction is 1."""
     loss = [1.0, 0.9, peak, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, last]
-    facts = {**records().facts, "baseline_loss": 1.0}
-    return records({"train_loss": loss}, {"update_ratio_max": ratio}, **{"facts": facts, **others})
+    data_summary = {**records().data_summary, "baseline_loss": 1.0}
+    return records({"train_loss": loss}, {"update_ratio_max": ratio}, **{"data_summary": data_summary, **others})
 
 
 @pytest.mark.parametrize(
@@ -102,20 +102,20 @@ def _jumping(records, *, ratio=0.5, peak=2.0, last=2.0, **others):
         ({"ratio": 0.0}, None),
     ],
 )
-def test_too_high_is_a_rate_whose_steps_are_large_and_whose_loss_rises(change, severity, records):
+def test_learning_rate_too_high_thresholds(change, severity, records):
     found = list(learning_rate_too_high(_jumping(records, **change)))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
-def test_too_high_a_rate_has_its_numbers_epoch_and_remedies(records, only):
+def test_learning_rate_too_high_finding(records, only):
     ratios = np.full((5, 3), 0.05)
-    ratios[2] = [0.1, 0.8, 0.4]  # observed in epoch 3; their median is 0.4
-    ratios[3] = [9.0, 0.1, 0.1]  # that of one layer alone does not tell
+    ratios[2] = [0.1, 0.8, 0.4]  # monitored in epoch 3; the median is 0.4
+    ratios[3] = [9.0, 0.1, 0.1]  # large in one layer only
     finding = only(learning_rate_too_high(_jumping(records, ratio=ratios)))
     expected = ("learning_rate_too_high", "severe", None, 3)
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == expected
     assert finding.evidence == pytest.approx({"largest_update_ratio": 0.4, "loss_rose_to": 2.0})
-    # The first ratio of 0.05 is to become 0.01.
+    # Reduces the first update ratio from 0.05 to 0.01.
     assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(2e-4)}
     assert finding.remedies[1].params == {"gradient_clip": 1.0}
 
@@ -123,7 +123,7 @@ def test_too_high_a_rate_has_its_numbers_epoch_and_remedies(records, only):
 @pytest.mark.parametrize(
     ("ratio", "rate", "better"), [(0.25, 0.3, 0.01), (4e3, 0.3, 3e-4), (0.0101, 0.1, 0.03), (math.nan, 0.1, 0.01)]
 )
-def test_the_smaller_rate_brings_the_first_steps_to_a_hundredth_of_the_weights(ratio, rate, better, records, only):
+def test_the_recommended_lower_rate_gives_update_ratios_of_one_hundredth(ratio, rate, better, records, only):
     ratios = np.full((5, 3), 0.5)
     ratios[:, :] = [[ratio], [0.5], [0.5], [0.5], [0.5]]
     if math.isnan(ratio):
@@ -134,7 +134,7 @@ def test_the_smaller_rate_brings_the_first_steps_to_a_hundredth_of_the_weights(r
     assert only(diverged(evidence)).remedies[0].params == {"learning_rate_init": pytest.approx(better)}
 
 
-def test_without_a_parameter_the_rate_is_the_largest_of_the_training(records, only):
+def test_the_current_learning_rate_is_the_largest_of_the_history_if_no_parameter_is_known(records, only):
     rates = [0.01, 0.02, *[0.005] * 10]
     evidence = records({"learning_rate": rates}, {"update_ratio_max": None}, params={}, stop_reason="non_finite")
     assert only(diverged(evidence)).remedies[0].params == {"learning_rate_init": pytest.approx(2e-3)}
@@ -142,7 +142,7 @@ def test_without_a_parameter_the_rate_is_the_largest_of_the_training(records, on
     assert only(diverged(evidence)).remedies[0].params == {"learning_rate_init": pytest.approx(1e-4)}
 
 
-def test_infinite_steps_count_as_large_ones(records, only):
+def test_infinite_update_ratios_count_as_too_large(records, only):
     ratios = np.full((5, 3), 0.3)
     ratios[1] = math.inf
     finding = only(learning_rate_too_high(_jumping(records, ratio=ratios)))
@@ -150,21 +150,21 @@ def test_infinite_steps_count_as_large_ones(records, only):
     assert finding.epoch == 1
 
 
-def test_without_a_finite_loss_the_rate_is_too_high(records, only):
+def test_learning_rate_is_too_high_if_no_loss_is_finite(records, only):
     finding = only(learning_rate_too_high(records({"train_loss": math.nan}, {"update_ratio_max": 0.5})))
     assert (finding.severity, finding.evidence["loss_rose_to"]) == ("severe", math.inf)
 
 
 def _by_losses(loss, baseline=None):
-    facts = {} if baseline is None else {"baseline_loss": baseline}
-    return Evidence({"train_loss": loss, "learning_rate": [0.1] * len(loss)}, facts=facts)
+    data_summary = {} if baseline is None else {"baseline_loss": baseline}
+    return Evidence({"train_loss": loss, "learning_rate": [0.1] * len(loss)}, data_summary=data_summary)
 
 
 @pytest.mark.parametrize(
     ("n_jumps", "height", "found"), [(2, 0.21, False), (3, 0.21, True), (3, 0.19, False), (5, 0.21, True)]
 )
-def test_without_statistics_more_than_a_fifth_of_the_epochs_rise(n_jumps, height, found):
-    """Ten steps from epoch to epoch; a rise is one of more than a fifth of the first loss, which is 2."""
+def test_without_statistics_the_loss_must_jump_in_more_than_a_fifth_of_the_epochs(n_jumps, height, found):
+    """There are ten differences between epochs; a jump exceeds a fifth of the first loss, which is 2."""
     loss = [2.0]
     for step in range(10):
         rises = step % 2 == 1 and step < 2 * n_jumps
@@ -172,7 +172,7 @@ def test_without_statistics_more_than_a_fifth_of_the_epochs_rise(n_jumps, height
     assert len(list(learning_rate_too_high(_by_losses(loss)))) == found
 
 
-def test_without_statistics_it_has_other_numbers(only):
+def test_learning_rate_too_high_finding_without_statistics(only):
     finding = only(learning_rate_too_high(_by_losses([1.0, 0.5, 4.0, 0.8, 3.0], baseline=2.0)))
     assert finding.evidence == {"share_of_rising_epochs": 0.5, "loss_rose_to": 2.0}
     assert (finding.severity, finding.epoch) == ("severe", 3)
@@ -182,25 +182,27 @@ def test_without_statistics_it_has_other_numbers(only):
 
 
 @pytest.mark.parametrize("loss", [[0.0, 1e10, 0.0, 1e10], [1.0, 0.0, 3e38, 0.5]])
-def test_a_loss_of_zero_is_no_number_to_compare_with(loss, only):
+def test_learning_rate_too_high_with_a_loss_of_zero(loss, only):
     assert only(learning_rate_too_high(_by_losses(loss))).code == "learning_rate_too_high"
 
 
-def test_losses_below_zero_have_no_proportions(records):
-    """As a likelihood of narrow densities has: neither -3 over -4 nor 1 over -4 says how far it rose."""
+def test_losses_below_zero_are_not_compared_by_ratio(records):
+    """A negative log-likelihood can be negative; then the ratio of two losses has no meaning."""
     falling = [2.0, 0.5, -1.0, -2.0, -2.5, -3.0, -3.2, -3.3, -3.35, -3.4, -3.42, -3.43]
-    evidence = records({"train_loss": falling}, {"update_ratio_max": 0.5}, facts={"baseline_loss": -2.9})
+    evidence = records({"train_loss": falling}, {"update_ratio_max": 0.5}, data_summary={"baseline_loss": -2.9})
     assert list(learning_rate_too_high(evidence)) == []
     assert list(learning_rate_too_high(_by_losses([-1.0 - 0.1 * epoch for epoch in range(10)]))) == []
     (jumping,) = learning_rate_too_high(_by_losses([-1.0, -2.0, 3.0, -2.0, 3.0]))
     assert math.isnan(jumping.evidence["loss_rose_to"])
 
 
-def test_without_a_rate_there_is_none_to_blame(records):
+def test_without_a_learning_rate_neither_rule_finds_anything(records):
     for rates in (math.nan, None):
         evidence = _jumping(records)
         history = {**evidence.history, "learning_rate": [] if rates is None else [rates] * 12}
-        assert list(learning_rate_too_high(Evidence(history, evidence.monitor, facts=evidence.facts))) == []
+        assert (
+            list(learning_rate_too_high(Evidence(history, evidence.monitor, data_summary=evidence.data_summary))) == []
+        )
         slow = records({"learning_rate": rates, "gradient_norm": 1.0}, {"update_ratio_max": 1e-6})
         assert list(learning_rate_too_low(slow)) == []
 
@@ -228,11 +230,11 @@ def _slow(records, *, ratio=1e-5, last=1.0, first=1.0, **others):
         ({"first": math.inf, "last": math.inf}, False),
     ],
 )
-def test_too_low_is_a_rate_whose_steps_are_small_though_the_gradient_is_not(change, found, records):
+def test_learning_rate_too_low_thresholds(change, found, records):
     assert len(list(learning_rate_too_low(_slow(records, **change)))) == found
 
 
-def test_too_low_a_rate_has_its_numbers_and_remedies(records, only):
+def test_learning_rate_too_low_finding(records, only):
     ratios = np.full((5, 3), 1e-6)
     ratios[1] = [7e-3, 3e-5, 2e-5]  # their median is 3e-5
     ratios[4] = math.nan
@@ -240,18 +242,18 @@ def test_too_low_a_rate_has_its_numbers_and_remedies(records, only):
     expected = ("learning_rate_too_low", "warning", None, 1)
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == expected
     assert finding.evidence == pytest.approx({"largest_update_ratio": 3e-5, "gradient_last_over_first": 0.8})
-    # 3e-5 is to become 3e-3.
+    # Increases the update ratio from 3e-5 to 3e-3.
     assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(0.1)}
     assert "lr_find" in finding.remedies[1].text
 
 
 @pytest.mark.parametrize(("ratio", "better"), [(9.9e-5, 0.03), (1e-5, 0.3), (1e-7, 1.0), (0.0, 1.0)])
-def test_the_larger_rate_is_ten_to_a_thousand_times_as_large(ratio, better, records, only):
+def test_the_recommended_higher_rate_is_ten_to_a_thousand_times_the_current_one(ratio, better, records, only):
     finding = only(learning_rate_too_low(_slow(records, ratio=ratio)))
     assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(better)}
 
 
-def test_without_statistics_or_norms_a_low_rate_is_not_seen(records):
+def test_learning_rate_too_low_needs_update_ratios_and_gradient_norms(records):
     assert list(learning_rate_too_low(_slow(records, ratio=None))) == []
     assert list(learning_rate_too_low(records({"gradient_norm": None}, {"update_ratio_max": 1e-6}))) == []
 
@@ -269,7 +271,7 @@ def _falling(records, *, last=0.9, name="train_loss", history=(), **others):
     ("change", "found"),
     [
         ({}, True),
-        ({"last": 0.9749}, True),  # a fall of 0.0251 in a quarter of the time is one of 0.1004 in all of it
+        ({"last": 0.9749}, True),  # 0.0251 in a quarter of the epochs is 0.1004 in all
         ({"last": 0.9751}, False),
         ({"last": 1.5}, False),
         ({"last": math.nan}, False),
@@ -279,16 +281,16 @@ def _falling(records, *, last=0.9, name="train_loss", history=(), **others):
         ({"stop_reason": "converged"}, False),
         ({"stop_reason": "callback"}, False),
         ({"stop_reason": "interrupted"}, False),
-        ({"facts": {"baseline_loss": 0.9 / 0.02 * BELOW}}, True),
-        ({"facts": {"baseline_loss": 0.9 / 0.02 * ABOVE}}, False),  # good enough
-        ({"facts": {"baseline_loss": math.inf}}, True),
+        ({"data_summary": {"baseline_loss": 0.9 / 0.02 * BELOW}}, True),
+        ({"data_summary": {"baseline_loss": 0.9 / 0.02 * ABOVE}}, False),  # the loss is good enough
+        ({"data_summary": {"baseline_loss": math.inf}}, True),
     ],
 )
-def test_not_converged_is_a_loss_that_was_falling_when_the_time_was_over(change, found, records):
+def test_not_converged_thresholds(change, found, records):
     assert len(list(not_converged(_falling(records, **change)))) == found
 
 
-def test_a_training_that_has_not_converged_has_its_numbers_and_remedies(records, only):
+def test_not_converged_finding(records, only):
     finding = only(not_converged(_falling(records)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("not_converged", "warning", None, 12)
     assert finding.evidence == pytest.approx({"to_gain": 0.4, "n_epochs": 12.0, "last_loss": 0.9})
@@ -309,25 +311,25 @@ def test_a_training_that_has_not_converged_has_its_numbers_and_remedies(records,
         ("max_iter", {}, {}),
     ],
 )
-def test_more_of_what_ended_the_training(stop_reason, params, longer, records, only):
+def test_not_converged_recommends_raising_the_limit_that_was_reached(stop_reason, params, longer, records, only):
     finding = only(not_converged(_falling(records, stop_reason=stop_reason, params=params)))
     assert finding.remedies[0].params == longer
     assert finding.remedies[1].params == {**longer, "early_stopping": True}
 
 
-def test_with_validation_data_its_loss_is_the_one_that_counts(records):
+def test_not_converged_prefers_the_validation_loss(records):
     falls, stands = [1.0] * 9 + [0.9] * 3, 1.0
     assert list(not_converged(_falling(records, history={"validation_loss": stands}))) == []
     (finding,) = not_converged(_falling(records, last=1.0, history={"validation_loss": falls}))
     assert finding.evidence["last_loss"] == 0.9
 
 
-def test_a_loss_that_was_lowest_earlier_has_not_been_falling(records):
+def test_not_converged_needs_the_lowest_loss_at_the_end(records):
     loss = [1.0, 0.5, *[1.0] * 7, *[0.9] * 3]
     assert list(not_converged(_falling(records, history={"train_loss": loss}))) == []
 
 
-def test_two_epochs_are_enough_and_one_is_not(only):
+def test_not_converged_needs_two_epochs(only):
     history = {"train_loss": [1.0, 0.9]}
     assert only(not_converged(Evidence(history, stop_reason="max_iter"))).evidence["to_gain"] == pytest.approx(0.2)
     assert list(not_converged(Evidence({"train_loss": [0.9]}, stop_reason="max_iter"))) == []
@@ -338,10 +340,10 @@ def test_two_epochs_are_enough_and_one_is_not(only):
 
 
 def _flat(n_flat, n_epochs=12, *, value=1.0, baseline=1.0, start=(), **others):
-    """Return evidence of a loss of `value` at first, or after `start`, and of 0.5 afterwards."""
+    """Return evidence of the losses in `start`, then `n_flat` times `value`, then 0.5."""
     loss = [*start, *[value] * n_flat]
     loss += [0.5] * (n_epochs - len(loss))
-    return Evidence({"train_loss": loss}, facts={"baseline_loss": baseline}, **others)
+    return Evidence({"train_loss": loss}, data_summary={"baseline_loss": baseline}, **others)
 
 
 @pytest.mark.parametrize(
@@ -366,11 +368,11 @@ def _flat(n_flat, n_epochs=12, *, value=1.0, baseline=1.0, start=(), **others):
         (_flat(12, value=math.inf), False),
     ],
 )
-def test_a_plateau_is_a_loss_of_a_constant_prediction_for_most_of_the_training(evidence, found):
+def test_plateau_thresholds(evidence, found):
     assert len(list(plateau(evidence))) == found
 
 
-def test_a_plateau_has_its_numbers_epoch_and_remedies(only):
+def test_plateau_finding(only):
     params = {"activation": "relu", "learning_rate_init": 0.002}
     finding = only(plateau(_flat(7, value=2.02, baseline=2.0, start=[9.0, 4.0, 2.5, 0.5, 0.5], params=params)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("plateau", "warning", None, 6)
@@ -392,6 +394,6 @@ def test_a_plateau_has_its_numbers_epoch_and_remedies(only):
         ([LeakyReLU(0.2), "logistic"], True),
     ],
 )
-def test_units_that_saturate_are_replaced(activation, saturates, only):
+def test_plateau_recommends_relu_for_saturating_activations_and_adam_otherwise(activation, saturates, only):
     remedy = only(plateau(_flat(12, params={"activation": activation}))).remedies[0]
     assert remedy.params == ({"activation": "relu", "weight_init": "auto"} if saturates else {"solver": "adam"})

@@ -1,0 +1,68 @@
+"""Link functions: from raw outputs to predictions, with their derivatives and logarithms."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+from skmlp.nn.activations import Logistic, Softplus
+
+__all__ = ["LINKS", "LINK_JACOBIANS", "LOGISTIC", "SOFTPLUS", "diagonal", "log_logistic", "log_softmax", "softmax"]
+
+LOGISTIC = Logistic()
+SOFTPLUS = Softplus()
+
+
+def softmax(raw: FloatArray) -> FloatArray:
+    """Return ``exp(raw_k) / sum_j exp(raw_j)`` for each row."""
+    p: FloatArray = raw - raw.max(axis=1, keepdims=True)
+    np.exp(p, out=p)
+    p /= p.sum(axis=1, keepdims=True)
+    return p
+
+
+def log_softmax(raw: FloatArray) -> FloatArray:
+    """Return the logarithm of :func:`softmax`, finite wherever `raw` is."""
+    log_p: FloatArray = raw - raw.max(axis=1, keepdims=True)
+    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    return log_p
+
+
+def log_logistic(raw: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return ``log(1 - p)`` and ``log p`` for ``p = logistic(raw)``, finite wherever `raw` is."""
+    return -SOFTPLUS(raw), -SOFTPLUS(-raw)
+
+
+# The output activations by name. The predictions have the shape of the raw outputs.
+LINKS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
+    {"identity": lambda raw: raw, "exp": np.exp, "logistic": LOGISTIC, "softmax": softmax}
+)
+
+
+def diagonal(derivatives: FloatArray) -> FloatArray:
+    """Return the Jacobian of an elementwise function: a diagonal matrix for each row of `derivatives`."""
+    jacobian = np.zeros((*derivatives.shape, derivatives.shape[1]), derivatives.dtype)
+    np.einsum("ikk->ik", jacobian)[...] = derivatives
+    return jacobian
+
+
+def _softmax_jacobian(raw: FloatArray) -> FloatArray:
+    """Return ``p_k ([k = j] - p_j)`` for each row."""
+    p = softmax(raw)
+    jacobian: FloatArray = -p[:, :, np.newaxis] * p[:, np.newaxis, :]
+    own = np.einsum("ikk->ik", jacobian)
+    own[...] = 0.0
+    own -= jacobian.sum(axis=2)  # p (1 - p) as p times the other probabilities: exact where p rounds to 1
+    return jacobian
+
+
+# Their derivatives d prediction / d raw, of shape (n_samples, n_predictions, n_raw).
+LINK_JACOBIANS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
+    {
+        "identity": lambda raw: diagonal(np.ones_like(raw)),
+        "exp": lambda raw: diagonal(np.exp(raw)),
+        "logistic": lambda raw: diagonal(LOGISTIC(raw) * LOGISTIC(-raw)),  # p (1 - p), exact where p rounds to 1
+        "softmax": _softmax_jacobian,
+    }
+)
