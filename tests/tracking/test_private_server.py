@@ -131,9 +131,7 @@ def test_a_private_certificate_is_trusted_with_mlflows_settings(
     ("status", "why"),
     [(200, None), (401, None), (404, None), (500, None), (502, "HTTP status 502"), (503, "HTTP status 503")],
 )
-def test_gateway_errors_count_as_an_unreachable_server_and_other_errors_as_answers(
-    status: int, why: str | None
-) -> None:
+def test_a_gateway_error_means_that_the_server_is_unreachable(status: int, why: str | None) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
