@@ -255,7 +255,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClient:
 
         def send(self, record: Any) -> None:
             """Wait for a run that another thread is about to create, as RemoteStore does."""
-            deadline = time.monotonic() + sender.PARENT_PATIENCE
+            deadline = time.monotonic() + sender.PARENT_TIMEOUT
             while True:
                 self.wait = time.monotonic() < deadline
                 try:

@@ -63,14 +63,12 @@ def test_repr_and_reasons_contain_no_password() -> None:
     assert repr(callback) == "MLflowCallback(tracking_uri='https://me:***@127.0.0.1:9')"
     unsent = Unsent("path")
     unsent.add_reason(OSError("no https://me:secret@host"))
-    unsent.leave_out(["https://me:secret@host"])
+    unsent.add_refused(["https://me:secret@host"])
     assert "secret" not in repr(unsent)
     assert "secret" not in (why_unreachable("http://me:secret@127.0.0.1:9") or "")
 
 
-def test_a_replay_takes_the_password_from_the_tracking_uri(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_takes_the_password_from_the_tracking_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = "postgresql://me:secret@host/db"
     spool = Spool(tmp_path / "spool", uri, "session")
     spool.write([CreateRun("run", "run", "test", None, None, 1, {})])

@@ -97,13 +97,13 @@ def test_the_lock_of_an_address_excludes_others_of_the_same_address(tmp_path: Pa
     order: list[str] = []
 
     def second() -> None:
-        with clients._alone("address"):
+        with clients._exclusive("address"):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with clients._alone("address"), clients._alone("another address"):
+    with clients._exclusive("address"), clients._exclusive("another address"):
         thread.start()
-        thread.join(3 * clients.LOOK_INTERVAL)
+        thread.join(3 * clients.LOCK_INTERVAL)
         order.append("first")
     thread.join(60.0)
     assert order == ["first", "second"]

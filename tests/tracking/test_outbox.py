@@ -168,7 +168,7 @@ def test_another_thread_takes_over_from_a_stuck_call(store, spool):
 
 
 class PartlyRefusedError(RefusedError):
-    left_out = ("the parameter 'bad' (no)",)
+    refused = ("the parameter 'bad' (no)",)
 
 
 def test_refused_items_are_reported_once_and_not_written_to_the_file(store, spool):
@@ -178,7 +178,7 @@ def test_refused_items_are_reported_once_and_not_written_to_the_file(store, spoo
     box.flush(30.0)
     _put(box, Log("run", [], {"bad": "x"}))
     unsent = box.close(30.0)
-    assert unsent.left_out == ["the parameter 'bad' (no)"]
+    assert unsent.refused == ["the parameter 'bad' (no)"]
     assert unsent.n_spilled == unsent.n_lost == 0
     assert not spool.path.exists()
 

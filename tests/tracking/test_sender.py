@@ -18,8 +18,8 @@ from skmlp.tracking.journal import CreateRun, EndRun, Log
 from skmlp.tracking.sender import RemoteStore, SendError
 
 
-def _create(run: str = "run", parent: str | None = None, patience: float = 0.0, start: int = 1) -> CreateRun:
-    return CreateRun(run, run, "test", None, parent, start, {}, patience)
+def _create(run: str = "run", parent: str | None = None, wait: float = 0.0, start: int = 1) -> CreateRun:
+    return CreateRun(run, run, "test", None, parent, start, {}, wait)
 
 
 def _runs(uri: str) -> list[Any]:
@@ -45,7 +45,7 @@ def test_an_error_says_whether_the_record_can_be_sent_again(sqlite_uri: str) -> 
     with pytest.raises(SendError, match=r"the metric 'm'.*nonnegative") as refused:
         store.send(Log("run", [["m", 1.0, -5, 1]]))
     assert not refused.value.transient
-    assert len(refused.value.left_out) == 1
+    assert len(refused.value.refused) == 1
     store.send(Log("run", [["m", 1.0, 5, 1]]))  # it goes on
 
 
@@ -112,7 +112,7 @@ def test_the_default_store_is_in_the_folder_that_is_current_when_a_record_is_sen
 def test_waiting_for_a_run_does_not_block_its_creation(sqlite_uri: str) -> None:
     """Both use the same process, and the one that waits was first."""
     waiting, making = RemoteStore(sqlite_uri), RemoteStore(sqlite_uri)
-    thread = threading.Thread(target=waiting.send, args=(_create(patience=60.0),))
+    thread = threading.Thread(target=waiting.send, args=(_create(wait=60.0),))
     thread.start()
     making.send(_create())
     thread.join(60.0)
@@ -132,7 +132,7 @@ def test_a_child_waits_for_its_parent(sqlite_uri: str) -> None:
 
 
 def test_the_wait_for_a_parent_is_limited(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender_module, "PARENT_PATIENCE", 0.5)
+    monkeypatch.setattr(sender_module, "PARENT_TIMEOUT", 0.5)
     store = RemoteStore(sqlite_uri)
     store.send(_create("child", "missing"))
     assert "mlflow.parentRunId" not in _runs(sqlite_uri)[0].data.tags
@@ -238,7 +238,7 @@ def test_open_runs_of_a_killed_process_end_as_killed(sqlite_uri: str) -> None:
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
     running = next(run for run in _runs(sqlite_uri) if run.info.run_name == "running")
-    assert running.data.tags["skmlp.error"] == "the process that trained was ended"
+    assert running.data.tags["skmlp.error"] == "the training process was killed"
 
 
 def test_a_probe_is_answered_while_a_record_is_sent(sqlite_uri: str) -> None:

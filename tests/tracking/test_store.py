@@ -10,8 +10,8 @@ from skmlp.tracking.journal import CreateRun, EndRun, Log, LogChildren
 from skmlp.tracking.store import RefusedError, Store, valid_name
 
 
-def _create(run: str = "run", parent: str | None = None, patience: float = 0.0, start: int = 1) -> CreateRun:
-    return CreateRun(run, run, "test", None, parent, start, {}, patience)
+def _create(run: str = "run", parent: str | None = None, wait: float = 0.0, start: int = 1) -> CreateRun:
+    return CreateRun(run, run, "test", None, parent, start, {}, wait)
 
 
 def _runs(uri: str) -> list[Any]:
@@ -42,7 +42,7 @@ def test_of_two_runs_created_at_once_the_earlier_one_is_kept(sqlite_uri: str, mo
         return find(self, run, experiment_id)
 
     monkeypatch.setattr(Store, "_find", late)
-    second.send(_create(patience=0.1, start=2))
+    second.send(_create(wait=0.1, start=2))
     (run,) = _runs(sqlite_uri)
     assert first.runs == second.runs == {"run": run.info.run_id}
 
@@ -103,7 +103,7 @@ def test_only_refused_values_are_omitted(sqlite_uri: str) -> None:
         store.send(
             Log("run", [["bad", 1.0, -5, 1], ["bad", 1.0, -5, 2], ["m", 2.0, 5, 1]], {"p": "2", "q": "3"}, {"t": "4"})
         )
-    assert [reason.partition(" (")[0] for reason in refused.value.left_out] == ["the metric 'bad'", "the parameter 'p'"]
+    assert [reason.partition(" (")[0] for reason in refused.value.refused] == ["the metric 'bad'", "the parameter 'p'"]
     assert refused.value.n_metrics == 2
     (run,) = _runs(sqlite_uri)
     assert run.data.metrics == {"m": 2.0}
