@@ -175,7 +175,7 @@ def test_the_table_of_a_search_has_its_folds(browser: Chrome, server: Any, exper
 def test_the_report_draws_its_charts_without_errors(browser: Chrome, server: Any, experiment: dict[str, str]) -> None:
     page = MlflowClient(server.uri).download_artifacts(experiment["run"], "figures/training.html")
     show(browser, Path(page).absolute().as_uri())
-    for title in ("Loss", "Layer by layer", "Distribution in a layer"):
+    for title in ("Loss", "Statistics of each layer", "Distribution within a layer"):
         wait_for(browser, f"the title {title!r}", lambda page, title=title: title in text_of(page))
     drawn = browser.execute_script(
         "const wide = each => each.getBoundingClientRect().width > 300;"

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from skmlp.tracking import dashboard, dashboard_url
 from skmlp.tracking.__main__ import main
-from skmlp.tracking.dashboard import MOST_LAYERS, TAG_LENGTH
+from skmlp.tracking.dashboard import MAX_LAYERS, TAG_LENGTH
 
 TAG = "mlflow.sharedViewState.skmlp"
 LOSSES = ["loss/train", "loss/validation"]
@@ -126,7 +126,7 @@ def test_the_tag_for_200_layers_is_within_mlflows_limit(store: Any) -> None:
     dashboard_url("digits", tracking_uri=URI)
     assert len(stored_tag(store)) <= TAG_LENGTH
     keys = charts(store)["Gradient norm of each layer (log)"]["selectedMetricKeys"]
-    assert 8 <= len(keys) <= MOST_LAYERS
+    assert 8 <= len(keys) <= MAX_LAYERS
     assert (keys[0], keys[-1]) == ("grad_norm/layer_01", "grad_norm/layer_200")
 
 

@@ -246,7 +246,9 @@ def test_trusted_and_serialization_format_allow_more_types(sqlite_uri: str) -> N
     odd = network().fit(X, Y)
     odd.note = np.polynomial.Polynomial([1.0, 2.0])
     name = "numpy.polynomial.polynomial.Polynomial"
-    with pytest.raises(ValueError, match=f"it holds {name}, and only .* trusted=.* serialization_format='cloudpickle'"):
+    with pytest.raises(
+        ValueError, match=f"it contains {name}, and only .* trusted=.* serialization_format='cloudpickle'"
+    ):
         log_model(odd, X, tracking_uri=sqlite_uri)
     mlflow.set_tracking_uri(sqlite_uri)
     assert name in _types_to_trust(odd, ("numpy.polynomial",))
@@ -271,7 +273,7 @@ def test_a_function_of_the_user_is_refused_before_the_store_is_called(sqlite_uri
 
     estimator = network(activation=FunctionActivation("sine", sine, cosine)).fit(X, Y)
     run_id = create_run(sqlite_uri)
-    with pytest.raises(ValueError, match=r"cannot be stored as a model .* holds .*Use activations.* by their names"):
+    with pytest.raises(ValueError, match=r"cannot be stored as a model .* contains .*Use activations.* by their names"):
         log_model(estimator, X, run_id=run_id, tracking_uri=sqlite_uri)
     client = MlflowClient(sqlite_uri)
     assert not client.search_logged_models([client.get_run(run_id).info.experiment_id])
