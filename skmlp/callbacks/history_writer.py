@@ -139,7 +139,7 @@ class _CsvRows(_Rows):
         return _csv_line([row.get(name) for name in self.columns])
 
     def is_complete(self, line: bytes) -> bool:
-        """Return whether it is the header: a truncated row cannot be told from a complete one."""
+        """Return whether it is the header: truncated rows may look complete."""
         return line == self.first_line
 
 
@@ -150,7 +150,7 @@ def _csv_line(values: list[Any]) -> str:
 
 
 def _create(path: str, content: str) -> None:
-    """Create a file with its first line atomically, unless it exists: others may append to it at once."""
+    """Create a file with its first line atomically, unless it exists: others may append to it immediately."""
     if os.path.exists(path):
         return
     remove_stale(os.path.dirname(path))

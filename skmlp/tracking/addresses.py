@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 __all__ = ["is_server", "masked", "masked_errors", "without_login"]
 
-# ``://user:password@``. A password may contain an unescaped slash or @, so too much rather than too little is masked.
+# ``://user:password@``. A password may contain an unescaped slash or @, so the mask may include too much.
 _PASSWORD = re.compile(r"(://[^\s:/@]*:)(?:[^\s/]*|[^\s@]*)@")
 _PARAMETER = re.compile(r"(?i)([?&;](?:\w*password|passwd|pwd|\w*token|\w*secret)=)[^\s&;'\"]+")
 

@@ -1,4 +1,4 @@
-"""One skmlp fit, told to one MLflow run epoch by epoch."""
+"""Logging of one skmlp fit to one MLflow run."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

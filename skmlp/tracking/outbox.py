@@ -107,7 +107,7 @@ class Outbox:
     # ------------------------------------------------------------------ called by the fit
 
     def put(self, record: Record) -> None:
-        """Add a record; return at once."""
+        """Add a record, without waiting."""
         with self._changed:
             if not self._waiting:
                 self._due = self._clock() + self._interval

@@ -62,13 +62,13 @@ RESUMED = [
 def test_a_warm_started_fit_from_a_file_equals_an_uninterrupted_one(
     cls: Any, params: dict[str, Any], tmp_path: Path, data: Any, small: Any
 ) -> None:
-    whole = small(cls, **params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    uninterrupted = small(cls, **params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "2.joblib").set_params(warm_start=True, max_iter=4).fit(*data)
     if params.get("early_stopping"):  # then the best epoch's weights are kept, of all
-        assert resumed.validation_scores_ == whole.validation_scores_
-    assert resumed.loss_curve_ == whole.loss_curve_
-    assert_same_network(resumed, whole)
-    assert resumed.t_ == whole.t_
+        assert resumed.validation_scores_ == uninterrupted.validation_scores_
+    assert resumed.loss_curve_ == uninterrupted.loss_curve_
+    assert_same_network(resumed, uninterrupted)
+    assert resumed.t_ == uninterrupted.t_
 
 
 PARTIAL = [
@@ -82,28 +82,28 @@ PARTIAL = [
 def test_partial_fit_from_a_file_equals_an_uninterrupted_fit(
     params: dict[str, Any], tmp_path: Path, data: Any, small: Any
 ) -> None:
-    whole = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    uninterrupted = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "2.joblib")
     for _ in range(4):
         resumed.partial_fit(*data)
-    assert_same_network(resumed, whole)
-    assert resumed.history_["loss"] == whole.history_["loss"]
+    assert_same_network(resumed, uninterrupted)
+    assert resumed.history_["loss"] == uninterrupted.history_["loss"]
 
 
 def test_lbfgs_continues_from_the_stored_weights_with_an_empty_history(tmp_path: Path, data: Any, small: Any) -> None:
-    whole = small(solver="lbfgs").set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    uninterrupted = small(solver="lbfgs").set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "3.joblib").set_params(warm_start=True, max_iter=3).fit(*data)
-    assert resumed.loss_curve_[:3] == whole.loss_curve_[:3]
-    assert resumed.loss_curve_[3] != whole.loss_curve_[3]
-    assert resumed.loss_ < whole.loss_curve_[2]
+    assert resumed.loss_curve_[:3] == uninterrupted.loss_curve_[:3]
+    assert resumed.loss_curve_[3] != uninterrupted.loss_curve_[3]
+    assert resumed.loss_ < uninterrupted.loss_curve_[2]
 
 
 def test_a_warm_started_fit_restarts_the_count_of_epochs_without_improvement(
     tmp_path: Path, data: Any, small: Any
 ) -> None:
     params = {"tol": 1e3, "n_iter_no_change": 3, "max_iter": 50}  # only the first epoch is an improvement
-    whole = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
-    assert whole.n_iter_ == 5
+    uninterrupted = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    assert uninterrupted.n_iter_ == 5
     assert joblib.load(tmp_path / "3.joblib").set_params(warm_start=True).fit(*data).n_iter_ == 5
 
 
@@ -348,11 +348,11 @@ def test_a_checkpoint_has_the_number_of_samples_seen(tmp_path: Path, data: Any, 
 
 @BOTH
 def test_a_checkpoint_continues_monitoring_at_the_same_steps(cls: Any, tmp_path: Path, data: Any, small: Any) -> None:
-    whole = small(cls, monitor=4).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    uninterrupted = small(cls, monitor=4).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "2.joblib")
     for _ in range(4):
         resumed.partial_fit(*data)
-    np.testing.assert_equal(resumed.monitor_, whole.monitor_)
+    np.testing.assert_equal(resumed.monitor_, uninterrupted.monitor_)
 
 
 def test_a_checkpoint_continues_its_schedule_unless_it_is_changed(tmp_path: Path, data: Any, small: Any) -> None:

@@ -41,7 +41,7 @@ def end(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-# A checkpoint that is half written, until the process is told to finish.
+# Writes one half of a checkpoint, and the other one after a line from stdin.
 HALF = """
 with files.temporary_beside(sys.argv[2]) as temporary:
     with open(temporary, "wb") as file:
@@ -168,7 +168,7 @@ def test_an_error_of_fsync_keeps_the_old_file_with_one_warning(
     assert names(tmp_path) == ["at.joblib"]
 
 
-def test_a_file_system_without_fsync_will_do(
+def test_a_file_system_without_fsync_is_supported(
     tmp_path: Path, data: Any, small: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def has_none(descriptor: int) -> None:
@@ -180,7 +180,7 @@ def test_a_file_system_without_fsync_will_do(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_lines_are_there_as_a_whole_or_not_at_all_when_there_is_really_no_more_space(tmp_path: Path) -> None:
+def test_lines_over_the_file_size_limit_are_written_completely_or_not_at_all(tmp_path: Path) -> None:
     code = """
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (25, 25))
@@ -191,15 +191,13 @@ for line in (b"0123456789\\n", b"another\\n", b"too long\\n", b"yes\\n"):
         print(error.errno, flush=True)
 """
     process = start(code, tmp_path / "lines")
-    told, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert told.split() == [str(errno.EFBIG)]
+    assert output.split() == [str(errno.EFBIG)]
     assert (tmp_path / "lines").read_bytes() == b"0123456789\nanother\nyes\n"
 
 
-def test_an_interruption_between_two_parts_of_a_line_leaves_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_write_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b"first\n")
     real_open = open
@@ -228,7 +226,7 @@ def test_an_interruption_between_two_parts_of_a_line_leaves_none(
 
 
 @WITH_LOCKS
-def test_a_torn_line_of_a_killed_process_does_not_spoil_the_lines_of_the_others(tmp_path: Path) -> None:
+def test_the_incomplete_line_of_a_killed_process_does_not_affect_other_lines(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     code = """
 for number in range(50):

@@ -369,9 +369,9 @@ def server_runs(server: Server) -> Runs:
 
 
 class Line:
-    """A connection to a server on a port of its own, which can be cut and can lose answers: a server that dies.
+    """A proxy of a server that can be cut and can lose answers, like a server that dies.
 
-    Unlike a server, it is back at once.
+    Unlike a server, it restarts without delay.
     """
 
     def __init__(self, server: Server) -> None:
@@ -402,10 +402,10 @@ class Line:
                 near, _ = listener.accept()
                 far = socket.create_connection(("127.0.0.1", self._server_port))
                 self._sockets += [near, far]
-                threading.Thread(target=self._hand_on, args=(near, far, False), daemon=True).start()
-                threading.Thread(target=self._hand_on, args=(far, near, True), daemon=True).start()
+                threading.Thread(target=self._forward, args=(near, far, False), daemon=True).start()
+                threading.Thread(target=self._forward, args=(far, near, True), daemon=True).start()
 
-    def _hand_on(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
         with contextlib.suppress(OSError):
             while (data := source.recv(1 << 16)) and not (is_answer and self.loses_answers):
                 target.sendall(data)

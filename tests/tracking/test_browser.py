@@ -122,7 +122,7 @@ def save(browser: Chrome, name: str, height: int) -> None:
     if FOLDER is None:
         return
     browser.set_window_size(1400, height)
-    # Plotly's buttons are there for a pointer above the chart only, but a browser without a screen shows them always.
+    # A headless browser always shows Plotly's buttons, which usually appear under the pointer only.
     hide = "document.head.insertAdjacentHTML('beforeend', '<style>.modebar {display: none !important}</style>')"
     browser.execute_script(hide)
     before, deadline = b"", time.monotonic() + 20.0

@@ -184,7 +184,7 @@ def test_a_deleted_experiment_raises(store: Any) -> None:
         dashboard_url("digits", tracking_uri=URI)
 
 
-# The command with a server that starts at once; the fixture `server` starts a real one with the same function.
+# The command with a simple HTTP server; the fixture `server` starts a real one with the replaced function.
 COMMAND = """
 import subprocess, sys
 from skmlp.tracking import dashboard

@@ -88,7 +88,7 @@ def test_an_interrupted_fit_has_status_killed(runs: Any) -> None:
 
 @pytest.fixture
 def _ticking_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give every moment a time of its own: MLflow drops a value that is repeated with the same time."""
+    """Give every record a different time: MLflow drops a value that is repeated with the same time."""
     clock = itertools.count(1_700_000_000_000)
     monkeypatch.setattr("skmlp.tracking.fits.now", lambda: next(clock))
 

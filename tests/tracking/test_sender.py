@@ -46,7 +46,7 @@ def test_an_error_says_whether_the_record_can_be_sent_again(sqlite_uri: str) -> 
         store.send(Log("run", [["m", 1.0, -5, 1]]))
     assert not refused.value.transient
     assert len(refused.value.refused) == 1
-    store.send(Log("run", [["m", 1.0, 5, 1]]))  # it goes on
+    store.send(Log("run", [["m", 1.0, 5, 1]]))  # the process still works
 
 
 def test_only_a_busy_process_is_ended_and_the_next_record_starts_another(sqlite_uri: str) -> None:
