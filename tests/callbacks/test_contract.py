@@ -35,6 +35,12 @@ def callback(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     return MAKERS[request.param](tmp_path)
 
 
+@pytest.fixture
+def made(tmp_path: Path) -> list[Any]:
+    """One callback of each kind."""
+    return [make(tmp_path) for make in MAKERS.values()]
+
+
 @pytest.fixture(autouse=True)
 def nothing_left() -> Any:
     yield
@@ -88,9 +94,9 @@ def test_a_callback_does_not_change_a_bit_of_the_result(cls: Any, callback: Any,
 @BOTH
 @pytest.mark.parametrize("params", [{"early_stopping": True}, {"solver": "lbfgs"}, {"batch_size": "full"}], ids=str)
 def test_all_callbacks_together_do_not_change_a_bit_of_the_result(
-    cls: Any, params: dict[str, Any], tmp_path: Path, data: Any, small: Any
+    cls: Any, params: dict[str, Any], made: list[Any], data: Any, small: Any
 ) -> None:
-    assert_same_result(cls, params, [make(tmp_path) for make in MAKERS.values()], data, small)
+    assert_same_result(cls, params, made, data, small)
 
 
 def test_callbacks_survive_pickle_clone_and_deepcopy(callback: Any, data: Any, small: Any) -> None:
@@ -108,12 +114,11 @@ def test_callbacks_survive_pickle_clone_and_deepcopy(callback: Any, data: Any, s
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["outermost", "inside"])
-def test_a_search_with_two_processes_has_the_same_results(inside: bool, tmp_path: Path, data: Any, small: Any) -> None:
+def test_a_search_with_two_processes_has_the_same_results(inside: bool, made: list[Any], data: Any, small: Any) -> None:
     def search(*inner: Any) -> GridSearchCV:
         pipeline = make_pipeline(StandardScaler(), small().set_callbacks(*inner))
         return GridSearchCV(pipeline, {"mlpclassifier__alpha": [0.1, 1.0]}, cv=2, n_jobs=2)
 
-    made = [make(tmp_path) for make in MAKERS.values()]
     watched = search(*made) if inside else search().set_callbacks(*made)
     watched.fit(*data)
     plain = search().fit(*data)
@@ -121,15 +126,15 @@ def test_a_search_with_two_processes_has_the_same_results(inside: bool, tmp_path
     np.testing.assert_array_equal(watched.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"])
 
 
-def test_other_estimators_are_ignored(callback: Any, tmp_path: Path, data: Any, capsys: Any) -> None:
-    make_pipeline(StandardScaler(), LogisticRegression()).set_callbacks(callback).fit(*data)
+def test_other_estimators_are_ignored(made: list[Any], tmp_path: Path, data: Any, capsys: Any) -> None:
+    make_pipeline(StandardScaler(), LogisticRegression()).set_callbacks(*made).fit(*data)
     assert list(tmp_path.iterdir()) == []
     assert "".join(capsys.readouterr()) == ""
-    assert not getattr(callback, "stream", None) or callback.stream.getvalue() == ""
+    assert [each.stream.getvalue() for each in made if hasattr(each, "stream")] == [""]
 
 
-def test_a_failed_or_interrupted_fit_leaves_no_observer(callback: Any, data: Any, small: Any) -> None:
-    estimator = small(MLPRegressor, solver=SGD(), learning_rate_init=1e30, batch_size=5).set_callbacks(callback)
+def test_a_failed_or_interrupted_fit_leaves_no_observer(made: list[Any], data: Any, small: Any) -> None:
+    estimator = small(MLPRegressor, solver=SGD(), learning_rate_init=1e30, batch_size=5).set_callbacks(*made)
     with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
         estimator.fit(*data)
     assert _running == {}
@@ -139,25 +144,25 @@ def test_a_failed_or_interrupted_fit_leaves_no_observer(callback: Any, data: Any
             raise KeyboardInterrupt
         return False
 
-    estimator = small().set_callbacks(callback, StopWhen(interrupt))
+    estimator = small().set_callbacks(*made, StopWhen(interrupt))
     with pytest.raises(KeyboardInterrupt):
         estimator.fit(*data)
     assert _running == {}
-    estimator.set_callbacks(callback).fit(*data)
+    estimator.set_callbacks(*made).fit(*data)
     np.testing.assert_array_equal(estimator.coefs_[0], small().fit(*data).coefs_[0])
 
 
-def test_a_fit_that_fails_before_its_first_epoch_leaves_no_observer(callback: Any, data: Any, small: Any) -> None:
+def test_a_fit_that_fails_before_its_first_epoch_leaves_no_observer(made: list[Any], data: Any, small: Any) -> None:
     with pytest.raises(ValueError, match="NaN"):
-        small().set_callbacks(callback).fit(np.full((60, 4), np.nan), data[1])
+        small().set_callbacks(*made).fit(np.full((60, 4), np.nan), data[1])
 
 
-def test_two_callbacks_work_in_either_order(callback: Any, tmp_path: Path, data: Any, small: Any) -> None:
+def test_two_callbacks_work_in_either_order(made: list[Any], tmp_path: Path, data: Any, small: Any) -> None:
     stop = StopWhen(lambda history: len(history["loss"]) == 2)
-    assert small().set_callbacks(callback, stop).fit(*data).n_iter_ == 2
-    assert small().set_callbacks(stop, callback).fit(*data).n_iter_ == 2
+    assert small().set_callbacks(*made, stop).fit(*data).n_iter_ == 2
+    assert small().set_callbacks(stop, *made).fit(*data).n_iter_ == 2
 
 
-def test_partial_fit_does_not_call_callbacks(callback: Any, tmp_path: Path, data: Any, small: Any) -> None:
-    small().set_callbacks(callback).partial_fit(*data, classes=[0, 1, 2])
+def test_partial_fit_does_not_call_callbacks(made: list[Any], tmp_path: Path, data: Any, small: Any) -> None:
+    small().set_callbacks(*made).partial_fit(*data, classes=[0, 1, 2])
     assert list(tmp_path.iterdir()) == []
