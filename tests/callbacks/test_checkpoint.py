@@ -29,7 +29,7 @@ def assert_same_network(a: Any, b: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_each_file_predicts_as_a_fit_of_that_many_epochs(
+def test_each_file_equals_a_fit_of_that_many_epochs(
     cls: Any, solver: str, tmp_path: Path, data: Any, small: Any
 ) -> None:
     small(cls, solver=solver).set_callbacks(Checkpoint(tmp_path / "{epoch:02d}.joblib", every=2)).fit(*data)
@@ -82,9 +82,7 @@ PARTIAL = [
 
 
 @pytest.mark.parametrize("params", PARTIAL, ids=str)
-def test_partial_fit_from_a_file_equals_an_uninterrupted_fit(
-    params: dict[str, Any], tmp_path: Path, data: Any, small: Any
-) -> None:
+def test_partial_fit_continues_from_a_file(params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
     uninterrupted = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "2.joblib")
     for _ in range(4):
@@ -101,9 +99,7 @@ def test_lbfgs_continues_from_the_stored_weights_with_an_empty_history(tmp_path:
     assert resumed.loss_ < uninterrupted.loss_curve_[2]
 
 
-def test_a_warm_started_fit_restarts_the_count_of_epochs_without_improvement(
-    tmp_path: Path, data: Any, small: Any
-) -> None:
+def test_a_warm_start_restarts_the_count_of_epochs_without_improvement(tmp_path: Path, data: Any, small: Any) -> None:
     params = {"tol": 1e3, "n_iter_no_change": 3, "max_iter": 50}  # only the first epoch is an improvement
     uninterrupted = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     assert uninterrupted.n_iter_ == 5
@@ -180,7 +176,7 @@ def test_the_field_run_differs_between_outermost_fits(tmp_path: Path, data: Any,
 
 
 @pytest.mark.parametrize(("inside", "n_jobs"), [(False, 2), (True, None)], ids=["outermost", "inside"])
-def test_the_fits_of_a_search_write_to_different_files(
+def test_fits_of_a_search_have_different_files(
     inside: bool, n_jobs: int | None, tmp_path: Path, data: Any, small: Any
 ) -> None:
     keep = Checkpoint(tmp_path / "at.joblib")
@@ -258,9 +254,7 @@ def test_an_error_while_writing_keeps_the_old_file(tmp_path: Path, data: Any, sm
     assert (tmp_path / "at.joblib").read_bytes() == before
 
 
-def test_a_best_epoch_that_was_not_stored_does_not_count(
-    tmp_path: Path, data: Any, small: Any, monkeypatch: Any
-) -> None:
+def test_an_epoch_that_was_not_stored_is_not_the_best(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
     """A full disk in the best epoch must not prevent later, worse ones from being stored."""
     dump, calls = joblib.dump, []
 
@@ -286,9 +280,7 @@ def test_a_diverged_epoch_is_not_stored(tmp_path: Path, data: Any, small: Any) -
     assert len(names(tmp_path)) == estimator.n_iter_ - 1 >= 1
 
 
-def test_a_relative_path_starts_in_the_folder_of_the_creation(
-    tmp_path: Path, data: Any, small: Any, monkeypatch: Any
-) -> None:
+def test_a_relative_path_starts_in_the_first_folder(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
     folder = tmp_path / "{with} braces"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -312,7 +304,7 @@ def test_files_have_the_usual_permissions(tmp_path: Path, data: Any, small: Any)
         ({"path": "at.joblib", "save_best_only": True, "monitor": "validation_loss"}, "validation_loss"),
     ],
 )
-def test_unknown_names_give_one_warning(
+def test_unknown_names_warn_once(
     arguments: dict[str, Any], unknown: str, tmp_path: Path, data: Any, small: Any
 ) -> None:
     keep = Checkpoint(**{**arguments, "path": tmp_path / arguments["path"]})

@@ -109,9 +109,7 @@ def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @WITH_LOCKS
-def test_a_temporary_file_removed_before_it_was_locked_is_created_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_temporary_file_removed_before_its_lock_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, seen = _files._lock, []
 
     def too_late(descriptor: int, *, wait: bool = True) -> bool:
@@ -168,9 +166,7 @@ def test_an_error_of_fsync_keeps_the_old_file_with_one_warning(
     assert names(tmp_path) == ["at.joblib"]
 
 
-def test_a_file_system_without_fsync_is_supported(
-    tmp_path: Path, data: Any, small: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fsync_may_be_unsupported(tmp_path: Path, data: Any, small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def has_none(descriptor: int) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 

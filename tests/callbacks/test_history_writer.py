@@ -35,9 +35,7 @@ def lines(path: Path) -> list[str]:
 
 @ENDINGS
 @pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
-def test_the_file_contains_the_history(
-    ending: str, params: dict[str, Any], tmp_path: Path, data: Any, small: Any
-) -> None:
+def test_the_file_has_the_history(ending: str, params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
     path = tmp_path / "made" / f"history{ending}"
     estimator = small(**params).set_callbacks(HistoryWriter(path)).fit(*data)
     table = read(path)
@@ -101,7 +99,7 @@ def test_warm_start_appends_rows(ending: str, tmp_path: Path, data: Any, small: 
 
 
 @pytest.mark.parametrize(("inside", "ending"), [(False, ".csv"), (True, ".jsonl")], ids=["outermost", "inside"])
-def test_the_processes_of_a_search_write_to_one_file(
+def test_processes_of_a_search_write_to_one_file(
     ending: str, inside: bool, tmp_path: Path, data: Any, small: Any
 ) -> None:
     path = tmp_path / f"history{ending}"
@@ -246,7 +244,7 @@ def test_missing_rows_are_appended_when_there_is_space_again(
 
 
 @ENDINGS
-def test_a_full_disk_does_not_affect_other_callbacks(
+def test_other_callbacks_work_on_a_full_disk(
     ending: str, tmp_path: Path, data: Any, small: Any, monkeypatch: Any
 ) -> None:
     Disk(monkeypatch, 0)
@@ -283,9 +281,7 @@ def test_a_complete_last_line_without_line_break_is_kept(tmp_path: Path, data: A
         assert len(read(path)) == {".csv": 2, ".jsonl": 8}[ending]
 
 
-def test_a_relative_path_starts_in_the_folder_of_the_creation(
-    tmp_path: Path, data: Any, small: Any, monkeypatch: Any
-) -> None:
+def test_a_relative_path_starts_in_the_first_folder(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     writer = HistoryWriter("history.jsonl")
     (tmp_path / "elsewhere").mkdir()

@@ -70,14 +70,18 @@ class Runs:
             return []
         return list(self.client.search_runs([found.experiment_id], order_by=["attributes.start_time"]))
 
+    @staticmethod
+    def parent(run: Any) -> Any:
+        return run.data.tags.get("mlflow.parentRunId")
+
     def top(self, experiment: str = "test") -> Any:
-        (run,) = (run for run in self.all(experiment) if parent_of(run) is None)
+        (run,) = (run for run in self.all(experiment) if self.parent(run) is None)
         return run
 
     def children(self, experiment: str = "test") -> list[Any]:
         top = self.top(experiment)
         runs = [run for run in self.all(experiment) if run.info.run_id != top.info.run_id]
-        assert {parent_of(run) for run in runs} <= {top.info.run_id}
+        assert {self.parent(run) for run in runs} <= {top.info.run_id}
         return runs
 
     def curve(self, run: Any, metric: str = "loss/train") -> list[tuple[int, float]]:
@@ -99,11 +103,6 @@ class Runs:
         for run in runs:
             assert run.info.status == "FINISHED"
             assert self.steps(run) == list(range(1, n_epochs + 1))
-
-
-def parent_of(run: Any) -> str | None:
-    found: str | None = run.data.tags.get("mlflow.parentRunId")
-    return found
 
 
 class Page(list[Any]):

@@ -28,10 +28,6 @@ def fit(*args: Any, **settings: Any) -> None:
     network().set_callbacks(MLflowCallback(*args, artifacts=False, **settings)).fit(X, Y)
 
 
-def parent_of(run: Any) -> Any:
-    return run.data.tags.get("mlflow.parentRunId")
-
-
 # ---------------------------------------------------------------------- an active run, in a real store
 
 
@@ -50,9 +46,9 @@ def test_an_active_run_receives_the_first_fit_and_is_the_parent_of_later_ones(sq
     assert mine.data.params["alpha"] == "what I say"
     assert mine.data.params["hidden_layer_sizes"] == "(6, 4)"
     assert len(sqlite_runs.curve(mine)) == EPOCHS
-    nested = [run for run in found if parent_of(run) == mine.info.run_id]
+    nested = [run for run in found if sqlite_runs.parent(run) == mine.info.run_id]
     assert [run.data.tags["skmlp.role"] for run in nested] == ["fit", "search"]
-    assert len([run for run in found if parent_of(run) == nested[1].info.run_id]) == 3
+    assert len([run for run in found if sqlite_runs.parent(run) == nested[1].info.run_id]) == 3
 
 
 def test_an_explicit_experiment_has_precedence_over_an_active_run(sqlite_runs: Any) -> None:
@@ -112,9 +108,9 @@ def test_a_search_is_logged_into_the_named_run(runs: Any, named_run: str, where:
     search.fit(X, Y)
     # A callback inside does not know of the search: the folds make its run, nested in the named one.
     (parent,) = (
-        [named_run] if where == "outer" else [run.info.run_id for run in runs.all() if parent_of(run) == named_run]
+        [named_run] if where == "outer" else [run.info.run_id for run in runs.all() if runs.parent(run) == named_run]
     )
-    folds = [run for run in runs.all() if parent_of(run) == parent]
+    folds = [run for run in runs.all() if runs.parent(run) == parent]
     assert len(folds) == 4
     runs.assert_complete(folds)
     assert len(runs.all()) == (5 if where == "outer" else 6)
@@ -140,9 +136,7 @@ def test_an_explicit_store_has_precedence_over_the_named_run(
     assert sqlite_runs.curve(sqlite_runs.top()) == []
 
 
-def test_a_replay_is_logged_into_the_named_run(
-    sqlite_runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_uses_the_named_run(sqlite_runs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     named_run = name_a_run(sqlite_runs.client, monkeypatch)
     spool = Spool(str(tmp_path / "spool"), None, "fit")
     begin = CreateRun("fit", "MLPClassifier", None, None, None, 0, {}, resume=named_run)

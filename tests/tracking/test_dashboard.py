@@ -232,7 +232,7 @@ def test_the_command_serves_a_local_store_until_it_is_ended(tmp_path: Path) -> N
     assert not is_healthy(port)
 
 
-def test_the_password_is_in_the_environment_of_the_server_and_not_in_its_command_line(
+def test_the_password_is_not_in_the_command_line_of_the_server(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Anyone on the machine can read it; the environment belongs to its owner."""

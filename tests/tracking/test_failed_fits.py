@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier
+from skmlp.callbacks import StopWhen
 from skmlp.tracking import MLflowCallback, TrackingError, TrackingWarning, sessions
 from skmlp.training.trainer import Trainer
 
@@ -61,25 +62,18 @@ def test_a_failed_fold_has_status_failed_and_the_search_goes_on(runs: Any, where
     assert all("non-finite" in run.data.tags["skmlp.error"] for run in failed)
 
 
-class _Interrupt:
-    """A callback that presses Ctrl-C after the second epoch."""
-
-    def setup(self, estimator: Any, context: Any) -> None: ...
-
-    def teardown(self, estimator: Any, context: Any) -> None: ...
-
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None: ...
-
-    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        if context.task_name == "epoch" and context.task_id == 1:
-            raise KeyboardInterrupt
+def interrupt(history: Any) -> bool:
+    """Press Ctrl-C after the second epoch."""
+    if len(history["loss"]) == 2:
+        raise KeyboardInterrupt
+    return False
 
 
 def test_an_interrupted_fit_has_status_killed(runs: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
-        network().set_callbacks(_Interrupt(), MLflowCallback("fit")).fit(X, Y)
+        network().set_callbacks(StopWhen(interrupt), MLflowCallback("fit")).fit(X, Y)
     assert runs.top("fit").info.status == "KILLED"
-    inside = make_pipeline(StandardScaler(), network().set_callbacks(_Interrupt()))
+    inside = make_pipeline(StandardScaler(), network().set_callbacks(StopWhen(interrupt)))
     interrupted_search = GridSearchCV(inside, {"mlpclassifier__alpha": [0.1]}, cv=2)
     with pytest.raises(KeyboardInterrupt):
         interrupted_search.set_callbacks(MLflowCallback("search")).fit(X, Y)
@@ -142,9 +136,7 @@ def test_a_diverged_fit_says_in_which_epoch_and_layer(runs: Any) -> None:
 @pytest.mark.parametrize(
     "function", ["fits.epoch_metrics", "fits.configuration", "hooks.dataset", "hooks.versions"], ids=str
 )
-def test_an_error_in_the_tracking_becomes_one_warning(
-    runs: Any, function: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_in_tracking_becomes_one_warning(runs: Any, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any) -> Any:
         raise RuntimeError("a bug")
 

@@ -61,9 +61,7 @@ def files_of(uri: str, info: Any) -> list[Path]:
 
 @pytest.mark.parametrize("make", [network, pipeline, search])
 @pytest.mark.usefixtures("fake")
-def test_a_stored_model_predicts_like_the_estimator_and_has_no_pickle_and_no_callbacks(
-    make: Any, sqlite_uri: str
-) -> None:
+def test_a_stored_model_has_the_same_predictions_no_pickle_and_no_callbacks(make: Any, sqlite_uri: str) -> None:
     estimator = make().set_callbacks(MLflowCallback("x")).fit(X, Y)
     before, callbacks = dict(vars(estimator)), list(estimator._skl_callbacks)
     info = log_model(estimator, X, run_id=create_run(sqlite_uri), tracking_uri=sqlite_uri)

@@ -116,9 +116,7 @@ X, Y = make_classification(80, n_features=5, random_state=0)
 @pytest.mark.parametrize(
     "setting", ["REQUESTS_CA_BUNDLE", "MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS"]
 )
-def test_a_private_certificate_is_trusted_with_mlflows_settings(
-    setting: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflows_settings_make_a_certificate_trusted(setting: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     store = RemoteStore(f"https://{gate.address}")
     assert not store.is_reachable()
     assert "certificate verify failed" in store.silence

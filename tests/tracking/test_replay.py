@@ -83,9 +83,7 @@ def test_a_fit_warns_about_refused_values(sqlite_uri: str, tmp_path: Path, monke
     assert (run.info.status, run.data.params["max_iter"]) == ("FINISHED", "3")
 
 
-def test_the_warning_about_a_model_that_is_not_logged_has_the_reason(
-    sqlite_uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_warning_says_why_a_model_was_not_logged(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     flush = Outbox.flush
 
     def full(self: Outbox, timeout: float) -> Unsent:

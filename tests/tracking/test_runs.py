@@ -161,13 +161,6 @@ def test_the_dataset_entry_has_shape_schema_and_digest(kind: str) -> None:
     assert digest != other[1]
 
 
-def test_the_dataset_is_logged_as_training_data(runs: Any) -> None:
-    fit(network())
-    (entry,) = runs.top().inputs.dataset_inputs
-    assert entry.tags[0].value == "training"
-    assert entry.dataset.digest == dataset(X, Y)[1]  # type: ignore[index]
-
-
 @pytest.mark.parametrize("kind", ["coo_matrix", "dia_array", "bsr_matrix", "dok_array"])
 def test_the_digest_does_not_depend_on_the_sparse_format(kind: str) -> None:
     described, other = dataset(getattr(scipy.sparse, kind)(X), Y), dataset(scipy.sparse.csr_array(X), Y)

@@ -84,9 +84,7 @@ def test_a_second_attempt_finds_the_run_of_the_first(sqlite_uri: str, monkeypatc
     assert store.runs == {"run": run.info.run_id}
 
 
-def test_the_store_is_the_one_chosen_when_a_record_is_sent(
-    sqlite_uri: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_is_sent_to_the_current_store(sqlite_uri: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process may have been started before the user chose a store."""
     RemoteStore(sqlite_uri).send(_create("before"))
     (tmp_path / "elsewhere").mkdir()
@@ -98,7 +96,7 @@ def test_the_store_is_the_one_chosen_when_a_record_is_sent(
     assert {run.info.run_name for run in _runs(sqlite_uri)} == {"before", "after"}
 
 
-def test_the_default_store_is_in_the_folder_that_is_current_when_a_record_is_sent(
+def test_the_default_store_is_in_the_current_folder(
     empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "b"):
@@ -187,9 +185,7 @@ def test_the_process_does_not_import_modules_of_the_working_folder(
     assert not (tmp_path / "imported").exists()
 
 
-def test_the_process_has_the_same_import_path_with_the_working_folder_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_working_folder_is_last_in_the_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "first").mkdir()
     monkeypatch.setattr("sys.path", [str(tmp_path), str(tmp_path / "first"), "", *sys.path])
     path = sender_module._import_path()
@@ -251,7 +247,7 @@ def test_a_probe_is_answered_while_a_record_is_sent(sqlite_uri: str) -> None:
     assert "refused" in away.silence
 
 
-def test_the_environment_is_the_one_when_a_record_is_sent(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_uses_the_current_environment(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     RemoteStore(sqlite_uri).send(_create())
     monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", "no-such-certificate.pem")
     asked = RemoteStore("https://127.0.0.1:9")

@@ -11,6 +11,7 @@ from sklearn.datasets import make_classification
 from sklearn.model_selection import GridSearchCV
 
 from skmlp import MLPClassifier
+from skmlp.callbacks import StopWhen
 from skmlp.tracking import MLflowCallback, TrackingWarning, replay
 from skmlp.tracking.__main__ import main
 
@@ -24,25 +25,14 @@ def network(**params: Any) -> Any:
     return MLPClassifier((6, 4), **settings)
 
 
-class AtEpoch:
-    """A callback that calls a function after an epoch."""
-
-    def __init__(self, actions: dict[int, Any]) -> None:
-        self.actions = actions
-
-    def setup(self, estimator: Any, context: Any) -> None: ...
-
-    def teardown(self, estimator: Any, context: Any) -> None: ...
-
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None: ...
-
-    def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        if context.task_name == "epoch" and estimator.n_iter_ in self.actions:
-            self.actions[estimator.n_iter_]()
-
-
 def fit(callback: MLflowCallback, actions: dict[int, Any]) -> Any:
-    return network().set_callbacks(callback, AtEpoch(actions)).fit(X, Y)
+    """Return a fitted network; `actions` are functions to call after an epoch."""
+
+    def act(history: Any) -> bool:
+        actions.get(len(history["loss"]), bool)()
+        return False
+
+    return network().set_callbacks(callback, StopWhen(act)).fit(X, Y)
 
 
 def wait_for_run(runs: Any, experiment: str) -> None:
@@ -82,9 +72,7 @@ def test_a_lost_answer_does_not_store_a_value_twice(line: Any, server_runs: Any)
     server_runs.assert_complete([server_runs.top("lost")], EPOCHS)
 
 
-def test_a_server_that_died_during_a_fit_gets_the_rest_from_the_file_once(
-    line: Any, server_runs: Any, tmp_path: Path
-) -> None:
+def test_a_server_that_died_gets_the_rest_from_the_file_once(line: Any, server_runs: Any, tmp_path: Path) -> None:
     def die() -> None:
         wait_for_run(server_runs, "gone")
         line.cut()
@@ -101,9 +89,7 @@ def test_a_server_that_died_during_a_fit_gets_the_rest_from_the_file_once(
     server_runs.assert_complete([server_runs.top("gone")], EPOCHS)
 
 
-def test_a_hanging_server_is_given_up_and_gets_the_rest_from_the_file_once(
-    server: Any, server_runs: Any, tmp_path: Path
-) -> None:
+def test_a_hanging_server_gets_the_rest_from_the_file_once(server: Any, server_runs: Any, tmp_path: Path) -> None:
     def hang() -> None:
         wait_for_run(server_runs, "hanging")
         server.signal(signal.SIGSTOP)

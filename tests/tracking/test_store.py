@@ -14,22 +14,19 @@ def _create(run: str = "run", parent: str | None = None, wait: float = 0.0, star
     return CreateRun(run, run, "test", None, parent, start, {}, wait)
 
 
-def _runs(uri: str) -> list[Any]:
-    client = MlflowClient(uri)
-    return list(client.search_runs([client.get_experiment_by_name("test").experiment_id]))
-
-
-def test_running_children_end_with_their_parent(sqlite_uri: str) -> None:
+def test_running_children_end_with_their_parent(sqlite_uri: str, sqlite_runs: Any) -> None:
     store = Store(sqlite_uri)
     for run, parent in (("parent", None), ("done", "parent"), ("running", "parent"), ("other", None)):
         store.send(_create(run, parent))
     store.send(EndRun("done", "FINISHED", 5))
     store.send(EndRun("parent", "KILLED", 9, children=True))
-    statuses = {run.info.run_name: run.info.status for run in _runs(sqlite_uri)}
+    statuses = {run.info.run_name: run.info.status for run in sqlite_runs.all()}
     assert statuses == {"parent": "KILLED", "done": "FINISHED", "running": "KILLED", "other": "RUNNING"}
 
 
-def test_of_two_runs_created_at_once_the_earlier_one_is_kept(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_runs_created_at_once_the_earlier_one_is_kept(
+    sqlite_uri: str, sqlite_runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both look for the run, do not find it and create it; the later one is deleted."""
     first, second = Store(sqlite_uri), Store(sqlite_uri)
     find, looks = Store._find, []
@@ -43,7 +40,7 @@ def test_of_two_runs_created_at_once_the_earlier_one_is_kept(sqlite_uri: str, mo
 
     monkeypatch.setattr(Store, "_find", late)
     second.send(_create(wait=0.1, start=2))
-    (run,) = _runs(sqlite_uri)
+    (run,) = sqlite_runs.all()
     assert first.runs == second.runs == {"run": run.info.run_id}
 
 
@@ -85,17 +82,17 @@ def test_valid_name_keeps_valid_names_and_maps_the_others_to_different_ones() ->
     assert len({valid_name(name) for name in names}) == len(names)
 
 
-def test_invalid_names_do_not_prevent_the_other_values_from_being_stored(sqlite_uri: str) -> None:
+def test_invalid_names_do_not_prevent_the_other_values_from_being_stored(sqlite_uri: str, sqlite_runs: Any) -> None:
     store = Store(sqlite_uri)
     store.send(CreateRun("run", "x" * 300, "test", None, None, 1, {"a (b)": "tag"}))
     store.send(Log("run", [["score (%)", 1.0, 5, 1], ["m", 2.0, 5, 1]], {"scale(all)": "1", "p": "2"}, {"#": "3"}))
-    (run,) = _runs(sqlite_uri)
+    (run,) = sqlite_runs.all()
     assert run.data.metrics == {valid_name("score (%)"): 1.0, "m": 2.0}
     assert run.data.params == {valid_name("scale(all)"): "1", "p": "2"}
     assert (run.data.tags[valid_name("a (b)")], run.data.tags[valid_name("#")]) == ("tag", "3")
 
 
-def test_only_refused_values_are_omitted(sqlite_uri: str) -> None:
+def test_only_refused_values_are_omitted(sqlite_uri: str, sqlite_runs: Any) -> None:
     store = Store(sqlite_uri)
     store.send(_create())
     store.send(Log("run", params={"p": "1"}))
@@ -105,7 +102,7 @@ def test_only_refused_values_are_omitted(sqlite_uri: str) -> None:
         )
     assert [reason.partition(" (")[0] for reason in refused.value.refused] == ["the metric 'bad'", "the parameter 'p'"]
     assert refused.value.n_metrics == 2
-    (run,) = _runs(sqlite_uri)
+    (run,) = sqlite_runs.all()
     assert run.data.metrics == {"m": 2.0}
     assert run.data.params == {"p": "1", "q": "3"}
     assert run.data.tags["t"] == "4"
@@ -120,7 +117,7 @@ def test_a_deleted_run_refuses_the_whole_record(sqlite_uri: str) -> None:
         store.send(Log("run", [["m", 1.0, 5, 1]]))
 
 
-def test_a_child_that_refuses_its_values_does_not_affect_the_others(sqlite_uri: str) -> None:
+def test_a_child_that_refuses_its_values_does_not_affect_the_others(sqlite_uri: str, sqlite_runs: Any) -> None:
     store = Store(sqlite_uri)
     store.send(_create())
     for number in "01":
@@ -129,13 +126,15 @@ def test_a_child_that_refuses_its_values_does_not_affect_the_others(sqlite_uri: 
         store.send(LogChildren("run", {"0": [["score/test", 1.0, -1, 0]], "1": [["score/test", 2.0, 1, 0]]}))
     with pytest.raises(RefusedError, match="the metric 'score/test'"):
         store.send(LogChildren("run", {"1": [["score/test", 1.0, -1, 0]], "0": [["score/test", 2.0, 1, 0]]}))
-    assert [run.data.metrics.get("score/test") for run in _runs(sqlite_uri)].count(2.0) == 2
+    assert [run.data.metrics.get("score/test") for run in sqlite_runs.all()].count(2.0) == 2
 
 
-def test_values_are_shortened_for_an_older_server(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_are_shortened_for_an_older_server(
+    sqlite_uri: str, sqlite_runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(sqlite_uri)
     store.send(_create())
     monkeypatch.setattr("mlflow.utils.validation.MAX_PARAM_VAL_LENGTH", 500)
     monkeypatch.setenv("MLFLOW_TRUNCATE_LONG_VALUES", "false")
     store.send(Log("run", params={"long": "x" * 9000, "short": "y"}))
-    assert _runs(sqlite_uri)[0].data.params == {"long": "x" * 250, "short": "y"}
+    assert sqlite_runs.all()[0].data.params == {"long": "x" * 250, "short": "y"}
