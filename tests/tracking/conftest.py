@@ -368,7 +368,7 @@ def server_runs(server: Server) -> Runs:
 
 
 class Line:
-    """A proxy of a server that can be cut and can lose answers, like a server that dies.
+    """A proxy of a server that can be cut and can lose the answer to a request, like a server that dies.
 
     Unlike a server, it restarts without delay.
     """
@@ -376,7 +376,8 @@ class Line:
     def __init__(self, server: Server) -> None:
         self._server_port = server.port
         self._sockets: list[socket.socket] = []
-        self.loses_answers = False
+        self.loses_answer_to = b""
+        self._ignored: socket.socket | None = None
         self.port = 0
         self.connect()
 
@@ -406,7 +407,11 @@ class Line:
 
     def _forward(self, source: socket.socket, target: socket.socket, is_answer: bool) -> None:
         with contextlib.suppress(OSError):
-            while (data := source.recv(1 << 16)) and not (is_answer and self.loses_answers):
+            while data := source.recv(1 << 16):
+                if is_answer and source is self._ignored:
+                    break
+                if not is_answer and self.loses_answer_to and self.loses_answer_to in data:
+                    self.loses_answer_to, self._ignored = b"", target
                 target.sendall(data)
         for each in (source, target):
             with contextlib.suppress(OSError):
