@@ -62,7 +62,7 @@ def test_values_whose_answer_was_lost_are_sent_again_and_stored_once(
     line: Any, server_runs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # else MLflow's client sends them again
-    line.loses_answer_to = b"log-batch"
+    line.loses_answer_to = b"loss/train"
     fit(MLflowCallback("lost", tracking_uri=line.uri, artifacts=False, close_timeout=300.0), {})
     assert not line.loses_answer_to  # it has lost one
     server_runs.assert_complete([server_runs.top("lost")], EPOCHS)
