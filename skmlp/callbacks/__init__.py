@@ -1,4 +1,4 @@
-"""Observers of a fit, of scikit-learn's own kind: ``set_callbacks`` on an estimator, a pipeline or a search."""
+"""Callbacks for scikit-learn's ``set_callbacks``, on an estimator, a pipeline or a search."""
 
 from skmlp.callbacks.checkpoint import Checkpoint
 from skmlp.callbacks.history_writer import HistoryWriter

@@ -1,4 +1,4 @@
-"""Files that appear all at once, and files that grow by whole lines, whatever happens to the process or the disk."""
+"""Atomic writes: files that are replaced as a whole, and files to which only whole lines are appended."""
 
 import errno
 import os
@@ -9,10 +9,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from uuid import uuid4
 
-__all__ = ["append_lines", "put_in_place", "remove_stale", "sync", "temporary_beside"]
+__all__ = ["append_lines", "move_into_place", "remove_stale", "sync", "temporary_beside"]
 
 _TEMPORARY = re.compile(r"\.skmlp-[0-9a-f]{16}\.")
-# How a file system says that it has no fsync.
+# Errors of file systems without fsync.
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 
 
@@ -24,7 +24,7 @@ else:
     import fcntl
 
     def _lock(descriptor: int, *, wait: bool = True) -> bool:
-        """Lock a file until it is closed, also by a kill. False when another has locked it, or there are no locks."""
+        """Lock a file until it is closed, also by a kill. Return False when it is locked or locks are not supported."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
@@ -32,15 +32,15 @@ else:
         return True
 
 
-# ---------------------------------------------------------------------- files that appear all at once
+# ---------------------------------------------------------------------- files that are replaced as a whole
 
 
 @contextmanager
 def temporary_beside(path: str) -> Iterator[str]:
-    """Make an empty file in the folder of `path`, with its ending, and remove what is left there at the end.
+    """Create an empty file in the folder of `path`, which is created if needed, and remove it at the end.
 
-    The folder is made if need be. In the same folder, a file can take the place of another in one step. The file is
-    locked as long as this process lives, so that :func:`remove_stale` leaves it alone.
+    Within a folder, a file can replace another atomically. The file stays locked as long as this process lives, so
+    that :func:`remove_stale` does not remove it.
     """
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
@@ -54,11 +54,11 @@ def temporary_beside(path: str) -> Iterator[str]:
 
 
 def _new_locked_file(folder: str, name: str, stack: ExitStack) -> str:
-    """Make a file with an unused name, locked until the stack is closed."""
+    """Create a file with an unused name, which is locked until the stack is closed."""
     while True:
         path = os.path.join(folder, f".skmlp-{uuid4().hex[:16]}.{name}")
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if not _lock(descriptor):  # Windows replaces no file that is open
+        if not _lock(descriptor):  # Windows cannot replace an open file
             os.close(descriptor)
             return path
         if os.fstat(descriptor).st_nlink > 0:
@@ -68,13 +68,13 @@ def _new_locked_file(folder: str, name: str, stack: ExitStack) -> str:
 
 
 def remove_stale(folder: str) -> None:
-    """Remove the temporary files that killed processes left in a folder.
+    """Remove the temporary files of killed processes from a folder.
 
-    A lock ends with its process, so a file that can be locked is no longer in use. Without locks, nothing is removed.
+    A lock ends with its process, so a file that can be locked is not in use. Without locks, nothing is removed.
     """
-    with suppress(OSError):  # no folder yet, or one that may not be listed
+    with suppress(OSError):  # the folder does not exist or cannot be listed
         for name in filter(_TEMPORARY.match, os.listdir(folder)):
-            with suppress(OSError):  # gone by now, or not ours to change
+            with suppress(OSError):  # already removed, or no permission
                 path = os.path.join(folder, name)
                 descriptor = os.open(path, os.O_RDWR)
                 try:
@@ -84,16 +84,16 @@ def remove_stale(folder: str) -> None:
                     os.close(descriptor)
 
 
-def put_in_place(temporary: str, path: str) -> None:
-    """Let a file take the place of another; after a power failure, too, there is one of the two, whole."""
+def move_into_place(temporary: str, path: str) -> None:
+    """Replace the file at `path`; even after a power failure, the old or the new file is complete."""
     sync(temporary)
     os.replace(temporary, path)
-    with suppress(OSError):  # Windows opens no folders
+    with suppress(OSError):  # Windows cannot open folders
         sync(os.path.dirname(path), os.O_RDONLY)
 
 
 def sync(path: str, flags: int = os.O_RDWR) -> None:
-    """Wait until a file, or the names in a folder, are on the disk; a full disk may only show here."""
+    """Wait until a file or a folder is on the disk; some errors, as of a full disk, only occur here."""
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
@@ -104,44 +104,44 @@ def sync(path: str, flags: int = os.O_RDWR) -> None:
         os.close(descriptor)
 
 
-# ---------------------------------------------------------------------- files that grow by whole lines
+# ---------------------------------------------------------------------- files to which lines are appended
 
 
-def append_lines(path: str, lines: bytes, is_whole: Callable[[bytes], bool]) -> None:
-    """Add lines to a file that other processes add to, too: all of them, or on an error none.
+def append_lines(path: str, lines: bytes, is_complete: Callable[[bytes], bool]) -> None:
+    """Append all lines to a file, or on an error none; other processes may append to it at the same time.
 
     Parameters
     ----------
     path : str
     lines : bytes
         Each ends with a line break.
-    is_whole : callable
-        Tells of a last line in the file without a line break whether that is all it lacks. If not, a killed process
+    is_complete : callable
+        Tells whether a last line in the file that lacks its line break is complete otherwise. If not, a killed process
         left it, and it is removed.
 
     Raises
     ------
     OSError
-        When the lines cannot be written; the file has none of them.
+        When the lines cannot be written. The file then has none of them.
     """
-    with open(path, "a+b", buffering=0) as file:  # in one write, so that lines do not mix where there are no locks
+    with open(path, "a+b", buffering=0) as file:  # one write, so that lines do not mix without locks
         _lock(file.fileno())
         end = file.seek(0, os.SEEK_END)
-        torn = _after_last_break(file, end)
-        if torn and is_whole(torn):
+        partial = _after_last_break(file, end)
+        if partial and is_complete(partial):
             lines = b"\n" + lines
-        elif torn:
-            end = file.truncate(end - len(torn))
+        elif partial:
+            end = file.truncate(end - len(partial))
         try:
             while lines:
-                lines = lines[file.write(lines) :]  # a disk that fills up takes a part first
+                lines = lines[file.write(lines) :]  # a full disk writes a part
         except BaseException:
             file.truncate(end)
             raise
 
 
 def _after_last_break(file: FileIO, end: int) -> bytes:
-    """Return what follows the last line break."""
+    """Return the bytes after the last line break."""
     n_bytes = 1024
     while True:
         start = file.seek(max(0, end - n_bytes))

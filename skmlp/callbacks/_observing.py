@@ -1,4 +1,4 @@
-"""What the callbacks share: scikit-learn's hooks, read as the epochs of a fit."""
+"""The base classes of the callbacks, which turn scikit-learn's hooks into epochs of a fit."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Self
@@ -12,20 +12,18 @@ __all__ = ["EpochCallback", "Fit", "FitObserver", "is_score"]
 
 
 class Fit:
-    """A fit of an skmlp estimator, while it runs.
+    """A running fit of an skmlp estimator.
 
     Attributes
     ----------
     estimator : MLPClassifier or MLPRegressor
-        The live estimator, only to be read.
+        The estimator in training; read-only.
     name : str
-        ``"fit"`` outside any search; in one ``"cv7"`` for its fit number 7, which is ``candidate * n_splits + split``
-        counted from 0, and ``"refit"``. Halving iterations and searches in searches come before it:
-        ``"iteration1-cv7"``.
+        See :func:`~skmlp.callbacks.tasks.fit_name`.
     run : str
-        Eight characters that tell one outermost fit from another, the same in all worker processes.
+        Eight characters that identify the outermost fit, the same in all worker processes.
     n_iter : int
-        Epochs so far.
+        Completed epochs.
     """
 
     def __init__(self, estimator: Any, context: Any) -> None:
@@ -37,7 +35,7 @@ class Fit:
 
     @property
     def epoch(self) -> int:
-        """Number of the last epoch, from 1. It counts on under ``warm_start``, as ``history_`` does."""
+        """Number of the last epoch, from 1. With ``warm_start`` it continues, as ``history_`` does."""
         return self._epochs_before + self.n_iter
 
     @property
@@ -46,78 +44,78 @@ class Fit:
         return {name: column[-1] for name, column in self.estimator.history_.items()}
 
     def advance(self) -> bool:
-        """Take in an epoch; False for one that was announced and never ran, as the last of L-BFGS."""
+        """Count an epoch; return False if it was announced and never ran, as the last one of L-BFGS."""
         before, self.n_iter = self.n_iter, self.estimator.n_iter_
         return self.n_iter > before
 
 
 class FitObserver(ABC):
-    """What a callback does in one fit, and remembers as long as it runs."""
+    """The actions and the state of a callback in one fit."""
 
     def __init__(self, fit: Fit) -> None:
         self.fit = fit
         self._has_warned = False
 
     def warn_once(self, message: str) -> None:
-        """Warn at the first call of this fit only: a full disk stays full."""
+        """Warn at the first call in this fit only."""
         if not self._has_warned:
             self._has_warned = True
             warn_caller(message, RuntimeWarning)
 
     @abstractmethod
     def epoch_ended(self, fitted_estimator: Any) -> bool:
-        """Take in an epoch; True ends the training. `fitted_estimator` is for callbacks that ask for it."""
+        """Process an epoch; return True to end the training. Only some callbacks get `fitted_estimator`."""
 
     def ended(self) -> None:
-        """Take in the end of the fit, also when it failed."""
+        """Process the end of the fit, also when it failed."""
         return
 
 
-# Apart from the callbacks, so that these are settings alone, which any process and thread may use.
+# Not in the callbacks, which hold settings only and so can be used in any process and thread.
 _running: dict[tuple[int, int], FitObserver] = {}
 
 
 class EpochCallback(ForNetworks, ABC):
-    """Base of the callbacks: an observer for each fit of an skmlp estimator, silence on all others."""
+    """Base class of the callbacks: creates an observer for each fit of an skmlp estimator, and ignores other fits."""
 
     def __init__(self) -> None:
-        # By this attribute scikit-learn knows a callback to hand down to all estimators inside.
+        # With this attribute, scikit-learn propagates a callback to all inner estimators.
         self.max_propagation_depth: int | None = None
 
     @abstractmethod
     def _observe(self, fit: Fit) -> FitObserver | None:
-        """Return what observes a fit that begins; None to leave it alone."""
+        """Return the observer of a fit that begins, or None to ignore it."""
 
     def without_propagation(self) -> Self:
-        """Return the same callback for an estimator inside a pipeline or search, where none may be handed down."""
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
-        vars(twin).pop("max_propagation_depth", None)
-        return twin
+        """Return a copy for an estimator inside a pipeline or search, where callbacks must not propagate."""
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self))
+        vars(copied).pop("max_propagation_depth", None)
+        return copied
 
     # ------------------------------------------------------------------ scikit-learn's hooks
 
     def setup(self, estimator: Any, context: Any) -> None:
-        """Do nothing: what there is to do begins with a fit."""
+        """Do nothing."""
         return
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """Do nothing: what there is to do ends with a fit."""
+        """Do nothing."""
         return
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        """Begin to observe a fit."""
+        """Create the observer of a fit."""
         if isinstance(estimator, BaseMLP) and is_fit(context):
             observer = self._observe(Fit(estimator, context))
             if observer is not None:
                 _running[id(self), id(estimator)] = observer
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> bool:
-        """Take in the end of an epoch or of the fit."""
+        """Process the end of an epoch or of the fit."""
         return self._task_ended(estimator, context, None)
 
     def on_fit_task_error(self, estimator: Any, context: Any, error: BaseException) -> None:
-        """Take in that the fit failed."""
+        """Process the end of a failed fit."""
         self._fit_ended(estimator)
 
     def _task_ended(self, estimator: Any, context: Any, fitted_estimator: Any) -> bool:
@@ -134,5 +132,5 @@ class EpochCallback(ForNetworks, ABC):
 
 
 def is_score(column: str) -> bool:
-    """Tell whether high values of a column of the history are the good ones."""
+    """Return whether higher values in a column of the history are better."""
     return column.endswith("score")

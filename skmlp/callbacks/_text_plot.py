@@ -1,4 +1,4 @@
-"""Curves in plain text."""
+"""Plots in plain text."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,18 @@ MARKS = "*o+x#@"
 
 
 def text_plot(curves: Mapping[str, Sequence[float]], *, width: int, height: int, first_epoch: int = 1) -> list[str]:
-    """Return the lines of a plot of curves over epochs, each with a mark of its own.
+    """Return the lines of a plot of curves over epochs, each with its own mark.
 
-    Where a curve has more epochs than the plot has columns, a column shows their mean; NaN and infinite values are
-    left out. The vertical axis is logarithmic, and says so, when all values are positive and the highest is at least
-    ten times the lowest.
+    When there are more epochs than columns, a column shows the mean of its epochs. NaN and infinite values are ignored.
+    The vertical axis is logarithmic, and marked so, when all values are positive and the highest is at least ten times
+    the lowest.
 
     Parameters
     ----------
     curves : dict of str to sequence of float
-        Equally long, in the order of ``MARKS``; a later one is drawn over an earlier one.
+        Of equal lengths. Later ones are drawn over earlier ones.
     width, height : int
-        Characters of a whole line, and lines of the area of the curves.
+        Characters of a line, and lines of the plot area.
     first_epoch : int, default=1
         Number of the first value.
 
@@ -41,7 +41,7 @@ def text_plot(curves: Mapping[str, Sequence[float]], *, width: int, height: int,
     scale = math.log if is_log else float
     for mark, curve in zip(MARKS, curves.values(), strict=False):
         for column, value in _column_means(curve, n_columns).items():
-            area[_line_of(scale(value), scale(lowest), scale(highest), height)][column] = mark
+            area[_line_index(scale(value), scale(lowest), scale(highest), height)][column] = mark
     borders = ["|"] * height + ["+"]
     lines = [
         f"{label:>{margin}} {border}{''.join(content)}".rstrip()
@@ -54,7 +54,7 @@ def text_plot(curves: Mapping[str, Sequence[float]], *, width: int, height: int,
 
 
 def _column_means(curve: Sequence[float], n_columns: int) -> dict[int, float]:
-    """Spread the epochs over all columns; return the mean of each column that has finite values."""
+    """Distribute the epochs over the columns and return the mean of each column with finite values."""
     columns: dict[int, list[float]] = {}
     for epoch, value in enumerate(curve):
         if math.isfinite(value):
@@ -62,8 +62,8 @@ def _column_means(curve: Sequence[float], n_columns: int) -> dict[int, float]:
     return {column: math.fsum(values) / len(values) for column, values in columns.items()}
 
 
-def _line_of(value: float, lowest: float, highest: float, height: int) -> int:
-    """Return the line to draw a value in, 0 being the highest; a curve without heights is drawn at the bottom."""
+def _line_index(value: float, lowest: float, highest: float, height: int) -> int:
+    """Return the line of a value, 0 for the top; a constant curve is drawn at the bottom."""
     if highest == lowest:
         return height - 1
     return round((highest - value) / (highest - lowest) * (height - 1))

@@ -1,67 +1,69 @@
-"""Store the estimator while it is trained."""
+"""Store the estimator during training."""
 
 import copy
 import math
 import os
+from numbers import Integral
 from string import Formatter
 from typing import Any
 
 import joblib
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
-from skmlp.callbacks._checks import check_whole_number
-from skmlp.callbacks._files import put_in_place, remove_stale, temporary_beside
+from skmlp.callbacks._files import move_into_place, remove_stale, temporary_beside
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver, is_score
 
 __all__ = ["Checkpoint"]
 
-# What scikit-learn keeps on an estimator for the running fit, other estimators' callbacks among it.
+# Attributes of a running fit, which scikit-learn sets on an estimator.
 _OF_THE_RUNNING_FIT = ("_callback_fit_ctx", "_parent_callback_ctx", "_skl_callbacks", "_skl_callbacks_to_teardown")
 
 
 class Checkpoint(EpochCallback):
-    """Store the estimator as it would predict now, with joblib, after every n-th epoch.
+    """Store the estimator with joblib after every n-th epoch.
 
-    For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search. What
-    is stored is the skmlp estimator alone; below a pipeline it expects the rows that the steps before it return. A
-    file is there all at once or not at all, and takes the place of an older one, also when the process is killed or the
-    power fails. A hidden file ``.skmlp-...`` that a killed process leaves is removed by the next fit that stores there,
-    on systems with file locks (not on Windows). When the disk is full, the fit goes on with one warning.
+    For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search. Only
+    the skmlp estimator is stored; in a pipeline it expects the output of the preceding steps. Files are written
+    atomically, also when the process is killed or the power fails. A hidden file ``.skmlp-...`` of a killed process is
+    removed by the next fit that stores in the same folder (not on Windows, which has no such file locks). When the disk
+    is full, the fit continues with one warning.
 
-    ``joblib.load`` (of files you trust, as any pickle) returns a fitted estimator. It holds weights, history, the
-    state of the optimizer and of the random streams. Training in mini-batches that goes on with ``partial_fit`` on the
-    same rows is to the bit the training that was interrupted; in full batches `fit` puts equal rows together, which
-    rounds differently. A fit with ``warm_start=True`` and `max_iter` set to the epochs that are left is the same to
-    the bit, too, except that it begins anew to count epochs without progress, and with its schedule of the learning
-    rate (``"invscaling"`` counts samples, and goes on); that with `averaging` it goes on from the average; and that
-    L-BFGS begins anew with its memory of curvature. Callbacks are not stored: set them again.
+    ``joblib.load`` (only for files you trust, like any pickle) returns a fitted estimator with its weights, history and
+    the states of the optimizer and the random number generators. Continued with ``partial_fit`` on the same rows,
+    training in mini-batches is identical to the bit to uninterrupted training; in full batches it differs by rounding,
+    since `fit` merges equal rows. A fit with ``warm_start=True`` and `max_iter` set to the remaining epochs is
+    identical, too, except that the count of epochs without improvement and the learning rate schedule restart
+    (``"invscaling"`` counts samples and continues), that `averaging` continues from the average, and that L-BFGS starts
+    with an empty history. Callbacks are not stored: set them again.
 
     Parameters
     ----------
     path : str or path
-        Where to, with fields in braces (:meth:`str.format`): ``{epoch}``, counted on under ``warm_start``;
-        every column of ``history_``, as in ``"{epoch:03d}-{validation_loss:.3f}.joblib"``; ``{fit}``, which is
-        ``"fit"``, or in a search ``"cv7"`` for the fit ``candidate * n_splits + split`` and ``"refit"``; ``{run}``,
-        eight characters that differ for each outermost fit. In a search without ``{fit}`` in `path`, ``-cv7`` or
-        ``-refit`` is put before the ending, so that no two fits write to the same file. Fits that know nothing of
-        each other, those of ``cross_val_score`` or a bagging, need ``{run}``. A relative path begins in the folder
-        that was the current one when the callback was made; folders are made as needed.
+        A template for :meth:`str.format` with these fields: ``{epoch}``, which continues with ``warm_start``; every
+        column of ``history_``, as in ``"{epoch:03d}-{validation_loss:.3f}.joblib"``; ``{fit}``, which is ``"fit"``, or
+        in a search ``"cv7"`` for the fit ``candidate * n_splits + split`` and ``"refit"``; ``{run}``, eight characters
+        that identify the outermost fit. In a search without ``{fit}`` in `path`, ``-cv7`` or ``-refit`` is inserted
+        before the ending, so that fits do not overwrite each other's files. Independent fits, as those of
+        ``cross_val_score`` or a bagging ensemble, need ``{run}``. A relative path starts in the folder that was current
+        when the callback was created; folders are created as needed.
     every : int, default=1
-        Epochs from one file to the next.
+        Number of epochs between two files.
     save_best_only : bool, default=False
-        Write only when `monitor` is better than in all such epochs, and in all epochs of earlier warm-started fits.
+        Store only if `monitor` is better than at all earlier checkpoints and in all epochs of earlier warm-started
+        fits.
     monitor : str, default="loss"
-        A column of ``history_``: of ``"validation_score"`` high values are good, of all others low ones.
+        A column of ``history_``. Higher values of ``"validation_score"`` are better, and lower values of all others.
 
     Raises
     ------
     ValueError
-        When `path` is no template, or `every` is out of its range. In the fit, which it costs a warning: when `path`
-        or `monitor` names what ``history_`` does not have, for example ``validation_loss`` without validation
+        When `path` is not a valid template, or `every` is out of its range. During the fit, as a warning: when `path`
+        or `monitor` names a column that ``history_`` does not have, for example ``validation_loss`` without validation
         data.
 
     Notes
     -----
-    An epoch that diverged (its loss is NaN) is not stored.
+    A diverged epoch, whose loss is NaN, is not stored.
 
     Examples
     --------
@@ -81,7 +83,8 @@ class Checkpoint(EpochCallback):
         self, path: str | os.PathLike[str], every: int = 1, save_best_only: bool = False, monitor: str = "loss"
     ) -> None:
         super().__init__()
-        check_whole_number("every", every, 1)
+        constraints = {"every": [Interval(Integral, 1, None, closed="left")]}
+        validate_parameter_constraints(constraints, {"every": every}, caller_name="Checkpoint")
         self.path = os.fspath(path)
         self.fields = _fields(self.path)
         self.folder = os.getcwd()  # a worker process may have another one
@@ -90,7 +93,7 @@ class Checkpoint(EpochCallback):
         self.monitor = monitor
 
     def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any = None) -> bool:
-        """Take in the end of an epoch or of the fit; scikit-learn makes what a hook has among its arguments."""
+        """Process the end of an epoch or of the fit; scikit-learn computes the arguments that a hook declares."""
         return self._task_ended(estimator, context, fitted_estimator)
 
     def _observe(self, fit: Fit) -> FitObserver:
@@ -99,14 +102,14 @@ class Checkpoint(EpochCallback):
         unknown = (self.fields - {"epoch", "fit", "run"} | needed) - set(columns)
         if unknown:
             raise ValueError(
-                f"path and monitor can name epoch, fit, run and the columns of history_, here {columns}. There is no "
-                f"{sorted(unknown)}: nothing is stored in this fit. Columns of validation need validation data: "
-                "set for example early_stopping=True."
+                "The fields of 'path' must be among epoch, fit, run and the columns of history_, and 'monitor' must be "
+                f"one of these columns: {columns}. Got {sorted(unknown)} instead. Nothing is stored in this fit. "
+                "Validation columns need validation data; set early_stopping=True, for example."
             )
         return _Checkpoints(fit, self)
 
     def path_in(self, fit: Fit) -> str:
-        """Return the absolute path of the file for the epoch that ended."""
+        """Return the absolute path of the file of the last epoch."""
         path = self.path.format(**fit.row, epoch=fit.epoch, fit=fit.name, run=fit.run)
         if fit.name != "fit" and "fit" not in self.fields:
             stem, ending = os.path.splitext(path)
@@ -118,7 +121,7 @@ class _Checkpoints(FitObserver):
     def __init__(self, fit: Fit, settings: Checkpoint) -> None:
         super().__init__(fit)
         self.settings = settings
-        self.folders: set[str] = set()  # without what killed processes left
+        self.clean_folders: set[str] = set()
         self.best = math.inf
         if settings.save_best_only:
             earlier = fit.estimator.history_[settings.monitor]
@@ -136,31 +139,27 @@ class _Checkpoints(FitObserver):
             return False
         path = settings.path_in(self.fit)
         try:
-            self._tidy(os.path.dirname(path))
+            if (folder := os.path.dirname(path)) not in self.clean_folders:
+                remove_stale(folder)
+                self.clean_folders.add(folder)
             _store(fitted_estimator, path)
         except OSError as error:
             self.warn_once(
-                f"{path} could not be stored ({type(error).__name__}: {error}). The fit goes on and tries again at its "
-                "next checkpoint, without another warning."
+                f"Cannot store {path} ({type(error).__name__}: {error}). The fit continues and tries again at the next "
+                "checkpoint, without another warning."
             )
         else:
             self.best = cost
         return False
 
-    def _tidy(self, folder: str) -> None:
-        """Remove what killed processes left in a folder, before the first file is stored there."""
-        if folder not in self.folders:
-            remove_stale(folder)
-            self.folders.add(folder)
-
 
 def _store(fitted_estimator: Any, path: str) -> None:
-    stored = copy.copy(fitted_estimator)  # other callbacks have it too
+    stored = copy.copy(fitted_estimator)  # it is shared with other callbacks
     for name in _OF_THE_RUNNING_FIT:
         vars(stored).pop(name, None)
     with temporary_beside(path) as temporary:
         joblib.dump(stored, temporary)
-        put_in_place(temporary, path)
+        move_into_place(temporary, path)
 
 
 def _fields(template: str) -> set[str]:
@@ -168,6 +167,6 @@ def _fields(template: str) -> set[str]:
         return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
     except ValueError as error:
         raise ValueError(
-            f"path must be a template for str.format, with fields such as {{epoch}}, got {template!r}: {error}. "
-            "Write braces that are part of the name twice."
+            "The 'path' parameter of Checkpoint must be a template for str.format, in which braces that are part of a "
+            f"name are doubled. Got {template!r} instead: {error}."
         ) from error

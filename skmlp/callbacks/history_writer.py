@@ -1,4 +1,4 @@
-"""Write the history to a file while it grows."""
+"""Write the history to a file during training."""
 
 import csv
 import io
@@ -21,29 +21,29 @@ class HistoryWriter(EpochCallback):
     """Append a row to a CSV or JSON lines file after each epoch.
 
     For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search, whose
-    worker processes write to the same file. Each row is one line, written at once in append mode under a file lock, so
-    that lines of several processes do not mix, and an epoch is in the file as soon as it has ended.
+    worker processes write to the same file. A row is written as soon as its epoch has ended, under a file lock, so that
+    lines of several processes do not mix.
 
     A row has these columns, then those of ``history_``:
 
-    - ``run``: eight characters that tell one outermost fit (a search with all its folds) from another;
+    - ``run``: eight characters that identify the outermost fit (a search with all its folds);
     - ``fit``: ``"fit"``, or in a search ``"cv7"`` for the fit ``candidate * n_splits + split`` and ``"refit"``;
-    - ``epoch``: from 1, counted on under ``warm_start``.
+    - ``epoch``: from 1; with ``warm_start`` it continues.
 
-    An existing file is added to; a last line that a killed process left unfinished is removed first. When the disk is
-    full, the file keeps its whole lines, the fit goes on with one warning, and rows are added later if there is space
-    again. A CSV file has its columns in the first line, those of validation among them in any
-    case; numbers that are missing or not finite are empty there, and null in JSON.
+    Rows are appended to an existing file, after the removal of an incomplete last line of a killed process. When the
+    disk is full, the file keeps its complete lines, the fit continues with one warning, and the missing rows are
+    appended when there is space again. The first line of a CSV file has the names of the columns, always including
+    those of validation. Values that are missing or not finite are empty in CSV and null in JSON.
 
     Parameters
     ----------
     path : str or path
-        Ends with ``.csv`` or ``.jsonl``; folders are made as needed.
+        Ends with ``.csv`` or ``.jsonl``; folders are created as needed.
 
     Raises
     ------
     ValueError
-        When `path` ends otherwise. In the fit, which it costs a warning: when there is a CSV file with other columns.
+        When `path` has another ending. During the fit, as a warning: when an existing CSV file has other columns.
 
     Examples
     --------
@@ -65,7 +65,9 @@ class HistoryWriter(EpochCallback):
         self.path = os.path.abspath(path)
         self.is_csv = self.path.lower().endswith(".csv")
         if not self.is_csv and not self.path.lower().endswith(".jsonl"):
-            raise ValueError(f"path must end with .csv or .jsonl, which chooses the format, got {os.fspath(path)!r}.")
+            raise ValueError(
+                f"The 'path' parameter of HistoryWriter must end with .csv or .jsonl. Got {os.fspath(path)!r} instead."
+            )
 
     def _observe(self, fit: Fit) -> FitObserver:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -75,7 +77,7 @@ class HistoryWriter(EpochCallback):
 
 
 class _Rows(FitObserver):
-    """Appends a line an epoch; the two formats differ in what is in it."""
+    """Appends a line per epoch; subclasses define the format."""
 
     def __init__(self, fit: Fit, path: str) -> None:
         super().__init__(fit)
@@ -84,22 +86,22 @@ class _Rows(FitObserver):
 
     @abstractmethod
     def encode(self, row: dict[str, Any]) -> str:
-        """Return the line."""
+        """Return the line of an epoch."""
 
     @abstractmethod
-    def is_whole(self, line: bytes) -> bool:
-        """Tell whether the last line of the file lacks a line break and nothing else."""
+    def is_complete(self, line: bytes) -> bool:
+        """Return whether a last line without a line break is complete otherwise."""
 
     def epoch_ended(self, fitted_estimator: Any) -> bool:
         fit = self.fit
         numbers = {name: float(value) if math.isfinite(value) else None for name, value in fit.row.items()}
         self.unwritten.append(self.encode({"run": fit.run, "fit": fit.name, "epoch": fit.epoch, **numbers}))
         try:
-            append_lines(self.path, "".join(self.unwritten).encode(), self.is_whole)
+            append_lines(self.path, "".join(self.unwritten).encode(), self.is_complete)
         except OSError as error:
             self.warn_once(
-                f"{self.path} could not be written ({type(error).__name__}: {error}). The fit goes on and tries again "
-                "after each epoch, without another warning; rows that are missing are added then."
+                f"Cannot write to {self.path} ({type(error).__name__}: {error}). The fit continues and tries again "
+                "after each epoch, without another warning; missing rows are appended then."
             )
         else:
             self.unwritten.clear()
@@ -110,7 +112,7 @@ class _JsonRows(_Rows):
     def encode(self, row: dict[str, Any]) -> str:
         return json.dumps(row) + "\n"
 
-    def is_whole(self, line: bytes) -> bool:
+    def is_complete(self, line: bytes) -> bool:
         try:
             json.loads(line)
         except ValueError:
@@ -129,15 +131,15 @@ class _CsvRows(_Rows):
         missing = {*_WHICH, *history} - set(self.columns)
         if missing:
             raise ValueError(
-                f"{path} exists and has no columns {sorted(missing)}: nothing is written in this fit. "
+                f"{path} exists and does not have the columns {sorted(missing)}. Nothing is written in this fit. "
                 "Choose another path, or one that ends with .jsonl, where rows may have different columns."
             )
 
     def encode(self, row: dict[str, Any]) -> str:
         return _csv_line([row.get(name) for name in self.columns])
 
-    def is_whole(self, line: bytes) -> bool:
-        """Tell so of the names of the columns only: a number that is cut off is a number."""
+    def is_complete(self, line: bytes) -> bool:
+        """Return whether it is the header: truncated rows may look complete."""
         return line == self.first_line
 
 
@@ -148,7 +150,7 @@ def _csv_line(values: list[Any]) -> str:
 
 
 def _create(path: str, content: str) -> None:
-    """Make a file that has its first line from the start, unless there is one: others may add to it at once."""
+    """Create a file with its first line atomically, unless it exists: others may append to it immediately."""
     if os.path.exists(path):
         return
     remove_stale(os.path.dirname(path))
@@ -157,7 +159,7 @@ def _create(path: str, content: str) -> None:
             file.write(content)
         sync(temporary)
         try:
-            os.link(temporary, path)  # unlike a renaming, fails when another process was faster
+            os.link(temporary, path)  # unlike renaming, fails when another process was faster
         except FileExistsError:
             pass
         except OSError:  # a file system without hard links

@@ -1,55 +1,56 @@
-"""Watch the losses in the terminal."""
+"""Plot losses in the terminal during training."""
 
 import math
 import multiprocessing
 import shutil
 import sys
 from collections.abc import Sequence
+from numbers import Integral
 from time import perf_counter
 from typing import Any, TextIO
 
-from skmlp.callbacks._checks import check_whole_number
+from sklearn.utils._param_validation import Interval, validate_parameter_constraints
+
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver, is_score
 from skmlp.callbacks._text_plot import MARKS, text_plot
 from skmlp.training.history import empty_history
 
 __all__ = ["LivePlot"]
 
-# Between two pictures: the eye needs no more, and short epochs are not slowed down.
+# Between two plots, so that drawing does not slow down short epochs.
 SECONDS_BETWEEN = 0.1
-# Where the width of the terminal is not known, or there is none.
+# Without a terminal, or when its width is not known.
 DEFAULT_WIDTH = 80
 NARROWEST, LOWEST = 30, 2
 
 
 class LivePlot(EpochCallback):
-    """Draw columns of the history in the terminal while they grow, in plain text.
+    """Plot columns of the history in the terminal during training, in plain text.
 
-    On a terminal the picture is drawn over the last one; elsewhere, as in a log file or a notebook, it is printed once
-    at the end of the fit. Below the curves are each one's last value and its best epoch. Epochs that were lost
-    to NaN are gaps. The vertical axis is logarithmic where the values span a factor of ten.
+    On a terminal, each plot replaces the last one. Elsewhere, as in a log file or a notebook, the plot is printed once
+    at the end of the fit. Below the curves are their last values and their best epochs. Epochs with NaN are gaps. The
+    vertical axis is logarithmic when the values span a factor of ten.
 
     For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search. Of a
-    search it draws the refit alone, and it draws nothing in worker processes: many fits at a time do not go
-    on one terminal. Other output of the fit, as that of ``verbose=True``, breaks the picture.
+    search, only the refit is drawn, and nothing in worker processes. Other output during the fit, as that of
+    ``verbose=True``, breaks the plot.
 
     Parameters
     ----------
     columns : sequence of str, default=("train_loss", "validation_loss")
-        Columns of ``history_``, at most 6; ``validation_loss`` and ``validation_score`` are left out where there is no
-        validation.
+        Columns of ``history_``, at most 6; ``validation_loss`` and ``validation_score`` are omitted without validation
+        data.
     width : int, optional
-        Characters of a line, at least 30; by default the terminal's width, and 80 where there is none.
+        Characters of a line, at least 30; by default the terminal's width, or 80 without a terminal.
     height : int, default=8
-        Lines of the curves, at least 2; a few more are around them.
+        Lines of the plot area, at least 2.
     stream : text stream, optional
-        Where to. By default ``sys.stdout`` as it is when the fit begins. A stream is not pickled.
+        Where to draw; by default ``sys.stdout`` at the beginning of the fit. It is not pickled.
 
     Raises
     ------
     ValueError
-        When a parameter is out of its range. In the fit, which it costs a warning: when ``history_`` has no such
-        column.
+        When a parameter is invalid. During the fit, as a warning: when ``history_`` does not have a column.
 
     Examples
     --------
@@ -70,10 +71,15 @@ class LivePlot(EpochCallback):
     ) -> None:
         super().__init__()
         if isinstance(columns, str) or not 1 <= len(columns) <= len(MARKS):
-            raise ValueError(f"columns must be a list of 1 to {len(MARKS)} names, got {columns!r}.")
-        if width is not None:
-            check_whole_number("width", width, NARROWEST)
-        check_whole_number("height", height, LOWEST)
+            raise ValueError(
+                f"The 'columns' parameter of LivePlot must be a list of 1 to {len(MARKS)} names. "
+                f"Got {columns!r} instead."
+            )
+        constraints = {
+            "width": [Interval(Integral, NARROWEST, None, closed="left"), None],
+            "height": [Interval(Integral, LOWEST, None, closed="left")],
+        }
+        validate_parameter_constraints(constraints, {"width": width, "height": height}, caller_name="LivePlot")
         self.columns = tuple(columns)
         self.width = width
         self.height = height
@@ -90,14 +96,14 @@ class LivePlot(EpochCallback):
         shown = [name for name in self.columns if name in history]
         if unknown or not shown:
             raise ValueError(
-                f"columns must name columns of history_, which are here {list(history)}, got {list(self.columns)}: "
-                "nothing is drawn in this fit. Columns of validation need validation data: set for example "
-                "early_stopping=True."
+                f"The 'columns' parameter of LivePlot must be among the columns of history_: {list(history)}. "
+                f"Got {list(self.columns)} instead. Nothing is drawn in this fit. Validation columns need validation "
+                "data; set early_stopping=True, for example."
             )
-        return _Picture(fit, self, shown, sys.stdout if self.stream is None else self.stream)
+        return _Drawing(fit, self, shown, sys.stdout if self.stream is None else self.stream)
 
 
-class _Picture(FitObserver):
+class _Drawing(FitObserver):
     def __init__(self, fit: Fit, settings: LivePlot, columns: list[str], stream: TextIO) -> None:
         super().__init__(fit)
         self.settings = settings
@@ -119,13 +125,13 @@ class _Picture(FitObserver):
 
     def _draw(self) -> None:
         lines = self._lines(*self._size())
-        over_the_last = f"\x1b[{self._n_lines}A\x1b[J" if self._n_lines else ""
-        self.stream.write(over_the_last + "".join(f"{line}\n" for line in lines))
+        erase_last = f"\x1b[{self._n_lines}A\x1b[J" if self._n_lines else ""
+        self.stream.write(erase_last + "".join(f"{line}\n" for line in lines))
         self.stream.flush()
         self._n_lines = len(lines)
 
     def _size(self) -> tuple[int, int]:
-        """Return width and height, which a terminal limits: what does not fit there cannot be drawn over."""
+        """Return width and height, limited to those of the terminal: lines that scroll out cannot be erased."""
         width, height = self.settings.width, self.settings.height
         if not self.on_terminal:
             return width or DEFAULT_WIDTH, height
@@ -149,7 +155,7 @@ class _Picture(FitObserver):
 
 
 def _summary(mark: str, name: str, curve: Sequence[float], first_epoch: int) -> str:
-    """Say a curve's last value, and its best one with the epoch."""
+    """Return a curve's last value and its best one with the epoch."""
     words = f"{mark} {name}: {curve[-1]:.4g}"
     finite = [value for value in curve if math.isfinite(value)]
     if not finite:

@@ -1,8 +1,8 @@
-"""Handing callbacks down to the networks, without a warning at each step that has none inside.
+"""Propagation of callbacks to networks, without warnings about estimators that contain none.
 
-scikit-learn warns at every fit of an estimator that cannot take a callback, such as a ColumnTransformer. A callback
-for networks loses nothing there. scikit-learn has no setting for that, so its method is wrapped here. Worker
-processes import this module with the callback that they are sent.
+scikit-learn warns at every fit of an estimator that does not support callbacks, such as a ColumnTransformer. For
+callbacks that only concern networks, the warning is of no use. scikit-learn has no setting for it, so this module wraps
+its method. Worker processes import the module when they unpickle a callback.
 """
 
 import copy
@@ -18,7 +18,7 @@ __all__ = ["ForNetworks"]
 
 
 class ForNetworks:
-    """Base of the callbacks that have something to do in fits of skmlp estimators alone."""
+    """Base class of callbacks that only concern fits of skmlp estimators."""
 
 
 _propagate = CallbackContext.propagate_callback_context
@@ -26,7 +26,7 @@ _propagate = CallbackContext.propagate_callback_context
 
 @functools.wraps(_propagate)
 def _propagate_where_useful(context: CallbackContext, sub_estimator: Any) -> AbstractContextManager[None]:
-    """Hand the callbacks down; those for networks only to an estimator that can take them or has a network inside."""
+    """Propagate the callbacks; those for networks only if the estimator supports callbacks or contains a network."""
     if not hasattr(sub_estimator, "set_callbacks") and not _contains_network(sub_estimator):
         others = [callback for callback in context._callbacks if not isinstance(callback, ForNetworks)]
         if len(others) < len(context._callbacks):

@@ -1,4 +1,4 @@
-"""A ready rule for :class:`skmlp.callbacks.StopWhen`."""
+"""A rule for :class:`skmlp.callbacks.StopWhen`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ __all__ = ["TargetLoss"]
 
 @dataclass(frozen=True)
 class TargetLoss(Configurable):
-    """Enough when a loss is at most `loss`.
+    """Stop when a loss is at most `loss`.
 
     Parameters
     ----------
     loss : float
-        The target, inclusive; negative ones are possible with some losses.
+        The target, inclusive. It can be negative: some losses are.
     column : str, default="train_loss"
         A column of ``history_``.
 
     Raises
     ------
     ValueError
-        When `loss` is no number, or NaN.
+        When `loss` is not a number, or NaN.
 
     Examples
     --------
@@ -38,5 +38,5 @@ class TargetLoss(Configurable):
         self._check_range("loss", float("-inf"))
 
     def __call__(self, history: Mapping[str, Sequence[float]]) -> bool:
-        """Tell whether the last epoch was good enough."""
+        """Return whether the last epoch reached the target."""
         return bool(history[self.column][-1] <= self.loss)

@@ -1,4 +1,4 @@
-"""End a fit by a rule of the user's."""
+"""End a fit by a user-defined rule."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,29 +11,29 @@ Rule = Callable[[dict[str, list[float]]], bool]
 
 
 class StopWhen(EpochCallback):
-    """End the training as soon as a rule holds; the weights so far are kept, and ``stop_reason_`` is ``"callback"``.
+    """End the training as soon as a rule returns True; ``stop_reason_`` is then ``"callback"``.
 
     For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search. Works
-    with every solver. With ``early_stopping=True`` the weights of the best epoch are kept, as always.
+    with every solver. The current weights are kept, or those of the best epoch with ``early_stopping=True``.
 
     Parameters
     ----------
     rule : callable
-        ``rule(history)`` is called after each epoch with a copy of the estimator's ``history_``: a dict of lists, the
-        last entry being this epoch's. True ends the training. Under ``warm_start`` the epochs of earlier fits come
-        first. A rule that raises costs a warning and does not end the training.
+        ``rule(history)`` is called after each epoch with a copy of the estimator's ``history_``: a dict of lists whose
+        last entries belong to this epoch. With ``warm_start``, the epochs of earlier fits come first. An exception in
+        the rule becomes a warning and does not end the training.
 
-        Lambdas work, also in the worker processes of joblib's default backend; but an estimator can only be pickled
-        with a rule that can be: a function with a name, or an object such as :class:`TargetLoss`.
+        Lambdas work, also in the worker processes of joblib's default backend, but ``pickle`` cannot store them: to
+        pickle the estimator, use a named function or an object such as :class:`TargetLoss`.
 
     Raises
     ------
     TypeError
-        When `rule` cannot be called.
+        When `rule` is not callable.
 
     See Also
     --------
-    TargetLoss : A rule: a loss is low enough.
+    TargetLoss : A rule for a target value of a loss.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class StopWhen(EpochCallback):
     def __init__(self, rule: Rule) -> None:
         super().__init__()
         if not callable(rule):
-            raise TypeError(f"rule must be a function of the history that returns True or False, got {rule!r}.")
+            raise TypeError(f"The 'rule' parameter of StopWhen must be a callable. Got {rule!r} instead.")
         self.rule = rule
 
     def _observe(self, fit: Fit) -> FitObserver:
@@ -63,5 +63,5 @@ class _RuledFit(FitObserver):
         self.rule = rule
 
     def epoch_ended(self, fitted_estimator: Any) -> bool:
-        # A copy: a rule that sorts a column must not change what the estimator has recorded.
+        # A copy, so that the rule cannot change the estimator's history.
         return bool(self.rule({name: list(column) for name, column in self.fit.estimator.history_.items()}))

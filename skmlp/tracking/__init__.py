@@ -1,4 +1,4 @@
-"""MLflow: every fit, fold and epoch on the dashboard. The only part of skmlp that imports mlflow, when first used."""
+"""Tracking of fits in MLflow. Only this part of skmlp imports mlflow, and only when it is used."""
 
 from typing import TYPE_CHECKING
 

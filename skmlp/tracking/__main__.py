@@ -13,17 +13,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m skmlp.tracking", description="Tracking in MLflow.")
     commands = parser.add_subparsers(dest="command", required=True)
-    resend = commands.add_parser("replay", help="send what could not be sent during a fit")
-    resend.add_argument("path", help="the file or folder that the warning named")
+    resend = commands.add_parser("replay", help="send the records that could not be sent during a fit")
+    resend.add_argument("path", help="the file or folder named in the warning")
     show = commands.add_parser("dashboard", help="open the dashboard of an experiment")
-    show.add_argument("experiment", nargs="?", help="its name; by default MLflow's current one")
-    show.add_argument("--port", type=int, default=5000, help="for the server that a local store needs")
+    show.add_argument("experiment", nargs="?", help="name of the experiment; by default MLflow's current one")
+    show.add_argument("--port", type=int, default=5000, help="port of the server that is started for a local store")
     show.add_argument("--no-browser", action="store_true", help="only print the address")
     for command in (resend, show):
         command.add_argument(
             "--tracking-uri",
-            help="the store, if not the one that was meant or MLflow's current one; with a password in it, rather set "
-            "MLFLOW_TRACKING_URI, since others can see the command line",
+            help="the store; by default the original one for replay, and MLflow's current one for dashboard. Set "
+            "MLFLOW_TRACKING_URI instead if it contains a password, since other users can see the command line",
         )
     options = parser.parse_args(arguments)
     if options.command == "replay":
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _replay(path: str, tracking_uri: str | None) -> int:
     replayed = replay(path, tracking_uri=tracking_uri)
-    print(f"{replayed.n_metrics} values of {len(replayed.runs)} runs are in the store")
+    print(f"{replayed.n_metrics} values of {len(replayed.runs)} runs were sent")
     for reason in replayed.rejected:
         print(f"refused: {reason}")
     return 1 if replayed.rejected else 0

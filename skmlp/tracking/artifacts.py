@@ -1,6 +1,6 @@
-"""The files of a run: the history as table and CSV, the layers' statistics, figures and the report.
+"""The files of a run: the history as table and CSV, the statistics of the layers, figures and the report.
 
-They are made where they are sent, not in the training process.
+They are created in the process that sends them, not in the training process.
 """
 
 import base64
@@ -21,7 +21,7 @@ __all__ = ["files_of_training"]
 
 
 def files_of_training(record: TrainingFiles) -> Iterator[Artifact | Log]:
-    """Yield the records that store a finished fit's files."""
+    """Yield the records that store the files of a finished fit."""
     run, history, monitor = record.run, record.history, record.monitor
     epochs = list(range(1, len(history["loss"]) + 1))
     columns = ["epoch", *history]
@@ -43,7 +43,7 @@ def files_of_training(record: TrainingFiles) -> Iterator[Artifact | Log]:
 
 
 def _finite(row: list[float]) -> list[float | None]:
-    """Return the row with None for what JSON has no number for."""
+    """Return the row with None for NaN and infinity, which JSON lacks."""
     return [value if math.isfinite(value) else None for value in row]
 
 
@@ -63,7 +63,7 @@ def _rounded(values: Any) -> Any:
 
 
 def _figures(history: Mapping[str, list[Any]], monitor: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:
-    """Draw on figures of their own: no window, no current figure, from any thread."""
+    """Yield names and PNG files. The figures are not pyplot's, so that any thread may draw them."""
     from matplotlib.figure import Figure
 
     from skmlp.inspection import GradientFlowDisplay, HistoryDisplay

@@ -1,9 +1,8 @@
-"""Tracking without touching an estimator: one line at the top of a notebook."""
+"""Tracking of every fit after one call, without changes to the estimators."""
 
 import functools
-import os
-from collections.abc import Mapping
-from typing import Any, Literal
+import inspect
+from typing import Any
 
 from sklearn.callback import CallbackSupportMixin
 
@@ -13,12 +12,12 @@ from skmlp.tracking.hooks import TrackingHooks
 
 __all__ = ["autolog"]
 
-# scikit-learn's method that begins every fit of an estimator with callbacks, while it is wrapped.
+# scikit-learn's method that begins every fit of an estimator with callbacks, while it is replaced.
 _original: Any = None
 
 
 class _AutoCallback(MLflowCallback):
-    """Set on an estimator when its fit begins, and gone when it has ended."""
+    """Set on an estimator when its fit begins, and removed at the end."""
 
     def teardown(self, estimator: Any, context: Any) -> None:
         kept = [callback for callback in estimator._skl_callbacks if callback is not self]
@@ -26,73 +25,27 @@ class _AutoCallback(MLflowCallback):
         super().teardown(estimator, context)
 
 
-def autolog(
-    experiment: str | None = None,
-    run_name: str | None = None,
-    *,
-    disable: bool = False,
-    tracking_uri: str | None = None,
-    every_n_epochs: int = 1,
-    monitor: bool = True,
-    child_runs: Literal["auto", "all", "none"] | int = "auto",
-    artifacts: bool = True,
-    log_model: bool = False,
-    log_dataset: bool = True,
-    tags: Mapping[str, str] | None = None,
-    on_error: Literal["warn", "raise", "ignore"] = "warn",
-    spool: str | os.PathLike[str] = "skmlp-mlflow-spool",
-    close_timeout: float = 30.0,
-) -> None:
+def autolog(*args: Any, disable: bool = False, **settings: Any) -> None:
     """Track every fit of an skmlp estimator from now on: alone, in pipelines and in searches.
 
-    The outermost estimator of each fit gets an :class:`MLflowCallback` for the time of the fit, unless it or the
-    estimator inside has one. Calling again changes the settings.
+    The outermost estimator of each fit has an :class:`MLflowCallback` during the fit, unless it or an inner estimator
+    already has one. Another call changes the settings.
 
-    ``mlflow.sklearn.autolog()`` may be on as well: what happens in a run that it has started is logged into that run.
-    Functions such as ``cross_val_score`` with worker processes are not reached; set a callback on the estimator there.
+    ``mlflow.sklearn.autolog()`` may be on as well: fits are then logged into the runs that it starts. Functions such as
+    ``cross_val_score`` with worker processes are not tracked; set a callback on the estimator there.
 
     Parameters
     ----------
-    experiment : str, optional
-        Name of the experiment, made if there is none. By default the one that MLflow would use: that of
-        ``mlflow.set_experiment``, of its environment variables or of a plugin of it, else ``"Default"``.
-    run_name : str, optional
-        Name of the outermost run. By default the estimator's class.
+    {parameters}
     disable : bool, default=False
         Stop tracking.
-    tracking_uri : str, optional
-        The store. By default ``mlflow.get_tracking_uri()``: without any choice, a SQLite file in the working folder.
-    every_n_epochs : int, default=1
-        Metrics of every n-th epoch, and of the last one. Fewer make searches over small networks faster, whose
-        epochs take less time than MLflow needs to store them.
-    monitor : bool, default=True
-        Have the layers' statistics computed (see the estimators' `monitor`), and log them.
-    child_runs : {"auto", "all", "none"} or int, default="auto"
-        How many fits a search (an iteration of a halving search) may have for each to get a run of its own, "auto"
-        being 50; with more there is only the refit's. The table of results has them all.
-    artifacts : bool, default=True
-        Store the history as table and CSV, the configuration, figures, and a page with all curves and the layers'
-        gradients, for the runs that are not folds.
-    log_model : bool, default=False
-        Store the fitted outermost estimator, see :func:`log_model`.
-    log_dataset : bool, default=True
-        Describe the training data: names and types of columns, shape, and a digest of some rows.
-    tags : dict of str, optional
-        Tags for all runs.
-    on_error : {"warn", "raise", "ignore"}, default="warn"
-        What to do at the end of a fit of which MLflow did not get everything. The estimator is fitted in any case.
-    spool : str or path, default="skmlp-mlflow-spool"
-        Folder for what could not be sent; ``python -m skmlp.tracking replay FOLDER`` sends it.
-    close_timeout : float, default=30.0
-        Seconds to wait at the end of a fit for the store to take what is left. One that does not answer is given up
-        within a few seconds.
 
     Raises
     ------
     ModuleNotFoundError
-        Without mlflow.
+        When mlflow is not installed.
     ValueError
-        When a parameter is out of its range.
+        When a parameter is invalid.
 
     Examples
     --------
@@ -101,24 +54,9 @@ def autolog(
     >>> skmlp.tracking.autolog(disable=True)
     """
     global _original
-    callback_of_this_call = functools.partial(
-        _AutoCallback,
-        experiment=experiment,
-        run_name=run_name,
-        tracking_uri=tracking_uri,
-        every_n_epochs=every_n_epochs,
-        monitor=monitor,
-        child_runs=child_runs,
-        artifacts=artifacts,
-        log_model=log_model,
-        log_dataset=log_dataset,
-        tags=tags,
-        on_error=on_error,
-        spool=spool,
-        close_timeout=close_timeout,
-    )
+    new_callback = functools.partial(_AutoCallback, *args, **settings)
     if not disable:
-        callback_of_this_call()  # wrong settings are told here, not in the next fit
+        new_callback()  # invalid settings raise here, not in the next fit
     if _original is not None:
         CallbackSupportMixin._init_callback_context = _original
         _original = None
@@ -131,15 +69,25 @@ def autolog(
         is_outermost = not hasattr(estimator, "_parent_callback_ctx")
         if is_outermost and _contains_untracked_network(estimator):
             others = getattr(estimator, "_skl_callbacks", ())
-            # Not through the estimator's own method: it would make the callback one for inner places.
-            CallbackSupportMixin.set_callbacks(estimator, *others, callback_of_this_call())
+            # Not the estimator's own method, which would replace the callback by one that does not propagate.
+            CallbackSupportMixin.set_callbacks(estimator, *others, new_callback())
         return begin_fit(estimator, *args, **kwargs)
 
     CallbackSupportMixin._init_callback_context = with_tracking
 
 
 def _contains_untracked_network(estimator: Any) -> bool:
-    """Tell whether there is an skmlp estimator inside, and no tracking callback anywhere."""
+    """Return whether there is an skmlp estimator inside and no tracking callback."""
     parts = [estimator, *estimator.get_params(deep=True).values()]
     tracked = any(isinstance(each, TrackingHooks) for part in parts for each in getattr(part, "_skl_callbacks", ()))
     return not tracked and any(isinstance(part, BaseMLP) for part in parts)
+
+
+# The signature and the documentation of the parameters are those of the callback, with `disable` at the end.
+_signature = inspect.signature(MLflowCallback)
+_disable = inspect.Parameter("disable", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)
+autolog.__signature__ = _signature.replace(  # type: ignore[attr-defined]
+    parameters=[*_signature.parameters.values(), _disable], return_annotation=None
+)
+_documented = (MLflowCallback.__doc__ or "").partition("    ----------\n")[2].partition("\n\n    Raises")[0]
+autolog.__doc__ = (autolog.__doc__ or "").replace("    {parameters}", _documented)

@@ -1,4 +1,4 @@
-"""The callback that tells MLflow about every fit below the estimator it is set on."""
+"""The callback that logs fits to MLflow."""
 
 import os
 from collections.abc import Mapping
@@ -16,52 +16,50 @@ class MLflowCallback(TrackingHooks):
 
     For ``set_callbacks`` of the outermost estimator - a :class:`~sklearn.pipeline.Pipeline`, a search, or the skmlp
     estimator itself - or of an skmlp estimator inside one. A fit or pipeline is one run; a search is a run with its
-    grid, results and best values, and with a nested run for every fold and the refit, also from worker processes. A
-    run that is active, or that the environment variable ``MLFLOW_RUN_ID`` names, receives the first fit; later fits
-    are nested runs. An `experiment` other than the run's has precedence. Values travel through a buffer of this
-    process and a thread of its own, so that neither a slow store nor one that is away changes the fit. Several
-    callbacks, for several stores, each log the whole fit.
+    grid, results and best values, and with a nested run for every fold and the refit, also from worker processes. The
+    first fit is logged into the active run, or the one that the environment variable ``MLFLOW_RUN_ID`` names, and later
+    fits into runs nested in it, unless `experiment` is another one. A buffer and a separate thread ensure that a slow
+    or unreachable store does not affect the fit. Several callbacks, for several stores, each log the whole fit.
 
     Parameters
     ----------
     experiment : str, optional
-        Name of the experiment, made if there is none. By default the one that MLflow would use: that of
-        ``mlflow.set_experiment``, of its environment variables or of a plugin of it, else ``"Default"``.
+        Name of the experiment, which is created if needed. By default MLflow's current one, set by
+        ``mlflow.set_experiment``, environment variables or a plugin, else ``"Default"``.
     run_name : str, optional
-        Name of the outermost run. By default the estimator's class.
+        Name of the outermost run; by default the class of the estimator.
     tracking_uri : str, optional
-        The store. By default ``mlflow.get_tracking_uri()``: without any choice, a SQLite file in the working folder.
+        The store; by default ``mlflow.get_tracking_uri()``, which is a SQLite file in the working folder if not set.
     every_n_epochs : int, default=1
-        Metrics of every n-th epoch, and of the last one. Fewer make searches over small networks faster, whose
-        epochs take less time than MLflow needs to store them.
+        Log metrics of every n-th epoch, and of the last one. Larger values speed up searches over small networks, whose
+        epochs take less time than storing their metrics.
     monitor : bool, default=True
-        Have the layers' statistics computed (see the estimators' `monitor`), and log them.
+        Compute and log statistics of the layers (see the estimators' `monitor`).
     child_runs : {"auto", "all", "none"} or int, default="auto"
-        How many fits a search (an iteration of a halving search) may have for each to get a run of its own, "auto"
-        being 50; with more there is only the refit's. The table of results has them all.
+        The largest number of fits of a search (of an iteration of a halving search) for which each fit has its own run;
+        "auto" is 50. With more fits, only the refit has one; the table of results contains all.
     artifacts : bool, default=True
-        Store the history as table and CSV, the configuration, figures, and a page with all curves and the layers'
-        gradients, for the runs that are not folds.
+        Store the history as table and CSV, the configuration, figures and an HTML report, except for folds.
     log_model : bool, default=False
-        Store the fitted outermost estimator, see :func:`log_model`.
+        Store the fitted outermost estimator with :func:`log_model`.
     log_dataset : bool, default=True
-        Describe the training data: names and types of columns, shape, and a digest of some rows.
+        Log a description of the training data: columns with types, shape, and a digest of some rows.
     tags : dict of str, optional
         Tags for all runs.
     on_error : {"warn", "raise", "ignore"}, default="warn"
-        What to do at the end of a fit of which MLflow did not get everything. The estimator is fitted in any case.
+        What to do at the end of a fit if something could not be logged. The estimator is fitted in any case.
     spool : str or path, default="skmlp-mlflow-spool"
-        Folder for what could not be sent; ``python -m skmlp.tracking replay FOLDER`` sends it.
+        Folder for records that could not be sent; ``python -m skmlp.tracking replay FOLDER`` sends them.
     close_timeout : float, default=30.0
-        Seconds to wait at the end of a fit for the store to take what is left. One that does not answer is given up
+        Seconds to wait at the end of a fit until the remaining records are sent. An unreachable store is given up
         within a few seconds.
 
     Raises
     ------
     ModuleNotFoundError
-        Without mlflow.
+        When mlflow is not installed.
     ValueError
-        When a parameter is out of its range.
+        When a parameter is invalid.
 
     See Also
     --------
@@ -80,7 +78,7 @@ class MLflowCallback(TrackingHooks):
     >>> search.fit(X, y)  # doctest: +SKIP
     """
 
-    # scikit-learn hands the callback down to all estimators inside.
+    # With this attribute, scikit-learn propagates the callback to all inner estimators.
     max_propagation_depth = None
 
     def __init__(

@@ -1,4 +1,4 @@
-"""MLflow's client, made so that processes may start at once, and be killed, before the store is there."""
+"""Safe creation of an MLflow client: several processes may start at once or be killed while the store is created."""
 
 import hashlib
 import os
@@ -14,15 +14,15 @@ from skmlp.tracking.addresses import is_server
 
 __all__ = ["new_client"]
 
-# Seconds to wait for another process that makes the store, and between two looks.
-LOCK_PATIENCE, LOOK_INTERVAL = 60.0, 0.05
+# Seconds to wait for another process that creates the store, and between two attempts to lock.
+LOCK_TIMEOUT, LOCK_INTERVAL = 60.0, 0.05
 
 
 def new_client(uri: str) -> Any:
     """Return an ``mlflow.MlflowClient``.
 
-    The first client of a store makes its tables, for seconds and in many steps. Two at once, or one that is killed
-    meanwhile, leave a database that no client can open any more.
+    The first client of a store creates its tables in many steps, which takes seconds. Two clients at once, or one that
+    is killed meanwhile, would leave a database that no client can open.
 
     Parameters
     ----------
@@ -34,22 +34,22 @@ def new_client(uri: str) -> Any:
     if is_server(uri):
         return MlflowClient(tracking_uri=uri)
     file = _sqlite_file(uri)
-    with _alone(str(file) if file is not None else uri):
+    with _exclusive(str(file) if file is not None else uri):
         if file is not None and not file.exists():
-            _make_sqlite_file(file)
+            _create_sqlite_file(file)
         return MlflowClient(tracking_uri=uri)
 
 
 def _sqlite_file(uri: str) -> Path | None:
-    """Return the file of a SQLite store; None for other stores, and for what is more than the name of a file."""
+    """Return the file of a SQLite store; None for other stores and for addresses that are not a plain file name."""
     prefix, name = "sqlite:///", uri.removeprefix("sqlite:///")
     if not uri.startswith(prefix) or not name or name.startswith(("file:", ":")) or "?" in name:
         return None
     return Path(name).absolute()
 
 
-def _make_sqlite_file(file: Path) -> None:
-    """Make the tables in a file beside, and give it its name when it is whole."""
+def _create_sqlite_file(file: Path) -> None:
+    """Create the tables in a temporary file, and rename it when it is complete."""
     from mlflow import MlflowClient
 
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -57,9 +57,9 @@ def _make_sqlite_file(file: Path) -> None:
         new = Path(folder, "new.db")
         client = MlflowClient(tracking_uri=f"sqlite:///{new}")
         client.search_experiments(max_results=1)
-        with suppress(AttributeError):  # nothing of it is documented; an open file is no trouble but on Windows
+        with suppress(AttributeError):  # undocumented; only Windows needs the file to be closed
             client._tracking_client.store.engine.dispose()
-        with suppress(FileExistsError):  # a user's own client was faster
+        with suppress(FileExistsError):  # another client was faster
             _move_unless_there(new, file)
 
 
@@ -75,21 +75,21 @@ def _move_unless_there(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def _alone(address: str) -> Iterator[None]:
-    """Keep this user's other processes on this machine out, for as long as one needs to make a store."""
+def _exclusive(address: str) -> Iterator[None]:
+    """Exclude other processes of this user on this machine while a store is created."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     name = hashlib.sha256(address.encode()).hexdigest()[:16]
-    # The file stays: whoever removed it could take it away from one who has just opened it.
+    # The file is not removed: another process may just have opened it.
     path = Path(tempfile.gettempdir(), f"skmlp-{user}-{name}.lock")
     try:
         file = path.open("ab")
-    except OSError:  # no place for it: as without
+    except OSError:  # continue without a lock
         yield
         return
     with file:
-        deadline = time.monotonic() + LOCK_PATIENCE
+        deadline = time.monotonic() + LOCK_TIMEOUT
         while not (locked := _lock(file)) and time.monotonic() < deadline:
-            time.sleep(LOOK_INTERVAL)
+            time.sleep(LOCK_INTERVAL)
         try:
             yield
         finally:

@@ -1,9 +1,9 @@
-"""A dashboard for neural networks in MLflow's own interface, and a local server to look at it.
+"""A dashboard for neural networks in MLflow's user interface, and a local server to show it.
 
-MLflow draws one chart a metric, each on a linear axis. What one wants to see together, the two losses or the gradients
-of all layers, lies far apart there. MLflow can share a view of an experiment's charts, which it keeps as a tag of the
-experiment; this module writes such a view. The format of the tag is MLflow's own and not documented: it is known to
-this module only, and another release of MLflow may show less of it. Nothing but the view depends on it.
+By default, MLflow draws one chart per metric, with a linear axis. The dashboard puts metrics that belong together, such
+as the two losses or the gradient norms of all layers, into one chart. It is a shared view of an experiment, which
+MLflow stores as a tag of the experiment. The format of the tag is not documented, so another release of MLflow may not
+understand it completely. Only this module depends on it.
 """
 
 import base64
@@ -32,16 +32,16 @@ from skmlp.tracking.settings import chosen_experiment
 __all__ = ["dashboard_url", "find_experiment", "serve"]
 
 VIEW = "skmlp"
-# MLflow takes 20000 characters since its database schema of August 2026, 5000 before.
+# MLflow allows 20000 characters since its database schema of August 2026, and 5000 before.
 TAG_LENGTH = 5000
-# Lines in one chart, at most: more cannot be told apart, and MLflow asks the server for each of them.
-MOST_LAYERS = 32
-# Latest runs that are looked at for which metrics there are.
+# Maximum number of lines in a chart: more are hard to distinguish, and MLflow sends a request for each.
+MAX_LAYERS = 32
+# Number of latest runs whose metrics have charts.
 N_RUNS = 50
 HOST = "127.0.0.1"
-# Seconds a server has until it answers; it may have to make the database first, on a busy machine.
+# Seconds for a server to answer; it may have to create the database first.
 START_TIMEOUT = 120.0
-# Seconds a server has to end by itself.
+# Seconds for a server to end after a signal.
 STOP_TIMEOUT = 10.0
 
 _LAYER = re.compile(r"(?P<family>.+)/layer_(?P<number>\d+)")
@@ -50,7 +50,7 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "skmlp/dashboard")
 
 @dataclass(frozen=True)
 class _Chart:
-    """A chart of the metrics `keys`; a key that ends in ``/layer_`` stands for those of all layers."""
+    """A chart of the metrics `keys`; a key that ends with ``/layer_`` stands for the metrics of all layers."""
 
     title: str
     keys: tuple[str, ...]
@@ -83,19 +83,19 @@ def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = N
     """Store a dashboard with an MLflow experiment and return its address.
 
     The dashboard shows training and validation loss in one chart, the gradient norms and update ratios of all layers
-    on logarithmic axes, weight norms, dead and saturated units, and the learning rate; a chart that none of the
-    latest 50 runs has values for is left out. It is stored as the experiment's tag ``mlflow.sharedViewState.skmlp``
-    and reads the runs anew whenever it is opened. Call this again when a network with more layers has joined.
+    on logarithmic axes, weight norms, dead and saturated units, and the learning rate. Charts without values in the
+    latest 50 runs are omitted. It is stored as the experiment's tag ``mlflow.sharedViewState.skmlp`` and reads the runs
+    whenever it is opened. Call this function again for a network with more layers.
 
     Parameters
     ----------
     experiment : str, optional
-        The experiment's name; MLflow's current experiment by default.
+        Name of the experiment; by default MLflow's current one.
     tracking_uri : str, optional
-        The store; what MLflow resolves by default.
+        The store; by default MLflow's current one.
     server : str, optional
-        Address of the MLflow server the dashboard is looked at with. By default the store itself when it is a server,
-        else ``http://127.0.0.1:5000``, where ``mlflow server`` listens.
+        Address of the MLflow server that shows the dashboard; by default the store if it is a server, else
+        ``http://127.0.0.1:5000``, the default of ``mlflow server``.
 
     Returns
     -------
@@ -104,9 +104,9 @@ def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = N
     Raises
     ------
     ValueError
-        When there is no such experiment.
+        When the experiment does not exist.
     mlflow.exceptions.MlflowException
-        When the store does not answer or refuses the tag.
+        When the store does not answer or does not accept the tag.
 
     Examples
     --------
@@ -122,12 +122,12 @@ def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = N
         client.set_experiment_tag(experiment_id, f"mlflow.sharedViewState.{VIEW}", _encoded_view(metrics))
     server = server or (without_login(uri) if is_server(uri) else f"http://{HOST}:5000")
     address = f"{server.rstrip('/')}/#/experiments/{experiment_id}/runs"
-    # Without the workflow MLflow opens an experiment as one of generative AI.
+    # Without workflowType, MLflow opens the experiment as one of generative AI.
     return f"{address}?compareRunsMode=CHART&viewStateShareKey={VIEW}&workflowType=machine_learning"
 
 
 def _connect(tracking_uri: str | None) -> tuple[str, Any]:
-    """Return the store's address and a client for it."""
+    """Return the address of the store and a client."""
     import mlflow
 
     uri = tracking_uri or mlflow.get_tracking_uri()
@@ -135,17 +135,17 @@ def _connect(tracking_uri: str | None) -> tuple[str, Any]:
 
 
 def find_experiment(client: Any, uri: str, name: str | None, is_default_store: bool) -> str:
-    """Return an experiment's ID, without making the experiment as MLflow's own look-up would.
+    """Return the ID of an experiment. Unlike MLflow's own function, do not create it.
 
     Parameters
     ----------
     client : mlflow.MlflowClient
     uri : str
-        The client's store, for the error message.
+        Address of the client's store, for the error message.
     name : str or None
         None for MLflow's current experiment.
     is_default_store : bool
-        Whether the store is the one that MLflow resolves, which an experiment chosen by its ID belongs to.
+        Whether the store is MLflow's current one, so that the current experiment ID applies.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def find_experiment(client: Any, uri: str, name: str | None, is_default_store: b
     Raises
     ------
     ValueError
-        When there is no such experiment.
+        When the experiment does not exist.
     """
     current = None
     if name is None:
@@ -168,19 +168,18 @@ def find_experiment(client: Any, uri: str, name: str | None, is_default_store: b
     if experiment is None or experiment.lifecycle_stage != "active":
         names = ", ".join(repr(each.name) for each in client.search_experiments(max_results=10)) or "none"
         raise ValueError(
-            f"There is no active experiment {wanted} in the store {masked(uri)}, which has: {names}. Pass the name "
-            f"of one of them, or the tracking_uri of the store that has it; a fit with an MLflowCallback makes the "
-            f"experiment."
+            f"There is no active experiment {wanted} in the store {masked(uri)}, which has: {names}. Pass one of these "
+            f"names, or the tracking_uri of another store. A fit with an MLflowCallback creates its experiment."
         )
     return str(experiment.experiment_id)
 
 
 def _encoded_view(metrics: Iterable[str]) -> str:
-    """Return the view in the form of MLflow's tag, with as many layers as there is room for."""
+    """Return the view in the format of MLflow's tag, with as many layers as fit into it."""
     metrics = set(metrics)
-    n_layers = MOST_LAYERS
+    n_layers = MAX_LAYERS
     while True:
-        # MLflow's own encoding; without spaces it packs better.
+        # MLflow's own encoding, without spaces.
         state = json.dumps(_view(metrics, n_layers), separators=(",", ":"))
         encoded = "deflate;" + base64.b64encode(zlib.compress(state.encode(), 9)).decode()
         if len(encoded) <= TAG_LENGTH or n_layers == 1:
@@ -195,8 +194,8 @@ def _view(metrics: set[str], n_layers: int) -> dict[str, Any]:
         if drawn:
             sections.append(_section(name, shown=True))
             charts += [_line_chart(name, chart, keys) for chart, keys in drawn]
-    # MLflow adds a chart of its own for every other metric, in sections named like what stands before the last slash.
-    # Closed sections of these names keep the page clean, and every chart one click away.
+    # MLflow adds a chart for every other metric, in a section named like the part before the last slash. Closed
+    # sections with these names keep the page short.
     others = sorted({key.rpartition("/")[0] for key in metrics if "/" in key})
     sections.extend(_section(name, shown=False) for name in others)
     return {
@@ -228,7 +227,7 @@ def _view(metrics: set[str], n_layers: int) -> dict[str, Any]:
 
 
 def _present_keys(chart: _Chart, metrics: set[str], n_layers: int) -> list[str]:
-    """Return the chart's keys that are among the metrics; of very many layers, `n_layers` evenly spread ones."""
+    """Return the keys of a chart that are among the metrics, of at most `n_layers` evenly spread layers."""
     keys: list[str] = []
     for key in chart.keys:
         if not key.endswith("/layer_"):
@@ -240,7 +239,7 @@ def _present_keys(chart: _Chart, metrics: set[str], n_layers: int) -> list[str]:
 
 
 def _spread(items: list[str], n: int) -> list[str]:
-    """Return `n` of the items at equal distances, the first and the last among them."""
+    """Return at most `n` evenly spread items, including the first and the last one."""
     if len(items) <= n:
         return items
     if n == 1:
@@ -270,13 +269,13 @@ def _line_chart(section: str, chart: _Chart, keys: list[str]) -> dict[str, Any]:
         "deleted": False,
         "isGenerated": False,
         "displayName": chart.title,
-        # MLflow 3.17 shows the title of a chart of several metrics only where it believes to draw the same measure of
-        # several machines; otherwise the title is all keys joined by "vs". Nothing else follows from it.
+        # MLflow 3.17 shows the title of a chart of several metrics only if it is marked as a system metric of several
+        # nodes; otherwise the title is all keys joined by "vs". The mark has no other effect.
         "nodeLevelSystemMetricConfiguration": {"metric": chart.title, "type": "node"},
         "metricKey": keys[0],
         "selectedMetricKeys": keys,
         "lineSmoothness": 0,
-        "displayPoints": False,  # up to 60 values MLflow would draw them, over the dashes that tell the layers apart
+        "displayPoints": False,  # points, which MLflow draws for up to 60 values, would hide the dashes of the lines
         "xAxisScaleType": "linear",
         "scaleType": "log" if chart.log else "linear",
         "range": {},
@@ -291,31 +290,31 @@ def _line_chart(section: str, chart: _Chart, keys: list[str]) -> dict[str, Any]:
 
 
 def _uuid(*parts: object) -> str:
-    """Return the same identifier for the same parts, so that the same metrics give the same tag."""
+    """Return an identifier that depends only on the parts, so that the same metrics give the same tag."""
     return uuid.uuid5(_NAMESPACE, repr(parts)).hex
 
 
-# ---------------------------------------------------------------------- looking at it
+# ---------------------------------------------------------------------- the server
 
 
 def serve(
     experiment: str | None = None, *, tracking_uri: str | None = None, port: int = 5000, open_browser: bool = True
 ) -> None:
-    """Make the dashboard and show it; ``python -m skmlp.tracking dashboard`` calls this.
+    """Store the dashboard and show it; ``python -m skmlp.tracking dashboard`` calls this function.
 
-    When the store is a database or a folder, an MLflow server for this machine alone is started and runs until Ctrl-C.
-    When it is a server, its address is printed and opened.
+    If the store is a database or a folder, start an MLflow server on the loopback address until Ctrl-C. If it is a
+    server, only print and open the address.
 
     Parameters
     ----------
     experiment : str, optional
-        The experiment's name; MLflow's current experiment by default.
+        Name of the experiment; by default MLflow's current one.
     tracking_uri : str, optional
-        The store; what MLflow resolves by default.
+        The store; by default MLflow's current one.
     port : int, default=5000
-        Where the server listens.
+        Port of the server.
     open_browser : bool, default=True
-        Open the dashboard in the browser.
+        Open the dashboard in a browser.
 
     Raises
     ------
@@ -324,7 +323,7 @@ def serve(
     RuntimeError
         When the server ends or does not answer within two minutes.
     ValueError
-        When there is no such experiment.
+        When the experiment does not exist.
 
     Examples
     --------
@@ -340,14 +339,14 @@ def serve(
     server = f"http://{HOST}:{port}"
     _assert_port_is_free(port)
     url = dashboard_url(experiment, tracking_uri=tracking_uri, server=server)
-    with _every_end_like_ctrl_c():
+    with _signals_as_ctrl_c():
         process = _start_server(uri, port)
         try:
             _wait_until_healthy(process, server)
             _announce(url, open_browser)
             print("Ctrl-C ends the server.", flush=True)
             _wait_until_ended(process)
-            raise RuntimeError(f"The MLflow server ended by itself, with exit code {process.returncode}.")
+            raise RuntimeError(f"The MLflow server ended with exit code {process.returncode}.")
         except KeyboardInterrupt:
             print("Ending the server.", flush=True)
         finally:
@@ -361,9 +360,9 @@ def _announce(url: str, open_browser: bool) -> None:
 
 
 @contextmanager
-def _every_end_like_ctrl_c() -> Iterator[None]:
-    """Let a closed terminal or a polite kill be like Ctrl-C: the server, in a group of its own, would live on."""
-    if threading.current_thread() is not threading.main_thread():  # the only one that may set handlers
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """Treat SIGTERM and a closed terminal like Ctrl-C; otherwise the server, in a separate group, would go on."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set handlers
         yield
         return
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -377,26 +376,26 @@ def _every_end_like_ctrl_c() -> Iterator[None]:
 
 def _assert_port_is_free(port: int) -> None:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that ended a moment ago does not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore a server that has just ended
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"Port {port} of {HOST} cannot be listened on ({error.strerror}). End what uses it, or pass another "
-                f"port: python -m skmlp.tracking dashboard --port {port + 1}",
+                f"Port {port} of {HOST} is not available ({error.strerror}). End the program that uses it, or pass "
+                f"another port: python -m skmlp.tracking dashboard --port {port + 1}",
             ) from error
 
 
 def _start_server(uri: str, port: int) -> subprocess.Popen[bytes]:
-    """Start a server of two processes, in a group of their own: Ctrl-C shall reach us first."""
+    """Start a server of two processes in a separate group, so that Ctrl-C only interrupts this process."""
     return subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"],
         env={
             **os.environ,
-            "MLFLOW_BACKEND_STORE_URI": uri,  # a command line, with the password in it, is there for all to see
-            "PYTHONSAFEPATH": "1",  # a random.py in the working folder is not imported, by no process of the server
-            # Without its job queue MLflow's server has 2 processes instead of 15.
+            "MLFLOW_BACKEND_STORE_URI": uri,  # other users can see a command line, which would contain the password
+            "PYTHONSAFEPATH": "1",  # do not import modules of the working folder, such as a random.py
+            # Without the job queue, MLflow's server has 2 processes instead of 15.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         },
@@ -417,20 +416,20 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], server: str) -> None:
         except subprocess.TimeoutExpired:
             continue
         raise RuntimeError(
-            f"The MLflow server ended with exit code {process.returncode}; what it said stands above. Try it by "
-            f"itself, with the store in MLFLOW_BACKEND_STORE_URI: {' '.join(map(str, process.args))}"  # type: ignore[arg-type]
+            f"The MLflow server ended with exit code {process.returncode}; see its output above. Try to start it "
+            f"with the store in MLFLOW_BACKEND_STORE_URI: {' '.join(map(str, process.args))}"  # type: ignore[arg-type]
         )
     raise RuntimeError(f"The MLflow server at {server} does not answer after {START_TIMEOUT:g} seconds.")
 
 
 def _wait_until_ended(process: subprocess.Popen[bytes]) -> None:
-    """Wait in short steps: Ctrl-C does not interrupt a single long one when the signal reaches another thread."""
+    """Wait in short steps, since Ctrl-C does not interrupt a wait when another thread receives the signal."""
     while process.poll() is None:
         time.sleep(0.2)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the server with all its processes, gently at first."""
+    """End the server with all its processes, if necessary with SIGKILL."""
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         try:
             if hasattr(os, "killpg"):

@@ -1,4 +1,4 @@
-"""What a run says of an estimator and its data, as text: parameters, versions, the data's shape, schema and digest."""
+"""Descriptions of an estimator and its data as text: parameters, versions, and shape, schema and digest of the data."""
 
 import functools
 import hashlib
@@ -18,14 +18,14 @@ from skmlp.tracking.tables import columns_of, is_frame, rows_of
 
 __all__ = ["configuration", "dataset", "estimator_tags", "flat_params", "network_params", "readable", "shape_params"]
 
-# A dataset entry lists the columns of frames up to this width, and none of wider ones.
+# The dataset entry of a frame with more columns does not list them.
 SCHEMA_COLUMNS = 500
-# Rows and columns that the digest looks at, evenly spread: a digest of everything would cost more than many a fit.
+# Evenly spread rows and columns for the digest: one of all data could take longer than the fit.
 DIGEST_ROWS, DIGEST_COLUMNS = 256, 64
 
 
 def readable(value: Any) -> str:
-    """Return a short text for a parameter's value: functions by their names, long arrays by their shapes."""
+    """Return a short text for the value of a parameter: names of functions, shapes of long arrays."""
     if isinstance(value, np.ndarray) and value.size > 20:
         return f"array of shape {value.shape}, {value.dtype}"
     if isinstance(value, functools.partial):
@@ -35,7 +35,7 @@ def readable(value: Any) -> str:
     if isinstance(value, list | tuple):
         inner = ", ".join(readable(each) for each in value)
         return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
-    if hasattr(value, "dist") and hasattr(value, "args"):  # a distribution of scipy.stats to draw from
+    if hasattr(value, "dist") and hasattr(value, "args"):  # a distribution of scipy.stats
         return f"{value.dist.name}({', '.join(map(repr, [*value.args, *value.kwds.values()]))})"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {readable(each)}" for name, each in value.items()) + "}"
@@ -44,25 +44,25 @@ def readable(value: Any) -> str:
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
-def flat_params(estimator: Any, *, leave_out: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return ``get_params(deep=True)`` as text, without the nested estimators, whose own parameters are there.
+def flat_params(estimator: Any, *, exclude: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return ``get_params(deep=True)`` as text, without nested estimators, whose parameters it contains.
 
     Parameters
     ----------
     estimator : estimator
-    leave_out : tuple of str, default=()
-        Names that are not wanted, at any depth.
+    exclude : tuple of str, default=()
+        Names of parameters to exclude, at any depth.
     """
     params = {}
     for name, value in sorted(estimator.get_params(deep=True).items()):
-        if isinstance(value, BaseEstimator) or name.rpartition("__")[2] in (*leave_out, "steps"):
+        if isinstance(value, BaseEstimator) or name.rpartition("__")[2] in (*exclude, "steps"):
             continue
         params[name] = readable(value)
     return params
 
 
 def network_params(estimator: BaseMLP) -> dict[str, str]:
-    """Return what a network in training looks like."""
+    """Return a description of a network in training."""
     model = estimator._model
     return {
         "network.layer_sizes": "-".join(map(str, model.architecture.layer_sizes)),
@@ -73,7 +73,7 @@ def network_params(estimator: BaseMLP) -> dict[str, str]:
 
 
 def shape_params(X: Any) -> dict[str, str]:
-    """Return how many rows and columns there are."""
+    """Return the number of rows and columns."""
     shape = getattr(X, "shape", None)
     if shape is None or len(shape) != 2:
         return {"data.n_samples": str(_num_samples(X))}
@@ -81,7 +81,7 @@ def shape_params(X: Any) -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a result depends on."""
+    """Return the versions on which a result depends."""
     return {
         "version.python": platform.python_version(),
         "version.numpy": np.__version__,
@@ -97,7 +97,7 @@ def estimator_tags(estimator: Any) -> dict[str, str]:
 
 
 def configuration(estimator: BaseMLP, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return everything a fit was configured with: parameters, network, data, versions."""
+    """Return the configuration of a fit: parameters, network, data, versions."""
     return {"params": flat_params(estimator), **_nested(facts), **_nested(versions())}
 
 
@@ -111,9 +111,9 @@ def _nested(flat: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def dataset(X: Any, y: Any) -> tuple[str, str, str, str] | None:
-    """Return name, digest, schema and profile of the training data in the form of MLflow's dataset entity.
+    """Return name, digest, schema and profile of the training data for MLflow's dataset entity.
 
-    Nothing is copied or made dense, and only a part of it is read. None for what has no shape.
+    Only a part of the data is read, and nothing is converted to a dense array. Return None for data without a shape.
     """
     shape = getattr(X, "shape", None)
     if shape is None or len(shape) != 2:
@@ -124,7 +124,7 @@ def dataset(X: Any, y: Any) -> tuple[str, str, str, str] | None:
 
 
 def _schema(X: Any, y: Any) -> dict[str, Any]:
-    """Return MLflow's description of columns for a frame, of a tensor for the rest."""
+    """Return MLflow's schema: of columns for a frame, else of tensors."""
     if is_frame(X):
         if X.shape[1] > SCHEMA_COLUMNS:
             return {"mlflow_colspec": []}
@@ -153,15 +153,15 @@ def _column_type(dtype: Any) -> str:
 
 
 def _sample(values: Any) -> list[str]:
-    """Return some rows as text, evenly spread over the data."""
+    """Return evenly spread rows as text."""
     if values is None or not hasattr(values, "shape"):
         return []
     n_rows = values.shape[0]
     rows: Any = np.unique(np.linspace(0, n_rows - 1, DIGEST_ROWS).astype(int)) if n_rows else []
     some = rows_of(values, rows)
-    if hasattr(some, "to_pylist"):  # of pyarrow
+    if hasattr(some, "to_pylist"):  # pyarrow
         some = [list(row.values())[:DIGEST_COLUMNS] for row in some.to_pylist()]
-    if hasattr(some, "toarray"):  # sparse: few rows, whatever the number of columns
+    if hasattr(some, "toarray"):  # sparse, perhaps with very many columns
         some = np.asarray(some.sum(axis=1))
     table = np.asarray(some)
     return [str(row) for row in table.reshape(len(table), -1)[:, :DIGEST_COLUMNS].tolist()]

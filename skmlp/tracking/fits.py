@@ -1,4 +1,4 @@
-"""One skmlp fit, told to one MLflow run epoch by epoch."""
+"""Logging of one skmlp fit to one MLflow run."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,12 +18,12 @@ class TrackedFit:
     Parameters
     ----------
     put : callable
-        Takes a record in.
+        Called with each record.
     run : str
         Identifier of the run.
     place : Place
     every_n_epochs : int
-        Every how many epochs there are metrics; the last epoch always has.
+        Log metrics of every n-th epoch, and of the last one.
     artifacts : bool
         Store files at the end.
     """
@@ -41,16 +41,16 @@ class TrackedFit:
         self._observed_epoch: Any = 0
 
     def begin(self, estimator: BaseMLP, X: Any) -> None:
-        """Describe the network and the rows it is trained on."""
+        """Log a description of the network and the data."""
         self._facts = {**network_params(estimator), **shape_params(X)}
         params = dict(self._facts)
         if self.place.role == "fit":
-            del params["data.n_samples"]  # the outermost estimator's data are the run's
+            del params["data.n_samples"]  # the run has the shape of the outermost estimator's data
             params.pop("data.n_features", None)
         self.put(Log(self.run, params=params))
 
     def log_epoch(self, estimator: BaseMLP) -> None:
-        """Take in the epoch that ended; one that was announced and never ran leaves everything as it was."""
+        """Log the epoch that ended, unless it was announced and never ran."""
         if estimator.n_iter_ != self._logged_epoch and (estimator.n_iter_ - 1) % self.every_n_epochs == 0:
             self._log(estimator)
 
@@ -66,10 +66,10 @@ class TrackedFit:
         self.put(Log(self.run, [[name, value, time, epoch] for name, value in metrics.items()]))
 
     def finish(self, estimator: BaseMLP) -> None:
-        """Take in the end of the fit: best values, why it ended, files."""
+        """Log the end of the fit: best values, the reason, files."""
         if self._logged_epoch < estimator.n_iter_:
             self._log(estimator)
-        history, monitor = _this_fits_record(estimator)
+        history, monitor = _rows_of_this_fit(estimator)
         metrics = {
             "n_iter": float(estimator.n_iter_),
             "fit_seconds": float(sum(history["seconds"])),
@@ -81,9 +81,9 @@ class TrackedFit:
         if estimator.stop_reason_ == "non_finite":
             tags["skmlp.diverged_epoch"] = str(estimator.n_iter_)
         diagnosis = estimator.diagnose()
-        to_act_on = diagnosis.at_least("warning")
-        tags["skmlp.diagnosis"] = ", ".join(finding.code for finding in to_act_on) or "healthy"
-        metrics["health/findings"] = float(len(to_act_on))
+        warnings = diagnosis.at_least("warning")
+        tags["skmlp.diagnosis"] = ", ".join(finding.code for finding in warnings) or "healthy"
+        metrics["health/findings"] = float(len(warnings))
         time, epoch = now(), estimator.n_iter_
         self.put(Log(self.run, [[name, value, time, epoch] for name, value in metrics.items()], tags=tags))
         if self.artifacts:
@@ -102,8 +102,8 @@ class TrackedFit:
             self.put(files)
 
 
-def _this_fits_record(estimator: BaseMLP) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """Return history and monitor of the last fit alone, epochs counted from 1; a warm start has earlier rows too."""
+def _rows_of_this_fit(estimator: BaseMLP) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Return history and monitor of the last fit, with epochs from 1; after a warm start there are earlier rows."""
     history: Mapping[str, list[Any]] = estimator.history_
     monitor: Mapping[str, Any] = estimator.monitor_
     n_epochs = max(1, estimator.n_iter_)
@@ -116,7 +116,7 @@ def _this_fits_record(estimator: BaseMLP) -> tuple[dict[str, list[Any]], dict[st
 
 
 def outcome_of(estimator: BaseMLP | None, error: BaseException | None) -> tuple[str, dict[str, str]]:
-    """Return the status a run ends with, and tags that give the reason."""
+    """Return the status of a run that ends, and tags with the reason."""
     if isinstance(error, KeyboardInterrupt):
         return "KILLED", {"skmlp.error": "interrupted by the user"}
     if error is not None:

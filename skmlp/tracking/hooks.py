@@ -1,4 +1,4 @@
-"""scikit-learn's hooks around a fit: which of its tasks is told to which MLflow run."""
+"""scikit-learn's hooks around a fit, which send records for MLflow runs."""
 
 import os
 import sys
@@ -35,40 +35,40 @@ from skmlp.tracking.spool import Spool, files_of
 
 __all__ = ["InnerHooks", "TrackingError", "TrackingHooks", "TrackingWarning"]
 
-# Seconds in which the run of a search should be there before its folds begin, which are nested in it. With a new
-# SQLite store, MLflow first makes its tables.
+# Seconds to wait for the run of a search before its folds begin, whose runs are nested in it. For a new SQLite store,
+# MLflow first creates the tables.
 CREATION_TIMEOUT = 30.0
-# Seconds for which a fold waits for the first one to make their common run, where nobody else does.
-CHILD_PATIENCE = 5.0
+# Seconds for which a fold waits for the first one to create their common parent run.
+CHILD_TIMEOUT = 5.0
 
 logger = getLogger("skmlp.tracking")
 
 
 class TrackingWarning(UserWarning):
-    """Something could not be told to MLflow; the fit is what it would have been without tracking."""
+    """Something could not be logged to MLflow. The fit is the same as without tracking."""
 
 
 class TrackingError(RuntimeError):
-    """Something could not be told to MLflow, and ``on_error="raise"`` asks to fail then, after the fit."""
+    """Something could not be logged to MLflow, with ``on_error="raise"``. It is raised after the fit."""
 
 
 class TrackingHooks(ForNetworks):
-    """The hooks. Whether scikit-learn hands the callback down is the difference of the two subclasses."""
+    """The hooks. Of the two subclasses, scikit-learn propagates only one to inner estimators."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        # Tells the runs of this callback from those of another one in the same fit, in every process.
+        # Distinguishes the runs of this callback from those of another one in the same fit, in every process.
         self._id = uuid4().hex[:8]
         self._sessions: dict[str, Session] = {}
         self._warned: set[str] = set()
 
     @property
     def requests_monitor(self) -> bool:
-        """Asks the estimators for statistics of their layers."""
+        """Whether the estimators are to record statistics of their layers."""
         return self.settings.monitor
 
     def without_propagation(self) -> "InnerHooks":
-        """Return the callback for an estimator inside a pipeline or search, which must not be handed down."""
+        """Return a callback for an estimator inside a pipeline or search, where callbacks must not propagate."""
         return InnerHooks(self.settings)
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class TrackingHooks(ForNetworks):
         return masked(f"MLflowCallback({', '.join(f'{name}={value!r}' for name, value in given.items())})")
 
     def __getstate__(self) -> dict[str, Any]:
-        settings = self.settings.resolved()  # the worker that this goes to may be older than the user's choices
+        settings = self.settings.resolved()  # a worker process may have started before the user chose them
         return {"settings": settings, "_id": self._id, "_sessions": dict(self._sessions), "_warned": set()}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -91,7 +91,7 @@ class TrackingHooks(ForNetworks):
         place = place_of(context)
         if place.tree in self._sessions:
             return  # set twice on the same estimator
-        if place.role == "fit":  # otherwise on an estimator inside a search, where each fold sees to itself
+        if place.role == "fit":  # otherwise inside a search, where each fold begins its own run
             with self._only_warning("setup", place):
                 self._sessions[place.tree] = self._begin_outermost(estimator, place)
             if place.tree in self._sessions:
@@ -107,7 +107,7 @@ class TrackingHooks(ForNetworks):
         if session is None:
             return
         if not is_fit(context):
-            if place.role == "fit" and hasattr(estimator, "n_splits_"):  # on the way to the folds, in every process
+            if place.role == "fit" and hasattr(estimator, "n_splits_"):  # before the folds, in every process
                 self._sessions[place.tree] = replace(session, n_splits=int(estimator.n_splits_))
             return
         if place.is_root and session.run in outermost_fits:
@@ -121,7 +121,7 @@ class TrackingHooks(ForNetworks):
                 self._begin_fit(estimator, place, session, X)
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        """Log an epoch, or the end of a fit or a search."""
+        """Log an epoch, or the end of a fit or search."""
         if context.task_name == "epoch":
             tracked = tracked_fits.get((id(self), id(estimator)))
             if tracked is not None:
@@ -142,7 +142,7 @@ class TrackingHooks(ForNetworks):
             self._end_fit(estimator, error)
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        """End the outermost run; wait, for a bounded time, until everything is stored."""
+        """End the outermost run, and wait for a limited time until everything is stored."""
         place = place_of(context)
         session = self._sessions.pop(place.tree, None)
         outermost = outermost_fits.pop(session.run, None) if session is not None else None
@@ -171,14 +171,14 @@ class TrackingHooks(ForNetworks):
         active = active_run(self.settings)
         session = self._session(place, active, announced=True)
         outbox = self._outbox(session)
-        # A run of the user's takes the first fit in, later ones are nested in it: parameters cannot be changed.
+        # The user's run receives only the first fit, since parameters cannot be changed. Runs of later fits are nested.
         adopted = active if active is not None and active.run_id not in used_runs else None
         resumed = self._run_to_resume() if active is None else None
         outermost_fits[session.run] = Outermost(
             outbox,
             owned=adopted is None,
             error_before=sys.exception(),
-            parameters_are_there=active is not None and active.by_autologging,
+            has_params=active is not None and active.by_autologging,
             resumes=resumed,
         )
         if adopted is not None:
@@ -209,9 +209,9 @@ class TrackingHooks(ForNetworks):
         name: str,
         resume: str | None = None,
         tags: Mapping[str, str] | None = None,
-        patience: float = 0.0,
+        wait: float = 0.0,
     ) -> None:
-        """Begin a run of the user's choice: the one that is to be resumed, one nested in it, or one of its own."""
+        """Begin the outermost run: resume the named run, nest in it, or create a new one."""
         settings = self.settings.resolved()
         outbox.put(
             CreateRun(
@@ -222,7 +222,7 @@ class TrackingHooks(ForNetworks):
                 None,
                 now(),
                 dict(tags or {}),
-                patience,
+                wait,
                 resume=resume,
                 within=settings.named_run if resume is None else None,
             )
@@ -234,7 +234,7 @@ class TrackingHooks(ForNetworks):
         outbox, searches = outermost.outbox, searches_in(estimator)
         tags = {"skmlp.role": "search" if searches else "fit", "skmlp.task_path": place.path}
         params = versions()
-        if not outermost.parameters_are_there:
+        if not outermost.has_params:
             params |= params_of(estimator, searches)
         outbox.put(Log(session.run, params=params, tags={**estimator_tags(estimator), **tags, **self.settings.tags}))
         run_id = outbox.run_id(session.run, CREATION_TIMEOUT if searches else 0.0)
@@ -264,7 +264,7 @@ class TrackingHooks(ForNetworks):
         self, estimator: Any, session: Session, outermost: Outermost, error: BaseException | None
     ) -> None:
         if error is outermost.error_before:
-            error = None  # fit was called while that one was being handled
+            error = None  # fit was called in an except block
         status, tags = outcome_of(None, error) if error is not None else outermost.outcome
         outbox = outermost.outbox
         outbox.put(Log(session.run, tags=tags))
@@ -289,25 +289,25 @@ class TrackingHooks(ForNetworks):
         unsent = outermost.outbox.flush(self.settings.close_timeout)
         run_id = outermost.outbox.run_id(session.run)
         if run_id is None or unsent.n_spilled or unsent.n_lost:
-            reasons = "; ".join(unsent.reasons) or "its run is not there yet"
-            raise ConnectionError(f"{reasons}; skmlp.tracking.log_model(estimator, X, run_id=...) does it later")
+            reasons = "; ".join(unsent.reasons) or "its run does not exist yet"
+            raise ConnectionError(f"{reasons}; skmlp.tracking.log_model(estimator, X, run_id=...) logs it later")
         log_model(estimator, outermost.data, run_id=run_id, tracking_uri=session.uri)
 
     def _report(self, session: Session, unsent: Unsent, failures: list[str]) -> None:
-        """Say once, at the end, what could not be stored and how to store it."""
+        """Report once, at the end, what could not be stored and how to store it."""
         files = [str(path) for path in files_of(os.path.dirname(unsent.path), session.run)]
         parts = list(failures)
         if unsent.n_lost:
-            parts.append(f"{unsent.n_lost} records are lost, since they could not be kept in {unsent.path} either")
-        if unsent.left_out:
-            parts.append(f"MLflow refuses, and was told everything else: {'; '.join(unsent.left_out)}")
+            parts.append(f"{unsent.n_lost} records are lost, since they could not be written to {unsent.path} either")
+        if unsent.refused:
+            parts.append(f"MLflow refused {'; '.join(unsent.refused)}; everything else was logged")
         if files:
             where = files[0] if len(files) == 1 else os.path.dirname(files[0])
-            parts.append(f"what is missing is kept; send it with: python -m skmlp.tracking replay {where}")
+            parts.append(f"missing records were saved; send them with: python -m skmlp.tracking replay {where}")
         if parts:
             reasons = f" ({'; '.join(unsent.reasons)})" if unsent.reasons else ""
             store = session.uri or "its default store"
-            self._complain(f"Not everything could be told to MLflow at {store}{reasons}: {'; '.join(parts)}.")
+            self._warn(f"Not everything could be logged to MLflow at {store}{reasons}: {'; '.join(parts)}.")
 
     # ------------------------------------------------------------------ the fits
 
@@ -315,12 +315,12 @@ class TrackingHooks(ForNetworks):
         outermost = outermost_fits.get(session.run)
         key = (id(self), id(estimator))
         if key in tracked_fits:
-            return  # by the same callback, set twice
+            return  # the callback was set twice
         if place.role == "fit" and outermost is not None and not outermost.has_fit:
             outermost.has_fit = True
             fit = self._tracked(outermost.outbox, session.run, place)
             tracked_fits[key] = fit
-        elif place.role == "cv" and (place.n_fits or 0) > self.settings.most_child_runs:
+        elif place.role == "cv" and (place.n_fits or 0) > self.settings.max_child_runs:
             return
         else:
             outbox = self._outbox(session)
@@ -342,11 +342,11 @@ class TrackingHooks(ForNetworks):
         if session.run_id is not None:
             outbox.put(AdoptRun(session.run, session.run_id, foreign=False))
         elif not session.announced:
-            # Nobody but the folds makes the common parent: the first one does, the others wait for it.
-            patience = 0.0 if place.is_first else CHILD_PATIENCE
+            # The first fold creates the common parent run, and the others wait for it.
+            wait = 0.0 if place.is_first else CHILD_TIMEOUT
             tags = {"skmlp.role": "search", "skmlp.task_path": place.root_name, **self.settings.tags}
             name = self.settings.run_name or place.root_name
-            self._create_outermost(outbox, session, name, tags=tags, patience=patience)
+            self._create_outermost(outbox, session, name, tags=tags, wait=wait)
         run = f"{session.run}{place.branch}"
         name, tags = fold_name_and_tags(place, session.n_splits)
         tags |= {"skmlp.role": place.role, "skmlp.task_path": place.path, **estimator_tags(estimator)}
@@ -377,11 +377,11 @@ class TrackingHooks(ForNetworks):
         if not session.announced:
             outbox.put(EndRun(session.run, "FINISHED", now()))
         unsent = outbox.close(self.settings.close_timeout)
-        # What is kept in files the outermost fit tells of, if it knows of us.
-        if unsent.n_lost or unsent.left_out or (unsent.n_spilled and not session.announced):
+        # Files are reported by the outermost fit if it has the callback.
+        if unsent.n_lost or unsent.refused or (unsent.n_spilled and not session.announced):
             self._report(session, unsent, [])
 
-    # ------------------------------------------------------------------ what everything uses
+    # ------------------------------------------------------------------ shared by all
 
     def _outbox(self, session: Session) -> Outbox:
         folder = self.settings.resolved().spool
@@ -389,22 +389,22 @@ class TrackingHooks(ForNetworks):
 
     @contextmanager
     def _only_warning(self, hook: str, place: Place) -> Iterator[None]:
-        """Turn an error into a warning, one for each outermost fit: tracking never costs a fit."""
+        """Turn an error into a warning, one for each outermost fit, so that tracking never fails a fit."""
         try:
             yield
-        except (TrackingError, TrackingWarning):  # what is said at the end, with on_error or warnings as errors
+        except (TrackingError, TrackingWarning):  # raised at the end, because of on_error or warnings as errors
             raise
         except Exception as error:
             failure = f"{hook} failed with {type(error).__name__}: {error}"
             session = self._sessions.get(place.tree)
             outermost = outermost_fits.get(session.run) if session is not None else None
             if outermost is not None:
-                outermost.failures.append(failure)  # told at the end
+                outermost.failures.append(failure)  # reported at the end
             elif place.tree not in self._warned:
                 self._warned.add(place.tree)
-                self._complain(f"Telling MLflow about this fit failed, which does not affect the fit: {failure}.")
+                self._warn(f"Logging this fit to MLflow failed, which does not affect the fit: {failure}.")
 
-    def _complain(self, message: str) -> None:
+    def _warn(self, message: str) -> None:
         message = masked(message)
         if self.settings.on_error == "raise":
             raise TrackingError(message)
@@ -413,7 +413,7 @@ class TrackingHooks(ForNetworks):
 
 
 class InnerHooks(TrackingHooks):
-    """For an estimator inside a pipeline or search, where scikit-learn forbids callbacks that are handed down."""
+    """For an estimator inside a pipeline or search, where scikit-learn forbids callbacks that propagate."""
 
     def without_propagation(self) -> "InnerHooks":
         return self

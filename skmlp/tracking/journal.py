@@ -1,8 +1,8 @@
-"""The records in which a fit is told to MLflow: plain data, so that they cross processes and survive in a file.
+"""The records that tracking sends to MLflow: plain data, which can be sent to another process and stored in a file.
 
-Everything the tracking writes is one of the records below. A fit puts them into an outbox, in order; a store sends
-them; what cannot be sent goes to a file and is sent from there later. Runs are named by an identifier of our own
-(`run`), known at once and without asking the server; the store knows which MLflow run stands behind it.
+A fit puts records into an outbox, in order, and a store sends them; records that cannot be sent are written to a file
+and sent later. `run` is an identifier of our own, which is known before the server has created the run; the store maps
+it to MLflow's ID.
 """
 
 import json
@@ -37,28 +37,28 @@ def now() -> int:
 
 @dataclass(frozen=True)
 class CreateRun:
-    """A run begins.
+    """Create a run.
 
     Attributes
     ----------
     run : str
-        Identifier; stored with the run as the tag ``skmlp.id``.
+        Identifier, stored as the tag ``skmlp.id``.
     name : str
-        Shown in the list of runs.
+        Name of the run.
     experiment : str or None
-        The experiment's name, made if there is none of that name; None with `experiment_id` given.
+        Name of the experiment, which is created if needed.
     experiment_id : str or None
-        Without name and ID the experiment is the parent's.
+        Used without `experiment`. By default the experiment is that of the parent.
     parent : str or None
-        Identifier of the run this one is nested in.
+        Identifier of the parent run.
     start : int
-        Milliseconds since the epoch.
+        Start time in milliseconds since the epoch.
     tags : dict of str
-    patience : float
-        Seconds to wait for somebody else, who is about to create the same run, before doing it.
+    wait : float
+        Seconds to wait for another process that is about to create the same run.
     resume, within : str or None
-        MLflow's ID of a run to go on with instead, or to be nested in, if it is there and in `experiment`, should that
-        be given.
+        MLflow's ID of an existing run to use instead, or as the parent. It is ignored if it does not exist or is not in
+        `experiment`.
     """
 
     run: str
@@ -68,21 +68,21 @@ class CreateRun:
     parent: str | None
     start: int
     tags: dict[str, str]
-    patience: float = 0.0
+    wait: float = 0.0
     resume: str | None = None
     within: str | None = None
 
 
 @dataclass(frozen=True)
 class AdoptRun:
-    """An MLflow run that is there already is meant by `run`.
+    """Use an existing MLflow run for `run`.
 
     Attributes
     ----------
     run, run_id : str
-        Our identifier and MLflow's.
+        The identifier and MLflow's ID.
     foreign : bool
-        Somebody else's run, whose parameters stand as they are.
+        Whether the run was not created by skmlp, so that its parameters must not be changed.
     """
 
     run: str
@@ -92,7 +92,7 @@ class AdoptRun:
 
 @dataclass(frozen=True)
 class LogChildren:
-    """Metrics for the runs nested in `run`, by the value of their tag ``skmlp.child``; as many as there are."""
+    """Log metrics to the existing runs nested in `run`, by the value of their tag ``skmlp.child``."""
 
     run: str
     metrics: dict[str, list[list[Any]]]
@@ -100,7 +100,7 @@ class LogChildren:
 
 @dataclass(frozen=True)
 class Log:
-    """Metrics as ``[key, value, milliseconds, step]``, parameters and tags."""
+    """Log metrics as ``[key, value, milliseconds, step]``, parameters and tags."""
 
     run: str
     metrics: list[list[Any]] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Log:
 
 @dataclass(frozen=True)
 class LogDataset:
-    """The data a run was trained on: name, digest, schema and profile as MLflow's dataset entity has them."""
+    """Log the training data: name, digest, schema and profile of MLflow's dataset entity."""
 
     run: str
     name: str
@@ -121,7 +121,7 @@ class LogDataset:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file of a run: `content` is text, or base64 when `binary`."""
+    """Store a file with a run; `content` is text, or base64 if `binary`."""
 
     run: str
     path: str
@@ -131,21 +131,21 @@ class Artifact:
 
 @dataclass(frozen=True)
 class TrainingFiles:
-    """A fit's history, statistics and configuration, of which the sender makes tables and pictures.
+    """Store history, statistics and configuration of a fit; the sending process creates tables and figures from them.
 
     Attributes
     ----------
     run : str
     title : str
-        Of the report.
+        Title of the report.
     history, monitor : dict of lists
-        As the estimator's ``history_`` and ``monitor_``.
+        The estimator's ``history_`` and ``monitor_``.
     configuration, facts : dict
-        For ``config.json``, and to stand beside the pictures.
+        For ``config.json`` and for the table of the report.
     diagnosis : list of dict
-        As :meth:`skmlp.diagnosis.Diagnosis.to_dicts` gives it.
+        From :meth:`skmlp.diagnosis.Diagnosis.to_dicts`.
     diagnosis_html : str
-        The same to be read.
+        The diagnosis as HTML.
     """
 
     run: str
@@ -160,9 +160,9 @@ class TrainingFiles:
 
 @dataclass(frozen=True)
 class EndRun:
-    """A run ends with status ``"FINISHED"``, ``"FAILED"`` or ``"KILLED"``.
+    """End a run with status ``"FINISHED"``, ``"FAILED"`` or ``"KILLED"``.
 
-    With `children`, those of its children that are still running end with it: nobody else will end them.
+    With `children`, its children that are still running end with the same status.
     """
 
     run: str
@@ -180,12 +180,12 @@ _KINDS = {
 
 
 def as_dict(record: Record) -> dict[str, Any]:
-    """Return the record as a dict for JSON; nothing in it is copied."""
+    """Return the record as a dict for JSON, without copies of its values."""
     return {"record": type(record).__name__, **vars(record)}
 
 
 def from_dict(values: Mapping[str, Any]) -> Record:
-    """Undo :func:`as_dict`."""
+    """Return the record of a dict from :func:`as_dict`."""
     fields = dict(values)
     record: Record = _KINDS[fields.pop("record")](**fields)
     return record
@@ -197,5 +197,5 @@ def dump(record: Record) -> str:
 
 
 def load(line: str) -> Record:
-    """Undo :func:`dump`."""
+    """Return the record of a line from :func:`dump`."""
     return from_dict(json.loads(line))

@@ -1,7 +1,6 @@
-"""From an epoch's row to MLflow's metrics: names with the quantity first, so that its user interface groups them.
+"""From an epoch's row to MLflow's metrics: names begin with the quantity, by which MLflow's user interface groups them.
 
-A new column of ``history_`` or statistic of ``monitor_`` appears by itself, under its own name; a line here gives it a
-section of its own.
+A column of ``history_`` or statistic of ``monitor_`` that is not listed here keeps its name.
 """
 
 import math
@@ -28,9 +27,9 @@ HISTORY = {
     "gradient_ratio": "grad_norm/first_over_last",
     "noise_scale": "noise_scale/global",
 }
-# The sum of two that are there.
-LEFT_OUT = {"loss"}
-# Statistic of monitor_ -> section, with a metric for each layer.
+# The sum of train_loss and penalty.
+OMITTED = {"loss"}
+# Statistic of monitor_ -> section with a metric for each layer.
 MONITOR = {
     "gradient_norm": "grad_norm",
     "gradient_norm_max": "grad_norm_max",
@@ -45,19 +44,19 @@ MONITOR = {
 
 
 def layer_name(layer: int) -> str:
-    """Return how the dense layer of this index from 0 is called; MLflow sorts names as text."""
+    """Return the name of the dense layer with this index from 0, with two digits since MLflow sorts names as text."""
     return f"layer_{layer + 1:02d}"
 
 
 def epoch_metrics(history: Mapping[str, list[float]]) -> dict[str, float]:
     """Return the metrics of the last epoch in `history`.
 
-    What is infinite or NaN is left out, except for the training loss: that of an epoch lost to overflow is NaN, a gap
-    in the chart, and ``health/nonfinite`` is 1.
+    Values that are not finite are omitted, except for the training loss: in a diverged epoch it is NaN, a gap in the
+    chart, and ``health/nonfinite`` is 1.
     """
     metrics = {}
     for column, values in history.items():
-        if column not in LEFT_OUT and math.isfinite(values[-1]):
+        if column not in OMITTED and math.isfinite(values[-1]):
             metrics[HISTORY.get(column, column)] = float(values[-1])
     if not math.isfinite(history["train_loss"][-1]):
         metrics |= {"loss/train": math.nan, "health/nonfinite": 1.0}
@@ -65,10 +64,10 @@ def epoch_metrics(history: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def layer_metrics(monitor: Mapping[str, Any]) -> dict[str, float]:
-    """Return the per-layer metrics of the last observed epoch in `monitor`."""
+    """Return the per-layer metrics of the last monitored epoch in `monitor`."""
     metrics = {}
     for statistic, values in monitor.items():
-        if np.ndim(values) != 2:  # the numbers of the epochs; quantiles
+        if np.ndim(values) != 2:  # epoch numbers and quantiles
             continue
         for layer, value in enumerate(values[-1]):
             if math.isfinite(value):
@@ -77,9 +76,9 @@ def layer_metrics(monitor: Mapping[str, Any]) -> dict[str, float]:
 
 
 def best_values(history: Mapping[str, list[float]]) -> dict[str, float]:
-    """Return the best epoch's values as ``best_*`` metrics: MLflow itself shows the last ones.
+    """Return the best epoch's values as ``best_*`` metrics; MLflow itself shows the last values.
 
-    The best epoch is that of the highest validation score, or without one of the lowest loss.
+    The best epoch is that of the highest validation score, or of the lowest loss without validation.
     """
     if "validation_score" in history:
         ranked = [-score for score in history["validation_score"]]

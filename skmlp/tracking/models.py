@@ -16,9 +16,9 @@ from skmlp.tracking.tables import as_served, first_rows
 
 __all__ = ["log_model"]
 
-# What a file may contain, next to skops's own list and NumPy's types: packages of estimators, ...
+# Packages of estimators that a file may contain, besides skops's own list and NumPy's types, ...
 TRUSTED_PACKAGES = ("skmlp", "sklearn", "imblearn", "skrub")
-# ... and what estimators of theirs hold: splines, distributions to draw parameters from, functions of arrays.
+# ... and other types that these estimators contain: splines, distributions, functions of arrays.
 TRUSTED_PARTS = (
     "numpy.clip",
     "numpy.dtypes",
@@ -30,9 +30,9 @@ TRUSTED_PARTS = (
     "scipy.stats._discrete_distns",
     "scipy.stats._distn_infrastructure",
 )
-# Rows of X that are stored with the model.
+# Number of rows of X that are stored with the model.
 N_EXAMPLES = 5
-# Attributes in which scikit-learn keeps callbacks; a callback belongs to a fit, not to the model.
+# Attributes in which scikit-learn keeps callbacks, which are not part of the model.
 CALLBACK_ATTRIBUTES = ("_skl_callbacks", "_skl_callbacks_to_teardown", "_parent_callback_ctx", "_callback_fit_ctx")
 
 
@@ -48,31 +48,30 @@ def log_model(
 ) -> Any:
     """Store a fitted estimator in MLflow as a model of a run.
 
-    The file is one of skops: no pickle, and nothing in it but arrays and types of skmlp, scikit-learn,
-    imbalanced-learn and skrub, and harmless ones of NumPy and SciPy. Nothing of MLflow's state changes: no tracking
-    URI, no active run, no environment variable. `estimator` stays as it is; callbacks are not stored.
+    The file is in the format of skops, without pickle, and contains only arrays and types of skmlp, scikit-learn,
+    imbalanced-learn and skrub, and harmless types of NumPy and SciPy. MLflow's state (tracking URI, active run,
+    environment variables) and `estimator` do not change. Callbacks are not stored.
 
     Parameters
     ----------
     estimator : estimator
         A fitted estimator of skmlp, or a pipeline or a search with one inside.
     X : array-like, sparse matrix or frame of shape (n_samples, n_features), optional
-        Its first five rows are stored as the input example, and the types of its columns, from all rows, as the
-        signature, which MLflow then checks when it predicts. In a frame integers become floats, so that a value may be
-        missing, and categories strings: ``mlflow.pyfunc`` wants them like that, as in the example. Do not pass data
-        that must not leave the machine.
+        The first five rows are stored as the input example, and the types of the columns as the signature, which MLflow
+        checks before predictions. In a frame, integers become floats, so that values may be missing, and categories
+        become strings; ``mlflow.pyfunc`` expects them in this form. Do not pass confidential data.
     run_id : str, optional
-        The run the model belongs to; by default the active run, if there is one in this store. Otherwise the model
-        belongs to no run, but to MLflow's current experiment.
+        The run of the model; by default the active run, if there is one in this store. Otherwise the model belongs to
+        MLflow's current experiment only.
     name : str, default="model"
-        The model's name.
+        Name of the model.
     tracking_uri : str, optional
-        The store; what MLflow resolves by default.
+        The store; by default MLflow's current one.
     serialization_format : {"skops", "cloudpickle", "pickle"}, default="skops"
-        As in ``mlflow.sklearn.log_model``. The other two store anything, functions of yours as well, and whoever loads
-        such a file runs what is in it.
+        As in ``mlflow.sklearn.log_model``. The other two can store any object, including user-defined functions, but
+        loading such a file can execute arbitrary code.
     trusted : iterable of str, default=()
-        More names of types and functions, or of packages of them, that whoever loads a file of skops is to trust.
+        Names of further types and functions, or of their packages, that a skops file may contain.
 
     Returns
     -------
@@ -84,10 +83,10 @@ def log_model(
     sklearn.exceptions.NotFittedError
         When the estimator is not fitted.
     ValueError
-        When the estimator holds something, such as an activation of your own, that is not trusted; when
-        `serialization_format` is none of the three; or when there is neither a run nor a current experiment.
+        When the estimator contains something that is not trusted, such as a user-defined activation; when
+        `serialization_format` or `trusted` is invalid; or when there is neither a run nor a current experiment.
     mlflow.exceptions.MlflowException
-        When the store does not take the model.
+        When the store does not accept the model.
 
     Examples
     --------
@@ -108,10 +107,10 @@ def log_model(
     client = mlflow.MlflowClient(uri)
     run = _find_run(client, run_id, uri)
     experiment_id = run.info.experiment_id if run else find_experiment(client, uri, None, tracking_uri is None)
-    with tempfile.TemporaryDirectory() as folder, _without_hint():
+    with tempfile.TemporaryDirectory() as folder, _without_warning():
         path = Path(folder, "model")
         model = Model(run_id=run.info.run_id if run else None)
-        # Everything that may be wrong with the estimator shows here, before the store has heard of a model.
+        # Errors of the estimator occur here, before the store is called.
         mlflow.sklearn.save_model(
             bare,
             str(path),
@@ -133,10 +132,10 @@ def log_model(
 
 
 def _without_callbacks(value: Any, done: dict[int, Any]) -> Any:
-    """Return a twin in which no estimator has callbacks, at any depth; arrays are shared.
+    """Return a copy without callbacks in estimators at any depth; arrays are shared.
 
-    Fitted pipelines and searches keep callbacks in the estimators inside them. `done` holds what was copied, by its
-    address: an estimator that is in two places stays one.
+    Fitted pipelines and searches have callbacks in their inner estimators. `done` maps the IDs of copied objects to the
+    copies, so that an estimator in two places is copied once.
     """
     if id(value) in done:
         return done[id(value)]
@@ -149,18 +148,18 @@ def _without_callbacks(value: Any, done: dict[int, Any]) -> Any:
         changed = {key: new for key, old in value.items() if (new := _without_callbacks(old, done)) is not old}
         if not changed:
             return value
-        twin = copy.copy(value)
-        twin.update(changed)
-        return twin
+        copied = copy.copy(value)
+        copied.update(changed)
+        return copied
     if not (hasattr(value, "get_params") and hasattr(value, "fit")) or isinstance(value, type):
         return value
-    twin = done[id(value)] = copy.copy(value)
-    for attribute, old in list(vars(twin).items()):
+    copied = done[id(value)] = copy.copy(value)
+    for attribute, old in list(vars(copied).items()):
         if attribute in CALLBACK_ATTRIBUTES:
-            del vars(twin)[attribute]
+            del vars(copied)[attribute]
         else:
-            vars(twin)[attribute] = _without_callbacks(old, done)
-    return twin
+            vars(copied)[attribute] = _without_callbacks(old, done)
+    return copied
 
 
 def _check_format(serialization_format: str, trusted: Iterable[str]) -> None:
@@ -175,26 +174,26 @@ def _check_format(serialization_format: str, trusted: Iterable[str]) -> None:
 
 
 def _types_to_trust(estimator: Any, trusted: tuple[str, ...]) -> list[str]:
-    """Return what a reader has to trust, and refuse what is neither harmless nor explicitly trusted."""
+    """Return the types that a reader has to trust; raise ValueError if one is not trusted here."""
     import skops.io
 
     try:
         types = skops.io.get_untrusted_types(data=skops.io.dumps(estimator))
-    except Exception as error:  # skops fails in many ways at functions and classes that have no name to be found by
+    except Exception as error:  # skops raises various errors for functions and classes without an importable name
         raise ValueError(_refusal(f"something that skops cannot store ({type(error).__name__}: {error})")) from error
     known = (*TRUSTED_PACKAGES, *TRUSTED_PARTS, *trusted)
-    foreign = [
+    untrusted = [
         name
         for name in types
         if not any(f"{name}.".startswith(f"{each}.") for each in known) and not _is_type_of_numpy(name)
     ]
-    if foreign:
-        raise ValueError(_refusal(", ".join(foreign)))
+    if untrusted:
+        raise ValueError(_refusal(", ".join(untrusted)))
     return list(types)
 
 
 def _is_type_of_numpy(name: str) -> bool:
-    """Tell whether a name is that of ``numpy.dtype``, of a type of scalars or of a universal function."""
+    """Return whether a name is that of ``numpy.dtype``, a scalar type or a universal function."""
     package, _, attribute = name.partition(".")
     value = getattr(np, attribute, None) if package == "numpy" else None
     is_type = isinstance(value, type) and issubclass(value, np.generic | np.dtype)
@@ -203,16 +202,15 @@ def _is_type_of_numpy(name: str) -> bool:
 
 def _refusal(what: str) -> str:
     return (
-        f"The estimator cannot be stored as a model that everybody may load without fear: it holds {what}, and only "
-        f"types of {', '.join(TRUSTED_PACKAGES)} and some of numpy and scipy are trusted. Use activations, "
-        f"initializers and schedules by their names; or, for readers who trust you, name what else they are to trust "
-        f"in trusted=[...], or store anything with serialization_format='cloudpickle'. Of a search, "
-        f"search.best_estimator_ may be free of it."
+        f"The estimator cannot be stored as a model that is safe to load: it contains {what}, and only types of "
+        f"{', '.join(TRUSTED_PACKAGES)} and some of numpy and scipy are trusted. Use activations, initializers and "
+        f"schedules by their names; or, for readers who trust you, pass further names in trusted=[...], or use "
+        f"serialization_format='cloudpickle'. Of a search, search.best_estimator_ may be accepted."
     )
 
 
 def _requirements(estimator: Any, serialization_format: str, types: list[str]) -> list[str]:
-    """Return the installed versions of what loading needs; MLflow would find them out in a process of many seconds."""
+    """Return the installed versions of the packages needed for loading; MLflow would take seconds to infer them."""
     needed = ["skmlp", "scikit-learn", "numpy", *([] if serialization_format == "pickle" else [serialization_format])]
     parts = [estimator, *(estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else ())]
     packages = {name.partition(".")[0] for name in [*types, *(type(part).__module__ for part in parts)]}
@@ -226,7 +224,7 @@ def _requirements(estimator: Any, serialization_format: str, types: list[str]) -
 
 
 def _described_input(estimator: Any, X: Any) -> dict[str, Any]:
-    """Return the signature and the input example, as far as there are data and a way to predict."""
+    """Return the signature and the input example, if there are data."""
     from mlflow.models import infer_signature
 
     if X is None:
@@ -237,8 +235,8 @@ def _described_input(estimator: Any, X: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def _without_hint() -> Iterator[None]:
-    """Keep a hint about type hints in MLflow's own code to itself, which it gives when it is imported."""
+def _without_warning() -> Iterator[None]:
+    """Ignore a warning about type hints in MLflow's own code, which occurs at its import."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s).*type hint is inferred as AnyType", category=UserWarning)
         yield
@@ -259,9 +257,9 @@ def _find_run(client: Any, run_id: str | None, uri: str) -> Any:
 
 
 def _create(client: Any, experiment_id: str, run: Any, name: str) -> Any:
-    """Create the model, waiting for its files, in the run's experiment.
+    """Create a model without files in the experiment of the run.
 
-    MLflow's own ``log_model`` does it in the active experiment of the global store, whatever the run.
+    MLflow's own ``log_model`` uses the active experiment of the global store, regardless of the run.
     """
     if run is None:
         return client.create_logged_model(experiment_id, name=name)
@@ -271,7 +269,7 @@ def _create(client: Any, experiment_id: str, run: Any, name: str) -> Any:
 
 
 def _upload(client: Any, logged: Any, run: Any, path: str) -> Any:
-    """Store the files and return the finished model; a failure leaves it marked as failed."""
+    """Store the files and return the finished model; after an error it is marked as failed."""
     from mlflow.entities import LoggedModelOutput
 
     try:

@@ -1,7 +1,7 @@
-"""Where a fit leaves its records: a bounded buffer, emptied by a thread of its own.
+"""A bounded buffer for the records of a fit, and the thread that sends them.
 
-Putting a record takes microseconds and never fails, whatever the server does. The thread sends in few large batches
-and waits while a server is away; what is not sent when the fit ends goes to a file.
+Putting a record takes microseconds and never fails. The thread sends few large batches and waits while a server is
+unreachable. Records that are not sent when the fit ends are written to a file.
 """
 
 import threading
@@ -17,72 +17,72 @@ from skmlp.tracking.store import is_transient
 
 __all__ = ["BATCH", "CAPACITY", "Outbox", "Unsent"]
 
-# Metrics of one call, MLflow's limit.
+# Metrics per call, MLflow's limit.
 BATCH = 1000
-# Metrics kept in memory, about 30 MB; more go to the file at once.
+# Metrics in memory, about 30 MB; more are written to the file.
 CAPACITY = 200_000
-# Seconds after which a few values are sent although they do not fill a batch: soon at first, so that a run shows up
-# while one looks, then ever more rarely, so that a long fit makes few calls.
-FIRST_INTERVAL, LONGEST_INTERVAL = 1.0, 30.0
-# Seconds between attempts to reach a server that is away.
+# Seconds after which an incomplete batch is sent. They increase, so that the first values appear soon and a long fit
+# makes few calls.
+FIRST_INTERVAL, MAX_INTERVAL = 1.0, 30.0
+# Seconds between attempts to reach a server.
 PAUSE = 1.0
-# Attempts at a record that a reachable store keeps failing at.
+# Attempts to send a record that a reachable store fails to take.
 ATTEMPTS = 3
-# Pauses without progress after which a call counts as stuck although the server answers: MLflow's client may be
-# sleeping for minutes before it tries again what failed while the server was away.
+# Pauses without progress after which a call counts as stuck although the server answers: MLflow's client may sleep for
+# minutes before it retries a call.
 STUCK = 3
-# Seconds for which a server that did not answer is not waited for again.
+# Seconds for which an unreachable server is remembered and given up sooner.
 REMEMBERED = 60.0
 
 
 @dataclass
 class Unsent:
-    """What an outbox could not send.
+    """Records that an outbox could not send.
 
     Attributes
     ----------
     path : str
         The file.
     n_spilled, n_lost : int
-        Records written to the file, and those that are not even there.
-    left_out : list of str
-        What MLflow refuses, and would refuse again.
+        Numbers of records written to the file, and lost.
+    refused : list of str
+        Items that MLflow refused and would refuse again.
     reasons : list of str
-        The different errors, in the order they came.
+        The different errors in the order of their occurrence.
     """
 
     path: str
     n_spilled: int = 0
     n_lost: int = 0
-    left_out: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
     def add_reason(self, error: object) -> None:
-        """Remember an error, once."""
+        """Add an error unless it is known."""
         reason = masked(f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error))
         reason = reason if len(reason) < 500 else f"{reason[:500]} ..."
         if reason not in self.reasons and len(self.reasons) < 10:
             self.reasons.append(reason)
 
-    def leave_out(self, items: list[str]) -> None:
-        """Remember what MLflow refuses, each once; an epoch's metric comes again and again."""
-        self.left_out.extend(masked(item) for item in items if masked(item) not in self.left_out)
+    def add_refused(self, items: list[str]) -> None:
+        """Add refused items that are not known; a metric may be refused in every epoch."""
+        self.refused.extend(masked(item) for item in items if masked(item) not in self.refused)
 
 
 class Outbox:
-    """Buffer, thread and spill file of one fit.
+    """Buffer, thread and file of one fit.
 
     Parameters
     ----------
     store : RemoteStore
     spool : Spool
     capacity : int, default=CAPACITY
-        Metrics kept in memory.
+        Metrics in memory.
     clock : callable, default=time.monotonic
-        Tells the time in seconds.
+        Returns the time in seconds.
     """
 
-    # When a server of this process's fits was last given up, by its URI: a search does not wait for it in every fit.
+    # URI of a server -> when it was last given up, so that a search does not wait for it in every fit.
     _given_up: ClassVar[dict[str, float]] = {}
 
     def __init__(
@@ -99,15 +99,15 @@ class Outbox:
         self._n_sent = 0
         self._due = 0.0
         self._interval = FIRST_INTERVAL
-        self._hurry = False
+        self._send_now = False
         self._closed = False
         self._thread: threading.Thread | None = None
         self.unsent = Unsent(str(spool.path))
 
-    # ------------------------------------------------------------------ what a fit calls
+    # ------------------------------------------------------------------ called by the fit
 
     def put(self, record: Record) -> None:
-        """Take a record in; returns at once."""
+        """Add a record, without waiting."""
         with self._changed:
             if not self._waiting:
                 self._due = self._clock() + self._interval
@@ -115,16 +115,16 @@ class Outbox:
             if isinstance(record, Log):
                 self._n_metrics += len(record.metrics)
                 if self._n_metrics > self._capacity:
-                    self._make_room()
+                    self._spill_values()
             elif isinstance(record, CreateRun):
-                self._hurry = True  # a run shows up on the dashboard as soon as it begins
+                self._send_now = True  # a run appears on the dashboard as soon as it begins
             if self._thread is None:
                 self._start_thread(self._store)
-            elif self._hurry or self._n_metrics >= BATCH or len(self._waiting) == 1:
+            elif self._send_now or self._n_metrics >= BATCH or len(self._waiting) == 1:
                 self._changed.notify_all()
 
     def run_id(self, run: str, timeout: float = 0.0) -> str | None:
-        """Return MLflow's ID of a run, waiting for its creation as long as the store can be reached; else None."""
+        """Return MLflow's ID of a run, or None; wait for its creation as long as the store is reachable."""
         deadline = self._clock() + timeout
         with self._changed:
             while run not in self._store.runs and self._pending() and (left := deadline - self._clock()) > 0.0:
@@ -136,29 +136,29 @@ class Outbox:
 
     @property
     def uri(self) -> str:
-        """Where the records go."""
+        """The address of the store."""
         return str(self._store.uri)
 
     def flush(self, timeout: float) -> Unsent:
         """Wait until everything is sent, and write the rest to the file after `timeout` seconds.
 
-        A server that does not answer is given up at the second unanswered probe, long before a large `timeout`.
+        An unreachable server is given up after two probes, long before a large `timeout`.
 
         Returns
         -------
         unsent : Unsent
-            Of the whole life of the outbox.
+            Since the creation of the outbox.
         """
         with self._changed:
             try:
                 self._wait_until_sent(timeout)
-            finally:  # also when the user interrupts the waiting
+            finally:  # also when the user interrupts the wait
                 if self._pending():
                     self._spill(merge([*self._in_flight, *self._waiting], BATCH))
-                    # The thread may still be inside a call, which nobody waits for any more.
+                    # The thread may still be in a call, whose result is ignored.
                     self._in_flight, self._waiting, self._n_metrics = [], [], 0
                     self._store = self._store.reconnected()
-                self._look_for_file()
+                self._check_file()
         return self.unsent
 
     def close(self, timeout: float) -> Unsent:
@@ -177,10 +177,10 @@ class Outbox:
     def _wait_until_sent(self, timeout: float) -> None:
         now = self._clock()
         deadline, uri = now + timeout, self._store.uri
-        patience = 1 if now - self._given_up.get(uri, -REMEMBERED) < REMEMBERED else 2
+        max_silent = 1 if now - self._given_up.get(uri, -REMEMBERED) < REMEMBERED else 2
         silent = stuck = 0
         while self._pending():
-            self._hurry = True
+            self._send_now = True
             self._changed.notify_all()
             n_sent = self._n_sent
             left = deadline - self._clock()
@@ -188,24 +188,24 @@ class Outbox:
                 self.unsent.add_reason(f"not sent within {timeout:g} seconds")
                 return
             pause = min(PAUSE, left)
-            if self._changed.wait_for(lambda: not self._pending(), pause if patience > 1 else pause / 10):
+            if self._changed.wait_for(lambda: not self._pending(), pause if max_silent > 1 else pause / 10):
                 return
             if self._n_sent > n_sent:
                 silent = stuck = 0
             elif self._unlocked(self._store.is_reachable):
-                silent, stuck, patience = 0, stuck + 1, 2
+                silent, stuck, max_silent = 0, stuck + 1, 2
                 if stuck == STUCK and self._store.is_server:
                     self._start_thread(self._store.reconnected())
             else:
                 silent += 1
-                if silent >= patience:
+                if silent >= max_silent:
                     self._given_up[uri] = self._clock()
                     why = f" ({self._store.silence})" if self._store.silence else ""
                     self.unsent.add_reason(f"{uri} does not answer{why}")
                     return
 
     def _unlocked(self, ask: Callable[[], bool]) -> bool:
-        """Ask what may take its time, without making the thread wait for it."""
+        """Call a function that may take long, without the lock."""
         self._changed.release()
         try:
             return ask()
@@ -215,7 +215,7 @@ class Outbox:
     # ------------------------------------------------------------------ the thread
 
     def _start_thread(self, store: Any) -> None:
-        """Start the thread that sends; one that was there before is stuck in a call and stops after it."""
+        """Start the thread that sends. A previous one is stuck in a call, and ends after it."""
         self._store = store
         self._thread = threading.Thread(target=self._work, args=(store,), name="skmlp-tracking", daemon=True)
         self._thread.start()
@@ -234,17 +234,17 @@ class Outbox:
                     return
                 if not self._in_flight:
                     self._in_flight = merge(self._waiting, BATCH)
-                    self._waiting, self._n_metrics, self._hurry = [], 0, False
-                    self._interval = min(2 * self._interval, LONGEST_INTERVAL)
+                    self._waiting, self._n_metrics, self._send_now = [], 0, False
+                    self._interval = min(2 * self._interval, MAX_INTERVAL)
             self._send_all(store)
 
     def _is_due(self) -> bool:
         if not self._waiting:
             return False
-        return self._hurry or self._closed or self._n_metrics >= BATCH or self._clock() >= self._due
+        return self._send_now or self._closed or self._n_metrics >= BATCH or self._clock() >= self._due
 
     def _send_all(self, store: Any) -> None:
-        """Send the records in flight in their order."""
+        """Send the records in flight, in order."""
         attempts = 0
         while (record := self._next()) is not None:
             if not store.is_reachable():
@@ -259,13 +259,13 @@ class Outbox:
                     continue
                 self._reject(record, error)
             attempts = 0
-            self._done_with(record)
+            self._remove(record)
 
     def _next(self) -> Record | None:
         with self._changed:
             return self._in_flight[0] if self._in_flight and self._is_current() else None
 
-    def _done_with(self, record: Record) -> None:
+    def _remove(self, record: Record) -> None:
         with self._changed:
             if self._in_flight and self._in_flight[0] is record:
                 del self._in_flight[0]
@@ -273,21 +273,21 @@ class Outbox:
                 self._changed.notify_all()
 
     def _reject(self, record: Record, error: Exception) -> None:
-        """Keep what the store did not take, but for what it will never take."""
-        left_out = getattr(error, "left_out", [])
+        """Write a record that was not taken to the file, unless it was refused."""
+        refused = getattr(error, "refused", [])
         with self._changed:
             if not self._is_current():
                 return
-            if left_out:
-                self.unsent.leave_out(left_out)
+            if refused:
+                self.unsent.add_refused(refused)
             else:
                 self.unsent.add_reason(error)
                 self._spill([record])
 
     # ------------------------------------------------------------------ the file
 
-    def _make_room(self) -> None:
-        """Write the values in memory to the file, and keep the few records that create, describe and end runs."""
+    def _spill_values(self) -> None:
+        """Write the values in memory to the file; keep the few records that create and end runs."""
         values = [record for record in self._waiting if isinstance(record, Log)]
         self._waiting = [record for record in self._waiting if not isinstance(record, Log)]
         self._n_metrics = 0
@@ -297,7 +297,7 @@ class Outbox:
     def _spill(self, records: list[Record]) -> None:
         runs = {record.run for record in records if not isinstance(record, CreateRun | AdoptRun)}
         runs |= {record.parent for record in records if isinstance(record, CreateRun) and record.parent}
-        self._look_for_file()
+        self._check_file()
         known = [AdoptRun(run, self._store.runs[run]) for run in sorted(runs) if run in self._store.runs]
         try:
             self._spool.write([*known, *records])
@@ -307,8 +307,8 @@ class Outbox:
         else:
             self.unsent.n_spilled += len(records)
 
-    def _look_for_file(self) -> None:
-        """Count what was in the file as lost when somebody has deleted it."""
+    def _check_file(self) -> None:
+        """Count the records in the file as lost if it was deleted."""
         if self.unsent.n_spilled and not self._spool.path.exists():
             self.unsent.add_reason(f"{self._spool.path} was deleted")
             self.unsent.n_lost += self.unsent.n_spilled

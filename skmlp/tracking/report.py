@@ -1,6 +1,6 @@
-"""A page that shows a training: diagnosis, losses, gradient flow, distributions of each layer's gradients and outputs.
+"""An HTML report of a training: diagnosis, losses, gradient flow, and distributions of gradients and activations.
 
-One file without any request to elsewhere, so that it opens from a disk, from a mail and inside MLflow.
+It is one self-contained file, which can be opened from a disk, from a mail and inside MLflow.
 """
 
 import html
@@ -15,21 +15,21 @@ import numpy as np
 
 __all__ = ["html_report"]
 
-# Epochs drawn, at most: more than a page has pixels for.
+# Maximum number of epochs drawn; a page has no pixels for more.
 EPOCHS_DRAWN = 600
 DIGITS = 4
 
-# What each section needs, said where it is missing.
-NO_HISTORY = "The curves of the loss appear here once an epoch of training has ended."
+# Notes in place of missing sections.
+NO_HISTORY = "The loss curves appear here after the first epoch."
 NO_VALIDATION = (
-    "Validation loss and score appear beside the training loss when part of the data is held out for them, as "
-    "early_stopping=True does."
+    "Validation loss and score appear when part of the data is held out for validation, for example with "
+    "early_stopping=True."
 )
 NO_MONITOR = (
     "Gradient flow and the distribution of the gradients appear here for an estimator with monitor=True, which "
-    "measures every layer while it trains."
+    "records statistics of every layer during training."
 )
-NO_QUANTILES = "Distributions of gradients and of the units' outputs appear here once their quantiles are recorded."
+NO_QUANTILES = "Distributions of gradients and activations appear here when their quantiles are recorded."
 
 
 def html_report(
@@ -40,26 +40,26 @@ def html_report(
     facts: Mapping[str, str],
     diagnosis_html: str = "",
 ) -> str:
-    """Return a page that shows a training.
+    """Return an HTML report of a training.
 
     Parameters
     ----------
     history : dict of str to list of float
-        One value an epoch, as in an estimator's ``history_``.
+        One value per epoch, as in an estimator's ``history_``.
     monitor : dict of str to list
-        One value an observed epoch, as in an estimator's ``monitor_``: ``"epoch"``, and any number of statistics with
-        one value, or with nine quantiles, for each layer. Empty when nothing was observed.
+        One value per monitored epoch, as in an estimator's ``monitor_``: ``"epoch"``, and any number of statistics with
+        one value, or nine quantiles, per layer. May be empty.
     title : str
         Plain text.
     facts : dict of str to str
-        Plain text for the small table at the top, for example the number of parameters.
+        Plain text for the table at the top, for example the number of parameters.
     diagnosis_html : str, optional
-        What a diagnosis says, as a piece of HTML.
+        The diagnosis as an HTML fragment.
 
     Returns
     -------
     page : str
-        HTML. Of more than 600 epochs, 600 are drawn; the page says so.
+        HTML. Of more than 600 epochs, 600 are drawn, and a note says so.
     """
     data = {"history": _history(history), "monitor": _monitor(monitor)}
     parts = {
@@ -71,7 +71,7 @@ def html_report(
     }
     page = _template()
     for name, text in parts.items():
-        # No text can hold the mark of another part: all have their < escaped.
+        # No part can contain the placeholder of another one, since every < in it is escaped.
         page = page.replace(f"<!--{name}-->", text)
     return page
 
@@ -95,7 +95,7 @@ def _history(history: Mapping[str, Sequence[float]]) -> dict[str, Any] | None:
 
 
 def _lowest(losses: Sequence[float]) -> list[float] | None:
-    """Return epoch and value of the lowest loss, of all epochs and not only of those drawn."""
+    """Return epoch and value of the lowest loss of all epochs, not only of those drawn."""
     value, epoch = min(((loss, i) for i, loss in enumerate(losses, start=1) if math.isfinite(loss)), default=(None, 0))
     return None if value is None else [epoch, _rounded(value)]
 
@@ -116,13 +116,13 @@ def _monitor(monitor: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _evenly(n: int) -> list[int]:
-    """Return the numbers of at most ``EPOCHS_DRAWN`` of `n` rows, evenly spread from the first to the last."""
+    """Return the indices of at most ``EPOCHS_DRAWN`` of `n` rows, evenly spread from first to last."""
     rows: list[int] = np.linspace(0, n - 1, min(n, EPOCHS_DRAWN)).round().astype(int).tolist()
     return rows
 
 
 def _rounded(value: Any) -> Any:
-    """Round numbers in lists of any depth to four digits; None for what JSON has no number for."""
+    """Round numbers in nested lists to four digits; return None for NaN and infinity, which JSON lacks."""
     if isinstance(value, list | tuple | np.ndarray):
         return [_rounded(item) for item in value]
     number = float(value)
@@ -130,7 +130,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _notes(data: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each thing that is not shown, or not in full."""
+    """Return a note for each section that is missing or incomplete."""
     history, monitor = data["history"], data["monitor"]
     notes = []
     if history is None:
@@ -148,7 +148,7 @@ def _notes(data: Mapping[str, Any]) -> list[str]:
 
 
 def _script_safe(text: str) -> str:
-    """Escape JSON so that nothing in it can end the script element it stands in."""
+    """Escape JSON so that it cannot end the script element that contains it."""
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

@@ -1,4 +1,4 @@
-"""What a search says about itself: its grid before, its results after."""
+"""Parameters and results of a search, and names of its folds."""
 
 import math
 from collections import Counter
@@ -24,12 +24,12 @@ def _grids(search: Any) -> list[Mapping[str, Any]]:
 def searched_names(search: Any) -> list[str]:
     """Return the names of the parameters that a search varies."""
     names = dict.fromkeys(name for grid in _grids(search) for name in grid)
-    resource = getattr(search, "resource", "n_samples")  # what a halving search gives its candidates more of
+    resource = getattr(search, "resource", "n_samples")  # a halving search increases it in each iteration
     return [*names, *([] if resource == "n_samples" else [resource])]
 
 
 def grid_params(search: Any) -> dict[str, str]:
-    """Return what is searched, ``grid.<parameter>``; with several grids each under its number."""
+    """Return the searched values as ``grid.<parameter>``, or ``grid.<number>.<parameter>`` for several grids."""
     grids = _grids(search)
     return {
         f"grid.{name}" if len(grids) == 1 else f"grid.{number}.{name}": readable(values)
@@ -39,12 +39,12 @@ def grid_params(search: Any) -> dict[str, str]:
 
 
 def child_key(iteration: int | None, split: int) -> str:
-    """Return by what a fold of a search is found among the children of its run."""
+    """Return the key of a fold among the children of the run of its search."""
     return f"{'' if iteration is None else iteration}.{split}"
 
 
 def search_results(run: str, search: Any) -> Iterator[Log | Artifact]:
-    """Yield the records with the best candidate and the table of all."""
+    """Yield the records with the best candidate and the table of all candidates."""
     import pandas as pd
 
     results = search.cv_results_
@@ -63,14 +63,14 @@ def search_results(run: str, search: Any) -> Iterator[Log | Artifact]:
 
 
 def split_scores(run: str, search: Any) -> LogChildren:
-    """Return the record that gives every fold's run its score on the rows it was not trained on, ``score/test``."""
+    """Return the record that logs ``score/test``, the score on the test rows, to the run of every fold."""
     results, time = search.cv_results_, now()
     iterations = results.get("iter")
     metrics: dict[str, list[list[Any]]] = {}
     first_of: dict[int, int] = {}
     for candidate in range(len(results["params"])):
         iteration = None if iterations is None else int(iterations[candidate])
-        # A halving search numbers its fits anew in each iteration.
+        # A halving search numbers its fits from 0 in each iteration.
         number = candidate - first_of.setdefault(-1 if iteration is None else iteration, candidate)
         for name, values in results.items():
             if _is_split_score(name) and math.isfinite(values[candidate]):
@@ -82,7 +82,7 @@ def split_scores(run: str, search: Any) -> LogChildren:
 
 
 def _failures(results: Mapping[str, Any]) -> Counter[str]:
-    """Return how many fits have no score, for each scorer."""
+    """Return the number of fits without a score for each scorer."""
     failures: Counter[str] = Counter()
     for name, scores in results.items():
         if _is_split_score(name):
@@ -95,7 +95,7 @@ def _is_split_score(name: str) -> bool:
 
 
 def searches_in(estimator: Any) -> list[BaseSearchCV]:
-    """Return the searches in an estimator, itself included."""
+    """Return the searches in an estimator, including itself."""
     nested = estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else ()
     return [each for each in (estimator, *nested) if isinstance(each, BaseSearchCV)]
 
@@ -104,7 +104,7 @@ _SHORT = {"candidate": "cand", "iteration": "iter"}
 
 
 def fold_name_and_tags(place: Place, n_splits: int | None) -> tuple[str, dict[str, str]]:
-    """Return what a fold's run is called, and the tags that tell candidate, split and iteration."""
+    """Return the name of a fold's run, and tags with candidate, split and iteration."""
     if place.split is None:
         return place.role, {}
     numbers: dict[str, int] = {"fit": place.split}
@@ -114,13 +114,13 @@ def fold_name_and_tags(place: Place, n_splits: int | None) -> tuple[str, dict[st
         numbers = {"iteration": place.iteration, **numbers}
     tags = {f"skmlp.{name}": str(number) for name, number in numbers.items()}
     tags[CHILD_TAG] = child_key(place.iteration, place.split)
-    # Short: MLflow's table has a narrow column for it.
+    # Short, for a narrow column of MLflow's table.
     return ", ".join(f"{_SHORT.get(name, name)} {number}" for name, number in numbers.items()), tags
 
 
 def params_of(estimator: Any, searches: list[BaseSearchCV]) -> dict[str, str]:
-    """Return the outermost estimator's parameters; what is searched stands for itself."""
-    params = flat_params(estimator, leave_out=("param_grid", "param_distributions"))
+    """Return the parameters of the outermost estimator, with searched values as ``grid.<parameter>``."""
+    params = flat_params(estimator, exclude=("param_grid", "param_distributions"))
     for search in searches:
         params |= grid_params(search)
     return params

@@ -1,11 +1,11 @@
-"""A process of its own that talks to MLflow, so that the training thread does not pay for it.
+"""A separate process that calls MLflow, so that the calls do not slow down the training.
 
-MLflow's client is Python through and through: in a thread beside the training it would take the interpreter away from
-it, a tenth of a millisecond for every value sent to a SQLite store, and its locks would be in the way of a fork. The
-process is started when the first record is sent, serves all fits of the process that started it, and ends with it.
+MLflow's client is pure Python. In a thread of the training process it would hold the interpreter's lock, for a tenth
+of a millisecond per value in a SQLite store, and its own locks would make forks unsafe. The process is started with the
+first record, serves all fits of the process that started it, and ends with it.
 
-Requests and answers are lines of JSON with a number, in pipes. Records are carried out one after the other. Whether a
-server is alive can be asked meanwhile.
+Requests and answers are numbered lines of JSON in pipes. Records are processed one after the other; meanwhile, a server
+can be probed.
 """
 
 import atexit
@@ -41,43 +41,43 @@ from skmlp.tracking.store import (
 
 __all__ = ["RemoteStore", "SendError", "main"]
 
-# Seconds in which a run's parent should appear that another process creates, and between two looks for it.
-PARENT_PATIENCE, LOOK_INTERVAL = 5.0, 0.25
-# Seconds that the process has for its first answer, to which it must import MLflow.
-START_PATIENCE = 60.0
-# Seconds in which the process comes to an end after the one it serves has ended.
-END_PATIENCE = 30.0
+# Seconds to wait for a parent run that another process creates, and between two attempts.
+PARENT_TIMEOUT, RETRY_INTERVAL = 5.0, 0.25
+# Seconds for the first answer, for which the process must import MLflow.
+START_TIMEOUT = 60.0
+# Seconds for the process to finish after the end of the process that it serves.
+END_TIMEOUT = 30.0
 
 
 class SendError(Exception):
-    """A record was not taken.
+    """A record could not be sent.
 
     Attributes
     ----------
     transient : bool
-        Whether the same may succeed later.
-    left_out : list of str
-        What MLflow refuses, if it has taken all the rest.
+        Whether another attempt may succeed.
+    refused : list of str
+        Items that MLflow refused, if it has taken all others.
     """
 
-    def __init__(self, message: str, *, transient: bool, left_out: list[str] | None = None) -> None:
+    def __init__(self, message: str, *, transient: bool, refused: list[str] | None = None) -> None:
         super().__init__(message)
         self.transient = transient
-        self.left_out = left_out or []
+        self.refused = refused or []
 
 
 class RemoteStore:
-    """A store reached through the sending process; see :class:`~skmlp.tracking.store.Store`.
+    """A store in the sending process; see :class:`~skmlp.tracking.store.Store`.
 
     Parameters
     ----------
     uri : str or None
-        Tracking URI; None for MLflow's default, which is known after the first record.
+        Tracking URI; None for MLflow's default, whose address is known after the first record.
 
     Attributes
     ----------
     silence : str
-        Why the server did not answer when it was last asked.
+        Why the server did not answer the last probe; empty if it did.
     """
 
     def __init__(self, uri: str | None) -> None:
@@ -90,27 +90,24 @@ class RemoteStore:
 
     @property
     def is_server(self) -> bool:
-        """True for a tracking server, which may be away, hang or come back."""
+        """True for a tracking server, which may be unreachable."""
         return is_server(self.uri)
 
     def is_reachable(self) -> bool:
-        """Ask a server whether it is alive; other stores always count as reachable."""
+        """Probe a server; other stores are always reachable."""
         if not self.is_server:
             return True
         try:
-            answer = _sender.probe({"probe": self.uri, **_surroundings()})
+            answer = _sender.probe({"probe": self.uri, **_environment()})
         except SendError as error:
             self.silence = str(error)
-            # Without a process nothing can be asked: sending says what is wrong.
+            # Without a process no server can be probed, and sending raises the error.
             return not error.transient
         self.silence = masked(answer.get("why") or "")
         return not self.silence
 
     def reconnected(self) -> "RemoteStore":
-        """End the process in the middle of what it does, if it does anything, and return a store that goes on.
-
-        A server that does not even answer a probe is asked for nothing; the process then lives on for others.
-        """
+        """Return a store that replaces this one. End the process if it is busy, perhaps in a call that hangs."""
         if _sender.is_busy:
             _sender.end()
         other = RemoteStore(self.asked_uri)
@@ -118,12 +115,12 @@ class RemoteStore:
         return other
 
     def send(self, record: Record) -> None:
-        """Carry out one record.
+        """Send a record.
 
         Raises
         ------
         SendError
-            When it was not taken.
+            When it could not be sent.
         """
         if isinstance(record, AdoptRun):
             self.runs[record.run] = record.run_id
@@ -133,35 +130,35 @@ class RemoteStore:
         if isinstance(record, CreateRun):
             if record.run in self.runs:
                 return
-            # Who runs what: this process, not the sending one.
+            # User and program of this process, not of the sending one.
             record = replace(record, tags={**origin(), **record.tags})
         about = (record.run, getattr(record, "parent", None))
         request = {
             "record": as_dict(record),
             "uri": self.asked_uri,
-            **_surroundings(),
+            **_environment(),
             "runs": {run: self.runs[run] for run in about if run is not None and run in self.runs},
             "foreign": record.run in self._foreign,
-            # An attempt that ended without an answer may have succeeded.
+            # An earlier attempt may have succeeded although its answer was lost.
             "look_first": record.run in self._attempted,
         }
         if isinstance(record, CreateRun):
             self._attempted.add(record.run)
-        # Waiting in the sending process would keep out the one that is waited for.
-        patience = max(record.patience, PARENT_PATIENCE) if isinstance(record, CreateRun) else 0.0
-        deadline = time.monotonic() + patience
+        # Waiting in the sending process would block the creation of the run.
+        wait = max(record.wait, PARENT_TIMEOUT) if isinstance(record, CreateRun) else 0.0
+        deadline = time.monotonic() + wait
         while (answer := _sender.ask({**request, "wait": time.monotonic() < deadline})).get("not_yet"):
-            time.sleep(LOOK_INTERVAL)
+            time.sleep(RETRY_INTERVAL)
         self.uri = answer["uri"]
         self.runs |= answer["runs"]
         if isinstance(record, CreateRun) and self.runs.get(record.run) == record.resume is not None:
             self._foreign.add(record.run)
 
 
-def _surroundings() -> dict[str, Any]:
-    """Return what counts at this moment, as the process may have been started before the user chose it.
+def _environment() -> dict[str, Any]:
+    """Return the current environment and folder, which may have changed since the process was started.
 
-    MLflow's settings, certificates and proxies are in the environment; paths are relative to the folder.
+    The environment contains MLflow's settings, certificates and proxies; paths are relative to the folder.
     """
     return {"environment": dict(os.environ), "folder": _working_folder()}
 
@@ -174,10 +171,10 @@ def _working_folder() -> str | None:
 
 
 def _import_path() -> list[str]:
-    """Return where the process looks for modules: what can be imported here can be imported there.
+    """Return the import path for the process, with the same folders as in this process.
 
-    Python puts the script's or the working folder first, where a ``random.py`` would stand for the one that MLflow
-    needs. They come last; but the folder that skmlp itself comes from keeps its place.
+    The folder of the script and the working folder, which Python puts first, come last, since a ``random.py`` there
+    would be imported instead of the module that MLflow needs. The folder of skmlp itself keeps its place.
     """
     main = sys.modules.get("__main__")
     script = getattr(main, "__file__", None) if getattr(main, "__spec__", None) is None else None  # not with -m
@@ -192,15 +189,15 @@ class _Process:
 
     def __init__(self) -> None:
         code = f"import sys; sys.path[:] = {_import_path()!r}; from {__name__} import main; main()"
-        self._complaints = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (read when the process has ended)
+        self._errors = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (read when the process has ended)
         self.popen = subprocess.Popen(
-            [sys.executable, "-P", "-c", code],  # -P: nothing is imported from the working folder before that
+            [sys.executable, "-P", "-c", code],  # -P: import nothing from the working folder before that
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            # Plain descriptors: a buffer has a lock, which a fork would copy while the thread below holds it.
+            stderr=self._errors,
+            # Unbuffered: a fork could copy the lock of a buffer while the thread below holds it.
             bufsize=0,
-            # Ctrl-C in a terminal is for the training alone, which then has something to tell.
+            # Ctrl-C in a terminal should only interrupt the training, which then sends more records.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -216,12 +213,12 @@ class _Process:
         return self._is_silent or self.popen.poll() is not None
 
     def ask(self, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
-        """Send a request and return the answer; None when the process has ended.
+        """Send a request and return the answer, or None if the process has ended.
 
         Raises
         ------
         queue.Empty
-            When there is no answer within `timeout` seconds, more for the first one.
+            When there is no answer within `timeout` seconds, or ``START_TIMEOUT`` for the first one.
         """
         answer: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         number = next(self._numbers)
@@ -232,7 +229,7 @@ class _Process:
             self._awaited[number] = answer
         try:
             self._write(line)
-            return answer.get(timeout=timeout and max(timeout, 0.0 if self._has_answered else START_PATIENCE))
+            return answer.get(timeout=timeout and max(timeout, 0.0 if self._has_answered else START_TIMEOUT))
         except (OSError, ValueError):  # the pipe is broken or closed
             return None
         finally:
@@ -246,7 +243,7 @@ class _Process:
                 line = line[os.write(self.popen.stdin.fileno(), line) :]
 
     def _receive(self) -> None:
-        """Hand on the answers."""
+        """Distribute the answers."""
         assert self.popen.stdout is not None
         rest = b""
         with self.popen.stdout as pipe, suppress(OSError):
@@ -264,33 +261,33 @@ class _Process:
             for awaited in self._awaited.values():
                 awaited.put(None)
 
-    def last_words(self) -> str:
-        """Return the last line that the process complained in."""
-        with suppress(ValueError):  # closed, as there is another process already
-            self._complaints.seek(0)
-            lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+    def last_error(self) -> str:
+        """Return the last line of the standard error of the process."""
+        with suppress(ValueError):  # closed, since another process was started
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").strip().splitlines()
             return lines[-1] if lines else ""
         return ""
 
     def kill(self) -> None:
-        """End the process; whoever waits for an answer hears that there is none."""
+        """End the process; pending requests return None."""
         self.popen.kill()
         self.popen.wait()
 
     def close(self) -> None:
-        """Close what the process has no use for any more. The thread that reads its answers sees to that pipe."""
-        for file in (self.popen.stdin, self._complaints):
+        """Close the files of an ended process, except for the pipe that the receiving thread closes."""
+        for file in (self.popen.stdin, self._errors):
             with suppress(OSError):
                 file.close()  # type: ignore[union-attr]
 
     def close_copies(self) -> None:
-        """Close this forked process's copies of the pipes."""
+        """Close the copies of the pipes in a forked process."""
         self.close()
         self.popen.stdout.close()  # type: ignore[union-attr]
 
 
 class _Sender:
-    """The sending process of this process, started when it is needed."""
+    """The sending process of this process, which is started when needed."""
 
     def __init__(self) -> None:
         self._one_at_a_time = threading.Lock()
@@ -303,13 +300,13 @@ class _Sender:
         Raises
         ------
         SendError
-            When the answer is an error, or there is none.
+            When there is an error or no answer.
         """
         with self._one_at_a_time:
             return self._ask(request, None)
 
     def probe(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Ask whether a server is alive, whatever else the process does.
+        """Probe a server, also while a record is sent.
 
         Raises
         ------
@@ -323,12 +320,12 @@ class _Sender:
         try:
             answer = process.ask(request, timeout)
         except queue.Empty:
-            raise SendError("the question was not answered in time", transient=True) from None
+            raise SendError("the probe was not answered in time", transient=True) from None
         if answer is None:
-            words = masked(process.last_words())
-            raise SendError(f"the process that sends to MLflow has ended. {words}", transient=True)
+            last_error = masked(process.last_error())
+            raise SendError(f"the process that sends to MLflow has ended. {last_error}", transient=True)
         if "error" in answer:
-            raise SendError(masked(answer["error"]), transient=answer["transient"], left_out=answer["left_out"])
+            raise SendError(masked(answer["error"]), transient=answer["transient"], refused=answer["refused"])
         return answer
 
     def _running_process(self) -> _Process:
@@ -347,25 +344,25 @@ class _Sender:
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody waits for an answer."""
+        """Whether the answer to a record is pending."""
         return self._one_at_a_time.locked()
 
     def end(self) -> None:
-        """Kill the process; whoever waits for an answer hears that there is none."""
+        """Kill the process; pending requests raise SendError."""
         process = self._process
         if process is not None:
             process.kill()
 
     def before_fork(self) -> None:
-        """Let a start come to its end: the child would inherit the locks that the standard library holds in it."""
+        """Wait for a start: the child would inherit the locks that the standard library holds meanwhile."""
         self._starting.acquire()
 
     def after_fork(self) -> None:
-        """Allow starts again, in the process that forked."""
+        """Allow starts again in the parent process."""
         self._starting.release()
 
     def forget(self) -> None:
-        """Leave the process to the parent of this forked one."""
+        """Forget the process of the parent in a forked process."""
         if self._process is not None:
             self._process.close_copies()
         self.__init__()  # type: ignore[misc]
@@ -377,104 +374,104 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_sender.before_fork, after_in_parent=_sender.after_fork, after_in_child=_sender.forget)
 
 
-# ------------------------------------------------------------------ in the process
+# ------------------------------------------------------------------ in the sending process
 
 
 def main() -> None:
-    """Answer requests, a line each, until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends this process when all is sent
-    desk = _Desk(os.dup(1))
-    os.dup2(2, 1)  # what libraries print must not be taken for an answer
-    with suppress(Exception):  # who uses it hears the reason
-        # Threads that import the same modules at the same time may see them half made.
+    """Answer requests, one per line, until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process ends this one
+    handler = _RequestHandler(os.dup(1))
+    os.dup2(2, 1)  # output of libraries must not be mixed with answers
+    with suppress(Exception):  # the first record reports the reason
+        # Imported before there are threads, which could see modules that are not complete.
         import mlflow
         import mlflow.utils.credentials
         import mlflow.utils.rest_utils  # noqa: F401
-    worker = threading.Thread(target=desk.carry_out_records, daemon=True)
+    worker = threading.Thread(target=handler.process_records, daemon=True)
     worker.start()
     with os.fdopen(os.dup(0), encoding="utf-8") as requests:
         for line in requests:
             try:
                 request = json.loads(line)
-            except ValueError:  # torn, as the other process was killed while it wrote
+            except ValueError:  # incomplete, since the other process was killed
                 break
             if "record" in request:
-                desk.records.put(request)
+                handler.records.put(request)
             else:
-                threading.Thread(target=desk.answer_probe, args=(request,), daemon=True).start()
-    # The process that trained has ended, and not as usual: then it would have ended this one.
-    desk.records.put(None)
-    worker.join(END_PATIENCE)
-    os._exit(0)  # also when a call to a server that is away would go on for minutes
+                threading.Thread(target=handler.answer_probe, args=(request,), daemon=True).start()
+    # The training process was killed: otherwise it would have ended this one.
+    handler.records.put(None)
+    worker.join(END_TIMEOUT)
+    os._exit(0)  # also during a call that MLflow would retry for minutes
 
 
-class _Desk:
-    """What the sending process knows: stores, and runs that have begun and not ended."""
+class _RequestHandler:
+    """The stores of the sending process, and the runs that have begun and not ended."""
 
     def __init__(self, answers: int) -> None:
         self.records: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._answers = os.fdopen(answers, "w", encoding="utf-8")
         self._answering = threading.Lock()
-        self._settling = threading.Lock()
+        self._adopting = threading.Lock()
         self._stores: dict[tuple[str | None, str | None], Store] = {}
         self._open: dict[str, tuple[Store, str]] = {}
 
-    def carry_out_records(self) -> None:
-        """Carry out one record after the other; at the end, end the runs that nobody else will end."""
+    def process_records(self) -> None:
+        """Process one record after the other, and finally end the runs that are still open."""
         try:
-            self._carry_out_records()
+            self._process_records()
             self._end_open_runs()
         except BaseException:
             traceback.print_exc()
-            os._exit(1)  # who waits for an answer hears that there will be none
+            os._exit(1)  # pending requests in the other process return None
 
-    def _carry_out_records(self) -> None:
+    def _process_records(self) -> None:
         while (request := self.records.get()) is not None:
             try:
-                answer = self._carry_out(request)
+                answer = self._process(request)
             except Exception as error:
                 said = str(error) if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
-                left_out = getattr(error, "left_out", [])
-                answer = {"error": said, "transient": is_transient(error), "left_out": left_out}
+                refused = getattr(error, "refused", [])
+                answer = {"error": said, "transient": is_transient(error), "refused": refused}
             self._answer(request, answer)
 
     def _end_open_runs(self) -> None:
         for run, (store, run_id) in self._open.items():
-            with suppress(Exception):  # nobody is there to be told
+            with suppress(Exception):  # there is no one to report to
                 store.runs = {run: run_id}
-                store.send(Log(run, tags={"skmlp.error": "the process that trained was ended"}))
+                store.send(Log(run, tags={"skmlp.error": "the training process was killed"}))
                 store.send(EndRun(run, "KILLED", now()))
 
     def answer_probe(self, request: dict[str, Any]) -> None:
-        """Tell why a server cannot be reached, or that it can."""
+        """Answer why a server is unreachable, or None."""
         try:
-            self._settle(request)
+            self._adopt_environment(request)
             why = why_unreachable(request["probe"])
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
         self._answer(request, {"why": why})
 
     def _answer(self, request: dict[str, Any], answer: dict[str, Any]) -> None:
-        with self._answering, suppress(OSError):  # nobody reads any more
+        with self._answering, suppress(OSError):  # the other process has ended
             self._answers.write(json.dumps({"number": request["number"], **answer}) + "\n")
             self._answers.flush()
 
-    def _settle(self, request: dict[str, Any]) -> None:
-        """Take over folder and environment of the process that trains."""
+    def _adopt_environment(self, request: dict[str, Any]) -> None:
+        """Use folder and environment of the training process."""
         environment = request["environment"]
-        with self._settling:
+        with self._adopting:
             if request["folder"] is not None:
                 os.chdir(request["folder"])
             for name in set(os.environ) - set(environment):
                 del os.environ[name]
             os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
 
-    def _carry_out(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._settle(request)
-        place = (request["uri"], request["folder"])
-        if place not in self._stores:
-            self._stores[place] = Store(request["uri"] or default_uri())
-        store, record = self._stores[place], from_dict(request["record"])
+    def _process(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._adopt_environment(request)
+        key = (request["uri"], request["folder"])
+        if key not in self._stores:
+            self._stores[key] = Store(request["uri"] or default_uri())
+        store, record = self._stores[key], from_dict(request["record"])
         store.runs = request["runs"]
         store.foreign = {record.run} if request["foreign"] else set()
         store.retry = request["look_first"]

@@ -1,7 +1,7 @@
-"""What is kept of fits under way: plain data that cross processes, and what lives in one process alone.
+"""The state of running fits: plain data that are sent to other processes, and registries of this process.
 
-Everything alive, such as threads and buffers, stays in registries of the process it belongs to; they are empty in a
-worker process and after a fork.
+Threads, buffers and other objects that cannot be pickled are in the registries, which are empty in a worker process and
+after a fork.
 """
 
 import os
@@ -17,25 +17,25 @@ __all__ = ["Fold", "Outermost", "Session", "candidate", "outermost_fits", "track
 
 @dataclass(frozen=True)
 class Session:
-    """Where the runs of one outermost fit go.
+    """The store, experiment and run of one outermost fit.
 
     Attributes
     ----------
     uri : str or None
         None for MLflow's default store.
     experiment, experiment_id : str or None
-        None both for the experiment of a run that was there before.
+        Both None for the experiment of an existing run.
     run : str
-        Our identifier of the outermost run.
+        Identifier of the outermost run.
     run_id : str or None
-        MLflow's, when it is known.
+        MLflow's ID of it, when known.
     searched : tuple of str
-        Names of the parameters that a search varies.
+        Parameters that a search varies.
     n_splits : int or None
-        Of the search, once it has begun.
+        Of the search, when known.
     announced : bool
-        True when the outermost estimator has the callback: the process that called its fit makes and ends the run.
-        Otherwise the callback sits on an estimator inside, and every fold does what nobody else will.
+        True when the outermost estimator has the callback: the process that called its fit creates and ends the run.
+        Otherwise an inner estimator has it, and the folds create and end the run.
     """
 
     uri: str | None
@@ -50,12 +50,12 @@ class Session:
 
 @dataclass
 class Outermost:
-    """What this process keeps of an outermost fit that it runs."""
+    """The state of an outermost fit in the process that runs it."""
 
     outbox: Outbox
     owned: bool
     error_before: BaseException | None
-    parameters_are_there: bool
+    has_params: bool
     resumes: str | None = None
     has_fit: bool = False
     data: Any = None
@@ -65,23 +65,23 @@ class Outermost:
 
 @dataclass
 class Fold:
-    """What this process keeps of a fit that has a run of its own inside another one."""
+    """The state of a fit inside another one, with its own run."""
 
     outbox: Outbox
     fit: TrackedFit
     session: Session
 
 
-# Outermost fits by their run's identifier, and tracked fits by callback and estimator.
+# Outermost fits by the identifier of their run, and tracked fits by the IDs of callback and estimator.
 outermost_fits: dict[str, Outermost] = {}
 tracked_fits: dict[tuple[int, int], TrackedFit | Fold] = {}
-# Values of the searched parameters in the fold that this thread is about to fit; runs of others with a fit in them.
+# Values of the searched parameters in the fold that this thread fits, and existing runs that a fit was logged into.
 candidate = threading.local()
 used_runs: set[str] = set()
 
 
 def _forget_fits() -> None:
-    """Leave the parent process's fits alone: their threads are not here."""
+    """Forget the fits of the parent process, whose threads do not exist here."""
     outermost_fits.clear()
     tracked_fits.clear()
 

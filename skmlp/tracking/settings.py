@@ -1,33 +1,36 @@
-"""What a callback was told, and where that leads: the tracking store, the experiment, a run that is active."""
+"""The settings of a callback, and the store, experiment and run that follow from them."""
 
 import functools
 import os
 import sys
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
+
+from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
 
 __all__ = ["ActiveRun", "Settings", "active_run", "chosen_experiment"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters of :class:`~skmlp.tracking.MLflowCallback`, checked, and what they lead to once resolved.
+    """The parameters of :class:`~skmlp.tracking.MLflowCallback`, and where they lead once resolved.
 
     Attributes
     ----------
     experiment_id : str or None
-        Where no experiment has a name: the ID of the one that MLflow chose.
+        ID of the experiment that MLflow chose, if its name is not known.
     named_run : str or None
-        MLflow's ID of the run that ``MLFLOW_RUN_ID`` names.
+        The run named by ``MLFLOW_RUN_ID``.
     is_resolved : bool
-        Whether another process, perhaps, has resolved them, whose choices count.
+        Whether the settings are resolved, perhaps by another process.
 
     Raises
     ------
     ValueError
-        When one is out of its range.
+        When one is invalid.
     """
 
     experiment: str | None = None
@@ -48,33 +51,27 @@ class Settings:
     is_resolved: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
-        def refuse(name: str, rule: str) -> None:
-            raise ValueError(
-                f"The {name!r} parameter of MLflowCallback must be {rule}. Got {getattr(self, name)!r} instead."
-            )
-
-        if isinstance(self.every_n_epochs, bool) or not isinstance(self.every_n_epochs, int) or self.every_n_epochs < 1:
-            refuse("every_n_epochs", "an int in the range [1, inf)")
-        is_number = isinstance(self.child_runs, int) and not isinstance(self.child_runs, bool) and self.child_runs >= 0
-        if not (is_number or self.child_runs in ("auto", "all", "none")):
-            refuse("child_runs", "a str among {'all', 'auto', 'none'} or an int in the range [0, inf)")
-        if self.on_error not in ("warn", "raise", "ignore"):
-            refuse("on_error", "a str among {'ignore', 'raise', 'warn'}")
-        if isinstance(self.close_timeout, bool) or not self.close_timeout > 0:
-            refuse("close_timeout", "a number of seconds in the range (0, inf)")
+        constraints = {
+            "every_n_epochs": [Interval(Integral, 1, None, closed="left")],
+            "child_runs": [StrOptions({"auto", "all", "none"}), Interval(Integral, 0, None, closed="left")],
+            "on_error": [StrOptions({"warn", "raise", "ignore"})],
+            "close_timeout": [Interval(Real, 0, None, closed="neither")],
+        }
+        values = {name: getattr(self, name) for name in constraints}
+        validate_parameter_constraints(constraints, values, caller_name="MLflowCallback")
 
     @property
-    def most_child_runs(self) -> float:
-        """How many fits a search may have for each to get a run of its own."""
+    def max_child_runs(self) -> float:
+        """The largest number of fits of a search for which each has its own run."""
         if isinstance(self.child_runs, int):
             return self.child_runs
         return {"auto": 50, "all": float("inf"), "none": 0}[self.child_runs]
 
     def resolved(self) -> "Settings":
-        """Return settings that name the store, experiment, run and folder that now count in this process.
+        """Return settings with the store, experiment, run and folder that are current in this process.
 
-        A worker process may have started before the user chose them. Without any choice the store stays None, for
-        MLflow's default; MLflow is not imported to find that out.
+        A worker process may have started before the user chose them. If no store is chosen, it stays None, for MLflow's
+        default; MLflow is not imported for that.
         """
         if self.is_resolved:
             return self
@@ -87,7 +84,7 @@ class Settings:
         if experiment is None:
             experiment, experiment_id = chosen_experiment(elsewhere=elsewhere)
             if named_run is not None:
-                experiment = None  # a run that is there has one; only that of the user's own has to be the same
+                experiment = None  # the run has one; only an explicit experiment must match it
         return replace(
             self,
             tracking_uri=uri,
@@ -100,7 +97,7 @@ class Settings:
 
 
 def _chosen_uri() -> str | None:
-    """Return the store that the user has chosen for MLflow; None without a choice."""
+    """Return the store that the user has chosen in MLflow, or None."""
     mlflow: Any = sys.modules.get("mlflow")
     if mlflow is not None and mlflow.is_tracking_uri_set():
         return str(mlflow.get_tracking_uri())
@@ -108,15 +105,15 @@ def _chosen_uri() -> str | None:
 
 
 def chosen_experiment(*, elsewhere: bool) -> tuple[str | None, str | None]:
-    """Return name or ID of the experiment that MLflow would use, without asking the store.
+    """Return name or ID of MLflow's current experiment, without a call to the store.
 
-    MLflow's order: ``mlflow.set_experiment``, the name and then the ID in the environment, the providers of default
-    experiments that are installed, the store's first experiment.
+    In MLflow's order: ``mlflow.set_experiment``, the name and then the ID in the environment, installed providers of
+    default experiments, the first experiment of the store.
 
     Parameters
     ----------
     elsewhere : bool
-        For another store than MLflow's own one, where IDs mean something else.
+        Whether the store is not MLflow's current one, so that IDs do not apply.
     """
     mlflow: Any = sys.modules.get("mlflow")
     if mlflow is not None and not elsewhere and (active := mlflow.tracking.fluent._active_experiment_id):
@@ -130,7 +127,7 @@ def chosen_experiment(*, elsewhere: bool) -> tuple[str | None, str | None]:
 
 
 def _provided_experiment() -> str | None:
-    """Ask the providers of default experiments; MLflow is only imported for it where there may be one."""
+    """Ask the providers of default experiments; import MLflow only if there may be one."""
     if "mlflow" not in sys.modules and not _has_provider() and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
         return None
     from mlflow.tracking.default_experiment import DEFAULT_EXPERIMENT_ID
@@ -147,7 +144,7 @@ def _has_provider() -> bool:
 
 @dataclass(frozen=True)
 class ActiveRun:
-    """A run that the user, or an automatic logging, has started in this thread."""
+    """A run that the user or MLflow's automatic logging has started in this thread."""
 
     run_id: str
     experiment_id: str
@@ -155,7 +152,7 @@ class ActiveRun:
 
 
 def active_run(settings: Settings) -> ActiveRun | None:
-    """Return the active run to log into, unless the settings lead elsewhere."""
+    """Return the active run, or None if there is none or the settings name another store or experiment."""
     mlflow: Any = sys.modules.get("mlflow")
     run = mlflow.active_run() if mlflow is not None else None
     if run is None or (settings.tracking_uri is not None and settings.tracking_uri != mlflow.get_tracking_uri()):

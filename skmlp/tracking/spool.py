@@ -1,4 +1,4 @@
-"""The file that keeps what could not be sent, and sending it from there."""
+"""The file of records that could not be sent, and its replay."""
 
 import json
 import os
@@ -15,28 +15,28 @@ __all__ = ["Replayed", "Spool", "files_of", "merge", "replay"]
 
 
 class Spool:
-    """A file of records, one a line, after a first line that says where they were to go.
+    """A file of records, one per line, after a header with the store they are for.
 
-    The file appears with the first record written; the folder is made when needed. Only their owner may look into
-    them, and a password in the address is not written down.
+    File and folder are created with the first record. Only their owner can read them, and a password in the address of
+    the store is not stored.
 
     Parameters
     ----------
     folder : str or path
     uri : str or None
-        Tracking URI the records were meant for; None for MLflow's default.
+        Tracking URI that the records are for; None for MLflow's default.
     session : str
-        Identifier of the outermost fit, by which :func:`files_of` finds what its worker processes have written.
+        Identifier of the outermost fit, by which :func:`files_of` finds the files of its worker processes.
     """
 
     def __init__(self, folder: str | Path, uri: str | None, session: str) -> None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        # The process and a random part keep fits apart that begin in the same second.
+        # Process ID and random digits distinguish fits that begin in the same second.
         self.path = Path(folder, f"{stamp}-{os.getpid()}-{os.urandom(3).hex()}.jsonl").absolute()
         self.header = json.dumps({"tracking_uri": masked(uri) if uri else uri, "session": session})
 
     def write(self, records: Iterable[Record]) -> None:
-        """Append records: all of them, or on an error none.
+        """Append all records, or on an error none.
 
         Raises
         ------
@@ -54,7 +54,7 @@ class Spool:
             with open(self.path, "a", encoding="utf-8", opener=_for_owner_only) as file:
                 file.write("\n".join(lines) + "\n")
                 file.flush()
-                os.fsync(file.fileno())  # a full disk shows here, not at the next restart
+                os.fsync(file.fileno())  # some errors, as of a full disk, only occur here
         except OSError:
             if self.path.exists():
                 os.truncate(self.path, size)
@@ -66,7 +66,7 @@ def _for_owner_only(path: str, flags: int) -> int:
 
 
 def files_of(folder: str | Path, session: str) -> list[Path]:
-    """Return the files in `folder` that belong to the outermost fit `session`."""
+    """Return the files of the outermost fit `session` in `folder`."""
     found = []
     for path in sorted(Path(folder).glob("*.jsonl")):
         try:
@@ -81,16 +81,16 @@ def files_of(folder: str | Path, session: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay sent.
+    """The result of a replay.
 
     Attributes
     ----------
     runs : dict
-        MLflow's run ID by our identifier.
+        MLflow's run IDs by identifier.
     n_metrics : int
-        Values sent.
+        Number of metric values sent.
     rejected : list of str
-        What was not sent, and why; the rest was.
+        What was not sent, with the reasons.
     """
 
     runs: dict[str, str] = field(default_factory=dict)
@@ -99,19 +99,19 @@ class Replayed:
 
 
 def replay(path: str | Path, *, tracking_uri: str | None = None) -> Replayed:
-    """Send what a file of unsent records holds, or all files of a folder.
+    """Send the records of a file, or of all files in a folder.
 
-    Sending a file again changes nothing: runs are found by their identifier, and MLflow stores the same value of a
-    metric at the same step and time once. The files are left where they are.
+    A second replay of the same file has no effect: runs are found by their identifiers, and MLflow stores a metric with
+    the same value, step and time only once. The files are not deleted.
 
     Parameters
     ----------
     path : str or path
-        A file that a warning named, ``skmlp-mlflow-spool/<time>-<process>-<random>.jsonl``, or the folder. A search
-        with worker processes may have left several files: replay the folder.
+        A file named in a warning, ``skmlp-mlflow-spool/<time>-<process>-<random>.jsonl``, or its folder. A search with
+        worker processes may write several files.
     tracking_uri : str, optional
-        Where to send it, if not to where it was to go at first. A password in that address was not written down: with
-        one, pass the address again, or set it for MLflow.
+        The store; by default the one that the records are for. If its address contains a password, which is not stored
+        in the file, pass the address or set MLflow's tracking URI.
 
     Returns
     -------
@@ -120,9 +120,9 @@ def replay(path: str | Path, *, tracking_uri: str | None = None) -> Replayed:
     Raises
     ------
     ValueError
-        When a file is not one of unsent records, or the password for its store is not known.
+        When the file is not one of unsent records, or the password of the store is not known.
     mlflow.exceptions.MlflowException
-        When the store does not answer; what was sent before stays sent, and replaying again is safe.
+        When the store does not answer. Replaying again is safe.
 
     Examples
     --------
@@ -140,7 +140,7 @@ def replay(path: str | Path, *, tracking_uri: str | None = None) -> Replayed:
         except ValueError as error:
             if not is_folder:
                 raise
-            replayed.rejected.append(str(error))  # one damaged file shall not hold up the others
+            replayed.rejected.append(str(error))  # the other files are sent nevertheless
             continue
         by_store.setdefault(tracking_uri or _with_password(uri, file), []).extend(records)
         replayed.rejected.extend(unreadable)
@@ -152,7 +152,7 @@ def replay(path: str | Path, *, tracking_uri: str | None = None) -> Replayed:
                 with masked_errors():
                     store.send(record)
             except RefusedError as error:
-                replayed.rejected.extend(f"{what} of run {record.run}" for what in error.left_out)
+                replayed.rejected.extend(f"{item} of run {record.run}" for item in error.refused)
                 n_metrics -= error.n_metrics
             except Exception as error:
                 if is_transient(error):
@@ -165,7 +165,7 @@ def replay(path: str | Path, *, tracking_uri: str | None = None) -> Replayed:
 
 
 def _with_password(uri: str | None, file: Path) -> str:
-    """Return the address of a file's records; when it had a password, MLflow's current address must be the same."""
+    """Return the address that a file's records are for; a password is taken from MLflow's tracking URI."""
     if uri is None:
         return default_uri()
     if "***" not in uri:
@@ -173,20 +173,20 @@ def _with_password(uri: str | None, file: Path) -> str:
     current = default_uri()
     if masked(current) != uri:
         raise ValueError(
-            f"The records in {file} are for {uri}, whose password is not written down. Set MLFLOW_TRACKING_URI to the "
-            "whole address, or pass it as tracking_uri."
+            f"The records in {file} are for {uri}, whose password was not stored. Set MLFLOW_TRACKING_URI to the "
+            "complete address, or pass it as tracking_uri."
         )
     return current
 
 
 def _read(path: Path) -> tuple[str | None, list[Record], list[str]]:
-    """Return address and records of a file, and what is wrong with lines that a kill or a full disk has torn."""
+    """Return address and records of a file, and messages about incomplete lines."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     try:
         uri: str | None = json.loads(lines[0])["tracking_uri"]
     except (IndexError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is not a file of unsent records. Pass one that a warning of skmlp.tracking named."
+            f"{path} is not a file of unsent records. Pass a file named in a warning of skmlp.tracking."
         ) from error
     records, unreadable = [], []
     for number, line in enumerate(lines[1:], start=2):
@@ -198,10 +198,10 @@ def _read(path: Path) -> tuple[str | None, list[Record], list[str]]:
 
 
 def _ordered(records: list[Record]) -> list[Record]:
-    """Put what makes runs known first, outer runs before inner ones.
+    """Sort the records that create or adopt runs to the front, outer runs before inner ones.
 
-    Values pushed out of a full buffer stand in the file before the run they belong to, and a worker's file may be
-    read before that of the process that made the parent.
+    The values of a full buffer are in the file before their run, and the file of a worker may be read before that of
+    the process that created the parent.
     """
     openings: list[Opening] = [record for record in records if isinstance(record, CreateRun | AdoptRun)]
     openings.sort(key=lambda record: (isinstance(record, CreateRun), getattr(record, "start", 0)))
@@ -210,12 +210,12 @@ def _ordered(records: list[Record]) -> list[Record]:
 
 
 def merge(records: Iterable[Record], limit: int = 1000) -> list[Record]:
-    """Join the `Log` records of each run, up to `limit` metrics in one, keeping every run's order.
+    """Join the `Log` records of each run, up to `limit` metrics each, and keep the order within each run.
 
-    MLflow takes 1000 metrics in nearly the time of one.
+    MLflow stores 1000 metrics in hardly more time than one.
     """
     merged: list[Record] = []
-    open_at: dict[str, int] = {}  # run -> index in `merged` of the Log that still takes values
+    open_at: dict[str, int] = {}  # run -> index in `merged` of its last Log
     for record in records:
         if not isinstance(record, Log):
             open_at.pop(record.run, None)

@@ -1,4 +1,4 @@
-"""Sending records to an MLflow store: the only place where the tracking of a fit calls MLflow's client."""
+"""Sending of records to an MLflow store. Only this module calls MLflow's client during a fit."""
 
 import base64
 import getpass
@@ -41,15 +41,15 @@ __all__ = [
     "why_unreachable",
 ]
 
-# Where a run keeps our identifier, by which a second attempt to create it finds the first.
+# Tag with the identifier of a run, by which a second attempt to create the run finds the first one.
 ID_TAG = "skmlp.id"
 PARENT_TAG = "mlflow.parentRunId"
-# Which of its parent's children a run is.
+# Tag that identifies a run among the children of its parent.
 CHILD_TAG = "skmlp.child"
-# Seconds a server has for answering that it is alive.
+# Seconds for a server to answer a probe.
 PROBE_TIMEOUT = 2.0
 
-# Codes of MLflow's exceptions that speak of the server's state, not of the request.
+# Codes of MLflow's exceptions that are about the state of the server, not about the request.
 _TRANSIENT = {
     "INTERNAL_ERROR",
     "TEMPORARILY_UNAVAILABLE",
@@ -59,18 +59,18 @@ _TRANSIENT = {
     "ABORTED",
     "CANCELLED",
 }
-# Codes that speak of what a request holds.
+# Codes that are about the content of a request.
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}
-# Values of parameters and tags are cut here rather than rejected by the server, and shorter for an older one.
+# Values of parameters and tags are truncated here, else the server would reject them; older servers allow less.
 _PARAM_LENGTH, _TAG_LENGTH, _SHORT_LENGTH = 6000, 5000, 250
 _KINDS = {"metrics": "metric", "params": "parameter", "tags": "tag"}
-# What names must not hold, and how long they may be.
+# Forbidden characters in names, and the maximum length.
 _FORBIDDEN = re.compile(r"[^/\w.\- ]" if os.name == "nt" else r"[^/\w.\- :]")
 _NAME_LENGTH = 250
 
 
 def is_transient(error: Exception) -> bool:
-    """Tell whether the same call may succeed later."""
+    """Return whether the same call may succeed later."""
     if hasattr(error, "transient"):
         return bool(error.transient)
     code = getattr(error, "error_code", None)
@@ -78,7 +78,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def default_uri() -> str:
-    """Return where MLflow stores without being told."""
+    """Return MLflow's current tracking URI."""
     import mlflow
 
     uri: str = mlflow.get_tracking_uri()
@@ -86,17 +86,17 @@ def default_uri() -> str:
 
 
 def why_unreachable(uri: str) -> str | None:
-    """Ask a server whether it is alive; return why it does not answer, or None when it does.
+    """Probe a server; return why it does not answer, or None if it does.
 
-    The question goes the way of MLflow's own calls, with their certificates, users and proxies, but it has a short
-    time limit, while they go on trying for minutes. Other stores always count as reachable.
+    The probe uses the certificates, users and proxies of MLflow's own calls, but has a short timeout, while they retry
+    for minutes. Other stores are always reachable.
     """
     if not is_server(uri):
         return None
     try:
         from mlflow.utils.credentials import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
-    except ImportError:  # not documented, and in another place in another version: the calls themselves will tell
+    except ImportError:  # undocumented, and moved in another version
         return None
     try:
         login = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
@@ -108,48 +108,48 @@ def why_unreachable(uri: str) -> str | None:
         while (deeper := cause.__cause__ or cause.__context__) is not None:
             cause = deeper
         return masked(str(cause)) or type(cause).__name__
-    # Other errors are answers: the server may want a password that the calls have not got either.
-    gateway_alone = response.status_code in (502, 503, 504)
-    return f"HTTP status {response.status_code}" if gateway_alone else None
+    # Other errors are answers of the server, for example that a password is missing.
+    is_gateway_error = response.status_code in (502, 503, 504)
+    return f"HTTP status {response.status_code}" if is_gateway_error else None
 
 
 class NotYetError(Exception):
-    """A run that somebody else is about to make is not there yet."""
+    """A run that another process is about to create does not exist yet."""
 
 
 class RefusedError(Exception):
-    """The store will never take some of what a record holds. It has taken the rest.
+    """The store refused some items of a record and will always refuse them. It has taken the others.
 
     Attributes
     ----------
-    left_out : list of str
-        What it refuses, each with the reason.
+    refused : list of str
+        The refused items with reasons.
     n_metrics : int
-        Values of metrics among it.
+        Number of metric values among them.
     """
 
     transient = False
 
-    def __init__(self, left_out: list[str], n_metrics: int = 0) -> None:
-        super().__init__("; ".join(left_out))
-        self.left_out = left_out
+    def __init__(self, refused: list[str], n_metrics: int = 0) -> None:
+        super().__init__("; ".join(refused))
+        self.refused = refused
         self.n_metrics = n_metrics
 
 
 class Store:
-    """One MLflow store, and which of its runs stand behind our identifiers.
+    """An MLflow store, with the IDs of its runs by identifier.
 
     Parameters
     ----------
     uri : str
         Tracking URI.
     client_factory : callable, optional
-        ``client_factory(uri)`` returns what to use for a ``mlflow.MlflowClient``.
+        ``client_factory(uri)`` returns an ``mlflow.MlflowClient`` or a replacement.
     retry : bool, default=False
-        Look for a run before creating it: an earlier attempt may have succeeded unnoticed.
+        Look for a run before creating it: an earlier attempt may have succeeded although its answer was lost.
     wait : bool, default=False
-        Refuse to go on without a run that somebody else is about to make. Who asks again lets others come between,
-        perhaps the one who makes it.
+        Raise NotYetError when a run is missing that another process is about to create. The caller tries again, and
+        between two attempts the other process can use the store.
     """
 
     def __init__(
@@ -170,18 +170,18 @@ class Store:
         self._client: Any = None
 
     def send(self, record: Record) -> None:
-        """Carry out one record.
+        """Process a record.
 
         Raises
         ------
         KeyError
-            When the record is about a run that was never created.
+            When the run of the record was never created.
         NotYetError
             See `wait`.
         RefusedError
-            When it takes a part of it only.
+            When the store takes only a part of the record.
         mlflow.exceptions.MlflowException
-            When the store rejects it or does not answer.
+            When the store rejects the record or does not answer.
         """
         if self._client is None:
             self._client = self._client_factory(self.uri)
@@ -216,8 +216,8 @@ class Store:
             self._resume(record.run, named.info.run_id)
             return
         experiment_id = named.info.experiment_id if named is not None else self._experiment_of(record)
-        others_may = record.patience > 0.0
-        if self.retry or others_may:
+        may_exist = record.wait > 0.0
+        if self.retry or may_exist:
             found = self._find(record.run, experiment_id)
             if found is not None:
                 self.runs[record.run] = found
@@ -230,20 +230,20 @@ class Store:
             parent = named.info.run_id
         if parent is not None:
             tags[PARENT_TAG] = parent
-        if self.wait and (others_may or (record.parent is not None and parent is None)):
+        if self.wait and (may_exist or (record.parent is not None and parent is None)):
             raise NotYetError(record.run)
         run = self._client.create_run(
             experiment_id, start_time=record.start, tags=_tags(tags), run_name=record.name[:_NAME_LENGTH]
         )
         first: str = run.info.run_id
-        if others_may:  # another process may have lost its patience at the same time
+        if may_exist:  # another process may have stopped waiting at the same time
             first = self._find(record.run, experiment_id) or first
             if first != run.info.run_id:
                 self._client.delete_run(run.info.run_id)
         self.runs[record.run] = first
 
     def _named_run(self, record: CreateRun) -> Any:
-        """Return the run to go on with or to be nested in; None if there is none, or in another experiment."""
+        """Return the run to resume or to nest in, or None if it does not exist or is in another experiment."""
         run_id = record.resume or record.within
         if run_id is None:
             return None
@@ -260,7 +260,7 @@ class Store:
         return run
 
     def _resume(self, run: str, run_id: str) -> None:
-        """Let a run that is there stand for `run`, whose nested runs may look for it by its tag."""
+        """Use an existing run for `run`, and tag it, since nested runs look for it by its tag."""
         self._client.update_run(run_id, status="RUNNING")
         self._client.set_tag(run_id, ID_TAG, run)
         self.runs[run] = run_id
@@ -275,7 +275,7 @@ class Store:
         return self._experiment_id(record.experiment or "Default")
 
     def _find(self, run: str, experiment_id: str) -> str | None:
-        """Return MLflow's ID of the first run with our identifier."""
+        """Return MLflow's ID of the first run with this identifier."""
         found = self._client.search_runs(
             [experiment_id], f"tags.`{ID_TAG}` = '{run}'", order_by=["attributes.start_time ASC"], max_results=1
         )
@@ -316,7 +316,7 @@ class Store:
                     self._client.set_terminated(child.info.run_id, status=record.status, end_time=record.end)
         self._client.set_terminated(self.runs[record.run], status=record.status, end_time=record.end)
 
-    # ------------------------------------------------------------------ what runs hold
+    # ------------------------------------------------------------------ content of runs
 
     def _log(self, record: Log) -> None:
         from mlflow.entities import Param, RunTag
@@ -324,9 +324,9 @@ class Store:
         run_id = self.runs[record.run]
         params = {valid_name(key): value[:_PARAM_LENGTH] for key, value in record.params.items()}
         if params and record.run in self.foreign:
-            # Parameters cannot be changed, and one clash would reject the rest: what its owner logged stands.
-            there = self._client.get_run(run_id).data.params
-            params = {key: value for key, value in params.items() if key not in there}
+            # Parameters cannot be changed, and one conflict would reject the others.
+            existing = self._client.get_run(run_id).data.params
+            params = {key: value for key, value in params.items() if key not in existing}
         self._log_batch(
             run_id,
             metrics=_metrics(record.metrics),
@@ -335,19 +335,19 @@ class Store:
         )
 
     def _log_children(self, record: LogChildren) -> None:
-        left_out: dict[str, None] = {}
+        refused: dict[str, None] = {}
         for child in self._children(record.run):
             metrics = record.metrics.get(child.data.tags.get(CHILD_TAG, ""), ())
             if metrics:
                 try:
                     self._log_batch(child.info.run_id, metrics=_metrics(metrics))
                 except RefusedError as error:
-                    left_out |= dict.fromkeys(error.left_out)
-        if left_out:
-            raise RefusedError(list(left_out))
+                    refused |= dict.fromkeys(error.refused)
+        if refused:
+            raise RefusedError(list(refused))
 
     def _log_batch(self, run_id: str, **batch: list[Any]) -> None:
-        """Log metrics, parameters and tags; what is refused shall not cost the rest."""
+        """Log metrics, parameters and tags; if some are refused, log the others."""
         try:
             self._client.log_batch(run_id, **batch)
         except Exception as error:
@@ -356,20 +356,20 @@ class Store:
             self._log_one_by_one(run_id, batch)
 
     def _log_one_by_one(self, run_id: str, batch: dict[str, list[Any]]) -> None:
-        """Log each parameter, each tag and all values of each metric for themselves."""
-        left_out, n_metrics = [], 0
+        """Log each parameter, each tag and all values of each metric separately."""
+        refused, n_metrics = [], 0
         for kind, items in batch.items():
             for key in dict.fromkeys(item.key for item in items):
                 values = [item for item in items if item.key == key]
                 reason = self._refusal(run_id, kind, values)
                 if reason is not None:
-                    left_out.append(f"the {_KINDS[kind]} {key!r} ({reason})")
+                    refused.append(f"the {_KINDS[kind]} {key!r} ({reason})")
                     n_metrics += len(values) if kind == "metrics" else 0
-        if left_out:
-            raise RefusedError(left_out, n_metrics)
+        if refused:
+            raise RefusedError(refused, n_metrics)
 
     def _refusal(self, run_id: str, kind: str, items: list[Any]) -> str | None:
-        """Log items of one name, shortened if need be; return why they are refused, or None when they are not."""
+        """Log items of one name, truncated if necessary; return why they are refused, or None if they are not."""
         try:
             self._client.log_batch(run_id, **{kind: items})
         except Exception as error:
@@ -384,7 +384,7 @@ class Store:
     def _log_dataset(self, record: LogDataset) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        # The source is code, not a file or a table: arrays and frames do not tell where they are from.
+        # MLflow requires a source, which arrays and frames do not have.
         dataset = Dataset(
             name=record.name,
             digest=record.digest,
@@ -399,7 +399,7 @@ class Store:
         except Exception as error:
             if not _is_refusal(error):
                 raise
-            raise RefusedError([f"the description of the data ({_first_line(error)})"]) from error
+            raise RefusedError([f"the dataset ({_first_line(error)})"]) from error
 
     def _log_artifact(self, record: Artifact) -> None:
         folder, _, name = record.path.rpartition("/")
@@ -411,7 +411,7 @@ class Store:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Tell whether a call failed for what it holds, and not for the state of the store."""
+    """Return whether a call failed because of its content, not because of the state of the store."""
     return getattr(error, "error_code", None) in _REFUSALS
 
 
@@ -422,10 +422,10 @@ def _first_line(error: Exception) -> str:
 
 @lru_cache(maxsize=10_000)
 def valid_name(name: str) -> str:
-    """Return a name that MLflow takes for a metric, a parameter or a tag: `name` itself if it does.
+    """Return `name`, or a similar name that MLflow allows for a metric, a parameter or a tag.
 
-    It allows letters, digits, spaces and ``/_.-:``, without the colon on Windows, and nothing that a path would be
-    shortened by, such as ``//``. What replaces a forbidden name ends with a digest of it, so that no two become one.
+    MLflow allows letters, digits, spaces and ``/_.-:`` (no colon on Windows), and only normalized paths, for example
+    without ``//``. The replacement ends with a digest of `name`, so that different names remain different.
     """
     allowed = _FORBIDDEN.sub("_", name)
     path = posixpath.normpath(allowed)
@@ -442,10 +442,10 @@ def _metrics(rows: Iterable[list[Any]]) -> list[Any]:
 
 
 def origin() -> dict[str, str]:
-    """Return the tags by which MLflow's interface shows who ran what."""
+    """Return the tags with the user and the program, as MLflow sets them."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # no such user in a container
+    except (KeyError, OSError):  # unknown user in a container
         user = "unknown"
     source = sys.argv[0] if sys.argv and sys.argv[0] else sys.executable
     return {"mlflow.user": user, "mlflow.source.name": source, "mlflow.source.type": "LOCAL"}

@@ -1,4 +1,4 @@
-"""Training data of every kind that an estimator takes: their rows, their columns, and how a served model takes them."""
+"""Rows and columns of all kinds of training data, and their form for a served model."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 
 __all__ = ["as_served", "columns_of", "first_rows", "is_frame", "rows_of"]
 
-# Rows of a frame in which its columns show what they hold, next to those that show something new.
+# Number of rows from which the types of columns are inferred, besides rows with something new.
 FIRST_ROWS = 100
 
 
 def rows_of(X: Any, rows: Any) -> Any:
-    """Return the rows with these numbers, as data of the same kind; of a sparse matrix in CSR format.
+    """Return the rows with these indices as data of the same kind, or in CSR format if sparse.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def rows_of(X: Any, rows: Any) -> Any:
         return X.tocsr()[rows]
     if hasattr(X, "iloc"):
         return X.iloc[rows]
-    if hasattr(X, "to_pylist"):  # of pyarrow
+    if hasattr(X, "to_pylist"):  # pyarrow
         return X.take(rows)
     return [X[row] for row in rows] if isinstance(X, list | tuple) else X[rows]
 
@@ -35,12 +35,12 @@ def first_rows(X: Any, n: int) -> Any:
 
 
 def is_frame(X: Any) -> bool:
-    """Tell whether X has columns with names."""
+    """Return whether X has named columns."""
     return len(getattr(X, "shape", ())) == 2 and hasattr(X, "columns")
 
 
 def columns_of(frame: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and NumPy's or pandas' type of each column of a frame of pandas, polars or pyarrow."""
+    """Yield name and NumPy or pandas type of each column of a frame of pandas, polars or pyarrow."""
     if hasattr(frame, "dtypes") and hasattr(frame, "iloc"):
         yield from ((str(name), dtype) for name, dtype in zip(frame.columns, frame.dtypes, strict=True))
     else:
@@ -49,10 +49,10 @@ def columns_of(frame: Any) -> Iterator[tuple[str, Any]]:
 
 
 def as_served(X: Any) -> Any:
-    """Return data in the form in which MLflow hands them to a served model: a pandas frame, CSR matrix or array.
+    """Return data in the form that MLflow passes to a served model: a pandas frame, CSR matrix or array.
 
-    Integers in a frame become floats, since a missing value makes them floats; categories become what they are made
-    of. Of a frame there are the first rows, and later ones that show something new about a column.
+    In a frame, integers become floats, as a missing value would make them, and categories become their values. Only
+    the first rows of a frame are returned, and those with something new about a column.
     """
     if hasattr(X, "tocsr"):
         from scipy.sparse import csr_matrix
@@ -63,16 +63,16 @@ def as_served(X: Any) -> Any:
     import pandas as pd
 
     frame = X if hasattr(X, "iloc") else _as_pandas(X)
-    frame = frame.iloc[_telling_rows(frame)]
+    frame = frame.iloc[_informative_rows(frame)]
     plain = pd.concat([_plain(frame.iloc[:, index]) for index in range(frame.shape[1])], axis=1)
     plain.columns = frame.columns
     return plain
 
 
-def _telling_rows(frame: Any) -> Any:
-    """Return the numbers of the first rows, and of the first with a missing value or another type in each column.
+def _informative_rows(frame: Any) -> Any:
+    """Return the indices of the first rows, and of the first row with a missing value or another type in each column.
 
-    MLflow looks at every value of what it is given, which would take minutes for a large frame.
+    MLflow reads every value to infer a schema, which would take minutes for a large frame.
     """
     rows = set(range(min(FIRST_ROWS, len(frame))))
     for index in range(frame.shape[1]):
@@ -86,13 +86,13 @@ def _telling_rows(frame: Any) -> Any:
 def _as_pandas(frame: Any) -> Any:
     import pandas as pd
 
-    if hasattr(frame, "to_pylist"):  # of pyarrow
+    if hasattr(frame, "to_pylist"):  # pyarrow
         return frame.to_pandas()
     return pd.DataFrame({name: frame[name].to_numpy() for name in frame.columns})
 
 
 def _plain(column: Any) -> Any:
-    """Return a column of pandas with one of NumPy's types."""
+    """Return a pandas column with a NumPy type."""
     from pandas.api.types import is_bool_dtype, is_extension_array_dtype, is_integer_dtype, is_numeric_dtype
 
     if hasattr(column, "cat"):
@@ -102,6 +102,6 @@ def _plain(column: Any) -> Any:
         return column.astype("float64")
     if of_pandas and column.dtype.kind not in "mM":
         column = column.astype(object).where(column.notna(), None)
-    if column.dtype == object and {str} < set(map(type, column.dropna())):  # for MLflow a column has one type
+    if column.dtype == object and {str} < set(map(type, column.dropna())):  # a column has one type in MLflow
         column = column.map(str, na_action="ignore")
     return column

@@ -1,4 +1,4 @@
-"""What the tests share: one BLAS thread, small data, and an estimator that trains a few epochs on it."""
+"""Fixtures of the callback tests: one BLAS thread, small data, and an estimator that trains a few epochs on them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_blas_thread() -> Iterator[None]:
-    """Networks this small only wait for a second thread, for long where tests run side by side."""
+    """A second thread only slows down networks this small."""
     with threadpool_limits(limits=1, user_api="blas"):
         yield
 

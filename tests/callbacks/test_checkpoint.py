@@ -29,7 +29,7 @@ def assert_same_network(a: Any, b: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_each_file_predicts_as_a_fit_of_that_many_epochs(
+def test_each_file_equals_a_fit_of_that_many_epochs(
     cls: Any, solver: str, tmp_path: Path, data: Any, small: Any
 ) -> None:
     small(cls, solver=solver).set_callbacks(Checkpoint(tmp_path / "{epoch:02d}.joblib", every=2)).fit(*data)
@@ -44,7 +44,7 @@ def test_each_file_predicts_as_a_fit_of_that_many_epochs(
         assert stored.get_params() == {**reference.get_params(), "max_iter": 6}
 
 
-# Every state there is: momentum, moments, a decaying rate, the order of the rows, rows set aside.
+# All kinds of state: momentum, moments, a decaying rate, the order of the rows, validation rows.
 RESUMED = [
     {"solver": "sgd", "learning_rate_init": 0.1},
     {"solver": "adam"},
@@ -57,18 +57,21 @@ RESUMED = [
 ]
 
 
-@BOTH
-@pytest.mark.parametrize("params", RESUMED, ids=str)
-def test_a_fit_goes_on_from_the_file_as_if_never_interrupted(
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [*((MLPClassifier, params) for params in RESUMED), (MLPRegressor, RESUMED[1]), (MLPRegressor, RESUMED[4])],
+    ids=str,
+)
+def test_a_warm_started_fit_from_a_file_equals_an_uninterrupted_one(
     cls: Any, params: dict[str, Any], tmp_path: Path, data: Any, small: Any
 ) -> None:
-    whole = small(cls, **params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    uninterrupted = small(cls, **params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "2.joblib").set_params(warm_start=True, max_iter=4).fit(*data)
     if params.get("early_stopping"):  # then the best epoch's weights are kept, of all
-        assert resumed.validation_scores_ == whole.validation_scores_
-    assert resumed.loss_curve_ == whole.loss_curve_
-    assert_same_network(resumed, whole)
-    assert resumed.t_ == whole.t_
+        assert resumed.validation_scores_ == uninterrupted.validation_scores_
+    assert resumed.loss_curve_ == uninterrupted.loss_curve_
+    assert_same_network(resumed, uninterrupted)
+    assert resumed.t_ == uninterrupted.t_
 
 
 PARTIAL = [
@@ -79,28 +82,27 @@ PARTIAL = [
 
 
 @pytest.mark.parametrize("params", PARTIAL, ids=str)
-def test_partial_fit_goes_on_from_the_file(params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
-    whole = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+def test_partial_fit_continues_from_a_file(params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
+    uninterrupted = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "2.joblib")
     for _ in range(4):
         resumed.partial_fit(*data)
-    assert_same_network(resumed, whole)
-    assert resumed.history_["loss"] == whole.history_["loss"]
+    assert_same_network(resumed, uninterrupted)
+    assert resumed.history_["loss"] == uninterrupted.history_["loss"]
 
 
-def test_lbfgs_begins_anew_with_its_curvature(tmp_path: Path, data: Any, small: Any) -> None:
-    """Going on is a descent from the stored weights, not the interrupted one."""
-    whole = small(solver="lbfgs").set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+def test_lbfgs_continues_from_the_stored_weights_with_an_empty_history(tmp_path: Path, data: Any, small: Any) -> None:
+    uninterrupted = small(solver="lbfgs").set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "3.joblib").set_params(warm_start=True, max_iter=3).fit(*data)
-    assert resumed.loss_curve_[:3] == whole.loss_curve_[:3]
-    assert resumed.loss_curve_[3] != whole.loss_curve_[3]
-    assert resumed.loss_ < whole.loss_curve_[2]
+    assert resumed.loss_curve_[:3] == uninterrupted.loss_curve_[:3]
+    assert resumed.loss_curve_[3] != uninterrupted.loss_curve_[3]
+    assert resumed.loss_ < uninterrupted.loss_curve_[2]
 
 
-def test_a_warm_started_fit_begins_anew_to_count_epochs_without_progress(tmp_path: Path, data: Any, small: Any) -> None:
-    params = {"tol": 1e3, "n_iter_no_change": 3, "max_iter": 50}  # no epoch is ever progress, after the first
-    whole = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
-    assert whole.n_iter_ == 5
+def test_a_warm_start_restarts_the_count_of_epochs_without_improvement(tmp_path: Path, data: Any, small: Any) -> None:
+    params = {"tol": 1e3, "n_iter_no_change": 3, "max_iter": 50}  # only the first epoch is an improvement
+    uninterrupted = small(**params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+    assert uninterrupted.n_iter_ == 5
     assert joblib.load(tmp_path / "3.joblib").set_params(warm_start=True).fit(*data).n_iter_ == 5
 
 
@@ -113,7 +115,7 @@ def test_a_warm_started_fit_begins_anew_to_count_epochs_without_progress(tmp_pat
     ],
 )
 @pytest.mark.parametrize("every", [1, 2])
-def test_save_best_only(
+def test_save_best_only_stores_improvements(
     monitor: str, params: dict[str, Any], is_better: Any, every: int, tmp_path: Path, data: Any, small: Any
 ) -> None:
     keep = Checkpoint(tmp_path / "{epoch}.joblib", every, save_best_only=True, monitor=monitor)
@@ -127,29 +129,29 @@ def test_save_best_only(
     assert {path.stem for path in tmp_path.iterdir()} == {str(epoch) for epoch in bests}
 
 
-def test_save_best_only_gives_what_early_stopping_keeps(tmp_path: Path, data: Any, small: Any) -> None:
+def test_save_best_only_stores_the_weights_that_early_stopping_keeps(tmp_path: Path, data: Any, small: Any) -> None:
     keep = Checkpoint(tmp_path / "best.joblib", save_best_only=True, monitor="validation_score")
     estimator = small(max_iter=12, early_stopping=True, learning_rate_init=0.1).set_callbacks(keep).fit(*data)
     assert_same_network(joblib.load(tmp_path / "best.joblib"), estimator)
 
 
-def test_save_best_only_does_not_replace_the_best_of_an_earlier_fit(tmp_path: Path, data: Any, small: Any) -> None:
+def test_save_best_only_compares_with_earlier_warm_started_fits(tmp_path: Path, data: Any, small: Any) -> None:
     estimator = small(warm_start=True).fit(*data)
     best = min(estimator.history_["loss"])
     estimator.set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib", save_best_only=True))
-    estimator.set_params(learning_rate_init=100.0).fit(*data)  # throws it far off
+    estimator.set_params(learning_rate_init=100.0).fit(*data)  # far too large
     assert min(estimator.history_["loss"][6:]) > best
     assert names(tmp_path) == []
 
 
-def test_the_best_of_an_earlier_fit_is_a_number(tmp_path: Path, data: Any, small: Any) -> None:
+def test_save_best_only_ignores_nan_in_earlier_fits(tmp_path: Path, data: Any, small: Any) -> None:
     estimator = small(warm_start=True).fit(*data)
-    estimator.history_["loss"][0] = math.nan  # as a score of the user's may be
+    estimator.history_["loss"][0] = math.nan  # as a user-defined score may be
     estimator.set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib", save_best_only=True)).fit(*data)
     assert "12.joblib" in names(tmp_path)
 
 
-def test_epochs_count_on_under_warm_start(tmp_path: Path, data: Any, small: Any) -> None:
+def test_epochs_continue_with_warm_start(tmp_path: Path, data: Any, small: Any) -> None:
     keep = Checkpoint(tmp_path / "{epoch}.joblib", every=4)
     estimator = small(warm_start=True).set_callbacks(keep).fit(*data)
     assert names(tmp_path) == ["4.joblib"]
@@ -158,13 +160,13 @@ def test_epochs_count_on_under_warm_start(tmp_path: Path, data: Any, small: Any)
     assert len(joblib.load(tmp_path / "8.joblib").loss_curve_) == 8
 
 
-def test_fields_of_the_path(tmp_path: Path, data: Any, small: Any) -> None:
+def test_the_path_is_formatted_with_the_fields(tmp_path: Path, data: Any, small: Any) -> None:
     estimator = small(max_iter=1).set_callbacks(Checkpoint(tmp_path / "{fit}" / "{{{epoch:03d}}}-{loss:.3f}.joblib"))
     estimator.fit(*data)
     assert (tmp_path / "fit" / f"{{001}}-{estimator.loss_:.3f}.joblib").exists()
 
 
-def test_each_outermost_fit_has_a_run_of_its_own(tmp_path: Path, data: Any, small: Any) -> None:
+def test_the_field_run_differs_between_outermost_fits(tmp_path: Path, data: Any, small: Any) -> None:
     estimator = small(max_iter=2).set_callbacks(Checkpoint(tmp_path / "{run}-{epoch}.joblib"))
     estimator.fit(*data).fit(*data)
     runs = {path.name.partition("-")[0] for path in tmp_path.iterdir()}
@@ -173,30 +175,29 @@ def test_each_outermost_fit_has_a_run_of_its_own(tmp_path: Path, data: Any, smal
     assert len(names(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("inside", [False, True], ids=["outermost", "inside"])
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_the_fits_of_a_search_write_to_different_files(
+@pytest.mark.parametrize(("inside", "n_jobs"), [(False, 2), (True, None)], ids=["outermost", "inside"])
+def test_fits_of_a_search_have_different_files(
     inside: bool, n_jobs: int | None, tmp_path: Path, data: Any, small: Any
 ) -> None:
     keep = Checkpoint(tmp_path / "at.joblib")
-    pipeline = make_pipeline(StandardScaler(), small().set_callbacks(*[keep] * inside))
-    search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [0.1, 1.0]}, cv=3, n_jobs=n_jobs)
+    pipeline = make_pipeline(StandardScaler(), small(max_iter=2).set_callbacks(*[keep] * inside))
+    search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [0.1, 1.0]}, cv=2, n_jobs=n_jobs)
     search.set_callbacks(*[keep] * (not inside)).fit(*data)
-    assert names(tmp_path) == [*(f"at-cv{i}.joblib" for i in range(6)), "at-refit.joblib"]
+    assert names(tmp_path) == [*(f"at-cv{i}.joblib" for i in range(4)), "at-refit.joblib"]
     assert_same_network(joblib.load(tmp_path / "at-refit.joblib"), search.best_estimator_[-1])
-    for i in range(6):  # the fit's number is candidate * n_splits + split
-        assert joblib.load(tmp_path / f"at-cv{i}.joblib").alpha == [0.1, 1.0][i // 3]
+    for i in range(4):  # the number of a fit is candidate * n_splits + split
+        assert joblib.load(tmp_path / f"at-cv{i}.joblib").alpha == [0.1, 1.0][i // 2]
 
 
-def test_the_fit_where_the_path_says(tmp_path: Path, data: Any, small: Any) -> None:
+def test_the_field_fit_may_be_a_folder(tmp_path: Path, data: Any, small: Any) -> None:
     keep = Checkpoint(tmp_path / "{fit}" / "at.joblib")
-    GridSearchCV(small(), {"alpha": [0.1, 1.0]}, cv=2).set_callbacks(keep).fit(*data)
+    GridSearchCV(small(max_iter=1), {"alpha": [0.1, 1.0]}, cv=2).set_callbacks(keep).fit(*data)
     assert names(tmp_path) == ["cv0", "cv1", "cv2", "cv3", "refit"]
 
 
-def test_halving_iterations_and_searches_in_searches(tmp_path: Path, data: Any, small: Any) -> None:
+def test_the_field_fit_names_halving_iterations_and_nested_searches(tmp_path: Path, data: Any, small: Any) -> None:
     keep = Checkpoint(tmp_path / "{fit}.joblib")
-    network = small(batch_size=10)
+    network = small(batch_size=10, max_iter=2)
     halving = HalvingGridSearchCV(network, {"alpha": [0.1, 1.0]}, cv=2, factor=2, min_resources=30, random_state=0)
     halving.set_callbacks(keep).fit(*data)
     first, second = ([f"iteration{i}-cv{k}.joblib" for k in range(n)] for i, n in enumerate([4, 2]))
@@ -209,8 +210,8 @@ def test_halving_iterations_and_searches_in_searches(tmp_path: Path, data: Any, 
     assert names(tmp_path) == [f"{outer}-{end}.joblib" for outer in ends for end in ends]
 
 
-def test_stored_without_callbacks_and_without_the_running_fit(tmp_path: Path, data: Any, small: Any) -> None:
-    """Other callbacks need not be picklable, and the tree of tasks holds on to a whole search."""
+def test_the_file_has_no_callbacks_and_no_state_of_the_running_fit(tmp_path: Path, data: Any, small: Any) -> None:
+    """Other callbacks may not be picklable, and the tree of tasks refers to the whole search."""
     keep, stop = Checkpoint(tmp_path / "at.joblib"), StopWhen(lambda history: False)
     plain = small().fit(*data)
     small().set_callbacks(keep, stop).fit(*data)
@@ -223,7 +224,7 @@ def test_stored_without_callbacks_and_without_the_running_fit(tmp_path: Path, da
 
 
 def test_other_callbacks_get_the_whole_estimator(tmp_path: Path, data: Any, small: Any) -> None:
-    """scikit-learn makes one copy for all callbacks; what is not stored stays on it."""
+    """scikit-learn makes one copy for all callbacks, from which nothing may be removed."""
     seen: list[Any] = []
 
     class Looking(Checkpoint):
@@ -236,8 +237,7 @@ def test_other_callbacks_get_the_whole_estimator(tmp_path: Path, data: Any, smal
     assert "_skl_callbacks" in seen[0]
 
 
-def test_a_file_is_replaced_at_once(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
-    """While the next one is written, the last one is there, and what fails half-way leaves it as it was."""
+def test_an_error_while_writing_keeps_the_old_file(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
     keep = Checkpoint(tmp_path / "at.joblib")
     small(max_iter=1).set_callbacks(keep).fit(*data)
     before = (tmp_path / "at.joblib").read_bytes()
@@ -254,10 +254,8 @@ def test_a_file_is_replaced_at_once(tmp_path: Path, data: Any, small: Any, monke
     assert (tmp_path / "at.joblib").read_bytes() == before
 
 
-def test_the_best_that_could_not_be_stored_is_tried_again(
-    tmp_path: Path, data: Any, small: Any, monkeypatch: Any
-) -> None:
-    """A full disk in the best epoch must not keep all later, worse ones from being stored."""
+def test_an_epoch_that_was_not_stored_is_not_the_best(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+    """A full disk in the best epoch must not prevent later, worse ones from being stored."""
     dump, calls = joblib.dump, []
 
     def fails_once(value: Any, name: str) -> Any:
@@ -274,7 +272,7 @@ def test_the_best_that_could_not_be_stored_is_tried_again(
 
 
 @pytest.mark.filterwarnings("ignore:Training diverged")
-def test_an_epoch_that_diverged_is_not_stored(tmp_path: Path, data: Any, small: Any) -> None:
+def test_a_diverged_epoch_is_not_stored(tmp_path: Path, data: Any, small: Any) -> None:
     params = {"solver": "sgd", "learning_rate_init": 30.0, "batch_size": "full", "max_iter": 100}
     estimator = small(MLPRegressor, **params).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     assert estimator.stop_reason_ == "non_finite"
@@ -282,7 +280,7 @@ def test_an_epoch_that_diverged_is_not_stored(tmp_path: Path, data: Any, small: 
     assert len(names(tmp_path)) == estimator.n_iter_ - 1 >= 1
 
 
-def test_a_relative_path_stays_where_it_began(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+def test_a_relative_path_starts_in_the_first_folder(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
     folder = tmp_path / "{with} braces"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -292,7 +290,7 @@ def test_a_relative_path_stays_where_it_began(tmp_path: Path, data: Any, small: 
     assert names(folder / "kept") == ["1.joblib"]
 
 
-def test_files_are_as_readable_as_any(tmp_path: Path, data: Any, small: Any) -> None:
+def test_files_have_the_usual_permissions(tmp_path: Path, data: Any, small: Any) -> None:
     small(max_iter=1).set_callbacks(Checkpoint(tmp_path / "at.joblib")).fit(*data)
     (tmp_path / "other").touch()
     assert os.stat(tmp_path / "at.joblib").st_mode == os.stat(tmp_path / "other").st_mode
@@ -306,38 +304,37 @@ def test_files_are_as_readable_as_any(tmp_path: Path, data: Any, small: Any) -> 
         ({"path": "at.joblib", "save_best_only": True, "monitor": "validation_loss"}, "validation_loss"),
     ],
 )
-def test_unknown_names_cost_one_warning(
+def test_unknown_names_warn_once(
     arguments: dict[str, Any], unknown: str, tmp_path: Path, data: Any, small: Any
 ) -> None:
     keep = Checkpoint(**{**arguments, "path": tmp_path / arguments["path"]})
-    with pytest.warns(RuntimeWarning, match=rf"There is no \['{unknown}'\]: nothing is stored") as caught:
+    with pytest.warns(RuntimeWarning, match=rf"Got \['{unknown}'\] instead\. Nothing is stored") as caught:
         estimator = small().set_callbacks(keep).fit(*data)
     assert len([warning for warning in caught if warning.category is RuntimeWarning]) == 1
     assert names(tmp_path) == []
     assert_same_network(estimator, small().fit(*data))
 
 
-@pytest.mark.parametrize("every", [0, -1, 1.5, True, "2"])
-def test_every_is_a_whole_number(every: Any) -> None:
-    with pytest.raises(ValueError, match=f"every must be a whole number of at least 1, got {every!r}"):
+@pytest.mark.parametrize("every", [0, 1.5, "2"])
+def test_an_invalid_every_raises(every: Any) -> None:
+    with pytest.raises(ValueError, match=rf"'every' parameter of Checkpoint must be an int .* Got {every!r} instead"):
         Checkpoint("at.joblib", every=every)
 
 
 @pytest.mark.parametrize("path", ["{epoch.joblib", "epoch}.joblib"])
-def test_path_is_a_template(path: str) -> None:
-    with pytest.raises(ValueError, match=r"path must be a template for str\.format"):
+def test_a_path_that_is_no_template_raises(path: str) -> None:
+    with pytest.raises(ValueError, match=r"The 'path' parameter of Checkpoint must be a template for str\.format"):
         Checkpoint(path)
 
 
-def test_the_file_is_not_that_of_the_epoch_before(tmp_path: Path, data: Any, small: Any) -> None:
-    """A checkpoint in the hands of a user who stops: the last file is the fitted estimator."""
+def test_the_file_of_the_last_epoch_is_the_fitted_estimator(tmp_path: Path, data: Any, small: Any) -> None:
     stop = StopWhen(TargetLoss(small().fit(*data).history_["train_loss"][3]))
     estimator = small().set_callbacks(stop, Checkpoint(tmp_path / "at.joblib")).fit(*data)
     assert estimator.n_iter_ == 4
     assert_same_network(joblib.load(tmp_path / "at.joblib"), estimator)
 
 
-def test_a_checkpoint_knows_the_samples_seen(tmp_path: Path, data: Any, small: Any) -> None:
+def test_a_checkpoint_has_the_number_of_samples_seen(tmp_path: Path, data: Any, small: Any) -> None:
     small(max_iter=3).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     assert [joblib.load(tmp_path / f"{epoch}.joblib").t_ for epoch in (1, 2, 3)] == [
         len(data[0]) * i for i in (1, 2, 3)
@@ -345,15 +342,15 @@ def test_a_checkpoint_knows_the_samples_seen(tmp_path: Path, data: Any, small: A
 
 
 @BOTH
-def test_a_checkpoint_knows_which_steps_to_observe(cls: Any, tmp_path: Path, data: Any, small: Any) -> None:
-    whole = small(cls, monitor=4).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
+def test_a_checkpoint_continues_monitoring_at_the_same_steps(cls: Any, tmp_path: Path, data: Any, small: Any) -> None:
+    uninterrupted = small(cls, monitor=4).set_callbacks(Checkpoint(tmp_path / "{epoch}.joblib")).fit(*data)
     resumed = joblib.load(tmp_path / "2.joblib")
     for _ in range(4):
         resumed.partial_fit(*data)
-    np.testing.assert_equal(resumed.monitor_, whole.monitor_)
+    np.testing.assert_equal(resumed.monitor_, uninterrupted.monitor_)
 
 
-def test_a_checkpoint_knows_its_schedule(tmp_path: Path, data: Any, small: Any) -> None:
+def test_a_checkpoint_continues_its_schedule_unless_it_is_changed(tmp_path: Path, data: Any, small: Any) -> None:
     keep = Checkpoint(tmp_path / "{epoch}.joblib")
     small(learning_rate=Exponential(0.5), learning_rate_init=0.008).set_callbacks(keep).fit(*data)
     same, other = (joblib.load(tmp_path / "2.joblib") for _ in range(2))

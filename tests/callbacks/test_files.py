@@ -1,4 +1,4 @@
-"""What is left of a file when its process is killed, the disk is full or the power fails."""
+"""Files after a kill, an error of the disk or a power failure."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ import joblib
 import pytest
 
 from skmlp.callbacks import Checkpoint, HistoryWriter, StopWhen, _files
-from skmlp.callbacks._files import append_lines, put_in_place, remove_stale, temporary_beside
+from skmlp.callbacks._files import append_lines, move_into_place, remove_stale, temporary_beside
 
 WITH_LOCKS = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 
@@ -27,7 +27,7 @@ def never(line: bytes) -> bool:
 
 
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a process that has the functions of the module and nothing else of the package, which takes long."""
+    """Start a process that loads the module without the rest of the package, which takes long to import."""
     load = (
         "import importlib.util, os, signal, sys; spec = importlib.util.spec_from_file_location('files', sys.argv[1]); "
         "files = importlib.util.module_from_spec(spec); spec.loader.exec_module(files)\n"
@@ -41,7 +41,7 @@ def end(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-# A checkpoint that is half written, until the process is told to finish.
+# Writes one half of a checkpoint, and the other one after a line from stdin.
 HALF = """
 with files.temporary_beside(sys.argv[2]) as temporary:
     with open(temporary, "wb") as file:
@@ -51,14 +51,12 @@ with files.temporary_beside(sys.argv[2]) as temporary:
         if sys.stdin.readline() == "die\\n":
             os.kill(os.getpid(), signal.SIGKILL)
         file.write(b" and half")
-    files.put_in_place(temporary, sys.argv[2])
+    files.move_into_place(temporary, sys.argv[2])
 """
 
 
 @WITH_LOCKS
-def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not(
-    tmp_path: Path, data: Any, small: Any
-) -> None:
+def test_only_temporary_files_of_killed_processes_are_removed(tmp_path: Path, data: Any, small: Any) -> None:
     dead, alive = (start(HALF, tmp_path / name) for name in ("dead.joblib", "alive.joblib"))
     assert [each.stdout.readline() for each in (dead, alive) if each.stdout] == ["ready\n"] * 2
     assert len(names(tmp_path)) == 2
@@ -76,14 +74,14 @@ def test_what_a_killed_process_left_is_removed_and_what_a_live_one_writes_is_not
 
 
 @WITH_LOCKS
-def test_a_history_in_a_new_file_tidies_up_too(tmp_path: Path, data: Any, small: Any) -> None:
+def test_a_new_history_file_removes_temporary_files_of_killed_processes(tmp_path: Path, data: Any, small: Any) -> None:
     dead = start(HALF, tmp_path / "history.csv")
     dead.communicate("die\n", timeout=60)
     small(max_iter=1).set_callbacks(HistoryWriter(tmp_path / "history.csv")).fit(*data)
     assert names(tmp_path) == ["history.csv"]
 
 
-def test_files_of_others_are_not_removed(tmp_path: Path) -> None:
+def test_other_files_are_not_removed(tmp_path: Path) -> None:
     others = [".skmlp", ".skmlp-notes.txt", "skmlp-0123456789abcdef.at", f".{'0' * 32}.at.joblib", ".hidden"]
     for name in others:
         (tmp_path / name).touch()
@@ -104,16 +102,14 @@ def test_without_locks_nothing_is_removed(tmp_path: Path, monkeypatch: pytest.Mo
     remove_stale(str(tmp_path))
     assert path.exists()
     with temporary_beside(str(tmp_path / "b")) as temporary:
-        put_in_place(temporary, str(tmp_path / "b"))
+        move_into_place(temporary, str(tmp_path / "b"))
     append_lines(str(tmp_path / "b"), b"line\n", never)
     assert (tmp_path / "b").read_bytes() == b"line\n"
     assert names(tmp_path) == [path.name, "b"]
 
 
 @WITH_LOCKS
-def test_a_new_file_that_was_removed_before_it_was_locked_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_temporary_file_removed_before_its_lock_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, seen = _files._lock, []
 
     def too_late(descriptor: int, *, wait: bool = True) -> bool:
@@ -129,7 +125,7 @@ def test_a_new_file_that_was_removed_before_it_was_locked_is_made_again(
     assert names(tmp_path) == []
 
 
-def test_a_file_and_its_name_are_on_the_disk_before_the_next_step(
+def test_file_and_folder_are_synchronized_around_the_replacement(
     tmp_path: Path, data: Any, small: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[str] = []
@@ -150,7 +146,7 @@ def test_a_file_and_its_name_are_on_the_disk_before_the_next_step(
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_a_file_that_does_not_reach_the_disk_leaves_the_old_one_and_costs_one_warning(
+def test_an_error_of_fsync_keeps_the_old_file_with_one_warning(
     code: int, tmp_path: Path, data: Any, small: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "at.joblib"
@@ -162,17 +158,15 @@ def test_a_file_that_does_not_reach_the_disk_leaves_the_old_one_and_costs_one_wa
 
     monkeypatch.setattr(os, "fsync", fails)
     stop = StopWhen(lambda history: len(history["loss"]) == 4)
-    with pytest.warns(RuntimeWarning, match=rf"at\.joblib could not be stored \(OSError: .*{code}") as caught:
+    with pytest.warns(RuntimeWarning, match=rf"Cannot store .*at\.joblib \(OSError: .*{code}") as caught:
         estimator = small().set_callbacks(Checkpoint(path), stop).fit(*data)
     assert len([warning for warning in caught if warning.category is RuntimeWarning]) == 1
-    assert estimator.n_iter_ == 4  # the other callback was not kept from its work
+    assert estimator.n_iter_ == 4  # the other callback still works
     assert path.read_bytes() == before
     assert names(tmp_path) == ["at.joblib"]
 
 
-def test_a_file_system_without_fsync_will_do(
-    tmp_path: Path, data: Any, small: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fsync_may_be_unsupported(tmp_path: Path, data: Any, small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def has_none(descriptor: int) -> None:
         raise OSError(errno.EINVAL, "Invalid argument")
 
@@ -182,7 +176,7 @@ def test_a_file_system_without_fsync_will_do(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-def test_lines_are_there_as_a_whole_or_not_at_all_when_there_is_really_no_more_space(tmp_path: Path) -> None:
+def test_lines_over_the_file_size_limit_are_written_completely_or_not_at_all(tmp_path: Path) -> None:
     code = """
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (25, 25))
@@ -193,15 +187,13 @@ for line in (b"0123456789\\n", b"another\\n", b"too long\\n", b"yes\\n"):
         print(error.errno, flush=True)
 """
     process = start(code, tmp_path / "lines")
-    told, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert told.split() == [str(errno.EFBIG)]
+    assert output.split() == [str(errno.EFBIG)]
     assert (tmp_path / "lines").read_bytes() == b"0123456789\nanother\nyes\n"
 
 
-def test_an_interruption_between_two_parts_of_a_line_leaves_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_write_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b"first\n")
     real_open = open
@@ -230,7 +222,7 @@ def test_an_interruption_between_two_parts_of_a_line_leaves_none(
 
 
 @WITH_LOCKS
-def test_a_torn_line_of_a_killed_process_does_not_spoil_the_lines_of_the_others(tmp_path: Path) -> None:
+def test_the_incomplete_line_of_a_killed_process_does_not_affect_other_lines(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     code = """
 for number in range(50):

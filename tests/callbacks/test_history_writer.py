@@ -35,7 +35,7 @@ def lines(path: Path) -> list[str]:
 
 @ENDINGS
 @pytest.mark.parametrize("params", [{}, {"early_stopping": True}, {"solver": "lbfgs"}], ids=str)
-def test_the_file_is_the_history(ending: str, params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
+def test_the_file_has_the_history(ending: str, params: dict[str, Any], tmp_path: Path, data: Any, small: Any) -> None:
     path = tmp_path / "made" / f"history{ending}"
     estimator = small(**params).set_callbacks(HistoryWriter(path)).fit(*data)
     table = read(path)
@@ -46,8 +46,8 @@ def test_the_file_is_the_history(ending: str, params: dict[str, Any], tmp_path: 
         np.testing.assert_array_equal(table[name].astype(float), column)  # all digits
 
 
-def test_the_columns_of_a_csv_file(tmp_path: Path, data: Any, small: Any) -> None:
-    """Those of validation are there in any case, so that fits with and without can share a file."""
+def test_a_csv_file_always_has_the_validation_columns(tmp_path: Path, data: Any, small: Any) -> None:
+    """So fits with and without validation can write to the same file."""
     path = tmp_path / "history.csv"
     plain = small().set_callbacks(HistoryWriter(path)).fit(*data)
     validated = small(early_stopping=True).set_callbacks(HistoryWriter(path)).fit(*data)
@@ -59,7 +59,7 @@ def test_the_columns_of_a_csv_file(tmp_path: Path, data: Any, small: Any) -> Non
     assert len(set(table["run"])) == 2
 
 
-def test_a_row_of_json_has_the_columns_of_its_fit(tmp_path: Path, data: Any, small: Any) -> None:
+def test_a_json_row_has_the_columns_of_its_fit(tmp_path: Path, data: Any, small: Any) -> None:
     path = tmp_path / "history.jsonl"
     estimator = small(solver="lbfgs").set_callbacks(HistoryWriter(path)).fit(*data)
     rows = [json.loads(line) for line in lines(path)]
@@ -69,7 +69,7 @@ def test_a_row_of_json_has_the_columns_of_its_fit(tmp_path: Path, data: Any, sma
 
 @pytest.mark.filterwarnings("ignore:Training diverged")
 @ENDINGS
-def test_an_epoch_that_diverged_has_no_numbers(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
+def test_a_diverged_epoch_has_no_values(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
     path = tmp_path / f"history{ending}"
     params = {"solver": "sgd", "learning_rate_init": 30.0, "batch_size": "full", "max_iter": 100}
     estimator = small(MLPRegressor, **params).set_callbacks(HistoryWriter(path)).fit(*data)
@@ -79,7 +79,7 @@ def test_an_epoch_that_diverged_has_no_numbers(ending: str, tmp_path: Path, data
 
 
 @ENDINGS
-def test_each_epoch_is_there_when_it_has_ended(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
+def test_each_row_is_written_when_its_epoch_has_ended(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
     path = tmp_path / f"history{ending}"
     n_rows: list[int] = []
     watch = StopWhen(lambda history: bool(n_rows.append(len(lines(path)))))
@@ -89,7 +89,7 @@ def test_each_epoch_is_there_when_it_has_ended(ending: str, tmp_path: Path, data
 
 
 @ENDINGS
-def test_warm_start_adds_rows(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
+def test_warm_start_appends_rows(ending: str, tmp_path: Path, data: Any, small: Any) -> None:
     path = tmp_path / f"history{ending}"
     estimator = small(warm_start=True).set_callbacks(HistoryWriter(path)).fit(*data).fit(*data)
     table = read(path)
@@ -98,14 +98,13 @@ def test_warm_start_adds_rows(ending: str, tmp_path: Path, data: Any, small: Any
     assert len(set(table["run"])) == 2
 
 
-@ENDINGS
-@pytest.mark.parametrize("inside", [False, True], ids=["outermost", "inside"])
-def test_the_processes_of_a_search_share_a_file(
+@pytest.mark.parametrize(("inside", "ending"), [(False, ".csv"), (True, ".jsonl")], ids=["outermost", "inside"])
+def test_processes_of_a_search_write_to_one_file(
     ending: str, inside: bool, tmp_path: Path, data: Any, small: Any
 ) -> None:
     path = tmp_path / f"history{ending}"
     writer = HistoryWriter(path)
-    pipeline = make_pipeline(StandardScaler(), small(max_iter=40, tol=0.0).set_callbacks(*[writer] * inside))
+    pipeline = make_pipeline(StandardScaler(), small(max_iter=20, tol=0.0).set_callbacks(*[writer] * inside))
     grid = {"mlpclassifier__alpha": [0.1, 1.0], "mlpclassifier__early_stopping": [False, True]}
     search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2).set_callbacks(*[writer] * (not inside)).fit(*data)
     table = read(path)
@@ -120,8 +119,8 @@ def test_the_processes_of_a_search_share_a_file(
         assert fits[f"cv{i}"].get("validation_loss").notna().all() == stops_early
 
 
-def test_a_line_is_one_write(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
-    """What keeps lines of several processes apart: append mode, no buffer, a whole line."""
+def test_a_line_is_written_in_one_call_in_append_mode(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+    """So lines of several processes do not mix."""
     opened: list[tuple[str, int]] = []
     written: list[bytes] = []
 
@@ -141,8 +140,8 @@ def test_a_line_is_one_write(tmp_path: Path, data: Any, small: Any, monkeypatch:
     assert all(line.endswith(b"}\n") for line in written)
 
 
-def test_the_header_is_there_once_and_first_however_many_begin_at_once(tmp_path: Path) -> None:
-    for attempt in range(20):
+def test_fits_that_begin_at_once_write_one_header(tmp_path: Path) -> None:
+    for attempt in range(10):
         path = str(tmp_path / f"{attempt}.csv")
         barrier = threading.Barrier(4)
         seen: list[str] = []
@@ -161,10 +160,10 @@ def test_the_header_is_there_once_and_first_however_many_begin_at_once(tmp_path:
             thread.join()
         assert seen == ["header"] * 4
         assert lines(Path(path)) == ["header", *["row"] * 4]
-    assert len(list(tmp_path.iterdir())) == 20  # nothing temporary is left
+    assert len(list(tmp_path.iterdir())) == 10  # no temporary files
 
 
-def test_without_hard_links(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+def test_files_are_created_without_hard_links(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
     def not_here(source: str, target: str) -> None:
         raise PermissionError("Operation not permitted")
 
@@ -176,17 +175,17 @@ def test_without_hard_links(tmp_path: Path, data: Any, small: Any, monkeypatch: 
 
 
 @pytest.mark.parametrize("content", ["", "epoch,loss\n1,0.5\n", "not a table"])
-def test_a_file_of_somebody_else_is_left_alone(content: str, tmp_path: Path, data: Any, small: Any) -> None:
+def test_a_file_with_other_columns_is_not_changed(content: str, tmp_path: Path, data: Any, small: Any) -> None:
     path = tmp_path / "history.csv"
     path.write_text(content)
-    with pytest.warns(RuntimeWarning, match=r"history\.csv exists and has no columns .*nothing is written") as caught:
+    with pytest.warns(RuntimeWarning, match=r"history\.csv exists and does not have .* Nothing is written") as caught:
         small().set_callbacks(HistoryWriter(path)).fit(*data)
     assert len([warning for warning in caught if warning.category is RuntimeWarning]) == 1
     assert path.read_text() == content
 
 
 class Disk:
-    """A disk with room for so many bytes, which takes a part of what does not fit, as a real one does."""
+    """A disk with limited space, which like a real one writes a part of what does not fit."""
 
     def __init__(self, monkeypatch: Any, room: int) -> None:
         self.room = room
@@ -209,14 +208,14 @@ class Disk:
 
 
 @ENDINGS
-@pytest.mark.parametrize("room", [0, 1, 500, 501, 650])
-def test_a_full_disk_costs_whole_lines_and_one_warning(
+@pytest.mark.parametrize("room", [0, 1, 501])
+def test_a_full_disk_omits_whole_lines_with_one_warning(
     ending: str, room: int, tmp_path: Path, data: Any, small: Any, monkeypatch: Any
 ) -> None:
     path = tmp_path / f"history{ending}"
     Disk(monkeypatch, room)
     plain = small().fit(*data)
-    with pytest.warns(RuntimeWarning, match=rf"history\{ending} could not be written .*No space left") as caught:
+    with pytest.warns(RuntimeWarning, match=rf"Cannot write to .*history\{ending} .*No space left") as caught:
         estimator = small().set_callbacks(HistoryWriter(path)).fit(*data)
     assert len([warning for warning in caught if warning.category is RuntimeWarning]) == 1
     assert estimator.history_["loss"] == plain.history_["loss"]
@@ -228,7 +227,7 @@ def test_a_full_disk_costs_whole_lines_and_one_warning(
 
 
 @ENDINGS
-def test_rows_are_added_when_there_is_space_again(
+def test_missing_rows_are_appended_when_there_is_space_again(
     ending: str, tmp_path: Path, data: Any, small: Any, monkeypatch: Any
 ) -> None:
     path = tmp_path / f"history{ending}"
@@ -239,18 +238,18 @@ def test_rows_are_added_when_there_is_space_again(
             disk.room = 100_000
         return False
 
-    with pytest.warns(RuntimeWarning, match="rows that are missing are added then"):
+    with pytest.warns(RuntimeWarning, match="missing rows are appended then"):
         estimator = small().set_callbacks(StopWhen(make_room), HistoryWriter(path)).fit(*data)
     np.testing.assert_array_equal(read(path)["loss"], estimator.history_["loss"])
 
 
 @ENDINGS
-def test_other_callbacks_do_not_suffer_from_a_full_disk(
+def test_other_callbacks_work_on_a_full_disk(
     ending: str, tmp_path: Path, data: Any, small: Any, monkeypatch: Any
 ) -> None:
     Disk(monkeypatch, 0)
     stop = StopWhen(lambda history: len(history["loss"]) == 2)
-    with pytest.warns(RuntimeWarning, match="could not be written"):
+    with pytest.warns(RuntimeWarning, match="Cannot write"):
         estimator = small().set_callbacks(HistoryWriter(tmp_path / f"history{ending}"), stop).fit(*data)
     assert estimator.stop_reason_ == "callback"
     assert estimator.n_iter_ == 2
@@ -258,7 +257,7 @@ def test_other_callbacks_do_not_suffer_from_a_full_disk(
 
 @ENDINGS
 @pytest.mark.parametrize("length", [1, 30, 5000])
-def test_a_line_that_a_killed_process_tore_is_removed_by_the_next_fit(
+def test_the_incomplete_line_of_a_killed_process_is_removed_by_the_next_fit(
     ending: str, length: int, tmp_path: Path, data: Any, small: Any
 ) -> None:
     path = tmp_path / f"history{ending}"
@@ -270,8 +269,8 @@ def test_a_line_that_a_killed_process_tore_is_removed_by_the_next_fit(
     np.testing.assert_array_equal(read(path)["loss"], first.history_["loss"] + second.history_["loss"])
 
 
-def test_a_last_line_that_lacks_the_line_break_alone_is_kept(tmp_path: Path, data: Any, small: Any) -> None:
-    """Some editors leave it out."""
+def test_a_complete_last_line_without_line_break_is_kept(tmp_path: Path, data: Any, small: Any) -> None:
+    """Some editors omit the last line break."""
     for ending, kept in ((".csv", 1), (".jsonl", 6)):
         path = tmp_path / f"history{ending}"
         small().set_callbacks(HistoryWriter(path)).fit(*data)
@@ -282,7 +281,7 @@ def test_a_last_line_that_lacks_the_line_break_alone_is_kept(tmp_path: Path, dat
         assert len(read(path)) == {".csv": 2, ".jsonl": 8}[ending]
 
 
-def test_a_relative_path_stays_where_it_began(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
+def test_a_relative_path_starts_in_the_first_folder(tmp_path: Path, data: Any, small: Any, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     writer = HistoryWriter("history.jsonl")
     (tmp_path / "elsewhere").mkdir()
@@ -292,9 +291,10 @@ def test_a_relative_path_stays_where_it_began(tmp_path: Path, data: Any, small: 
 
 
 @pytest.mark.parametrize("path", ["history.txt", "history", "csv"])
-def test_the_ending_chooses_the_format(path: str) -> None:
+def test_another_ending_raises(path: str) -> None:
     with pytest.raises(
-        ValueError, match=rf"path must end with \.csv or \.jsonl, which chooses the format, got '{path}'"
+        ValueError,
+        match=rf"'path' parameter of HistoryWriter must end with \.csv or \.jsonl\. Got '{path}' instead",
     ):
         HistoryWriter(path)
     assert HistoryWriter("HISTORY.CSV").is_csv

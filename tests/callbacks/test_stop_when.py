@@ -16,7 +16,7 @@ def after_two(history: dict[str, list[float]]) -> bool:
 
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_the_fit_ends_when_the_rule_holds(cls: Any, solver: str, data: Any, small: Any) -> None:
+def test_the_fit_ends_when_the_rule_returns_true(cls: Any, solver: str, data: Any, small: Any) -> None:
     seen: list[dict[str, list[float]]] = []
 
     def rule(history: dict[str, list[float]]) -> bool:
@@ -32,7 +32,7 @@ def test_the_fit_ends_when_the_rule_holds(cls: Any, solver: str, data: Any, smal
     np.testing.assert_array_equal(estimator.coefs_[0], reference.coefs_[0])
 
 
-def test_a_rule_that_changes_the_history_changes_its_copy(data: Any, small: Any) -> None:
+def test_a_rule_cannot_change_the_history(data: Any, small: Any) -> None:
     def rule(history: dict[str, list[float]]) -> bool:
         history["loss"].sort()
         del history["penalty"]
@@ -44,9 +44,12 @@ def test_a_rule_that_changes_the_history_changes_its_copy(data: Any, small: Any)
     assert estimator.history_["penalty"] == plain.history_["penalty"]
 
 
-@pytest.mark.parametrize("rule", [after_two, lambda history: len(history["loss"]) >= 2], ids=["function", "lambda"])
-@pytest.mark.parametrize("inside", [False, True], ids=["outermost", "inside"])
-def test_every_fit_of_a_search_ends(rule: Any, inside: bool, data: Any, small: Any) -> None:
+@pytest.mark.parametrize(
+    ("inside", "rule"),
+    [(False, after_two), (True, lambda history: len(history["loss"]) >= 2)],
+    ids=["outermost function", "inner lambda"],
+)
+def test_the_rule_ends_every_fit_of_a_search(rule: Any, inside: bool, data: Any, small: Any) -> None:
     def n_epochs(estimator: Any, X: Any, y: Any) -> float:
         return float(estimator[-1].n_iter_)
 
@@ -58,20 +61,20 @@ def test_every_fit_of_a_search_ends(rule: Any, inside: bool, data: Any, small: A
     assert search.best_estimator_[-1].n_iter_ == 2
 
 
-def test_a_rule_that_raises_costs_a_warning(data: Any, small: Any) -> None:
+def test_an_exception_in_the_rule_becomes_a_warning(data: Any, small: Any) -> None:
     stop = StopWhen(lambda history: history["validation_loss"][-1] < 0.1)
     with pytest.warns(RuntimeWarning, match="A callback failed in on_fit_task_end with KeyError: 'validation_loss'"):
         estimator = small().set_callbacks(stop).fit(*data)
     np.testing.assert_array_equal(estimator.coefs_[0], small().fit(*data).coefs_[0])
 
 
-def test_a_rule_that_raises_at_first_holds_later(data: Any, small: Any) -> None:
+def test_a_rule_is_called_again_after_an_exception(data: Any, small: Any) -> None:
     stop = StopWhen(lambda history: history["loss"][-3] > 0.0)
     with pytest.warns(RuntimeWarning, match="IndexError"):
         assert small().set_callbacks(stop).fit(*data).n_iter_ == 3
 
 
-def test_an_epoch_that_never_ran_is_not_judged(data: Any, small: Any) -> None:
+def test_the_rule_is_not_called_for_an_epoch_that_never_ran(data: Any, small: Any) -> None:
     """L-BFGS announces an epoch before it knows that it has converged."""
     calls: list[int] = []
     stop = StopWhen(lambda history: bool(calls.append(len(history["loss"]))))
@@ -80,12 +83,12 @@ def test_an_epoch_that_never_ran_is_not_judged(data: Any, small: Any) -> None:
     assert calls == list(range(1, estimator.n_iter_ + 1))
 
 
-def test_a_rule_is_a_function() -> None:
-    with pytest.raises(TypeError, match=r"rule must be a function of the history .* got 0\.1"):
+def test_a_rule_that_is_not_callable_raises() -> None:
+    with pytest.raises(TypeError, match=r"The 'rule' parameter of StopWhen must be a callable\. Got 0\.1 instead"):
         StopWhen(0.1)  # type: ignore[arg-type]
 
 
-def test_target_loss(data: Any, small: Any) -> None:
+def test_target_loss_compares_the_last_value_of_its_column(data: Any, small: Any) -> None:
     losses = small().fit(*data).history_["train_loss"]
     assert losses[2] < min(losses[:2])
     assert small().set_callbacks(StopWhen(TargetLoss(losses[2]))).fit(*data).n_iter_ == 3
@@ -95,6 +98,6 @@ def test_target_loss(data: Any, small: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", [float("nan"), "low", None])
-def test_target_loss_is_a_number(loss: Any) -> None:
+def test_a_target_loss_that_is_not_a_number_raises(loss: Any) -> None:
     with pytest.raises(ValueError, match="'loss' parameter of TargetLoss must be a float"):
         TargetLoss(loss)

@@ -318,7 +318,7 @@ def test_availability_of_partial_fit():
     assert not hasattr(TheirClassifier(solver="lbfgs"), "partial_fit")
     for cls in (MLPClassifier, MLPRegressor):
         assert hasattr(cls(), "partial_fit")
-        assert not hasattr(cls(early_stopping=True), "partial_fit")
+        assert hasattr(cls(early_stopping=True), "partial_fit")  # and raises when called
         assert not hasattr(cls(solver="lbfgs"), "partial_fit")
 
 

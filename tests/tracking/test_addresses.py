@@ -1,4 +1,4 @@
-"""Passwords in addresses: hidden in everything that is shown or written."""
+"""Passwords in addresses do not appear in any output or file."""
 
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,16 @@ def test_passwords_are_masked(text: str, shown: str | None) -> None:
 @pytest.mark.parametrize(
     "text", ["http://127.0.0.1:5000/#/experiments/1", "sqlite:////home/me/mlflow.db", "https://me@host", "a: b@c", ""]
 )
-def test_the_rest_is_shown_as_it_is(text: str) -> None:
+def test_texts_without_passwords_are_not_changed(text: str) -> None:
     assert masked(text) == text
 
 
-def test_a_login_is_left_out_of_what_a_browser_opens() -> None:
+def test_without_login_removes_user_and_password() -> None:
     assert without_login("https://me:secret@host:5000/mlflow") == "https://host:5000/mlflow"
     assert without_login("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
 
 
-def test_an_error_is_the_same_kind_without_its_password() -> None:
+def test_masked_errors_keep_type_and_code() -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
@@ -58,24 +58,22 @@ def test_an_error_is_the_same_kind_without_its_password() -> None:
         raise KeyError("other")
 
 
-def test_no_password_is_in_repr_or_reasons() -> None:
+def test_repr_and_reasons_contain_no_password() -> None:
     callback = MLflowCallback(tracking_uri="https://me:secret@127.0.0.1:9")
     assert repr(callback) == "MLflowCallback(tracking_uri='https://me:***@127.0.0.1:9')"
     unsent = Unsent("path")
     unsent.add_reason(OSError("no https://me:secret@host"))
-    unsent.leave_out(["https://me:secret@host"])
+    unsent.add_refused(["https://me:secret@host"])
     assert "secret" not in repr(unsent)
     assert "secret" not in (why_unreachable("http://me:secret@127.0.0.1:9") or "")
 
 
-def test_a_file_without_its_password_is_sent_where_mlflow_sends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replay_takes_the_password_from_the_tracking_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = "postgresql://me:secret@host/db"
     spool = Spool(tmp_path / "spool", uri, "session")
     spool.write([CreateRun("run", "run", "test", None, None, 1, {})])
     assert "secret" not in spool.path.read_text()
-    with pytest.raises(ValueError, match=r"whose password is not written down.*MLFLOW_TRACKING_URI"):
+    with pytest.raises(ValueError, match=r"whose password was not stored.*MLFLOW_TRACKING_URI"):
         replay(spool.path)
     sent_to: list[str] = []
 

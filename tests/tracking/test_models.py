@@ -1,4 +1,4 @@
-"""Models in MLflow: stored without pickle, loaded by MLflow's own functions, and nothing of the user's is touched."""
+"""Models in MLflow: stored without pickle, loaded by MLflow's own functions."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.models.utils import _enforce_schema
 from scipy import sparse
 from scipy.stats import loguniform
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -28,9 +29,9 @@ from sklearn.preprocessing import (
 from skmlp import MLPClassifier
 from skmlp.nn.activations import FunctionActivation
 from skmlp.tracking import MLflowCallback, log_model
+from skmlp.tracking.models import _described_input, _requirements, _types_to_trust
 
-pytest.importorskip("skops", reason="models are stored with skops")
-pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning")
+skops_io = pytest.importorskip("skops.io", reason="models are stored with skops")
 X, Y = make_classification(60, n_features=5, random_state=0)
 PICKLES = {".pkl", ".pickle", ".joblib", ".cloudpickle"}
 
@@ -59,23 +60,29 @@ def files_of(uri: str, info: Any) -> list[Path]:
 
 
 @pytest.mark.parametrize("make", [network, pipeline, search])
-def test_a_stored_model_predicts_what_the_estimator_does(make: Any, sqlite_uri: str) -> None:
-    estimator = make().fit(X, Y)
+@pytest.mark.usefixtures("fake")
+def test_a_stored_model_has_the_same_predictions_no_pickle_and_no_callbacks(make: Any, sqlite_uri: str) -> None:
+    estimator = make().set_callbacks(MLflowCallback("x")).fit(X, Y)
+    before, callbacks = dict(vars(estimator)), list(estimator._skl_callbacks)
     info = log_model(estimator, X, run_id=create_run(sqlite_uri), tracking_uri=sqlite_uri)
+
+    assert vars(estimator).keys() == before.keys()
+    assert all(vars(estimator)[name] is value for name, value in before.items())
+    assert estimator._skl_callbacks == callbacks
+    assert len(callbacks) == 1
+
     mlflow.set_tracking_uri(sqlite_uri)
     loaded = mlflow.sklearn.load_model(info.model_uri)
     assert type(loaded) is type(estimator)
     np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
     np.testing.assert_array_equal(mlflow.pyfunc.load_model(info.model_uri).predict(X), estimator.predict(X))
+    inside = [each for each in loaded.get_params().values() if hasattr(each, "fit")]
+    assert not [each for each in (loaded, *inside) if getattr(each, "_skl_callbacks", None)]
 
-
-@pytest.mark.parametrize("make", [network, pipeline, search])
-def test_no_file_is_a_pickle(make: Any, sqlite_uri: str) -> None:
-    info = log_model(make().fit(X, Y), X, run_id=create_run(sqlite_uri), tracking_uri=sqlite_uri)
     files = files_of(sqlite_uri, info)
     assert {"MLmodel", "model.skops"} <= {path.name for path in files}
     assert not [path for path in files if path.suffix in PICKLES]
-    # Protocol 2 and later begin with this byte.
+    # A pickle of protocol 2 or later begins with this byte.
     assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]
 
 
@@ -92,7 +99,7 @@ def test_the_model_belongs_to_the_run(sqlite_uri: str) -> None:
     assert logged.status == "READY"
 
 
-def test_signature_and_example_come_from_the_data(sqlite_uri: str) -> None:
+def test_signature_and_input_example_come_from_the_data(sqlite_uri: str) -> None:
     frame = pd.DataFrame(X, columns=list("abcde"))
     run_id = create_run(sqlite_uri)
     info = log_model(pipeline().fit(frame, Y), frame, run_id=run_id, tracking_uri=sqlite_uri)
@@ -104,24 +111,7 @@ def test_signature_and_example_come_from_the_data(sqlite_uri: str) -> None:
     assert not [path for path in files_of(sqlite_uri, without) if "example" in path.name]
 
 
-@pytest.mark.parametrize("make", [network, pipeline, search])
-def test_the_estimator_keeps_its_callbacks(make: Any, sqlite_uri: str) -> None:
-    callback = MLflowCallback("x", tracking_uri=sqlite_uri)
-    estimator = make().set_callbacks(callback).fit(X, Y)
-    before, kept = dict(vars(estimator)), list(estimator._skl_callbacks)
-    run = MlflowClient(sqlite_uri).search_runs([MlflowClient(sqlite_uri).get_experiment_by_name("x").experiment_id])[0]
-    info = log_model(estimator, X, run_id=run.info.run_id, tracking_uri=sqlite_uri)
-    assert vars(estimator).keys() == before.keys()
-    assert all(vars(estimator)[name] is value for name, value in before.items())
-    assert estimator._skl_callbacks == kept
-    assert len(kept) == 1
-    mlflow.set_tracking_uri(sqlite_uri)
-    loaded = mlflow.sklearn.load_model(info.model_uri)
-    inside = [each for each in loaded.get_params().values() if hasattr(each, "fit")]
-    assert not [each for each in (loaded, *inside) if getattr(each, "_skl_callbacks", None)]
-
-
-def test_global_state_stays_as_it_was(sqlite_uri: str, tmp_path: Path) -> None:
+def test_mlflows_global_state_is_not_changed(sqlite_uri: str, tmp_path: Path) -> None:
     elsewhere = f"sqlite:///{tmp_path / 'elsewhere.db'}"
     mlflow.set_tracking_uri(elsewhere)
     log_model(network().fit(X, Y), X, run_id=create_run(sqlite_uri), tracking_uri=sqlite_uri)
@@ -138,7 +128,7 @@ def test_the_active_run_is_the_default(sqlite_uri: str) -> None:
     assert MlflowClient(sqlite_uri).get_logged_model(info.model_id).source_run_id == run.info.run_id
 
 
-def test_without_a_run_the_current_experiment_has_the_model(sqlite_uri: str) -> None:
+def test_without_a_run_the_model_belongs_to_the_current_experiment(sqlite_uri: str) -> None:
     mlflow.set_tracking_uri(sqlite_uri)
     experiment_id = mlflow.set_experiment("chosen").experiment_id
     info = log_model(network().fit(X, Y), X)
@@ -160,35 +150,28 @@ KINDS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_data_is_described_and_served(kind: str, sqlite_uri: str) -> None:
+def test_data_of_every_kind_have_a_signature_that_accepts_what_is_served(kind: str) -> None:
     data = KINDS[kind]()
-    mlflow.set_tracking_uri(sqlite_uri)
-    estimator = network().fit(data, Y)
-    info = log_model(estimator, data)
-    # What MLflow takes: frames of pandas, arrays, and two kinds of sparse matrices.
+    signature = _described_input(network().fit(data, Y), data)["signature"]
+    # What MLflow serves: frames of pandas, arrays, and two kinds of sparse matrices.
     served = data if "frame" in kind else sparse.csr_matrix(data) if sparse.issparse(data) else np.asarray(data)
     if kind in ("polars", "arrow"):
         served = data.to_pandas()
-    assert info.signature.inputs.is_tensor_spec() == (not isinstance(served, pd.DataFrame))
+    assert signature.inputs.is_tensor_spec() == (not isinstance(served, pd.DataFrame))
+    assert _enforce_schema(served, signature.inputs).shape == (60, 5)
+
+
+def test_a_model_of_sparse_data_is_served(sqlite_uri: str) -> None:
+    data = sparse.coo_array(X)
+    mlflow.set_tracking_uri(sqlite_uri)
+    estimator = network().fit(data, Y)
+    info = log_model(estimator, data)
+    served = sparse.csr_matrix(data)
     np.testing.assert_array_equal(mlflow.pyfunc.load_model(info.model_uri).predict(served), estimator.predict(data))
 
 
-@pytest.mark.parametrize("kind", ["polars", "arrow", "coo_matrix", "bsr_array"])
-def test_the_callback_stores_the_model_of_every_kind_of_data(kind: str, sqlite_uri: str) -> None:
-    data = KINDS[kind]()
-    estimator = network().set_callbacks(MLflowCallback("x", log_model=True, artifacts=False, tracking_uri=sqlite_uri))
-    y = pytest.importorskip("polars").Series("y", Y) if kind == "polars" else Y
-    estimator.fit(data, y)
-    client = MlflowClient(sqlite_uri)
-    (run,) = client.search_runs([client.get_experiment_by_name("x").experiment_id])
-    (output,) = run.outputs.model_outputs
-    mlflow.set_tracking_uri(sqlite_uri)
-    loaded = mlflow.sklearn.load_model(f"models:/{output.model_id}")
-    np.testing.assert_array_equal(loaded.predict(data), estimator.predict(data))
-
-
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
-def test_the_signature_is_that_of_all_rows(library: str, sqlite_uri: str) -> None:
+def test_the_signature_describes_all_rows(library: str) -> None:
     n = 300
     frame = pd.DataFrame({"count": np.arange(n), "late": [1.0] * (n - 1) + [np.nan], "town": ["here", "there"] * 150})
     data: Any = frame
@@ -203,16 +186,17 @@ def test_the_signature_is_that_of_all_rows(library: str, sqlite_uri: str) -> Non
         (make_pipeline(SimpleImputer(), StandardScaler()), ["count", "late"]), (OneHotEncoder(), ["town"])
     )
     estimator = make_pipeline(columns, network()).fit(data, frame["count"] > 100)
-    mlflow.set_tracking_uri(sqlite_uri)
-    info = log_model(estimator, data)  # and no hint about integers
-    found = {each.name: (each.type.name, each.required) for each in info.signature.inputs}
+    schema = _described_input(estimator, data)["signature"].inputs  # and no warning about integers
+    found = {each.name: (each.type.name, each.required) for each in schema}
     assert found.pop("object", ("string", True)) == ("string", True)
     assert found == {"count": ("double", True), "late": ("double", False), "town": ("string", True)}
     served = frame.astype({"count": float}).assign(object="a")
-    loaded = mlflow.pyfunc.load_model(info.model_uri)
-    np.testing.assert_array_equal(loaded.predict(served), estimator.predict(data))
+    np.testing.assert_array_equal(estimator.predict(_enforce_schema(served, schema)), estimator.predict(data))
     served.loc[3, "count"] = np.nan
-    assert len(loaded.predict(served)) == n
+    assert len(estimator.predict(_enforce_schema(served, schema))) == n
+
+
+# ---------------------------------------------------------------------- what is trusted
 
 
 HARMLESS: dict[str, Any] = {
@@ -225,58 +209,60 @@ HARMLESS: dict[str, Any] = {
 }
 
 
+def assert_trusted(estimator: Any, data: Any = X, needs: str = "skops") -> None:
+    """Check that skops stores the estimator with trusted types only, and that they are among the requirements."""
+    types = _types_to_trust(estimator, ())
+    loaded = skops_io.loads(skops_io.dumps(estimator), trusted=types)
+    np.testing.assert_array_equal(loaded.predict(data), estimator.predict(data))
+    assert any(each.startswith(f"{needs}==") for each in _requirements(estimator, "skops", types))
+
+
 @pytest.mark.parametrize("step", HARMLESS)
-def test_what_preprocessing_holds_is_trusted(step: str, sqlite_uri: str) -> None:
+def test_parts_of_preprocessing_are_trusted(step: str) -> None:
     frame = pd.DataFrame(X, columns=list("abcde"))
-    assert_stored(make_pipeline(HARMLESS[step](), network()).fit(frame, Y), sqlite_uri, frame)
+    assert_trusted(make_pipeline(HARMLESS[step](), network()).fit(frame, Y), frame)
 
 
-def test_a_distribution_to_draw_from_is_trusted(sqlite_uri: str) -> None:
+def test_distributions_of_a_randomized_search_are_trusted() -> None:
     drawn = RandomizedSearchCV(network(), {"alpha": loguniform(1e-3, 1.0)}, n_iter=2, cv=2, random_state=0)
-    assert_stored(drawn.fit(X, Y), sqlite_uri)
+    assert_trusted(drawn.fit(X, Y))
 
 
-def test_pipelines_of_imbalanced_learn_are_trusted(sqlite_uri: str) -> None:
+def test_pipelines_of_imbalanced_learn_are_trusted() -> None:
     imblearn = pytest.importorskip("imblearn", reason="imbalanced-learn is not installed")
     sampler = imblearn.over_sampling.RandomOverSampler(random_state=0)
-    assert_stored(imblearn.pipeline.make_pipeline(sampler, network()).fit(X, Y), sqlite_uri, needs="imbalanced-learn")
+    assert_trusted(imblearn.pipeline.make_pipeline(sampler, network()).fit(X, Y), needs="imbalanced-learn")
 
 
-def test_encoders_of_skrub_are_trusted(sqlite_uri: str) -> None:
+def test_encoders_of_skrub_are_trusted() -> None:
     skrub = pytest.importorskip("skrub", reason="skrub is not installed")
     frame = pd.DataFrame(X, columns=list("abcde")).assign(town=["here", "there"] * 30)
-    assert_stored(make_pipeline(skrub.TableVectorizer(), network()).fit(frame, Y), sqlite_uri, frame, needs="skrub")
+    assert_trusted(make_pipeline(skrub.TableVectorizer(), network()).fit(frame, Y), frame, needs="skrub")
 
 
-def assert_stored(estimator: Any, uri: str, data: Any = X, needs: str = "skops") -> None:
-    mlflow.set_tracking_uri(uri)
-    info = log_model(estimator, data)
-    np.testing.assert_array_equal(mlflow.sklearn.load_model(info.model_uri).predict(data), estimator.predict(data))
-    (requirements,) = (path for path in files_of(uri, info) if path.name == "requirements.txt")
-    assert f"{needs}==" in requirements.read_text()
-
-
-def test_the_caller_may_trust_more_or_store_anything(sqlite_uri: str) -> None:
+def test_trusted_and_serialization_format_allow_more_types(sqlite_uri: str) -> None:
     odd = network().fit(X, Y)
     odd.note = np.polynomial.Polynomial([1.0, 2.0])
     name = "numpy.polynomial.polynomial.Polynomial"
-    with pytest.raises(ValueError, match=f"it holds {name}, and only .* trusted=.* serialization_format='cloudpickle'"):
+    with pytest.raises(
+        ValueError, match=f"it contains {name}, and only .* trusted=.* serialization_format='cloudpickle'"
+    ):
         log_model(odd, X, tracking_uri=sqlite_uri)
     mlflow.set_tracking_uri(sqlite_uri)
-    for trusted in ([name], ["numpy.polynomial"]):
-        info = log_model(odd, X, trusted=trusted)
-        np.testing.assert_array_equal(mlflow.sklearn.load_model(info.model_uri).note.coef, [1.0, 2.0])
+    assert name in _types_to_trust(odd, ("numpy.polynomial",))
+    info = log_model(odd, X, trusted=[name])
+    np.testing.assert_array_equal(mlflow.sklearn.load_model(info.model_uri).note.coef, [1.0, 2.0])
     for serialization_format in ("cloudpickle", "pickle"):
         info = log_model(odd, X, serialization_format=serialization_format)
         assert info.flavors["sklearn"]["serialization_format"] == serialization_format
-        np.testing.assert_array_equal(mlflow.pyfunc.load_model(info.model_uri).predict(X), odd.predict(X))
+        np.testing.assert_array_equal(mlflow.sklearn.load_model(info.model_uri).predict(X), odd.predict(X))
     with pytest.raises(ValueError, match=r"'serialization_format' parameter .* among .*'skops'.* Got 'onnx'"):
         log_model(odd, X, serialization_format="onnx")
     with pytest.raises(ValueError, match=r"'trusted' parameter .* a list of names\. Got 'numpy\.polynomial'"):
         log_model(odd, X, trusted="numpy.polynomial")
 
 
-def test_functions_of_the_user_are_refused_before_the_store_hears_of_it(sqlite_uri: str) -> None:
+def test_a_function_of_the_user_is_refused_before_the_store_is_called(sqlite_uri: str) -> None:
     def sine(z: Any, out: Any) -> None:
         np.sin(z, out=out)
 
@@ -285,24 +271,21 @@ def test_functions_of_the_user_are_refused_before_the_store_hears_of_it(sqlite_u
 
     estimator = network(activation=FunctionActivation("sine", sine, cosine)).fit(X, Y)
     run_id = create_run(sqlite_uri)
-    with pytest.raises(ValueError, match=r"cannot be stored as a model .* holds .*Use activations.* by their names"):
+    with pytest.raises(ValueError, match=r"cannot be stored as a model .* contains .*Use activations.* by their names"):
         log_model(estimator, X, run_id=run_id, tracking_uri=sqlite_uri)
     client = MlflowClient(sqlite_uri)
     assert not client.search_logged_models([client.get_run(run_id).info.experiment_id])
 
 
-def test_not_fitted(sqlite_uri: str) -> None:
+def test_an_estimator_that_is_not_fitted_raises(sqlite_uri: str) -> None:
     with pytest.raises(NotFittedError):
         log_model(network(), X, tracking_uri=sqlite_uri)
 
 
-@pytest.mark.parametrize("make", [network, pipeline, search])
-def test_the_callback_stores_the_model_of_its_run(make: Any, sqlite_uri: str) -> None:
-    estimator = make().set_callbacks(MLflowCallback("x", log_model=True, tracking_uri=sqlite_uri)).fit(X, Y)
-    client = MlflowClient(sqlite_uri)
-    runs = client.search_runs([client.get_experiment_by_name("x").experiment_id])
-    (run,) = [each for each in runs if "mlflow.parentRunId" not in each.data.tags]
-    (output,) = run.outputs.model_outputs
-    mlflow.set_tracking_uri(sqlite_uri)
+def test_the_callback_stores_the_model_in_its_run(sqlite_runs: Any) -> None:
+    frame = pytest.importorskip("polars").DataFrame(X, schema=list("abcde"))
+    callback = MLflowCallback("x", log_model=True, artifacts=False)
+    estimator = search().set_callbacks(callback).fit(frame, Y)
+    (output,) = sqlite_runs.top("x").outputs.model_outputs
     loaded = mlflow.sklearn.load_model(f"models:/{output.model_id}")
-    np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
+    np.testing.assert_array_equal(loaded.predict_proba(frame), estimator.predict_proba(frame))

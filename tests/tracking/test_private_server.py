@@ -1,4 +1,4 @@
-"""A server behind a private certificate and a password, as companies have them."""
+"""A server with a private certificate and a password, as in companies."""
 
 import base64
 import datetime as dt
@@ -12,21 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 from sklearn.datasets import make_classification
 
 from skmlp import MLPClassifier
 from skmlp.tracking import MLflowCallback, TrackingWarning, replay
-from skmlp.tracking.outbox import Outbox
 from skmlp.tracking.sender import RemoteStore
 from skmlp.tracking.store import why_unreachable
 
-pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning")
+pytestmark = pytest.mark.usefixtures("nothing_given_up")
 LOGIN = "Basic " + base64.b64encode(b"me:s3cret").decode()
 
 
 def write_certificate(folder: Path) -> tuple[str, str]:
-    """Write a certificate for 127.0.0.1 that nobody but itself vouches for; return its file and that of its key."""
+    """Write a self-signed certificate for 127.0.0.1; return its file and that of its key."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -56,7 +54,7 @@ def write_certificate(folder: Path) -> tuple[str, str]:
 
 
 class Gate:
-    """Asks for a password and hands on to the server behind it, over TLS."""
+    """A TLS proxy that asks for a password and forwards requests to the server."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.certificate, key = write_certificate(folder)
@@ -64,7 +62,7 @@ class Gate:
         context.load_cert_chain(self.certificate, key)
 
         class Handler(BaseHTTPRequestHandler):
-            def hand_on(self) -> None:
+            def forward(self) -> None:
                 if self.headers["Authorization"] != LOGIN:
                     self.answer(401, b"{}")
                     return
@@ -76,7 +74,7 @@ class Gate:
                 self.answer(answer.status, answer.read())
                 behind.close()
 
-            do_GET = do_POST = do_PUT = do_PATCH = hand_on  # noqa: N815
+            do_GET = do_POST = do_PUT = do_PATCH = forward  # noqa: N815
 
             def answer(self, status: int, body: bytes) -> None:
                 self.send_response(status)
@@ -87,7 +85,7 @@ class Gate:
             def log_message(self, *_: Any) -> None: ...
 
         class Quiet(ThreadingHTTPServer):
-            def handle_error(self, *_: Any) -> None: ...  # a client that does not trust the certificate hangs up
+            def handle_error(self, *_: Any) -> None: ...  # a client that does not trust the certificate disconnects
 
         self.server = Quiet(("127.0.0.1", 0), Handler)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
@@ -108,11 +106,6 @@ def gate(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate
     gate.close()
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Outbox, "_given_up", {})
-
-
 def network() -> Any:
     return MLPClassifier((4,), max_iter=3, random_state=0)
 
@@ -123,9 +116,7 @@ X, Y = make_classification(80, n_features=5, random_state=0)
 @pytest.mark.parametrize(
     "setting", ["REQUESTS_CA_BUNDLE", "MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_INSECURE_TLS"]
 )
-def test_a_private_certificate_is_trusted_as_mlflow_trusts_it(
-    setting: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflows_settings_make_a_certificate_trusted(setting: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     store = RemoteStore(f"https://{gate.address}")
     assert not store.is_reachable()
     assert "certificate verify failed" in store.silence
@@ -138,7 +129,7 @@ def test_a_private_certificate_is_trusted_as_mlflow_trusts_it(
     ("status", "why"),
     [(200, None), (401, None), (404, None), (500, None), (502, "HTTP status 502"), (503, "HTTP status 503")],
 )
-def test_a_server_that_is_away_behind_a_gateway_does_not_answer(status: int, why: str | None) -> None:
+def test_a_gateway_error_means_that_the_server_is_unreachable(status: int, why: str | None) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
@@ -154,8 +145,8 @@ def test_a_server_that_is_away_behind_a_gateway_does_not_answer(status: int, why
 
 
 @pytest.mark.parametrize("in_address", [True, False])
-def test_a_fit_reaches_a_server_with_a_password(
-    in_address: bool, gate: Gate, server: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_fit_is_logged_to_a_server_with_a_password(
+    in_address: bool, gate: Gate, server_runs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", gate.certificate)
     if not in_address:
@@ -165,16 +156,14 @@ def test_a_fit_reaches_a_server_with_a_password(
     experiment = f"private {in_address}"
     callback = MLflowCallback(experiment, tracking_uri=uri, artifacts=in_address, close_timeout=300.0)
     network().set_callbacks(callback).fit(X, Y)
-    client = MlflowClient(server.uri)
-    (run,) = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
-    assert run.info.status == "FINISHED"
-    assert len(client.get_metric_history(run.info.run_id, "loss/train")) == 3
-    assert bool(client.list_artifacts(run.info.run_id)) == in_address
+    run = server_runs.top(experiment)
+    server_runs.assert_complete([run], 3)
+    assert bool(server_runs.files(run)) == in_address
     assert not any("s3cret" in value for value in run.data.tags.values())
 
 
-def test_a_password_is_in_no_warning_and_no_file(
-    gate: Gate, server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_warnings_and_files_do_not_contain_the_password(
+    gate: Gate, server_runs: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     uri = f"https://me:s3cret@{gate.address}"
     with pytest.warns(TrackingWarning, match=r"me:\*\*\*@.*does not answer.*certificate verify failed") as caught:
@@ -184,5 +173,4 @@ def test_a_password_is_in_no_warning_and_no_file(
     assert "s3cret" not in file.read_text()
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", gate.certificate)
     assert replay(file, tracking_uri=uri).rejected == []
-    client = MlflowClient(server.uri)
-    assert len(client.search_runs([client.get_experiment_by_name("untrusted").experiment_id])) == 1
+    assert len(server_runs.all("untrusted")) == 1

@@ -1,4 +1,4 @@
-"""Sending a file of unsent records to a store: damaged lines, and what MLflow does not take."""
+"""Sending a file of unsent records: damaged lines, and values that MLflow refuses."""
 
 import dataclasses
 from pathlib import Path
@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from sklearn.datasets import make_classification
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 
 from skmlp import MLPClassifier
 from skmlp.tracking import MLflowCallback, TrackingWarning, replay
@@ -18,7 +16,6 @@ from skmlp.tracking.outbox import Outbox, Unsent
 from skmlp.tracking.spool import Spool
 from skmlp.tracking.store import valid_name
 
-pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning")
 X, Y = make_classification(80, n_features=5, random_state=0)
 CREATION = CreateRun("run", "run", "test", None, None, 1, {})
 
@@ -38,8 +35,8 @@ def network() -> Any:
     return MLPClassifier((4,), max_iter=3, random_state=0)
 
 
-def test_a_torn_last_line_costs_only_itself(spool: Spool, sqlite_uri: str) -> None:
-    """As a kill in the middle of writing leaves it."""
+def test_a_torn_last_line_is_reported_and_the_others_are_sent(spool: Spool, sqlite_uri: str) -> None:
+    """As a process leaves it that was killed while it wrote."""
     spool.write([CREATION, Log("run", [["m", 1.0, 5, 1]]), Log("run", [["m", 2.0, 5, 2]])])
     whole = spool.path.read_bytes()
     spool.path.write_bytes(whole[: whole.rindex(b'"metrics"')])
@@ -49,7 +46,7 @@ def test_a_torn_last_line_costs_only_itself(spool: Spool, sqlite_uri: str) -> No
     assert only_run(sqlite_uri).data.metrics == {"m": 1.0}
 
 
-def test_a_file_without_a_first_line_does_not_hold_up_the_others(
+def test_a_file_without_a_header_does_not_stop_the_replay_of_a_folder(
     spool: Spool, sqlite_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spool.write([CREATION])
@@ -62,7 +59,7 @@ def test_a_file_without_a_first_line_does_not_hold_up_the_others(
         replay(torn)
 
 
-def test_what_mlflow_refuses_is_told_and_the_rest_is_sent(spool: Spool, sqlite_uri: str) -> None:
+def test_refused_values_are_reported_and_the_rest_is_sent(spool: Spool, sqlite_uri: str) -> None:
     spool.write(
         [CREATION, Log("run", [["bad", 1.0, -5, 1], ["m (a)", 2.0, 5, 1]], {"p": "1"}), EndRun("run", "FAILED", 9)]
     )
@@ -75,21 +72,10 @@ def test_what_mlflow_refuses_is_told_and_the_rest_is_sent(spool: Spool, sqlite_u
     assert (run.info.status, run.data.metrics, run.data.params) == ("FAILED", {valid_name("m (a)"): 2.0}, {"p": "1"})
 
 
-def test_a_step_with_brackets_in_its_name_is_tracked(sqlite_uri: str) -> None:
-    pipeline = Pipeline([("scale(all)", StandardScaler()), ("net", network())])
-    callback = MLflowCallback("test", tracking_uri=sqlite_uri, artifacts=False, tags={"team (x)": "a"})
-    pipeline.set_callbacks(callback).fit(X, Y)
-    run = only_run(sqlite_uri)
-    assert run.data.params[valid_name("scale(all)__with_mean")] == "True"
-    assert run.data.params["net__max_iter"] == "3"
-    assert run.data.tags[valid_name("team (x)")] == "a"
-    assert run.info.status == "FINISHED"
-
-
-def test_a_fit_says_what_mlflow_refuses(sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fit_warns_about_refused_values(sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("skmlp.tracking.fits.now", lambda: -1)
     callback = MLflowCallback("test", tracking_uri=sqlite_uri, artifacts=False, log_dataset=False)
-    with pytest.warns(TrackingWarning, match=r"MLflow refuses, and was told everything else: the metric 'loss/train'"):
+    with pytest.warns(TrackingWarning, match=r"MLflow refused the metric 'loss/train'"):
         network().set_callbacks(callback).fit(X, Y)
     assert not (tmp_path / "skmlp-mlflow-spool").exists()
     run = only_run(sqlite_uri)
@@ -97,7 +83,7 @@ def test_a_fit_says_what_mlflow_refuses(sqlite_uri: str, tmp_path: Path, monkeyp
     assert (run.info.status, run.data.params["max_iter"]) == ("FINISHED", "3")
 
 
-def test_a_model_that_is_not_logged_has_its_true_reason(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_says_why_a_model_was_not_logged(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     flush = Outbox.flush
 
     def full(self: Outbox, timeout: float) -> Unsent:
@@ -110,3 +96,10 @@ def test_a_model_that_is_not_logged_has_its_true_reason(sqlite_uri: str, monkeyp
     with pytest.warns(TrackingWarning, match="the model was not logged: .*database or disk is full") as caught:
         network().set_callbacks(callback).fit(X, Y)
     assert not any("away" in str(warning.message) for warning in caught)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"a": 1}\n')
+    with pytest.raises(ValueError, match="not a file of unsent records"):
+        replay(other)

@@ -1,4 +1,4 @@
-"""The page about a training: its data, whatever a title or a name holds, and nothing from elsewhere."""
+"""The report of a training: its data, escaping of text, and no requests to other hosts."""
 
 import json
 import re
@@ -40,7 +40,7 @@ EMPTY = {name: [] for name in MONITOR}
 
 
 class Page(HTMLParser):
-    """What a browser makes of the page: elements with attributes, and the text in each."""
+    """The parsed page: elements with attributes, and the text in each."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -99,14 +99,14 @@ def as_json(value: Any) -> Any:
 
 
 class TestData:
-    def test_the_history_comes_back(self):
+    def test_the_page_contains_the_history(self):
         history = embedded()["history"]
         assert history["columns"] == {name: as_json(column) for name, column in HISTORY.items()}
         assert history["epoch"] == [1, 2, 3]
         assert history["n_epochs"] == 3
         assert history["lowest"] == [2, 0.8]
 
-    def test_what_was_observed_comes_back(self):
+    def test_the_page_contains_the_monitored_statistics(self):
         monitor = embedded()["monitor"]
         assert monitor["epoch"] == [1, 3]
         assert monitor["n_epochs"] == 2
@@ -115,17 +115,17 @@ class TestData:
         expected = without(MONITOR, "epoch", *kinds)
         assert monitor["statistics"] == {name: as_json(rows) for name, rows in expected.items()}
 
-    def test_arrays_and_numpy_numbers_are_taken_like_lists(self):
+    def test_arrays_give_the_same_page_as_lists(self):
         history = {name: np.array(column, dtype=np.float32) for name, column in HISTORY.items()}
         monitor = {name: np.array(column) for name, column in MONITOR.items()}
         assert embedded(history, monitor) == embedded()
 
-    def test_four_digits_are_kept(self):
+    def test_values_are_rounded_to_four_digits(self):
         losses = [0.123456789, 123456.789, 1.23456e-12]
         assert embedded({"train_loss": losses}, {})["history"]["columns"]["train_loss"] == [0.1235, 123500.0, 1.235e-12]
 
     @pytest.mark.parametrize("losses", [[NAN, INF], [-INF]])
-    def test_without_a_finite_validation_loss_none_is_the_lowest(self, losses):
+    def test_without_a_finite_validation_loss_there_is_no_lowest(self, losses):
         history = {"train_loss": losses, "validation_loss": losses}
         assert embedded(history)["history"]["lowest"] is None
 
@@ -136,39 +136,39 @@ class TestData:
 
 class TestMissing:
     @pytest.mark.parametrize("monitor", [{}, EMPTY, {"epoch": []}])
-    def test_a_training_that_was_not_observed_has_its_history(self, monitor):
+    def test_a_training_without_monitor_has_its_history_and_a_note(self, monitor):
         data = embedded(monitor=monitor)
         assert data["monitor"] is None
         assert data["history"]["n_epochs"] == 3
         assert notes(monitor=monitor)[-1] == NO_MONITOR
 
     @pytest.mark.parametrize("history", [{}, {name: [] for name in HISTORY}])
-    def test_a_training_without_an_epoch_says_so(self, history):
+    def test_a_training_without_epochs_has_notes(self, history):
         assert embedded(history, EMPTY) == {"history": None, "monitor": None}
         assert notes(history, EMPTY)[-2:] == [NO_HISTORY, NO_MONITOR]
 
-    def test_missing_validation_data_are_named(self):
+    def test_missing_validation_data_have_a_note(self):
         history = without(HISTORY, "validation_loss", "validation_score")
         assert notes(history)[-1] == NO_VALIDATION
         assert embedded(history)["history"]["lowest"] is None
 
-    def test_missing_quantiles_are_named(self):
+    def test_missing_quantiles_have_a_note(self):
         monitor = without(MONITOR, "gradient_quantiles", "activation_quantiles")
         assert notes(monitor=monitor)[-1] == NO_QUANTILES
         assert embedded(monitor=monitor)["monitor"]["quantiles"] is None
 
-    def test_a_diagnosis_stands_on_the_page(self):
+    def test_the_diagnosis_is_inserted_as_html(self):
         page = html_report(HISTORY, MONITOR, title="", facts={}, diagnosis_html="<b>Nothing to worry about</b>")
         assert "<b>Nothing to worry about</b>" in page
         assert "<!--diagnosis-->" not in html_report(HISTORY, MONITOR, title="", facts={})
 
-    def test_nothing_is_missing_from_a_full_page(self):
+    def test_a_complete_training_has_no_notes(self):
         assert not {NO_HISTORY, NO_VALIDATION, NO_MONITOR, NO_QUANTILES} & set(notes())
 
 
 class TestThinning:
     @pytest.mark.parametrize("n_epochs", [EPOCHS_DRAWN + 1, 2 * EPOCHS_DRAWN - 1, 12_345])
-    def test_first_and_last_epoch_stay_and_the_others_are_evenly_spread(self, n_epochs):
+    def test_drawn_epochs_are_evenly_spread_from_first_to_last(self, n_epochs):
         losses = np.arange(n_epochs, dtype=float)
         monitor = {"epoch": list(range(1, n_epochs + 1)), "gradient_norm": [[float(e)] for e in range(n_epochs)]}
         data = embedded({"train_loss": losses}, monitor)
@@ -180,7 +180,7 @@ class TestThinning:
             assert steps.max() - steps.min() <= 1
             assert section["n_epochs"] == n_epochs
 
-    def test_values_stay_with_their_epochs(self):
+    def test_thinned_values_belong_to_their_epochs(self):
         # Of at most four digits, so that none is rounded.
         n_epochs = 5_000
         epochs = list(range(1, n_epochs + 1))
@@ -196,18 +196,18 @@ class TestThinning:
         assert data["monitor"]["statistics"]["weight_norm"] == [[e] for e in kept]
         assert data["monitor"]["quantiles"] == {"gradient_quantiles": [[[e] * 9] for e in kept]}
 
-    def test_the_lowest_loss_is_known_though_its_epoch_is_not_drawn(self):
+    def test_the_lowest_loss_includes_epochs_that_are_not_drawn(self):
         losses = np.ones(5_000)
         drawn = set(embedded({"train_loss": losses}, {})["history"]["epoch"])
         hidden = next(epoch for epoch in range(1, 5_001) if epoch not in drawn)
         losses[hidden - 1] = 0.5
         assert embedded({"train_loss": losses, "validation_loss": losses}, {})["history"]["lowest"] == [hidden, 0.5]
 
-    def test_the_page_says_that_not_all_is_drawn(self):
+    def test_a_note_says_how_many_epochs_are_drawn(self):
         said = "Of 1,234 epochs, 600 are drawn, evenly spread from the first to the last."
         assert notes({"train_loss": [1.0] * 1234})[-1] == said
 
-    def test_as_many_as_fit_are_all_drawn(self):
+    def test_up_to_the_limit_all_epochs_are_drawn(self):
         history = {"train_loss": [1.0] * EPOCHS_DRAWN}
         assert embedded(history)["history"]["epoch"] == list(range(1, EPOCHS_DRAWN + 1))
         assert not any("evenly spread" in note for note in notes(history))
@@ -218,7 +218,7 @@ class TestHostileText:
         "text",
         [HOSTILE, "<!--data-->", "<!--facts-->", "</title><img src=x>", "a & b", "\"'>", "&lt;b&gt;", "{0} \\1 %s"],
     )
-    def test_a_title_is_text(self, text):
+    def test_the_title_is_shown_as_plain_text(self, text):
         found = page(title=text)
         assert found.text["h1"] == [text]
         assert found.text["title"] == [text]
@@ -230,13 +230,13 @@ class TestHostileText:
         assert HOSTILE not in source
         assert source.count("&lt;/script&gt;&lt;b&gt;") == 2
 
-    def test_facts_are_text_in_their_order(self):
+    def test_facts_are_shown_as_plain_text_in_their_order(self):
         found = Page(html_report(HISTORY, EMPTY, title="t", facts={HOSTILE: "<!--notes-->", "b": "<i>&amp;"}))
         assert found.text["dt"] == [HOSTILE, "b"]
         assert found.text["dd"] == ["<!--notes-->", "<i>&amp;"]
 
     @pytest.mark.parametrize("name", [HOSTILE, "<!--<script>", "<!--notes-->", "a\u2028b\u2029c", 'q"\\'])
-    def test_names_of_columns_cannot_leave_the_data(self, name):
+    def test_names_of_columns_cannot_end_the_script_element(self, name):
         history, monitor = {**HISTORY, name: [1.0, 2.0, 3.0]}, {**MONITOR, name: [[1.0, 2.0], [3.0, 4.0]]}
         source = html_report(history, monitor, title="t", facts={})
         data = json.loads(Page(source).data)
@@ -247,11 +247,11 @@ class TestHostileText:
 
 
 class TestPage:
-    def test_no_mark_of_the_template_is_left(self):
+    def test_all_placeholders_are_replaced(self):
         source = html_report(HISTORY, MONITOR, title="t", facts={"a": "b"})
         assert not re.search(r"<!--\w+-->", source)
 
-    def test_nothing_is_loaded_from_elsewhere(self):
+    def test_the_page_loads_nothing(self):
         source = html_report(HISTORY, MONITOR, title="t", facts={"a": "b"})
         assert set(re.findall(r"\w+://[^\s\"'<>)]*", source)) <= {SVG}
         assert not re.search(r"url\(|@import|\bimport\b|\bfetch\(|XMLHttpRequest|WebSocket|sendBeacon", source)
@@ -259,7 +259,7 @@ class TestPage:
         assert not {"link", "img", "iframe", "base", "object", "embed"} & set(found.tags)
         assert not [each for each in found.attributes if each[1] in ("src", "href", "srcset", "action")]
 
-    def test_the_browser_is_told_to_load_nothing(self):
+    def test_the_content_security_policy_forbids_loading(self):
         (policy,) = [value for tag, name, value in page().attributes if name == "content" and "-src" in (value or "")]
         assert policy.split(";")[0] == "default-src 'none'"
         assert set(re.findall(r"'[^']*'", policy)) == {"'none'", "'unsafe-inline'"}
@@ -271,5 +271,5 @@ class TestPage:
         assert Page(source).text["h1"] == ["Größe ∇"]
         assert source.encode()
 
-    def test_the_template_lies_in_the_package(self):
+    def test_the_template_is_in_the_package(self):
         assert report_module._template().count("<!--data-->") == 1

@@ -1,6 +1,7 @@
-"""The sending process and the store behind it: answers, ends, second attempts, and runs that nobody else ends."""
+"""The process that sends records: its answers, its end, its environment, and second attempts."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,13 +14,12 @@ import pytest
 from mlflow import MlflowClient
 
 from skmlp.tracking import sender as sender_module
-from skmlp.tracking.journal import CreateRun, EndRun, Log, LogChildren
+from skmlp.tracking.journal import CreateRun, EndRun, Log
 from skmlp.tracking.sender import RemoteStore, SendError
-from skmlp.tracking.store import RefusedError, Store, valid_name
 
 
-def _create(run: str = "run", parent: str | None = None, patience: float = 0.0, start: int = 1) -> CreateRun:
-    return CreateRun(run, run, "test", None, parent, start, {}, patience)
+def _create(run: str = "run", parent: str | None = None, wait: float = 0.0, start: int = 1) -> CreateRun:
+    return CreateRun(run, run, "test", None, parent, start, {}, wait)
 
 
 def _runs(uri: str) -> list[Any]:
@@ -27,7 +27,7 @@ def _runs(uri: str) -> list[Any]:
     return list(client.search_runs([client.get_experiment_by_name("test").experiment_id]))
 
 
-def test_a_run_is_made_and_known(sqlite_uri: str) -> None:
+def test_a_created_run_is_known_by_its_mlflow_id(sqlite_uri: str) -> None:
     store = RemoteStore(sqlite_uri)
     store.send(_create())
     store.send(Log("run", [["m", 1.0, 5, 1]], {"p": "v"}))
@@ -36,47 +36,37 @@ def test_a_run_is_made_and_known(sqlite_uri: str) -> None:
     assert run.data.metrics == {"m": 1.0}
 
 
-def test_a_refusal_is_an_error_that_says_whether_to_try_again(sqlite_uri: str) -> None:
+def test_an_error_says_whether_the_record_can_be_sent_again(sqlite_uri: str) -> None:
     store = RemoteStore(sqlite_uri)
     with pytest.raises(SendError, match="KeyError") as unknown:
-        store.send(Log("nobody", [["m", 1.0, 5, 1]]))
+        store.send(Log("unknown", [["m", 1.0, 5, 1]]))
     assert not unknown.value.transient
     store.send(_create())
     with pytest.raises(SendError, match=r"the metric 'm'.*nonnegative") as refused:
         store.send(Log("run", [["m", 1.0, -5, 1]]))
     assert not refused.value.transient
-    assert len(refused.value.left_out) == 1
-    store.send(Log("run", [["m", 1.0, 5, 1]]))  # it goes on
+    assert len(refused.value.refused) == 1
+    store.send(Log("run", [["m", 1.0, 5, 1]]))  # the process still works
 
 
-def test_a_process_that_ended_is_replaced(sqlite_uri: str) -> None:
-    store = RemoteStore(sqlite_uri)
-    store.send(_create())
-    process = sender_module._sender._process
-    assert process is not None
-    sender_module._sender.end()
-    store.send(Log("run", [["m", 1.0, 5, 1]]))
-    assert sender_module._sender._process is not process
-    assert _runs(sqlite_uri)[0].data.metrics == {"m": 1.0}
-
-
-def test_only_a_process_that_does_something_is_ended(sqlite_uri: str) -> None:
+def test_only_a_busy_process_is_ended_and_the_next_record_starts_another(sqlite_uri: str) -> None:
     store = RemoteStore(sqlite_uri)
     store.send(_create())
     sender = sender_module._sender
     process = sender._process
     assert process is not None
-    RemoteStore("http://127.0.0.1:9").reconnected()  # nothing was asked of that server
+    RemoteStore("http://127.0.0.1:9").reconnected()  # no answer of that server is awaited
     assert process.popen.poll() is None
-    with sender._one_at_a_time:  # as while an answer is waited for
+    with sender._one_at_a_time:  # as while an answer is awaited
         other = store.reconnected()
     assert process.popen.poll() is not None
     other.send(Log("run", [["m", 1.0, 5, 1]]))
+    assert sender._process is not process
     assert _runs(sqlite_uri)[0].data.metrics == {"m": 1.0}
 
 
-def test_a_second_attempt_finds_what_the_first_made(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer to the first may have been lost."""
+def test_a_second_attempt_finds_the_run_of_the_first(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an attempt whose answer was lost."""
     store = RemoteStore(sqlite_uri)
     ask = sender_module._sender.ask
 
@@ -94,8 +84,8 @@ def test_a_second_attempt_finds_what_the_first_made(sqlite_uri: str, monkeypatch
     assert store.runs == {"run": run.info.run_id}
 
 
-def test_settings_of_this_moment_count(sqlite_uri: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process may be older than the user's choice of a store."""
+def test_a_record_is_sent_to_the_current_store(sqlite_uri: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process may have been started before the user chose a store."""
     RemoteStore(sqlite_uri).send(_create("before"))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")  # where the default store would be another one
@@ -106,46 +96,21 @@ def test_settings_of_this_moment_count(sqlite_uri: str, tmp_path: Any, monkeypat
     assert {run.info.run_name for run in _runs(sqlite_uri)} == {"before", "after"}
 
 
-def test_the_default_store_is_in_the_folder_of_this_moment(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_store_is_in_the_current_folder(
+    empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
+        shutil.copy(empty_store, tmp_path / name)
         monkeypatch.chdir(tmp_path / name)
         RemoteStore(None).send(_create(name))
         assert [run.info.run_name for run in _runs(f"sqlite:///{tmp_path / name / 'mlflow.db'}")] == [name]
 
 
-def test_what_still_runs_ends_with_its_parent(sqlite_uri: str) -> None:
-    store = Store(sqlite_uri)
-    for run, parent in (("parent", None), ("done", "parent"), ("running", "parent"), ("other", None)):
-        store.send(_create(run, parent))
-    store.send(EndRun("done", "FINISHED", 5))
-    store.send(EndRun("parent", "KILLED", 9, children=True))
-    statuses = {run.info.run_name: run.info.status for run in _runs(sqlite_uri)}
-    assert statuses == {"parent": "KILLED", "done": "FINISHED", "running": "KILLED", "other": "RUNNING"}
-
-
-def test_two_that_lose_their_patience_keep_one_run(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both look, find nothing, and make the run: the later one goes."""
-    first, second = Store(sqlite_uri), Store(sqlite_uri)
-    find, looks = Store._find, []
-
-    def late(self: Store, run: str, experiment_id: str) -> str | None:
-        looks.append(1)
-        if len(looks) == 1:  # between the second one's look and its creation
-            first.send(_create())
-            return None
-        return find(self, run, experiment_id)
-
-    monkeypatch.setattr(Store, "_find", late)
-    second.send(_create(patience=0.1, start=2))
-    (run,) = _runs(sqlite_uri)
-    assert first.runs == second.runs == {"run": run.info.run_id}
-
-
-def test_waiting_for_a_run_lets_the_one_who_makes_it_through(sqlite_uri: str) -> None:
-    """Both use the same sending process; the one that waits has asked first."""
+def test_waiting_for_a_run_does_not_block_its_creation(sqlite_uri: str) -> None:
+    """Both use the same process, and the one that waits was first."""
     waiting, making = RemoteStore(sqlite_uri), RemoteStore(sqlite_uri)
-    thread = threading.Thread(target=waiting.send, args=(_create(patience=60.0),))
+    thread = threading.Thread(target=waiting.send, args=(_create(wait=60.0),))
     thread.start()
     making.send(_create())
     thread.join(60.0)
@@ -164,22 +129,22 @@ def test_a_child_waits_for_its_parent(sqlite_uri: str) -> None:
     assert runs["child"].data.tags["mlflow.parentRunId"] == runs["parent"].info.run_id
 
 
-def test_nobody_waits_for_ever(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender_module, "PARENT_PATIENCE", 0.5)
+def test_the_wait_for_a_parent_is_limited(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "PARENT_TIMEOUT", 0.5)
     store = RemoteStore(sqlite_uri)
-    store.send(_create("child", "nobody"))
+    store.send(_create("child", "missing"))
     assert "mlflow.parentRunId" not in _runs(sqlite_uri)[0].data.tags
 
 
-def test_the_users_program_is_the_source(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_tag_is_the_program_of_the_user(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["train.py"])
     RemoteStore(sqlite_uri).send(_create())
     assert _runs(sqlite_uri)[0].data.tags["mlflow.source.name"] == "train.py"
     assert os.getpid() != sender_module._sender._process.popen.pid  # type: ignore[union-attr]
 
 
-def test_a_fork_waits_until_a_process_has_been_started() -> None:
-    """Otherwise the child would inherit locks of the standard library that nobody releases in it."""
+def test_a_fork_waits_for_the_start_of_a_process() -> None:
+    """Otherwise the child would inherit locks of the standard library that are never released in it."""
     sender = sender_module._Sender()
     with sender._starting:
         fork = threading.Thread(target=sender.before_fork)
@@ -192,7 +157,7 @@ def test_a_fork_waits_until_a_process_has_been_started() -> None:
     assert sender._starting.acquire(blocking=False)
 
 
-def test_a_start_holds_up_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forks_are_blocked_during_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
     sender = sender_module._Sender()
     held: list[bool] = []
 
@@ -207,7 +172,7 @@ def test_a_start_holds_up_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not sender._starting.locked()
 
 
-def test_the_process_imports_nothing_from_the_working_folder(
+def test_the_process_does_not_import_modules_of_the_working_folder(
     sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("getpass", "random", "skmlp"):
@@ -220,7 +185,7 @@ def test_the_process_imports_nothing_from_the_working_folder(
     assert not (tmp_path / "imported").exists()
 
 
-def test_what_can_be_imported_here_can_be_imported_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_working_folder_is_last_in_the_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "first").mkdir()
     monkeypatch.setattr("sys.path", [str(tmp_path), str(tmp_path / "first"), "", *sys.path])
     path = sender_module._import_path()
@@ -228,11 +193,11 @@ def test_what_can_be_imported_here_can_be_imported_there(tmp_path: Path, monkeyp
     assert path.index(str(tmp_path)) > path.index(os.path.dirname(os.__file__))  # the working folder
     assert set(filter(None, sys.path)) <= set(path)
     monkeypatch.setattr(sender_module.skmlp, "__file__", str(tmp_path / "skmlp" / "__init__.py"))
-    assert sender_module._import_path()[0] == str(tmp_path)  # else another skmlp might be imported there
+    assert sender_module._import_path()[0] == str(tmp_path)  # otherwise another skmlp could be imported
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to others")
-def test_ctrl_c_leaves_the_process_alone(sqlite_uri: str) -> None:
+def test_ctrl_c_does_not_end_the_process(sqlite_uri: str) -> None:
     """A terminal sends it to all processes of its group."""
     store = RemoteStore(sqlite_uri)
     store.send(_create())
@@ -246,8 +211,8 @@ def test_ctrl_c_leaves_the_process_alone(sqlite_uri: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals to others")
-def test_runs_that_a_killed_process_left_open_end_as_killed(sqlite_uri: str) -> None:
-    # To the sending process SIGTERM and SIGKILL are the same: nothing more comes from the other end.
+def test_open_runs_of_a_killed_process_end_as_killed(sqlite_uri: str) -> None:
+    # For the sending process SIGTERM and SIGKILL are the same: its input ends.
     code = (
         "import os, signal, sys\n"
         "from skmlp.tracking.journal import AdoptRun, CreateRun, EndRun, Log\n"
@@ -263,16 +228,16 @@ def test_runs_that_a_killed_process_left_open_end_as_killed(sqlite_uri: str) -> 
     )
     ended = subprocess.run([sys.executable, "-c", code, sqlite_uri], check=False, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGTERM, ended.stderr
-    expected = {"done": "FINISHED", "running": "KILLED", "mine": "RUNNING"}  # whose run it is sees to it
+    expected = {"done": "FINISHED", "running": "KILLED", "mine": "RUNNING"}  # the process that owns it ends it
     deadline = time.monotonic() + 60.0
     while (found := {run.info.run_name: run.info.status for run in _runs(sqlite_uri)}) != expected:
         assert time.monotonic() < deadline, found
-        time.sleep(0.05)  # between two looks, for as long as it takes
+        time.sleep(0.05)
     running = next(run for run in _runs(sqlite_uri) if run.info.run_name == "running")
-    assert running.data.tags["skmlp.error"] == "the process that trained was ended"
+    assert running.data.tags["skmlp.error"] == "the training process was killed"
 
 
-def test_a_server_can_be_asked_while_a_record_is_on_its_way(sqlite_uri: str) -> None:
+def test_a_probe_is_answered_while_a_record_is_sent(sqlite_uri: str) -> None:
     store = RemoteStore(sqlite_uri)
     store.send(_create())
     with sender_module._sender._one_at_a_time:
@@ -282,7 +247,7 @@ def test_a_server_can_be_asked_while_a_record_is_on_its_way(sqlite_uri: str) -> 
     assert "refused" in away.silence
 
 
-def test_the_environment_of_this_moment_counts(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_uses_the_current_environment(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     RemoteStore(sqlite_uri).send(_create())
     monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", "no-such-certificate.pem")
     asked = RemoteStore("https://127.0.0.1:9")
@@ -290,106 +255,10 @@ def test_the_environment_of_this_moment_counts(sqlite_uri: str, monkeypatch: pyt
     assert "no-such-certificate.pem" in asked.silence
 
 
-def test_a_working_folder_that_is_gone_does_not_matter(sqlite_uri: str, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_deleted_working_folder_does_not_matter(sqlite_uri: str, tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     RemoteStore(sqlite_uri).send(_create())
     monkeypatch.chdir(tmp_path)
     assert len(_runs(sqlite_uri)) == 1
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "scale(all)__with_mean",
-        "f1 (macro)",
-        "a//b",
-        "/a",
-        "../a",
-        "a/",
-        ".",
-        "",
-        "%",
-        "a\nb",
-        "a" * 300,
-        "loss/train",
-        "a:b",
-        "Größe",
-        ".hidden",
-        "a.b-c d_e/f",
-    ],
-)
-def test_names_become_what_mlflow_allows(name: str) -> None:
-    from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_param_name
-
-    new = valid_name(name)
-    _validate_param_name(new)
-    assert new
-    assert "\n" not in new
-    assert len(new) <= MAX_ENTITY_KEY_LENGTH
-    assert valid_name(new) == new
-
-
-def test_names_that_are_allowed_stay_and_others_stay_different() -> None:
-    for name in ("loss/train", "grad_norm/layer_01", "a.b-c d_e/f", ".hidden", "Größe"):
-        assert valid_name(name) == name
-    assert valid_name("scale(all)").startswith("scale_all_-")
-    names = ["scale(all)", "scale[all]", "scale_all_", "a" * 300, "a" * 301, "/a", "a", "a//b", "a/b", "", "."]
-    assert len({valid_name(name) for name in names}) == len(names)
-
-
-def test_a_forbidden_name_costs_nothing(sqlite_uri: str) -> None:
-    store = Store(sqlite_uri)
-    store.send(CreateRun("run", "x" * 300, "test", None, None, 1, {"a (b)": "tag"}))
-    store.send(Log("run", [["score (%)", 1.0, 5, 1], ["m", 2.0, 5, 1]], {"scale(all)": "1", "p": "2"}, {"#": "3"}))
-    (run,) = _runs(sqlite_uri)
-    assert run.data.metrics == {valid_name("score (%)"): 1.0, "m": 2.0}
-    assert run.data.params == {valid_name("scale(all)"): "1", "p": "2"}
-    assert (run.data.tags[valid_name("a (b)")], run.data.tags[valid_name("#")]) == ("tag", "3")
-
-
-def test_what_is_refused_is_left_out_alone(sqlite_uri: str) -> None:
-    store = Store(sqlite_uri)
-    store.send(_create())
-    store.send(Log("run", params={"p": "1"}))
-    with pytest.raises(RefusedError) as refused:
-        store.send(
-            Log("run", [["bad", 1.0, -5, 1], ["bad", 1.0, -5, 2], ["m", 2.0, 5, 1]], {"p": "2", "q": "3"}, {"t": "4"})
-        )
-    assert [reason.partition(" (")[0] for reason in refused.value.left_out] == ["the metric 'bad'", "the parameter 'p'"]
-    assert refused.value.n_metrics == 2
-    (run,) = _runs(sqlite_uri)
-    assert run.data.metrics == {"m": 2.0}
-    assert run.data.params == {"p": "1", "q": "3"}
-    assert run.data.tags["t"] == "4"
-
-
-def test_a_run_that_takes_nothing_refuses_whole(sqlite_uri: str) -> None:
-    """It may be restored, and takes everything then."""
-    store = Store(sqlite_uri)
-    store.send(_create())
-    MlflowClient(sqlite_uri).delete_run(store.runs["run"])
-    with pytest.raises(Exception, match="must be in the 'active' state"):
-        store.send(Log("run", [["m", 1.0, 5, 1]]))
-
-
-def test_one_refused_child_does_not_cost_the_others(sqlite_uri: str) -> None:
-    store = Store(sqlite_uri)
-    store.send(_create())
-    for number in "01":
-        store.send(CreateRun(number, number, "test", None, "run", 1, {"skmlp.child": number}))
-    with pytest.raises(RefusedError, match="the metric 'score/test'"):
-        store.send(LogChildren("run", {"0": [["score/test", 1.0, -1, 0]], "1": [["score/test", 2.0, 1, 0]]}))
-    with pytest.raises(RefusedError, match="the metric 'score/test'"):
-        store.send(LogChildren("run", {"1": [["score/test", 1.0, -1, 0]], "0": [["score/test", 2.0, 1, 0]]}))
-    assert [run.data.metrics.get("score/test") for run in _runs(sqlite_uri)].count(2.0) == 2
-
-
-def test_an_older_server_gets_shorter_values(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = Store(sqlite_uri)
-    store.send(_create())
-    monkeypatch.setattr("mlflow.utils.validation.MAX_PARAM_VAL_LENGTH", 500)
-    monkeypatch.setenv("MLFLOW_TRUNCATE_LONG_VALUES", "false")
-    store.send(Log("run", params={"long": "x" * 9000, "short": "y"}))
-    assert _runs(sqlite_uri)[0].data.params == {"long": "x" * 250, "short": "y"}
