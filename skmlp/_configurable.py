@@ -73,6 +73,17 @@ class Configurable:
         }
         return dataclasses.replace(self, **now)  # type: ignore[type-var]
 
+    def unscheduled(self) -> Self:
+        """Return these settings with the full values of those that follow a schedule."""
+        if not self.scheduled():
+            return self
+        full = {
+            name: value.value if is_scheduled(value) else value.unscheduled()
+            for name, value in self.get_params(deep=False).items()
+            if is_scheduled(value) or isinstance(value, Configurable)
+        }
+        return dataclasses.replace(self, **full)  # type: ignore[type-var]
+
     def scheduled(self) -> list[Any]:
         """Return the scheduled values among the settings, at any depth."""
         found = []

@@ -1,53 +1,76 @@
-"""Compile the training steps ahead, so that no training has to: while the image of a machine is built, for example.
+"""Compile the functions of the training steps ahead, so that no training has to: in a container image, for example.
 
 python -m skmlp.compile [float32] [float64]
 """
 
 import argparse
 import os
-import warnings
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Any
 
-from sklearn.exceptions import ConvergenceWarning
+import numpy as np
 
-from skmlp import MLPRegressor, compiled
+from skmlp import compiled
+from skmlp.compiled import files, loader
+from skmlp.compiled.entries import Entry
+from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.layers import NORMALIZATIONS, ActivationLayer, Dense, Dropout, Layer, Residual
+from skmlp.nn.losses import LOSSES
+from skmlp.nn.network import Network
+from skmlp.optim.solvers import SOLVERS
+from skmlp.training.compiled_engine import STEPS
+from skmlp.training.compiled_layers import LayerTables
+from skmlp.training.compiled_program import loss_kernel
+from skmlp.training.compiled_solver import compiled_solver
 
-__all__ = ["DTYPES", "main", "make_ready"]
+__all__ = ["DTYPES", "functions", "main", "make_ready"]
 
 DTYPES = ("float32", "float64")
 
 
-def make_ready(dtype: str) -> str:
-    """Compile the steps for a dtype, unless they are kept on disk; return in words what was done."""
-    started = perf_counter()
-    with compiled.loading():
-        from skmlp.compiled.steps import take_steps  # imports numba
-
-    steps: Any = take_steps
-    n_compiled = sum(steps.stats.cache_misses.values())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        MLPRegressor(hidden_layer_sizes=(1,), dtype=dtype, max_iter=1).fit([[0.0], [1.0]], [0.0, 1.0])
-    seconds = perf_counter() - started
-    done = "compiled" if sum(steps.stats.cache_misses.values()) > n_compiled else "loaded"
-    return (
-        f"{dtype}: {done} in {seconds:.1f} s, kept in {steps.stats.cache_path or 'no folder: none can be written to'}"
+def functions(dtype: str) -> list[Entry]:
+    """Return all compiled functions for a dtype: the steps, and every layer, activation, loss and solver by name."""
+    layers: list[Layer] = [ActivationLayer(4, activation, consumes_input=True) for activation in ACTIVATIONS.values()]
+    layers += [normalization().layer(4) for normalization in NORMALIZATIONS.values()]
+    network = Network([part for layer in [*layers, Dropout(4, 0.5), Residual(4, 1)] for part in (Dense(4, 4), layer)])
+    params = network.parameters(dtype=np.dtype(dtype))
+    losses = [*LOSSES.values(), *(loss.multiclass() for loss in LOSSES.values() if loss.is_classification)]
+    solvers = [solver() for solver in SOLVERS.values()]
+    compiled_solvers = [compiled_solver(solver, solver.init(params.vector), dtype) for solver in solvers]
+    return list(
+        dict.fromkeys(
+            [
+                STEPS._replace(dtype=dtype),
+                *LayerTables(network, params, 8, 1).entries,
+                *(loss_kernel(loss, dtype) for loss in losses),
+                *(solver.entry for solver in compiled_solvers if solver is not None),
+            ]
+        )
     )
 
 
+def make_ready(dtype: str) -> str:
+    """Compile the functions for a dtype that are not on disk; return in words what was done."""
+    started = perf_counter()
+    wanted = functions(dtype)
+    with compiled.loading():
+        n_compiled = loader.n_missing(wanted)
+        loader.addresses(wanted)
+    seconds = perf_counter() - started
+    folder = files.folder() or "no folder: none can be written to"
+    return f"{dtype}: {n_compiled} of {len(wanted)} functions compiled in {seconds:.1f} s, kept in {folder}"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Make the steps of some dtypes ready, all by default."""
+    """Make the functions of some dtypes ready, of all by default."""
     parser = argparse.ArgumentParser(prog="python -m skmlp.compile", description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument(
-        "dtypes", nargs="*", metavar="dtype", help=f"of the networks: {' or '.join(DTYPES)}; all of them"
+        "dtypes", nargs="*", metavar="dtype", help=f"of the networks: {' or '.join(DTYPES)}; both by default"
     )
     dtypes = parser.parse_args(arguments).dtypes or DTYPES
     if unknown := sorted(set(dtypes).difference(DTYPES)):
         parser.error(f"a dtype must be one of {', '.join(DTYPES)}; got {', '.join(unknown)}")
     os.environ["SKMLP_COMPILED"] = "1"
-    compiled.compiles_here = True
     try:
         compiled.why_not()  # without numba an error that says what to install
         for dtype in dtypes:

@@ -1,8 +1,6 @@
 """The command that compiles ahead."""
 
 import errno
-from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +9,10 @@ from skmlp import compiled
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 
-from skmlp.compiled import steps
-from skmlp.training.compiled_steps import CompiledEngine
+from skmlp.compiled import files, loader
+from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.losses import LOSSES
+from skmlp.optim.solvers import SOLVERS
 
 
 @pytest.fixture(autouse=True)
@@ -20,30 +20,35 @@ def environment(monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "auto")  # the command changes it
 
 
-def test_it_makes_each_dtype_ready_and_says_where_the_code_is(capsys):
+def test_the_functions_are_the_steps_and_those_of_everything_with_a_name():
+    names = [entry.name for entry in ahead.functions("float32")]
+    assert len(set(ahead.functions("float32"))) == len(names)
+    assert names.count("activation_forward") == len({activation.kernel for activation in ACTIVATIONS.values()})
+    assert {type(loss).__name__ for loss in LOSSES.values()} <= set(names)
+    assert {solver.__name__ for solver in SOLVERS.values()} <= set(names)
+    assert {"steps", "dense_forward", "dropout_backward", "normalization_forward", "residual_forward"} <= set(names)
+
+
+def test_functions_of_both_dtypes_are_made_ready_and_counted(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(loader, "addresses", asked.append)
+    monkeypatch.setattr(loader, "n_missing", lambda entries: 3)
+    monkeypatch.setattr(ahead, "perf_counter", iter((1.0, 3.5, 4.0, 4.25)).__next__)
     ahead.main([])
-    for dtype, line in zip(("float32", "float64"), capsys.readouterr().out.splitlines(), strict=True):
-        assert line.startswith(f"{dtype}: ")
-        assert line.endswith(f" s, kept in {steps.take_steps.stats.cache_path}")
-        assert any(f"array({dtype}" in str(signature) for signature in steps.take_steps.signatures)
+    n = len(ahead.functions("float32"))
+    folder = files.folder()
+    assert capsys.readouterr().out == (
+        f"float32: 3 of {n} functions compiled in 2.5 s, kept in {folder}\n"
+        f"float64: 3 of {n} functions compiled in 0.2 s, kept in {folder}\n"
+    )
+    assert [{entry.dtype for entry in entries} for entries in asked] == [{"float32"}, {"float64"}]
 
 
-@pytest.mark.parametrize(("misses", "done"), [(1, "compiled"), (0, "loaded")])
-@pytest.mark.parametrize(("folder", "kept"), [("here", "here"), (None, "no folder: none can be written to")])
-def test_it_tells_compiled_from_loaded_and_kept_from_lost(misses, done, folder, kept, monkeypatch):
-    stats = SimpleNamespace(cache_misses=Counter(earlier=3), cache_path=folder)
-    monkeypatch.setattr(steps, "take_steps", SimpleNamespace(stats=stats))
-
-    class Network:
-        def __init__(self, **params):
-            assert params["dtype"] == "float32"
-
-        def fit(self, X, y):
-            stats.cache_misses["now"] += misses
-
-    monkeypatch.setattr(ahead, "MLPRegressor", Network)
-    monkeypatch.setattr(ahead, "perf_counter", iter((1.0, 3.5)).__next__)
-    assert ahead.make_ready("float32") == f"float32: {done} in 2.5 s, kept in {kept}"
+def test_a_folder_that_cannot_be_written_to_is_reported(monkeypatch, capsys):
+    monkeypatch.setattr(loader, "addresses", lambda entries: None)
+    monkeypatch.setattr(files, "folder", lambda: None)
+    ahead.main(["float32"])
+    assert capsys.readouterr().out.endswith("kept in no folder: none can be written to\n")
 
 
 def test_other_dtypes_are_refused(capsys):
@@ -61,19 +66,16 @@ def assert_refused(capsys):
     return err
 
 
-def test_without_numba_it_says_what_to_install(monkeypatch, capsys):
+def test_without_numba_the_error_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setattr(compiled, "_has_numba", lambda: False)
     assert "pip install 'skmlp[fast]'" in assert_refused(capsys)
 
 
-def test_it_says_what_fails_and_ends_with_an_error(monkeypatch, capsys):
-    from skmlp.training import compiled_steps
-
+def test_a_failure_ends_the_command_with_its_reason(monkeypatch, capsys):
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(compiled_steps, "_ready_dtypes", set())
-    monkeypatch.setattr(CompiledEngine, "_take", fail)
+    monkeypatch.setattr(loader, "addresses", fail)
     error = assert_refused(capsys)
     assert "No space left on device" in error
     assert "set NUMBA_CACHE_DIR" in error

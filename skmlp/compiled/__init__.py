@@ -5,14 +5,15 @@ same, equal to rounding, in fewer passes and without the interpreter between the
 not cover is left to NumPy.
 
 The environment variable ``SKMLP_COMPILED`` decides: ``"auto"`` (the default) uses them when numba is installed and the
-training is long enough (:mod:`skmlp.training.engine_choice`), ``"0"`` never, ``"1"`` wherever there are any, and raises an
-error when numba is missing or fails.
+training is long enough (:mod:`skmlp.training.engine_choice`), ``"0"`` never, ``"1"`` wherever there are any, and
+raises an error when numba is missing or fails.
 """
 
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 
 __all__ = ["NotCompiledError", "choice", "compiles_here", "loading", "why_not"]
@@ -103,5 +104,6 @@ def loading() -> Iterator[None]:
         raise NotCompiledError(_failure) from error
 
 
+@cache  # finding out takes as long as a short training
 def _has_numba() -> bool:
     return find_spec("numba") is not None

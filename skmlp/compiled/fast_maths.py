@@ -12,12 +12,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from skmlp.compiled.jit import exact
+from skmlp.compiled.intrinsics import stretch
 
-__all__ = ["exp", "expm1", "log_1_plus_exp", "logistic", "tanh"]
+__all__ = ["exp", "expm1", "flat", "log_1_plus_exp", "logistic", "tanh"]
 
 # In the order they are written: `(x * c + magic) - magic` rounds only then.
-_IN_ORDER: Any = {"fastmath": {"contract"}, "error_model": "numpy"}
+_IN_ORDER: Any = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
 
 
 def _build_power_of_two(typingctx: Any, shifted: Any) -> Any:
@@ -80,7 +80,6 @@ def _choose_parts(x: Any) -> Callable[[Any], Any]:
     return single if x == types.float32 else double
 
 
-@exact
 def exp(x: Any) -> Any:
     """Return ``e^x``, and where that is below the smallest number about the smallest number."""
     series, half_power, _ = _parts(x)
@@ -88,7 +87,6 @@ def exp(x: Any) -> Any:
     return half + half
 
 
-@exact
 def expm1(x: Any) -> Any:
     """Return ``e^x - 1``."""
     series, half_power, one_half = _parts(x)
@@ -96,7 +94,6 @@ def expm1(x: Any) -> Any:
     return half + half
 
 
-@exact
 def tanh(x: Any) -> Any:
     """Return ``tanh(x) = h / (h + 1)`` with ``h = (e^2x - 1) / 2``."""
     series, half_power, one_half = _parts(x + x)
@@ -104,7 +101,6 @@ def tanh(x: Any) -> Any:
     return half / (half + (one_half + one_half))
 
 
-@exact
 def logistic(x: Any) -> Any:
     """Return ``1 / (1 + e^-x)``."""
     _, _, one_half = _parts(x)
@@ -112,7 +108,6 @@ def logistic(x: Any) -> Any:
     return one / (one + exp(-x))
 
 
-@exact
 def log_1_plus_exp(x: Any) -> Any:
     r"""Return :math:`\log(1 + e^x) = \max(x, 0) + \log(1 + q)` with :math:`q = e^{-|x|}` in (0, 1]."""
     _, _, one_half = _parts(x)
@@ -141,3 +136,12 @@ def _choose_log_1_plus(q: Any) -> Callable[[Any], Any]:
         return 2.0 * (series * s + s)
 
     return single if q == types.float32 else double
+
+
+def flat(array: Any) -> Any:
+    """Return a view with one axis."""
+    return stretch(array, 0, array.size)
+
+
+# Functions that numba chooses by the type of their argument.
+OVERLOADED = frozenset({_parts, _log_1_plus})

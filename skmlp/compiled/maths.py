@@ -1,9 +1,9 @@
-"""Elementary functions for kernels.
+r"""Elementary functions for kernels.
 
-A kernel is the scalar form of an operation, such as :math:`(\\sigma(z), \\sigma'(z))`, in plain Python. As written here
-the functions take NumPy scalars and arrays, so that a kernel runs without numba. When a kernel is compiled, the versions
-of :mod:`skmlp.compiled.fast_maths` take their place, which have no branches and no calls, so that a loop over an array
-computes several elements at once.
+A kernel is the compiled form of an operation, such as :math:`(\sigma(z), \sigma'(z))`, written in plain Python. As
+defined here the functions take NumPy scalars, so that a kernel runs without numba. When a kernel is compiled, the
+versions of :mod:`skmlp.compiled.fast_maths` take their place, which have no branches and no calls, so that a loop over
+an array computes several elements at once.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["erf", "exp", "expm1", "log_1_plus_exp", "logistic", "tanh"]
+__all__ = ["erf", "exp", "expm1", "flat", "log_1_plus_exp", "logistic", "tanh"]
 
 
 def exp(x: Any) -> Any:
@@ -43,3 +43,8 @@ def log_1_plus_exp(x: Any) -> Any:
 def erf(x: Any) -> Any:
     """Return the error function of a scalar, in its own type."""
     return type(x)(math.erf(x))
+
+
+def flat(array: Any) -> Any:
+    """Return a view of an array in C order with one axis. In kernels, `reshape` and `ravel` cannot be compiled."""
+    return array.reshape(array.size)

@@ -1,145 +1,231 @@
-"""Whole steps: gather a batch, evaluate the objective and its gradient, update; many of them in one call.
+"""Whole steps: gather a batch, evaluate the objective and its gradient, clip, update, average; many in one call.
 
-There is one entry, :func:`take_steps`, also for a part of a step: two copies of a formula may be rounded differently.
+Network, loss and solver are functions called by address, so that this loop is compiled once for each dtype. It serves
+for a part of a step, too: two copies of a formula may be rounded differently.
 """
 
 from math import isfinite, sqrt
-from typing import NamedTuple
+from typing import Any
+
+import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.compiled import losses, solvers
-from skmlp.compiled.intrinsics import matrix, stretch
-from skmlp.compiled.jit import as_written, entry, exact, inlined, reordering
-from skmlp.compiled.network import BIASES, DELTA, N_OUT, Layers, backward, forward, n_dropped
-from skmlp.compiled.team import LINE, Team, share, wait
+from skmlp.compiled.intrinsics import array_at, call
+from skmlp.compiled.program import (
+    BACKWARD,
+    DELTA,
+    EVALUATE,
+    EXTRA,
+    FORWARD,
+    LINE,
+    LOSS,
+    MASK,
+    N_BATCHES,
+    N_CLIPPED,
+    N_COLUMNS,
+    N_DRAWN,
+    N_EXTRA,
+    N_OUT,
+    N_ROWS,
+    N_STEPS,
+    N_SUMS,
+    NORM,
+    PENALTY,
+    RATE,
+    SETTINGS,
+    TABLE,
+    UPDATE,
+    WEIGHT,
+    WHOLE,
+)
+from skmlp.compiled.rounding import allow_reassociation, strict_fp
+from skmlp.compiled.team import barrier, partition
 
-__all__ = ["EVALUATE", "N_BATCHES", "N_DRAWN", "N_SUMS", "UPDATE", "WHOLE", "Objective", "Rows", "Solver", "take_steps"]
-
-WHOLE, EVALUATE, UPDATE = range(3)
-
-# What is added up over steps, as entries of an array.
-LOSS, PENALTY, WEIGHT, NORM, RATE, N_STEPS, N_ROWS, N_DRAWN, N_BATCHES = range(9)
-N_SUMS = 9
+__all__ = ["step_loop"]
 
 
-class Rows(NamedTuple):
-    """Samples: the data, or the block of a batch that is worked on.
+def step_loop(program: Any, real: Any) -> float:
+    """Run a program, see :mod:`skmlp.compiled.program`; each thread runs one of its own.
 
-    Attributes
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-    targets : ndarray of shape (n_samples, n_outputs) or (0, 0)
-    codes : ndarray of shape (n_samples,) or (0,), int64
-    weights : ndarray of shape (n_samples,) or (0,)
-        Of a block the shares in the batch's weight.
+    It ends early at a batch whose loss or gradient is not finite; fewer batches are counted then.
     """
-
-    X: FloatArray
-    targets: FloatArray
-    codes: AnyArray
-    weights: FloatArray
-
-
-class Batch(NamedTuple):
-    """The rows of a step.
-
-    Attributes
-    ----------
-    rows : Rows
-        The data.
-    order : ndarray of shape (n_samples,) or (0,), int64
-        Of the rows; the given one when it is empty.
-    start, stop : int
-        Where the batch begins and ends in that order.
-    uniforms : ndarray of shape (n,)
-        Random numbers in [0, 1) for dropout, from the batch's own on.
-    """
-
-    rows: Rows
-    order: AnyArray
-    start: int
-    stop: int
-    uniforms: FloatArray
-
-
-class Objective(NamedTuple):
-    """What is minimised, and memory for it.
-
-    Attributes
-    ----------
-    layers : Layers
-    loss : int
-    smoothing, alpha, alpha_l1 : float
-    strongest : float
-        The largest factor of a penalty.
-    n_weights : int
-    block : Rows
-    block_gradient : ndarray of shape (n_parameters,) or (0,)
-        For batches of several blocks.
-    """
-
-    layers: Layers
-    loss: int
-    smoothing: float
-    alpha: float
-    alpha_l1: float
-    strongest: float
-    n_weights: int
-    block: Rows
-    block_gradient: FloatArray
+    if not barrier(program):
+        return 0.0  # a thread did not come
+    evaluation, sums = array_at(np.float64, program.evaluation, (4,)), array_at(np.float64, program.sums, (N_SUMS,))
+    drawn = 0
+    for step in range(program.n_steps):
+        factor = 1.0
+        if program.parts != UPDATE:
+            start = (program.first + step) * program.batch_size
+            stop = start + program.batch_size
+            if program.n_samples - stop < program.smallest:
+                stop = program.n_samples
+            _set_scheduled(program, step)
+            _evaluate(program, real, start, stop, drawn, evaluation)
+            sums[N_ROWS] += stop - start
+            if evaluation[0] == 0.0:
+                sums[N_BATCHES] += 1.0
+                continue
+            drawn += (stop - start) * program.n_dropped
+            sums[N_DRAWN] = drawn
+            if program.parts == EVALUATE:
+                continue
+            if not isfinite(evaluation[1] + evaluation[2] + evaluation[3]):
+                return 0.0
+            factor = min(1.0, program.max_gradient_norm / (evaluation[3] + program.norm_epsilon))
+        _update(program, real, step, factor)
+        if program.parts == WHOLE:
+            _add_up(sums, evaluation, array_at(np.float64, program.rates, (program.n_steps,))[step])
+            sums[N_CLIPPED] += factor < 1.0
+            sums[N_BATCHES] += 1.0
+    return 0.0
 
 
-class Solver(NamedTuple):
-    """The update rule and its state.
-
-    Attributes
-    ----------
-    number : int
-    settings : ndarray of shape (4,), float64
-    weight_decay : float
-    first, second : ndarray of shape (n_parameters,) or (0,)
-    """
-
-    number: int
-    settings: FloatArray
-    weight_decay: float
-    first: FloatArray
-    second: FloatArray
+def _set_scheduled(program: Any, step: int) -> None:
+    """Give the settings that follow a schedule their values of a step."""
+    n = program.n_scheduled
+    values = array_at(np.float64, program.scheduled, (program.n_steps, n))
+    slots = array_at(np.int64, program.slots, (n,))
+    for i in range(n):
+        array_at(np.float64, slots[i], (1,))[0] = values[step, i]
 
 
-@inlined
-def _gather(batch: Batch, begin: int, end: int, total: float, block: Rows) -> None:
-    """Copy the rows from position `begin` to `end`, and their shares in the weight of the batch, `total`."""
-    rows, order, share = batch.rows, batch.order, block.weights.dtype.type(1.0 / total)
-    for position in range(begin, end):
-        row = order[position] if order.size > 0 else position
-        to = position - begin
-        for feature in range(rows.X.shape[1]):
-            block.X[to, feature] = rows.X[row, feature]
-        for output in range(rows.targets.shape[1]):
-            block.targets[to, output] = rows.targets[row, output]
-        if rows.codes.size > 0:
-            block.codes[to] = rows.codes[row]
-        block.weights[to] = rows.weights[row] * share if rows.weights.size > 0 else share
+def _evaluate(program: Any, real: Any, start: int, stop: int, drawn: int, evaluation: FloatArray) -> None:
+    """Write a batch's weight, loss, penalty and norm of the gradient into `evaluation`, and its gradient."""
+    total = _weight(program, real, start, stop)
+    evaluation[:] = 0.0
+    if total > 0.0:
+        sums = array_at(np.float64, program.thread_sums, (program.n_threads, 3))
+        sums[program.thread, 0] = _loss_and_gradient(program, real, start, stop, drawn, total)
+        barrier(program)
+        penalty, squared = _complete_gradient(program, real, total)
+        sums[program.thread, 1], sums[program.thread, 2] = penalty, squared
+        barrier(program)
+        evaluation[0], all_squared = total, 0.0
+        for thread in range(program.n_threads):
+            evaluation[1] += sums[thread, 0]
+            evaluation[2] += sums[thread, 1]
+            all_squared += sums[thread, 2]
+        evaluation[3] = _norm(array_at(real, program.grad, (program.n_trained,)), all_squared)
 
 
-@inlined
-def _weight(batch: Batch) -> float:
+def _order(program: Any) -> AnyArray:
+    """Return the order of the rows in this epoch; empty for the given one."""
+    return array_at(np.int64, program.order, (program.n_order,))
+
+
+def _weight(program: Any, real: Any, start: int, stop: int) -> float:
     """Return the weight of a batch."""
-    weights, order = batch.rows.weights, batch.order
-    if weights.size == 0:
-        return float(batch.stop - batch.start)
-    total = 0.0
-    for position in range(batch.start, batch.stop):
+    if program.weights == 0:
+        return float(stop - start)
+    weights, order, total = array_at(real, program.weights, (program.n_samples,)), _order(program), 0.0
+    for position in range(start, stop):
         total += weights[order[position] if order.size > 0 else position]
     return total
 
 
-@reordering
+def _loss_and_gradient(program: Any, real: Any, start: int, stop: int, drawn: int, total: float) -> float:
+    """Return what this thread's rows add to the loss of a batch, and write what they add to its gradient."""
+    first, behind = partition(program, stop - start, 1)
+    n_trained, capacity, loss = program.n_trained, program.capacity, 0.0
+    itemsize = array_at(real, program.params, (1,)).itemsize
+    own = program.grad
+    if program.thread > 0:
+        own = program.thread_gradients + (program.thread - 1) * n_trained * itemsize
+    if first == behind:
+        array_at(real, own, (n_trained,))[:] = 0.0
+    for begin in range(start + first, start + behind, capacity):
+        n = min(begin + capacity, start + behind) - begin
+        into = own if begin == start + first else program.block_gradient
+        _gather(program, real, begin, n, total)
+        # NumPy draws for each block in turn. Threads with dropout have parts of a single block.
+        n_before, n_drawn = (begin - start, n) if program.n_threads == 1 else (0, stop - start)
+        uniforms = program.uniforms + (drawn + n_before * program.n_dropped) * itemsize
+        _forward(program, uniforms, begin - start - n_before, n_drawn, n, total, itemsize)
+        weights = program.block_weights
+        loss += call(program.loss, (program.loss_table, program.loss_settings, weights, total, into, n))
+        _backward(program, real, n, total, into)
+        if begin > start + first:
+            _add(array_at(real, own, (n_trained,)), array_at(real, into, (n_trained,)))
+    return loss
+
+
+def _gather(program: Any, real: Any, begin: int, n: int, total: float) -> None:
+    """Copy `n` rows into the block, from a position of the order on, with their weights divided by the total."""
+    # Whatever is read from the program is kept in variables: it might change with every number that is written.
+    n_samples, n_features, n_targets = program.n_samples, program.n_features, program.n_targets
+    X, block_X = array_at(real, program.X, (n_samples, n_features)), array_at(real, program.block_X, (n, n_features))
+    weights = array_at(real, program.weights, (0 if program.weights == 0 else n_samples,))
+    block_weights, order = array_at(real, program.block_weights, (n,)), _order(program)
+    y, block_y = array_at(real, program.y, (n_samples, n_targets)), array_at(real, program.block_y, (n, n_targets))
+    codes, block_codes = array_at(np.int64, program.y, (n_samples,)), array_at(np.int64, program.block_y, (n,))
+    unit = block_weights.dtype.type(1.0 / total)
+    for to in range(n):
+        position = begin + to
+        row = order[position] if order.size > 0 else position
+        for feature in range(n_features):
+            block_X[to, feature] = X[row, feature]
+        for target in range(n_targets):
+            block_y[to, target] = y[row, target]
+        if n_targets == 0:
+            block_codes[to] = codes[row]
+        block_weights[to] = weights[row] * unit if weights.size > 0 else unit
+
+
+def _layers(program: Any) -> AnyArray:
+    return array_at(np.int64, program.layers, (program.n_layers, N_COLUMNS))
+
+
+def _forward(program: Any, uniforms: int, first: int, n_drawn: int, n: int, total: float, itemsize: int) -> None:
+    """Push the block through all layers.
+
+    `uniforms` is where the random numbers of dropout begin: layer by layer for `n_drawn` rows, as NumPy draws them.
+    Those of the block begin with row `first`.
+    """
+    layers, drawn = _layers(program), 0
+    for index in range(program.n_layers):
+        layer = layers[index]
+        if layer[MASK] != 0:
+            array_at(np.int64, layer[MASK], (1,))[0] = uniforms + (drawn + first * layer[N_OUT]) * itemsize
+            drawn += n_drawn * layer[N_OUT]
+        call(layer[FORWARD], (layer[TABLE], layer[SETTINGS], program.block_weights, total, 0, n))
+
+
+def _backward(program: Any, real: Any, n: int, total: float, grad: int) -> None:
+    """Push the error signal of the raw outputs back through all layers, and write the gradient."""
+    layers = _layers(program)
+    for index in range(program.n_layers - 1, -1, -1):
+        layer = layers[index]
+        size = n * layer[N_OUT]
+        extra = array_at(np.int64, layer[EXTRA], (layer[N_EXTRA],))
+        for other in range(layer[N_EXTRA]):
+            _add(array_at(real, layer[DELTA], (size,)), array_at(real, extra[other], (size,)))
+        call(layer[BACKWARD], (layer[TABLE], layer[SETTINGS], program.block_weights, total, grad, n))
+
+
+def _part(program: Any, real: Any, place: int, begin: int, end: int) -> FloatArray:
+    """Return the numbers from `begin` to `end` of the vector at an address."""
+    return array_at(real, place + begin * array_at(real, program.params, (1,)).itemsize, (end - begin,))
+
+
+def _complete_gradient(program: Any, real: Any, total: float) -> tuple[float, float]:
+    """Complete this thread's part of the gradient; return its penalty and its squared norm."""
+    n_trained = program.n_trained
+    begin, end = partition(program, n_trained, LINE)
+    grad = _part(program, real, program.grad, begin, end)
+    for other in range(program.n_threads - 1):
+        first = other * n_trained
+        _add(grad, _part(program, real, program.thread_gradients, first + begin, first + end))
+    l2, l1 = min(program.alpha / total, program.largest_alpha), min(program.alpha_l1 / total, program.largest_alpha)
+    n_weights = max(0, min(program.n_weights, end) - begin)
+    return _add_penalty(l2, l1, n_weights, _part(program, real, program.params, begin, end), grad)
+
+
+@allow_reassociation
 def _add_penalty(
     alpha: float, alpha_l1: float, n_weights: int, params: FloatArray, grad: FloatArray
 ) -> tuple[float, float]:
-    """Add the penalty's gradient; return the penalty and the squared norm of the gradient."""
+    """Add the penalty's gradient for the first `n_weights`; return the penalty and the squared norm of the gradient."""
     real = params.dtype.type
     zero = real(0.0)
     l2, l1 = real(alpha), real(alpha_l1)
@@ -157,7 +243,6 @@ def _add_penalty(
     return float(0.5 * l2 * squares + l1 * magnitudes), float(squared_norm)
 
 
-@exact
 def _norm(grad: FloatArray, squared: float) -> float:
     """Return the norm, also where its square is beyond what the format holds."""
     if squared > 1e-30 and isfinite(squared):
@@ -176,105 +261,33 @@ def _norm(grad: FloatArray, squared: float) -> float:
     return largest * sqrt(total)
 
 
-@inlined
-def _evaluate(
-    objective: Objective, team: Team, params: FloatArray, grad: FloatArray, batch: Batch, evaluation: FloatArray
-) -> None:
-    """Write a batch's weight, loss, penalty and norm of the gradient into `evaluation`; its gradient into `grad`."""
-    total = _weight(batch)
-    evaluation[:] = 0.0
-    if total > 0.0:
-        mine = grad if team.number == 0 else team.gradients[team.number - 1]
-        loss = _loss_and_gradient(objective, team, params, mine, batch, total)
-        team.sums[team.number, 0] = loss
-        wait(team)
-        penalty, squared = _add_gradients(objective, team, params, grad, total)
-        team.sums[team.number, 1], team.sums[team.number, 2] = penalty, squared
-        wait(team)
-        evaluation[0], all_squared = total, 0.0
-        for number in range(team.size):
-            evaluation[1] += team.sums[number, 0]
-            evaluation[2] += team.sums[number, 1]
-            all_squared += team.sums[number, 2]
-        evaluation[3] = _norm(grad, all_squared)
-
-
-@inlined
-def _loss_and_gradient(
-    objective: Objective, team: Team, params: FloatArray, grad: FloatArray, batch: Batch, total: float
-) -> float:
-    """Return what this thread's rows add to the loss of a batch, and write what they add to its gradient."""
-    layers, block, start, loss = objective.layers, objective.block, batch.start, 0.0
-    n_units, last, capacity = n_dropped(layers), layers.table[layers.table.shape[0] - 1], block.X.shape[0]
-    first, behind = share(team, batch.stop - start, 1)
-    if first == behind:
-        grad[:] = 0.0
-    for begin in range(start + first, start + behind, capacity):
-        end = min(begin + capacity, start + behind)
-        n = end - begin
-        into = grad if begin == start + first else objective.block_gradient
-        _gather(batch, begin, end, total, block)
-        X = block.X[:n]
-        shares = block.weights[:n]
-        # NumPy draws for each block in turn. Threads that drop units have parts of a single one.
-        n_before, n_drawn = (begin - start, n) if team.size == 1 else (0, batch.stop - start)
-        drawn = batch.uniforms[n_before * n_units :]
-        raw = forward(layers, params, X, shares, total, drawn, begin - start - n_before, n_drawn)
-        delta = matrix(layers.memory, last[DELTA], n, last[N_OUT])
-        bias_gradient = into[last[BIASES] : last[BIASES] + last[N_OUT]]
-        loss += losses.loss_and_error_signal(
-            objective.loss, objective.smoothing, block.targets[:n], block.codes[:n], shares, raw, delta, bias_gradient
-        )
-        backward(layers, params, X, shares, into)
-        if begin > start + first:
-            _add(grad, into)
-    return loss
-
-
-@inlined
-def _add_gradients(
-    objective: Objective, team: Team, params: FloatArray, grad: FloatArray, total: float
-) -> tuple[float, float]:
-    """Complete this thread's share of the gradient; return its penalty and its squared norm."""
-    begin, end = share(team, params.size, LINE)
-    mine = stretch(grad, begin, end)
-    for number in range(team.size - 1):
-        _add(mine, stretch(team.gradients[number], begin, end))
-    n_weights = _among(objective.n_weights, begin, end)
-    l2, l1 = min(objective.alpha / total, objective.strongest), min(objective.alpha_l1 / total, objective.strongest)
-    return _add_penalty(l2, l1, n_weights, stretch(params, begin, end), mine)
-
-
-@exact
 def _add(total: FloatArray, part: FloatArray) -> None:
     for i in range(total.size):
         total[i] += part[i]
 
 
-@inlined
-def _among(n: int, begin: int, end: int) -> int:
-    """Return how many of the first `n` numbers are among those from `begin` to `end`."""
-    return max(0, min(n, end) - begin)
+def _update(program: Any, real: Any, step: int, factor: float) -> None:
+    """Take a step with this thread's part of the parameters, for the gradient times a factor; then average."""
+    begin, end = partition(program, program.n_trained, LINE)
+    numbers = program.numbers + 8 * step * program.n_numbers
+    where = (program.solver_table, numbers, program.params, program.grad)
+    call(program.solver, (*where, begin, end, program.n_weights, factor))
+    if program.average != 0:
+        last = program.n_params if program.thread == program.n_threads - 1 else end  # with what is not trained
+        params = _part(program, real, program.params, begin, last)
+        average = _part(program, real, program.average, begin, last)
+        if program.average_is_new:
+            program.average_is_new = 0
+            for i in range(params.size):
+                average[i] = params[i]
+        else:
+            rest = params.dtype.type(1.0 - program.decay)
+            for i in range(params.size):
+                average[i] += rest * (params[i] - average[i])
+    barrier(program)
 
 
-@inlined
-def _update(
-    solver: Solver, team: Team, count: int, rate: float, n_weights: int, params: FloatArray, grad: FloatArray
-) -> None:
-    """Take a step, after the weight decay, with this thread's share of the parameters."""
-    begin, end = share(team, params.size, LINE)
-    mine = stretch(params, begin, end)
-    if solver.weight_decay != 0.0:
-        kept = params.dtype.type(1.0 - rate * solver.weight_decay)
-        for i in range(_among(n_weights, begin, end)):
-            mine[i] *= kept
-    # Solvers that need no state have empty vectors, and do not look at them.
-    first, second = stretch(solver.first, begin, end), stretch(solver.second, begin, end)
-    solvers.update(solver.number, solver.settings, count, rate, mine, stretch(grad, begin, end), first, second)
-    wait(team)
-
-
-@as_written
+@strict_fp
 def _add_up(sums: FloatArray, evaluation: FloatArray, rate: float) -> None:
     """Add a step to the sums, with the rounding of a step that is added in Python."""
     weight = evaluation[0]
@@ -284,80 +297,3 @@ def _add_up(sums: FloatArray, evaluation: FloatArray, rate: float) -> None:
     sums[NORM] += evaluation[3]
     sums[RATE] += rate
     sums[N_STEPS] += 1.0
-
-
-@entry
-def take_steps(
-    parts: int,
-    objective: Objective,
-    solver: Solver,
-    team: Team,
-    params: FloatArray,
-    grad: FloatArray,
-    rows: Rows,
-    order: AnyArray,
-    batch_size: int,
-    smallest: int,
-    first: int,
-    rates: FloatArray,
-    count: int,
-    uniforms: FloatArray,
-    evaluation: FloatArray,
-    sums: FloatArray,
-) -> None:
-    """Take a step for each of `rates`, on the batches from the one of number `first` on.
-
-    Parameters
-    ----------
-    parts : int
-        WHOLE steps; or a single one of which only its first half, EVALUATE, or its second half, UPDATE, is done.
-    objective : Objective
-    solver : Solver
-    team : Team
-        The thread that calls. All of a team call with the same arguments, but with an `objective`, an `evaluation` and
-        `sums` of their own.
-    params, grad : ndarray of shape (n_parameters,)
-        Changed in place.
-    rows : Rows
-        The data.
-    order : ndarray of shape (n_samples,) or (0,), int64
-        Of the rows; the given one when it is empty.
-    batch_size, smallest, first : int
-        A last batch with fewer rows than `smallest` joins the one before it.
-    rates : ndarray of shape (n_steps,), float64
-    count : int
-        Steps taken before.
-    uniforms : ndarray of shape (n,)
-        Random numbers in [0, 1) for dropout. Batches without weight leave them for the next; N_DRAWN counts those used.
-    evaluation : ndarray of shape (4,), float64
-        Receives weight, loss, penalty and norm of the gradient of the last batch.
-    sums : ndarray of shape (N_SUMS,), float64
-        Receives what is added up over the steps. N_BATCHES counts the batches that are done with; there are fewer than
-        rates when a loss or a gradient is not finite.
-    """
-    if not wait(team):
-        return  # a thread did not come
-    n_samples, n_units, drawn = rows.X.shape[0], n_dropped(objective.layers), 0
-    for step in range(rates.size):
-        if parts != UPDATE:
-            start = (first + step) * batch_size
-            stop = start + batch_size
-            if n_samples - stop < smallest:
-                stop = n_samples
-            batch = Batch(rows, order, start, stop, uniforms[drawn:])
-            _evaluate(objective, team, params, grad, batch, evaluation)
-            sums[N_ROWS] += stop - start
-            if evaluation[0] == 0.0:
-                sums[N_BATCHES] += 1.0
-                continue
-            drawn += (stop - start) * n_units
-            sums[N_DRAWN] = drawn
-            if parts == EVALUATE:
-                continue
-            if not isfinite(evaluation[1] + evaluation[2] + evaluation[3]):
-                return
-        count += 1
-        _update(solver, team, count, rates[step], objective.n_weights, params, grad)
-        if parts == WHOLE:
-            _add_up(sums, evaluation, rates[step])
-            sums[N_BATCHES] += 1.0

@@ -1,4 +1,4 @@
-r"""A network is a sequence of layers: forward and backward through preallocated memory.
+r"""A network of layers: forward and backward through preallocated memory.
 
 Forward, with :math:`a_0 = X`: :math:`z_l = a_{l-1} W_l + b_l`, :math:`a_l = \sigma_l(z_l)`.
 Backward, from :math:`\delta_L = \partial L/\partial z_L` that the loss gives:
@@ -7,11 +7,15 @@ Backward, from :math:`\delta_L = \partial L/\partial z_L` that the loss gives:
     \delta_l = (\delta_{l+1} W_{l+1}^T) \odot \sigma_l'(z_l), \qquad
     \frac{\partial L}{\partial W_l} = a_{l-1}^T \delta_l, \qquad
     \frac{\partial L}{\partial b_l} = 1^T \delta_l .
+
+In general the layers are the nodes of a graph: each reads one or more values, the data or outputs of earlier layers. A
+value that several layers read gets the sum of their error signals.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -22,56 +26,86 @@ from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray, IntArray
 from skmlp.nn.activations import Activation
 from skmlp.nn.initializers import INITIALIZERS, Initializer
-from skmlp.nn.layers import ActivationLayer, Dense, Dropout, Layer, Normalization, Residual, TrainingPass
+from skmlp.nn.layers import ActivationLayer, Batch, Dense, Dropout, Layer, Normalization, Parallel, Residual
+from skmlp.nn.layers.parallel import Concatenate
 from skmlp.nn.parameters import Parameters
 
-__all__ = ["Network", "Units", "Workspace", "initialize", "multilayer_perceptron"]
+__all__ = ["LayerOutput", "Network", "Node", "Workspace", "initialize", "multilayer_perceptron"]
 
 # Rows that predict() pushes through at once: few enough for the activations to stay in the cache.
 PREDICT_ROWS = 1024
 
 
-class Units(NamedTuple):
-    r"""The units of a dense layer on the rows of a pass.
+@dataclass(frozen=True)
+class Node:
+    """A layer in its network.
+
+    Attributes
+    ----------
+    index : int
+        Its place in the order of computation. Its output is the value ``index + 1``; value 0 is the data.
+    layer : Layer
+    inputs : tuple of int
+        The values that it reads.
+    """
+
+    index: int
+    layer: Layer
+    inputs: tuple[int, ...]
+
+
+class LayerOutput(NamedTuple):
+    r"""The outputs of a dense layer and its activation on the rows of a pass.
 
     Attributes
     ----------
     outputs : ndarray of shape (n_samples, n_units)
-        :math:`\sigma(z)`, of the output layer `raw`.
+        :math:`\sigma(z)`; `raw` for the output layer.
     activation : Activation or None
-        None for a layer without, as the output layer, whose link is the loss's.
-    slopes : ndarray of shape (n_samples, n_units) or None
+        None for a layer without, as the output layer, whose link belongs to the loss.
+    activation_grad : ndarray of shape (n_samples, n_units) or None
         :math:`\sigma'(z)`.
     """
 
     outputs: FloatArray
     activation: Activation | None
-    slopes: FloatArray | None
+    activation_grad: FloatArray | None
 
-    def repeated(self, times: IntArray | None) -> "Units":
-        """Return the units with each row so many times, if `times` tells it for exactly these rows."""
+    @classmethod
+    def concatenate(cls, parts: "Sequence[LayerOutput]") -> "LayerOutput":
+        """Return the rows of all parts, of one layer, one after the other."""
+        gradients = [part.activation_grad for part in parts if part.activation_grad is not None]
+        outputs = np.concatenate([part.outputs for part in parts])
+        return cls(outputs, parts[0].activation, np.concatenate(gradients) if gradients else None)
+
+    def repeated(self, times: IntArray | None) -> "LayerOutput":
+        """Return the outputs with each row repeated `times` times, if `times` is given for exactly these rows."""
         if times is None or len(times) != len(self.outputs):
             return self
-        slopes = None if self.slopes is None else self.slopes.repeat(times, axis=0)
-        return Units(self.outputs.repeat(times, axis=0), self.activation, slopes)
+        gradient = None if self.activation_grad is None else self.activation_grad.repeat(times, axis=0)
+        return LayerOutput(self.outputs.repeat(times, axis=0), self.activation, gradient)
 
 
 class Network:
-    """A sequence of layers whose sizes fit together.
+    """Layers whose sizes fit together.
 
     Parameters
     ----------
-    layers : sequence of Layer
-        At least one; each takes what the one before gives. One may overwrite its input (`consumes_input`) where
-        nothing else needs it: not the caller's data, not the input of a residual block, nor what the layer before
-        needs on the way back.
+    layers : sequence of Layer or Parallel
+        At least one; each takes the output of the one before, and a residual connection the input of its block besides.
+        A layer may overwrite its input (`consumes_input`) where nothing else needs it: not the caller's data, not the
+        input of a residual block, nor what the layer before needs in the backward pass.
 
     Attributes
     ----------
+    nodes : tuple of Node
+        The layers in the order of computation, with what they read. Every pass is a loop over them.
+    layers : tuple of Layer
+        The layers of the nodes.
     weight_sizes : list of int
-        Of each dense layer, how many weights it has.
+        The number of weights of each dense layer.
     n_numbers : int
-        How many numbers a row and the outputs of all layers for it are.
+        How many numbers a row and the outputs of all layers for it have.
     has_modes : bool
         Whether training and prediction are different passes: with dropout or batch normalization.
     couples_rows : bool
@@ -80,30 +114,34 @@ class Network:
         Whether settings of layers follow a schedule; see :meth:`at`.
     """
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
-        _check_order(layers)
-        for layer in layers:
-            _check_roles(layer)
-        self.layers = tuple(layers)
-        self.n_in = layers[0].n_in
-        self.n_out = layers[-1].n_out
-        self.weight_sizes = [layer.n_in * layer.n_out for layer in layers if isinstance(layer, Dense)]
-        self.n_numbers = self.n_in + sum(layer.n_out for layer in layers)
-        self.has_modes = any(layer.has_modes for layer in layers)
-        self.couples_rows = any(layer.couples_rows for layer in layers)
-        self.is_scheduled = _is_scheduled(layers)
+    def __init__(self, layers: "Sequence[Layer | Parallel]") -> None:
+        if not layers:
+            raise ValueError("A network needs at least one layer, got none.")
+        nodes: list[Node] = []
+        _connect(layers, 0, nodes)
+        _check_nodes(nodes)
+        self.nodes = tuple(nodes)
+        self.layers = tuple(node.layer for node in nodes)
+        self.n_in = next(node.layer.n_in for node in nodes if 0 in node.inputs)
+        self.n_out = nodes[-1].layer.n_out
+        self.weight_sizes = [layer.n_in * layer.n_out for layer in self.layers if isinstance(layer, Dense)]
+        self.n_numbers = self.n_in + sum(layer.n_out for layer in self.layers)
+        self.has_modes = any(layer.has_modes for layer in self.layers)
+        self.couples_rows = any(layer.couples_rows for layer in self.layers)
+        self.is_scheduled = _is_scheduled(self.layers)
 
     def at(self, time: Any) -> "Network":
         """Return the network as it is at a time of the training, on the same parameters and workspaces."""
         return self._with([layer.at(time) if isinstance(layer, Configurable) else layer for layer in self.layers])
 
     def without_dropout(self) -> "Network":
-        """Return the network with all rates of dropout 0, on the same parameters."""
+        """Return the network with all dropout rates 0, on the same parameters."""
         return self._with([replace(layer, rate=0.0) if isinstance(layer, Dropout) else layer for layer in self.layers])
 
     def _with(self, layers: Sequence[Layer]) -> "Network":
         """Return the network with other settings of its layers, which still fit together."""
         network = copy(self)
+        network.nodes = tuple(replace(node, layer=layer) for node, layer in zip(self.nodes, layers, strict=True))
         network.layers = tuple(layers)
         network.is_scheduled = _is_scheduled(layers)
         return network
@@ -117,7 +155,12 @@ class Network:
         return Workspace(self, n_samples, dtype)
 
     def forward(
-        self, params: Parameters, X: Any, workspace: "Workspace", batch: TrainingPass | None = None
+        self,
+        params: Parameters,
+        X: Any,
+        workspace: "Workspace",
+        batch: Batch | None = None,
+        watch: Callable[[Node, FloatArray], object] | None = None,
     ) -> list[Any]:
         """Push `X` through all layers.
 
@@ -127,8 +170,10 @@ class Network:
         X : ndarray or CSR matrix of shape (n_samples, n_in)
         workspace : Workspace
             Holds the results until the next pass.
-        batch : TrainingPass, optional
-            Makes it a pass in training, where that is another thing than prediction.
+        batch : Batch, optional
+            Given in training, where that differs from prediction.
+        watch : callable, optional
+            ``watch(node, output)`` is called after each layer. The next layer may overwrite the output.
 
         Returns
         -------
@@ -138,12 +183,15 @@ class Network:
         """
         activations = [X]
         memories = workspace.rows(X.shape[0])
-        for index, (layer, views, memory) in enumerate(zip(self.layers, params.layers, memories, strict=True)):
-            x = activations[-1] if layer.span == 0 else (activations[-1], activations[index - layer.span])
-            if batch is None:
-                activations.append(layer.forward(views, x, memory))
-            else:
-                activations.append(layer.forward_training(views, x, memory, batch))
+        for node in self.nodes:
+            index, layer, inputs = node.index, node.layer, node.inputs
+            memory = memories[index]
+            if batch is not None and layer.draws:
+                layer.draw(batch.rng, memory)
+            x = activations[inputs[0]] if len(inputs) == 1 else tuple(activations[value] for value in inputs)
+            activations.append(layer.forward(params.layers[index], x, memory, batch))
+            if watch is not None:
+                watch(node, activations[-1])
         workspace.outputs = activations[1:]
         return activations
 
@@ -153,51 +201,70 @@ class Network:
         activations: Sequence[Any],
         delta: FloatArray,
         workspace: "Workspace",
-        grad: Parameters,
-    ) -> None:
+        grad: Parameters | None,
+        batch: Batch | None = None,
+        *,
+        needs_input_delta: bool = False,
+        watch: Callable[[Node, FloatArray], object] | None = None,
+    ) -> FloatArray | None:
         """Push the error signal back through all layers and write every gradient into `grad`.
 
         Parameters
         ----------
         params : Parameters
         activations : list
-            What :meth:`forward` returned for the same `params` and `workspace`.
+            What :meth:`forward` returned for the same `params`, `workspace` and `batch`.
         delta : ndarray of shape (n_samples, n_out)
             ``dL/d raw``. Overwritten.
         workspace : Workspace
-        grad : Parameters
-            Receives ``dL/d params``.
+        grad : Parameters or None
+            Receives ``dL/d params``. None computes error signals alone.
+        batch : Batch, optional
+        needs_input_delta : bool, default=False
+            Whether to compute the error signal of the data, too.
+        watch : callable, optional
+            ``watch(node, delta)`` is called before each layer, with the error signal of its output, and after the
+            first layer where that of the data is needed.
+
+        Returns
+        -------
+        input_delta : ndarray of shape (n_samples, n_in) or None
+            ``dL/dX``, when it is needed.
         """
         memories = workspace.rows(delta.shape[0])
-        skipping: dict[int, list[FloatArray]] = {}  # error signals that go past blocks, by where these begin
-        for index in range(len(self.layers) - 1, -1, -1):
-            layer = self.layers[index]
-            delta = layer.backward(
+        signals: defaultdict[int, list[FloatArray]] = defaultdict(list)  # by value, one from each reader
+        signals[len(self.nodes)].append(delta)
+        for node in reversed(self.nodes):
+            index, layer, inputs = node.index, node.layer, node.inputs
+            total = _sum_signals(signals.pop(index + 1))
+            if watch is not None:
+                watch(node, total)
+            x = activations[inputs[0]] if len(inputs) == 1 else tuple(activations[value] for value in inputs)
+            returned = layer.backward(
                 params.layers[index],
-                grad.layers[index],
-                activations[index],
+                None if grad is None else grad.layers[index],
+                x,
                 activations[index + 1],
-                delta,
+                total,
                 memories[index],
-                is_first=index == 0,
+                batch,
+                needs_input_delta=needs_input_delta or inputs != (0,),
             )
-            if layer.span > 0:
-                assert isinstance(layer, Residual)
-                skipping.setdefault(index - layer.span, []).append(layer.skipped(memories[index]))
-            if index > 0:  # the error signal of the data is not needed
-                for skipped in skipping.get(index, ()):
-                    delta += skipped
+            for value, signal in zip(inputs, returned if len(inputs) > 1 else (returned,), strict=True):
+                if value > 0 or needs_input_delta:
+                    signals[value].append(signal)
+        return _sum_signals(signals.pop(0)) if needs_input_delta else None
 
-    def units(self, workspace: "Workspace") -> list[Units]:
-        """Return what the last forward and backward pass in `workspace` left of each dense layer's units."""
+    def layer_outputs(self, workspace: "Workspace") -> list[LayerOutput]:
+        """Return the outputs of each dense layer, with its activation, of the last forward and backward pass."""
         outputs = workspace.outputs
-        units: list[Units] = []
+        found: list[LayerOutput] = []
         for layer, output, memory in zip(self.layers, outputs, workspace.rows(len(outputs[-1])), strict=True):
             if any(spec.role == "weight" for spec in layer.shapes):
-                units.append(Units(output, None, None))
-            elif isinstance(layer, ActivationLayer) and units:
-                units[-1] = Units(output, layer.activation, layer.slopes(memory))
-        return units
+                found.append(LayerOutput(output, None, None))
+            elif isinstance(layer, ActivationLayer) and found:
+                found[-1] = LayerOutput(output, layer.activation, layer.derivatives(memory))
+        return found
 
     def predict(self, params: Parameters, X: Any) -> FloatArray:
         """Return `raw` of shape (n_samples, n_out), a block of rows at a time so that memory stays bounded."""
@@ -213,40 +280,90 @@ class Network:
         return raw
 
 
+def _sum_signals(signals: list[FloatArray]) -> FloatArray:
+    """Return the sum of the error signals of a value. The last one, from the first layer that reads it, is changed."""
+    total = signals[-1]
+    for signal in signals[:-1]:
+        total += signal
+    return total
+
+
+def _connect(layers: "Sequence[Layer | Parallel]", value: int, nodes: list[Node]) -> int:
+    """Append a node for each layer, the first of which reads `value`; return the value of the last one's output."""
+    for layer in layers:
+        index = len(nodes)
+        if isinstance(layer, Parallel):
+            ends = tuple(_connect(branch, value, nodes) for branch in layer.branches)
+            sizes = tuple(nodes[end - 1].layer.n_out if end > 0 else _data_size(nodes, layer) for end in ends)
+            nodes.append(Node(len(nodes), Concatenate(sizes), ends))
+        elif layer.span > 0:
+            nodes.append(Node(index, layer, (value, index - layer.span)))
+        else:
+            nodes.append(Node(index, layer, (value,)))
+        value = len(nodes)
+    return value
+
+
+def _data_size(nodes: Sequence[Node], parallel: Parallel) -> int:
+    """Return the number of columns of the data, which a branch without layers passes on."""
+    for node in nodes:
+        if node.inputs == (0,):
+            return node.layer.n_in
+    raise ValueError("At least one of the parallel branches at the front of a network must have layers.")
+
+
 def _is_scheduled(layers: Sequence[Layer]) -> bool:
     return any(layer.scheduled() for layer in layers if isinstance(layer, Configurable))
 
 
-def _check_order(layers: Sequence[Layer]) -> None:
-    """Raise ValueError when the layers do not fit together, or one overwrites what another one needs."""
-    if not layers:
-        raise ValueError("A network needs at least one layer, got none.")
-    for before, after in pairwise(layers):
-        if before.n_out != after.n_in:
-            raise ValueError(f"{after} takes {after.n_in} inputs, but {before} gives {before.n_out}.")
-    # Who needs the input of a layer besides itself, by the place of that layer.
-    kept: dict[int, tuple[Layer, str]] = {}
-    for index, layer in enumerate(layers):
-        if layer.needs_output:
-            kept[index + 1] = layer, "before"
-    for index, layer in enumerate(layers):
-        if layer.span > 0:
-            start = index - layer.span
-            if start < 0 or layers[start].n_in != layer.n_in:
-                width = f"has {layers[start].n_in} inputs" if start >= 0 else f"would begin before the first of {index}"
-                raise ValueError(
-                    f"{layer} adds the input of a block of {layer.span} layers to its {layer.n_in} outputs, but the "
-                    f"block {width}."
-                )
-            kept[start] = layer, "after"
-    for index, layer in enumerate(layers):
-        if layer.consumes_input and (index == 0 or index in kept):
-            needed = "the caller's data" if index == 0 else "needed by {} {} it".format(*kept[index])
-            raise ValueError(f"{layer} overwrites its input, which is {needed}. Build it with consumes_input=False.")
+def _check_nodes(nodes: Sequence[Node]) -> None:
+    """Raise ValueError when layers do not fit together, or one overwrites what another one needs."""
+    sizes: dict[int, int] = {}
+    readers: defaultdict[int, list[Node]] = defaultdict(list)
+    for node in nodes:
+        _check_roles(node.layer)
+        _check_sizes(node, nodes, sizes)
+        sizes[node.index + 1] = node.layer.n_out
+        for value in node.inputs:
+            readers[value].append(node)
+    for node in nodes:
+        if node.layer.consumes_input:
+            _check_consumed(node, nodes, readers[node.inputs[0]])
+
+
+def _check_sizes(node: Node, nodes: Sequence[Node], sizes: dict[int, int]) -> None:
+    layer = node.layer
+    if layer.span > 0:
+        start = node.inputs[1]
+        width = None if start < 0 else sizes.get(start, nodes[0].layer.n_in)
+        if width != layer.n_in:
+            found = f"would begin before the first of {node.index}" if width is None else f"has {width} inputs"
+            raise ValueError(
+                f"{layer} adds the input of a block of {layer.span} layers to its {layer.n_in} outputs, but the "
+                f"block {found}."
+            )
+    for value, size in zip(node.inputs, layer.input_sizes, strict=True):
+        if sizes.setdefault(value, size) != size:
+            given = f"{nodes[value - 1].layer} gives" if value > 0 else "the data have"
+            raise ValueError(f"{layer} takes {size} inputs, but {given} {sizes[value]}.")
+
+
+def _check_consumed(node: Node, nodes: Sequence[Node], readers: Sequence[Node]) -> None:
+    layer, value = node.layer, node.inputs[0]
+    needed = ""
+    if value == 0:
+        needed = "the caller's data"
+    elif len(readers) > 1:
+        other = next(each for each in reversed(readers) if each is not node)
+        needed = f"needed by {other.layer} {'after' if other.index > node.index else 'before'} it"
+    elif nodes[value - 1].layer.needs_output:
+        needed = f"needed by {nodes[value - 1].layer} before it"
+    if needed:
+        raise ValueError(f"{layer} overwrites its input, which is {needed}. Build it with consumes_input=False.")
 
 
 def _check_roles(layer: Layer) -> None:
-    """Raise ValueError when a layer calls something a weight or a bias that is no connection of its units."""
+    """Raise ValueError when a layer has a weight or a bias that does not connect its inputs and outputs."""
     found = {role: [spec.shape for spec in layer.shapes if spec.role == role] for role in ("weight", "bias")}
     weight, bias = (layer.n_in, layer.n_out), (layer.n_out,)
     if found not in ({"weight": [weight], "bias": [bias]}, {"weight": [], "bias": []}):
@@ -265,16 +382,14 @@ class Workspace:
     Attributes
     ----------
     outputs : list of ndarray
-        Of every layer in the last forward pass.
+        The output of every layer in the last forward pass.
     """
 
     def __init__(self, network: Network, n_samples: int, dtype: DTypeLike) -> None:
         self.outputs: list[FloatArray] = []
         self.n_samples = n_samples
         self.raw_delta = np.empty((n_samples, network.n_out), dtype)
-        self._memories = [
-            layer.allocate(n_samples, dtype, is_first=index == 0) for index, layer in enumerate(network.layers)
-        ]
+        self._memories = [node.layer.allocate(n_samples, dtype, is_first=node.inputs == (0,)) for node in network.nodes]
         self._views = {n_samples: self._memories}
 
     def rows(self, n_samples: int) -> list[tuple[FloatArray, ...]]:

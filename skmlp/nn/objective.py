@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.layers import TrainingPass
+from skmlp.nn.layers import Batch
 from skmlp.nn.losses import Loss
 from skmlp.nn.network import Network, Workspace
 from skmlp.nn.parameters import Parameters
@@ -26,7 +26,7 @@ from skmlp.nn.statistics import non_finite_output, non_finite_place
 __all__ = ["Objective", "ObjectiveWorkspace", "Value", "strongest_penalty"]
 
 
-# Rows of a batch that are worked off at a time.
+# Rows of a batch that are evaluated at a time.
 BLOCK_ROWS = 1024
 
 
@@ -77,7 +77,7 @@ class Objective:
     def workspace(self, n_samples: int, dtype: DTypeLike) -> "ObjectiveWorkspace":
         """Return the memory for batches of `n_samples` rows.
 
-        Larger ones are worked off in blocks, unless their rows depend on each other.
+        Larger ones are evaluated in blocks, unless their rows depend on each other.
         """
         rows = n_samples if self.network.couples_rows else min(n_samples, BLOCK_ROWS)
         return ObjectiveWorkspace(self.network, rows, dtype)
@@ -141,20 +141,20 @@ class Objective:
         grad: Parameters,
         rng: np.random.Generator | None,
     ) -> float:
-        """Return these rows' share of the mean loss over the weight `total`, and write its gradient into `grad`."""
+        """Return what these rows add to the mean loss over the weight `total`, and write its gradient into `grad`."""
         dtype = params.vector.dtype
-        shares = None if sample_weight is None else (sample_weight / total).astype(dtype, copy=False)
-        batch = TrainingPass(rng, shares, total) if self.network.has_modes else None
+        weights = None if sample_weight is None else (sample_weight / total).astype(dtype, copy=False)
+        batch = Batch(rng, weights, total) if self.network.has_modes else None
         activations = self.network.forward(params, X, workspace, batch)
         delta = workspace.raw_delta[: X.shape[0]]
         losses = self.loss.loss_and_gradient(y, activations[-1], delta)
-        if shares is None:
+        if weights is None:
             loss = float(losses.sum(dtype=np.float64)) / total
             delta *= 1.0 / total
         else:
-            loss = float(np.dot(losses, shares))
-            delta *= shares[:, np.newaxis]
-        self.network.backward(params, activations, delta, workspace, grad)
+            loss = float(np.dot(losses, weights))
+            delta *= weights[:, np.newaxis]
+        self.network.backward(params, activations, delta, workspace, grad, batch)
         return loss
 
     def find_non_finite(

@@ -6,7 +6,8 @@ from functools import cached_property
 from operator import is_
 from typing import Any, NamedTuple, Protocol
 
-from skmlp.nn.network import Units
+from skmlp._typing import FloatArray
+from skmlp.nn.network import LayerOutput
 from skmlp.nn.objective import Objective, ObjectiveWorkspace
 from skmlp.nn.parameters import Parameters
 from skmlp.optim.schedules import Time
@@ -65,6 +66,16 @@ class Sums:
         self.learning_rate += learning_rate
         self.n_steps += 1
         self.n_clipped += clipped
+
+    def as_tuple(self) -> tuple[float, ...]:
+        """Return the sums in the order of the attributes."""
+        counts = self.n_steps, self.n_clipped, self.n_rows
+        return self.loss, self.penalty, self.weight, self.norm, self.learning_rate, *counts
+
+    def set(self, sums: FloatArray) -> None:
+        """Replace the sums by others, in the order of the attributes."""
+        self.loss, self.penalty, self.weight, self.norm, self.learning_rate, *counts = sums.tolist()
+        self.n_steps, self.n_clipped, self.n_rows = map(int, counts)
 
 
 class Buffers:
@@ -152,7 +163,7 @@ class StepEngine(Protocol):
             Of the last batch evaluated.
         """
 
-    def layer_outputs(self) -> list[Units]:
+    def layer_outputs(self) -> list[LayerOutput]:
         """Return the outputs of each dense layer in the last evaluation."""
 
     def find_non_finite(self, objective: Objective, value: float) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from skmlp import compiled
 from skmlp.nn.network import Network
 from skmlp.training.batches import Batches
+from skmlp.training.compiled_engine import compiled_engine
 from skmlp.training.engine import Buffers, StepEngine
 from skmlp.training.numpy_engine import NumpyEngine
 from skmlp.training.plan import Plan
@@ -17,8 +18,8 @@ from skmlp.training.state import TrainingState
 
 __all__ = ["choose_engine"]
 
-# Seconds to import numba and load the compiled functions from disk. Training that takes NumPy less time gains nothing
-# from them.
+# Seconds from which on training is worth a compiled engine. Loading it takes a tenth of a second; but where it was
+# never used before, its functions are compiled first, which takes some seconds.
 LOADING = 0.75
 
 # Seconds of a step with NumPy: for the function calls, for each number that is processed (the output of a unit for a
@@ -42,8 +43,6 @@ def choose_engine(
     why_numpy = _why_numpy(state, batches)
     if not why_numpy:
         try:
-            with compiled.loading():
-                from skmlp.training.compiled_steps import compiled_engine  # imports numba
             engine = compiled_engine(recipe, state, batches, buffers, n_threads)
             with compiled.loading():
                 engine.make_ready()

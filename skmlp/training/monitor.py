@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmlp._typing import BoolArray, FloatArray, IntArray
-from skmlp.nn.network import Units
+from skmlp.nn.network import LayerOutput
 from skmlp.nn.parameters import Parameters
 from skmlp.nn.statistics import (
     BANDS,
@@ -205,7 +205,7 @@ class Monitor:
         self,
         params: Parameters,
         grad: Parameters,
-        layer_outputs: Callable[[], Sequence[Units]],
+        layer_outputs: Callable[[], Sequence[LayerOutput]],
         n_rows: int,
         *,
         is_non_finite: bool = False,
@@ -243,12 +243,14 @@ class Monitor:
             self._previous_step, self._previous_rows = self._step, n_rows
         return observed
 
-    def _measure(self, params: Parameters, grad: Parameters, outputs: Sequence[Units]) -> None:
+    def _measure(self, params: Parameters, grad: Parameters, outputs: Sequence[LayerOutput]) -> None:
         self._before.vector[...] = params.vector
         layers = list(zip(grad.weights, params.weights, outputs, strict=True))
         self._steps.append(np.array([_step_values(*layer) for layer in layers]))
         self._quantiles.append(np.array([_step_quantiles(gradient, each.outputs) for gradient, _, each in layers]))
-        inactive = [None if each.slopes is None else inactive_units(each.slopes[:ROWS]) for each in outputs]
+        inactive = [
+            None if each.activation_grad is None else inactive_units(each.activation_grad[:ROWS]) for each in outputs
+        ]
         before = self._inactive or inactive
         self._inactive = [None if a is None or b is None else a & b for a, b in zip(inactive, before, strict=True)]
         self._rows_seen += min(ROWS, len(outputs[0].outputs))
@@ -308,7 +310,7 @@ class Monitor:
         return found, float(noise_scale(signal.sum(), trace.sum()))
 
 
-def _step_values(gradient: FloatArray, weights: FloatArray, layer: Units) -> tuple[float, ...]:
+def _step_values(gradient: FloatArray, weights: FloatArray, layer: LayerOutput) -> tuple[float, ...]:
     """Return the statistics of a layer in a step, in the order of ``_STEP``; those of the update are NaN."""
     entries, outputs = gradient.reshape(-1), layer.outputs[:ROWS].reshape(-1)
     norm = global_norm(entries)
@@ -322,7 +324,7 @@ def _step_values(gradient: FloatArray, weights: FloatArray, layer: Units) -> tup
         global_norm(weights.reshape(-1)),
         math.nan,
         *mean_and_deviation(outputs),
-        math.nan if layer.slopes is None else saturated_fraction(layer.slopes[:ROWS], steepest),
+        math.nan if layer.activation_grad is None else saturated_fraction(layer.activation_grad[:ROWS], steepest),
         largest_magnitude(entries),
         0 if math.isfinite(norm) else count_non_finite(entries),
     )

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from skmlp.nn.network import Units
+from skmlp.nn.network import LayerOutput
 from skmlp.nn.objective import Objective
 from skmlp.nn.statistics import global_norm
 from skmlp.optim.schedules import Time
@@ -76,8 +76,8 @@ class NumpyEngine:
         )
         return update
 
-    def layer_outputs(self) -> list[Units]:
-        return self._recipe.objective.network.units(self._buffers.workspace)
+    def layer_outputs(self) -> list[LayerOutput]:
+        return self._recipe.objective.network.layer_outputs(self._buffers.workspace)
 
     def find_non_finite(self, objective: Objective, value: float) -> str:
         return objective.find_non_finite(self._state.params, self._X, self.grad, self._buffers.workspace, value)

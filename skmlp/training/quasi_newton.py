@@ -128,7 +128,7 @@ class _LBFGSRun:
         params, n_samples, monitor, observed = self._state.params, self._data.n_samples, self._monitor, False
         if monitor is not None:
             monitor.begin_epoch(1, n_samples)
-            layer_outputs = partial(self._objective.network.units, self._buffers.workspace)
+            layer_outputs = partial(self._objective.network.layer_outputs, self._buffers.workspace)
             observed = monitor.before_update(params, self._buffers.grad, layer_outputs, n_samples)
         params.vector[...] = vector
         if monitor is not None and observed:

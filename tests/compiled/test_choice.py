@@ -1,10 +1,9 @@
-"""Who decides whether training can use compiled steps, and what becomes of it when numba fails."""
+"""The choice between compiled steps and NumPy by the environment, and what happens if numba fails."""
 
 import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from skmlp import compiled
@@ -16,7 +15,7 @@ def has_numba(request, monkeypatch):
     return request.param
 
 
-def test_by_default_they_are_used_when_numba_is_there(has_numba, monkeypatch):
+def test_by_default_compiled_steps_are_used_if_numba_is_installed(has_numba, monkeypatch):
     expected = "" if has_numba else "numba is not installed"
     monkeypatch.delenv("SKMLP_COMPILED", raising=False)
     assert compiled.why_not() == expected
@@ -24,12 +23,12 @@ def test_by_default_they_are_used_when_numba_is_there(has_numba, monkeypatch):
     assert compiled.why_not() == expected
 
 
-def test_never_with_0(has_numba, monkeypatch):
+def test_0_disables_compiled_steps(has_numba, monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "0")
     assert compiled.why_not() == "SKMLP_COMPILED=0"
 
 
-def test_1_insists(has_numba, monkeypatch):
+def test_1_requires_numba(has_numba, monkeypatch):
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     if has_numba:
         assert compiled.why_not() == ""
@@ -77,135 +76,18 @@ except RuntimeError as error:
     ],
     ids=["import fails", "switched off"],
 )
-def test_a_numba_that_does_not_work_is_done_without_after_one_warning_or_refused(environment, cause):
+def test_with_a_numba_that_fails_training_uses_numpy_after_one_warning_unless_asked_not_to(
+    tmp_path, environment, cause
+):
     if environment:
         pytest.importorskip("numba", reason="compiled steps need numba")
-    environment = {**os.environ, "SKMLP_COMPILED": "auto", **environment}
+    environment = {**os.environ, "SKMLP_COMPILED": "auto", "NUMBA_CACHE_DIR": str(tmp_path), **environment}
     run = subprocess.run([sys.executable, "-c", BROKEN], check=True, env=environment, capture_output=True, text=True)
     warning, engine, refused = run.stdout.splitlines()
     assert warning.startswith("Training uses NumPy in this process")
     assert engine.startswith("numpy: the compiled steps cannot be loaded")
     assert refused.startswith("The compiled steps cannot be loaded")
     assert all(cause in each for each in (warning, engine, refused))
-
-
-UPDATE = """
-import numpy as np
-from skmlp.compiled.jit import announced
-from skmlp.compiled.solvers import PLAIN, update
-
-arrays = [np.ones(3) for _ in range(4)]
-with announced(update, "float64"):
-    update(PLAIN, np.zeros(4), 1, 0.25, *arrays)
-assert (arrays[0] == 0.75).all()
-print(sum(update.stats.cache_hits.values()), sum(update.stats.cache_misses.values()))
-"""
-
-
-def test_what_a_process_compiled_the_next_one_finds_on_disk(tmp_path):
-    pytest.importorskip("numba", reason="compiled steps need numba")
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    said = "Compiling the training steps for float64, which takes half a minute or so. Later processes find them in "
-    for counts, message in (("0 1", said), ("1 0", "")):
-        run = subprocess.run(
-            [sys.executable, "-c", UPDATE], check=True, env=environment, capture_output=True, text=True
-        )
-        assert run.stdout.strip() == counts
-        assert run.stderr.partition(str(tmp_path))[0] == message
-
-
-def double_on_disk():
-    from skmlp.compiled.jit import as_written
-
-    def double(x):
-        return x + x
-
-    compiled = as_written(double)
-    assert compiled(2.0) == 4.0
-    return compiled.stats
-
-
-@pytest.mark.parametrize("ending", ["nbi", "nbc"], ids=["the index", "the code"])
-@pytest.mark.parametrize("content", [b"", b"\x80\x04", b"no pickle"], ids=["empty", "cut off", "something else"])
-def test_a_damaged_file_on_disk_is_compiled_again_and_replaced(tmp_path, monkeypatch, ending, content):
-    numba = pytest.importorskip("numba", reason="compiled steps need numba")
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    double_on_disk()
-    (file,) = tmp_path.rglob(f"*.{ending}")
-    file.write_bytes(content)
-    assert sum(double_on_disk().cache_misses.values()) == 1
-    assert sum(double_on_disk().cache_hits.values()) == 1
-
-
-def entry_on_disk():
-    from skmlp.compiled.jit import entry
-
-    def total(numbers):
-        return numbers.sum()
-
-    function = entry(total)
-    return function, lambda: function(np.ones(3, np.float32))
-
-
-def test_what_python_calls_is_compiled_by_another_process_and_loaded_from_disk(tmp_path, monkeypatch, caplog):
-    """Code from disk may round in another way than code that the process itself has just compiled."""
-    numba = pytest.importorskip("numba", reason="compiled steps need numba")
-    from skmlp.compiled import jit
-
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    asked = []
-
-    def other_process(dtype):
-        asked.append(dtype)
-        monkeypatch.setattr(compiled, "compiles_here", True)
-        entry_on_disk()[1]()
-
-    monkeypatch.setattr(jit, "_compile_in_another_process", other_process)
-    function, call = entry_on_disk()
-    assert call() == 3.0
-    assert asked == ["float32"]
-    assert (sum(function.stats.cache_hits.values()), sum(function.stats.cache_misses.values())) == (1, 0)
-    (message,) = caplog.messages
-    assert message.startswith("Compiling the training steps for float32")
-
-
-def test_where_the_other_process_fails_this_one_compiles(tmp_path, monkeypatch):
-    numba = pytest.importorskip("numba", reason="compiled steps need numba")
-    from skmlp.compiled import jit
-
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(jit.sys, "executable", str(tmp_path / "no_python"))
-    function, call = entry_on_disk()
-    assert call() == 3.0
-    assert sum(function.stats.cache_misses.values()) == 1
-
-
-def test_the_other_process_compiles_with_the_search_path_of_this_one(monkeypatch):
-    pytest.importorskip("numba", reason="compiled steps need numba")
-    from skmlp.compiled import jit
-
-    ended, run = [], subprocess.run
-    monkeypatch.setattr(jit.subprocess, "run", lambda *args, **options: ended.append(run(*args, **options)))
-    monkeypatch.setattr(sys, "path", [*sys.path, "a folder of this process"])
-    jit._compile_in_another_process("float32")
-    assert ended[0].returncode == 0
-    assert "a folder of this process" in ended[0].args[-2]
-
-
-def test_without_a_folder_to_keep_it_in_a_function_is_compiled_all_the_same(caplog):
-    pytest.importorskip("numba", reason="compiled steps need numba")
-    from skmlp.compiled.jit import announced, exact
-
-    namespace = {}
-    exec("def twice(x):\n    return x + x\ndef same(x):\n    return x", namespace)  # no file beside which to keep them
-    twice, same = exact(namespace["twice"]), exact(namespace["same"])
-    with announced(twice, "float32"):
-        assert same(2.0) == 2.0
-        assert not caplog.messages
-        assert [twice(2.0), twice(3.0)] == [4.0, 6.0]
-    (message,) = caplog.messages
-    assert message.startswith("Compiling the training steps for float32")
-    assert "set NUMBA_CACHE_DIR" in message
 
 
 TRAININGS = """

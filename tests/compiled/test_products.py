@@ -1,14 +1,12 @@
-"""The products of small matrices against NumPy's in double precision."""
+"""The matrix products of a dense layer against NumPy's in double precision."""
 
 import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 
-from numba import njit
-
 from skmlp.compiled import products
-from skmlp.compiled.intrinsics import matrix
+from skmlp.compiled.fast_products import error_signal, forward, weight_gradient
 
 # One, few and many samples; sizes around a tile of 6 and rows of 8 (float64) and 16 lanes (float32); one for BLAS; and
 # inputs whose columns are copied, with one group of panels and with several.
@@ -20,60 +18,62 @@ SHAPES = [(n, i, o) for n in N_SAMPLES for i in SIZES for o in SIZES] + BY_BLAS 
 LARGE, GUARD = 200_000, 64
 
 
-@njit
-def forward(x, weights, memory, panel):
-    out = matrix(memory, GUARD, x.shape[0], weights.shape[1])
-    products.forward(x, weights, out, panel, LARGE)
+def forward_of(x, weights, biases, out, panel, large):
+    forward(x, weights, biases, out, panel, large[0])
 
 
-@njit
-def weight_gradient(x, delta, memory, panel):
-    out = matrix(memory, GUARD, x.shape[1], delta.shape[1])
-    products.weight_gradient(x, delta, out, panel, LARGE if x.shape[1] < 256 else products.LARGE_ALONE)
+def gradients_of(x, delta, out, bias_gradient, panel, large):
+    weight_gradient(x, delta, out, bias_gradient, panel, large[0])
 
 
-@njit
-def error_signal(delta, weights, memory, panel):
-    out = matrix(memory, GUARD, delta.shape[0], weights.shape[0])
-    products.error_signal(delta, weights, out, panel, LARGE)
+def error_signal_of(delta, weights, out, panel, large):
+    error_signal(delta, weights, out, panel, large[0])
 
 
-def check(compute, left, right, expected):
-    """Compare a product with the expected one, and what lies around it and the panel with what was there before."""
-    dtype = left.dtype
-    longest = max(*left.shape, *right.shape)
-    size = products.panel_size(longest, dtype.itemsize)
-    memory = np.full(expected.size + 2 * GUARD, -7.0, dtype)
-    panel = np.full(size + GUARD, np.nan, dtype)
-    panel[size:] = -7.0
-    compute(left, right, memory, panel[:size])
-    found = memory[GUARD:-GUARD].reshape(expected.shape)
-    scale = np.abs(expected).max()
-    np.testing.assert_allclose(found, expected, rtol=0.0, atol=20 * np.finfo(dtype).eps * max(scale, 1.0))
-    assert (memory[:GUARD] == -7.0).all()
-    assert (memory[-GUARD:] == -7.0).all()
-    assert (panel[size:] == -7.0).all()
+def guarded(shape, dtype):
+    """Return an array with known numbers before and behind it, and those numbers."""
+    memory = np.full(int(np.prod(shape)) + 2 * GUARD, -7.0, dtype)
+    return memory[GUARD:-GUARD].reshape(shape), (memory[:GUARD], memory[-GUARD:])
+
+
+class Checker:
+    """Compares products with those of NumPy in double precision."""
+
+    def __init__(self, call, dtype):
+        self.call, self.dtype = call, dtype
+
+    def __call__(self, function, *inputs, expected, large=LARGE):
+        longest = max(side for array in inputs for side in array.shape)
+        size = products.panel_size(longest, np.dtype(self.dtype).itemsize)
+        panel, guards = guarded((size,), self.dtype)
+        panel[:] = np.nan
+        outputs = [guarded(each.shape, self.dtype) for each in expected]
+        self.call(function, *inputs, *(out for out, _ in outputs), panel, np.array([large], np.float64))
+        for (found, around), values in zip(outputs, expected, strict=True):
+            scale = max(np.abs(values).max(), 1.0)
+            np.testing.assert_allclose(found, values, rtol=0.0, atol=40 * np.finfo(self.dtype).eps * scale)
+            guards = (*guards, *around)
+        assert all((guard == -7.0).all() for guard in guards)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_shape_and_nothing_beside_the_result_is_written(dtype):
-    rng = np.random.default_rng(0)
+def test_products_of_every_shape_equal_numpys_and_write_nothing_else(dtype, compiled_call):
+    rng, check = np.random.default_rng(0), Checker(compiled_call, dtype)
     for n_samples, n_in, n_out in SHAPES:
-        x, weights, delta = (
-            rng.standard_normal(shape).astype(dtype) for shape in ((n_samples, n_in), (n_in, n_out), (n_samples, n_out))
-        )
-        wide = [array.astype(np.float64) for array in (x, weights, delta)]
-        check(forward, x, weights, wide[0] @ wide[1])
-        check(weight_gradient, x, delta, wide[0].T @ wide[2])
-        check(error_signal, delta, weights, wide[2] @ wide[1].T)
+        shapes = (n_samples, n_in), (n_in, n_out), (n_samples, n_out), (n_out,)
+        x, weights, delta, biases = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+        wide_x, wide_weights, wide_delta = (array.astype(np.float64) for array in (x, weights, delta))
+        large = LARGE if n_in < 256 else products.LARGE_ALONE
+        check(forward_of, x, weights, biases, expected=[wide_x @ wide_weights + biases])
+        check(gradients_of, x, delta, expected=[wide_x.T @ wide_delta, wide_delta.sum(axis=0)], large=large)
+        check(error_signal_of, delta, weights, expected=[wide_delta @ wide_weights.T])
 
 
 @pytest.mark.parametrize("n_samples", [2, 33])
-def test_what_is_no_number_stays_in_its_row(n_samples):
-    x, weights = np.ones((n_samples, 20), np.float32), np.ones((20, 20), np.float32)
+def test_nan_stays_in_its_row(n_samples, compiled_call):
+    x, weights, biases = np.ones((n_samples, 20)), np.ones((20, 20)), np.zeros(20)
     x[1, 3] = np.nan
-    memory = np.zeros(n_samples * 20 + 2 * GUARD, np.float32)
-    forward(x, weights, memory, np.full(products.panel_size(40, 4), np.nan, np.float32))
-    found = memory[GUARD:-GUARD].reshape(n_samples, 20)
-    assert np.isnan(found[1]).all()
-    np.testing.assert_array_equal(np.delete(found, 1, axis=0), 20.0)
+    out, panel = np.zeros((n_samples, 20)), np.full(products.panel_size(40, 8), np.nan)
+    compiled_call(forward_of, x, weights, biases, out, panel, np.array([1e9]))
+    assert np.isnan(out[1]).all()
+    np.testing.assert_array_equal(np.delete(out, 1, axis=0), 20.0)

@@ -33,11 +33,12 @@ class Stretch(Layer):
     def allocate(self, n_samples, dtype, *, is_first):
         return (np.empty((n_samples, self.n_out), dtype),)
 
-    def forward(self, params, x, memory):
+    def forward(self, params, x, memory, batch=None):
         return np.multiply(x, params["weights"], out=memory[0])
 
-    def backward(self, params, grads, x, output, delta, memory, *, is_first):
-        grads["weights"][...] = (delta * x).sum(axis=0)
+    def backward(self, params, grads, x, output, delta, memory, batch=None, *, needs_input_delta=True):
+        if grads is not None:
+            grads["weights"][...] = (delta * x).sum(axis=0)
         delta *= params["weights"]
         return delta
 

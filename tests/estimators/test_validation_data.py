@@ -73,7 +73,9 @@ def test_early_stopping_with_x_val_trains_on_all_rows(labels, monkeypatch):
     seen = []
     run = fitting.train
     monkeypatch.setattr(
-        fitting, "train", lambda est, model, data, *a, **o: seen.append(data.n_samples) or run(est, model, data, *a, **o)
+        fitting,
+        "train",
+        lambda est, model, data, *a, **o: seen.append(data.n_samples) or run(est, model, data, *a, **o),
     )
     model = _classifier(early_stopping=True, n_iter_no_change=3, max_iter=100, tol=0.0)
     model.fit(X, y, X_val=X_val, y_val=y_val)

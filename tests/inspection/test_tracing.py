@@ -254,7 +254,7 @@ mean loss = sum_i loss_i / S = 1.1250   over the batch
 
 penalty = 0.0000   none
 
-objective = mean loss + penalty = 1.1250   what is minimised: L
+objective = mean loss + penalty = 1.1250   what training minimizes: L
 
 --- Backward, layer 1 ---
 

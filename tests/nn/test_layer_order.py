@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.gradient_check import check_gradient
+from skmlp.nn.input_gradient import input_jacobian
 from skmlp.nn.layers import (
     ActivationLayer,
     BatchNorm,
@@ -22,7 +23,6 @@ from skmlp.nn.layers import (
 from skmlp.nn.losses import LOSSES
 from skmlp.nn.network import Network, initialize, multilayer_perceptron
 from skmlp.nn.objective import Objective
-from skmlp.nn.sensitivity import input_jacobian
 
 WIDTH = 3
 # Some whose derivative comes from the output alone, and some that need their input for it.

@@ -68,7 +68,10 @@ class Watching(Monitor):
         measured = super().before_update(params, grad, units, n_rows, is_non_finite=is_non_finite)
         copies = [params.on(params.vector.copy()), grad.on(grad.vector.copy())]
         copied = [
-            unit._replace(outputs=unit.outputs.copy(), slopes=None if unit.slopes is None else unit.slopes.copy())
+            unit._replace(
+                outputs=unit.outputs.copy(),
+                activation_grad=None if unit.activation_grad is None else unit.activation_grad.copy(),
+            )
             for unit in units()
         ]
         self.seen.append(Step(self.epoch, *copies, copied, n_rows, measured, params))
@@ -234,7 +237,7 @@ def test_dead_units_have_zero_gradient_for_every_row_of_the_epoch():
     run = _train(1, epochs=2, batch_size=80, data=data, sizes=(4, 40, 6, 2))
     for row, epoch in enumerate(run.epochs):
         for layer in range(2):
-            slopes = np.vstack([step.units[layer].slopes for step in run.steps if step.epoch == epoch])
+            slopes = np.vstack([step.units[layer].activation_grad for step in run.steps if step.epoch == epoch])
             assert len(slopes) == 400
             assert run.of("dead_fraction", layer)[row] == np.mean((slopes == 0.0).all(axis=0))
     assert run.of("dead_fraction", 0)[-1] > 0.0  # so that there was something to see
@@ -247,7 +250,7 @@ def test_dead_units_are_judged_over_at_least_256_rows():
     fractions = run.of("dead_fraction", 0)
     for row in range(14):
         first = 7 * (row // 7)  # 7 epochs of 40 rows are 280
-        slopes = np.vstack([step.units[0].slopes for step in run.steps if first < step.epoch <= row + 1])
+        slopes = np.vstack([step.units[0].activation_grad for step in run.steps if first < step.epoch <= row + 1])
         assert fractions[row] == np.mean((slopes == 0.0).all(axis=0))
 
 
@@ -255,7 +258,7 @@ def test_dead_units_are_judged_over_at_least_256_rows():
 def test_saturated_units_have_a_twentieth_of_the_steepest_gradient(name, limit):
     run = _train(1, epochs=1, activation=name)
     activation = ACTIVATIONS[name]
-    fractions = [np.mean(step.units[0].slopes < 0.05 * activation.steepest) for step in run.steps]
+    fractions = [np.mean(step.units[0].activation_grad < 0.05 * activation.steepest) for step in run.steps]
     assert run.of("saturated_fraction", 0)[0] == pytest.approx(np.mean(fractions))
     z = np.array([-30.0, 0.0, 30.0])
     assert (activation.gradient(z) < 0.05 * activation.steepest).tolist() == [True, False, True]
@@ -380,7 +383,7 @@ def test_a_non_finite_step_is_always_measured():
     monitor = Monitor(params, every=100)
     monitor.begin_epoch(2, 80)
     with np.errstate(invalid="ignore"):
-        assert monitor.before_update(params, grad, lambda: network.units(workspace), 40, is_non_finite=True)
+        assert monitor.before_update(params, grad, lambda: network.layer_outputs(workspace), 40, is_non_finite=True)
         told = monitor.end_epoch()
     assert told.layers["gradient_nonfinite"].tolist() == [1.0, 3.0, 0.0]
     assert np.isnan(told.layers["update_ratio"]).all()
@@ -397,11 +400,11 @@ def test_a_non_finite_step_is_not_compared_with_an_older_one():
     monitor = Monitor(params)
     monitor.begin_epoch(9, 400)
     for _ in range(5):  # the gradient of step 3 is kept, for step 4
-        if monitor.before_update(params, grad, lambda: network.units(workspace), 40):
+        if monitor.before_update(params, grad, lambda: network.layer_outputs(workspace), 40):
             monitor.after_update(params, 1.0)
     monitor.end_epoch()
     monitor.begin_epoch(9, 400)
-    assert monitor.before_update(params, grad, lambda: network.units(workspace), 40, is_non_finite=True)
+    assert monitor.before_update(params, grad, lambda: network.layer_outputs(workspace), 40, is_non_finite=True)
     assert np.isnan(monitor.end_epoch().layers["gradient_cosine"]).all()
 
 

@@ -1,7 +1,7 @@
-"""The kinds of layers a network is made of, one a file."""
+"""The kinds of layers that networks are made of, one in each file."""
 
 from skmlp.nn.layers.activation import ActivationLayer
-from skmlp.nn.layers.base import Layer, TrainingPass
+from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
 from skmlp.nn.layers.dense import Dense
 from skmlp.nn.layers.dropout import Dropout
 from skmlp.nn.layers.normalization import (
@@ -12,19 +12,25 @@ from skmlp.nn.layers.normalization import (
     LayerNormalization,
     Normalization,
 )
+from skmlp.nn.layers.parallel import Concatenate, Parallel
 from skmlp.nn.layers.residual import Residual
 
 __all__ = [
     "NORMALIZATIONS",
     "ActivationLayer",
+    "Batch",
     "BatchNorm",
     "BatchNormalization",
+    "Concatenate",
     "Dense",
     "Dropout",
+    "Kernels",
     "Layer",
     "LayerNorm",
     "LayerNormalization",
+    "LayerTrace",
     "Normalization",
+    "Parallel",
+    "Quantity",
     "Residual",
-    "TrainingPass",
 ]

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
+from skmlp.compiled.kernels import kernel_of
+from skmlp.compiled.maths import flat
 from skmlp.nn.activations import Activation
-from skmlp.nn.layers.base import Layer
+from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
 
 __all__ = ["ActivationLayer"]
 
@@ -31,6 +34,7 @@ class ActivationLayer(Layer):
     n_out: int
     activation: Activation
     consumes_input: bool = False
+    symbol = "a"
 
     @property
     def n_in(self) -> int:  # type: ignore[override]
@@ -43,7 +47,9 @@ class ActivationLayer(Layer):
         z = np.empty((n_samples, 0 if in_place or self.consumes_input else self.n_out), dtype)
         return derivative, a, z
 
-    def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
+    def forward(
+        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
+    ) -> FloatArray:
         out: FloatArray = x if self.activation.in_place and self.consumes_input else memory[1]
         self.activation.forward(x, out)
         return out
@@ -51,29 +57,15 @@ class ActivationLayer(Layer):
     def backward(
         self,
         params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray],
+        grads: Mapping[str, FloatArray] | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
         memory: tuple[FloatArray, ...],
+        batch: Batch | None = None,
         *,
-        is_first: bool,
+        needs_input_delta: bool = True,
     ) -> FloatArray:
-        delta *= self._derivative(x, output, memory)
-        return delta
-
-    def backward_prediction(
-        self,
-        params: Mapping[str, FloatArray],
-        x: Any,
-        output: FloatArray,
-        delta: FloatArray,
-        memory: tuple[FloatArray, ...],
-    ) -> FloatArray:
-        delta *= self._derivative(x, output, memory)  # once for all signals: it may overwrite x
-        return delta
-
-    def _derivative(self, x: FloatArray, output: FloatArray, memory: tuple[FloatArray, ...]) -> FloatArray:
         derivative, _, z = memory
         if self.activation.in_place:
             z = output
@@ -82,8 +74,47 @@ class ActivationLayer(Layer):
         else:  # the activation may overwrite z
             z[...] = x
         self.activation.derivative(z, output, derivative)
-        return derivative
+        delta *= derivative
+        return delta
 
-    def slopes(self, memory: tuple[FloatArray, ...]) -> FloatArray:
+    def derivatives(self, memory: tuple[FloatArray, ...]) -> FloatArray:
         """Return the derivative of every element that the last backward pass computed."""
         return memory[0]
+
+    def kernels(self) -> Kernels | None:
+        kernel = kernel_of(self.activation, "kernel", ("forward", "derivative"))
+        if kernel is None:
+            return None
+        return Kernels(
+            _forward(kernel),
+            _backward,
+            memory=((-1, self.n_out),),
+            settings=self.activation.kernel_settings,
+            writes_delta_in_place=True,
+        )
+
+    def describe_forward(self, number: int, sources: tuple[str, ...], trace: LayerTrace) -> list[Quantity]:
+        return [Quantity(f"a_{number}", f"{self.activation.label}({sources[0]})", "activations", trace.output)]
+
+    def describe_backward(
+        self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace
+    ) -> tuple[list[Quantity], tuple[str | None, ...]]:
+        name, formula = f"sigma'_{number}", f"{self.activation.label}'({sources[0]})"
+        derivative = Quantity(name, formula, "derivatives of the activation", self.derivatives(trace.memory))
+        return [derivative], (f"{signal} * {name}",)
+
+
+@cache
+def _forward(kernel: Any) -> Any:
+    def forward(inputs, out, params, memory, settings, weights, total):  # type: ignore[no-untyped-def]
+        z, a, derivative = flat(inputs[0]), flat(out), flat(memory[0])
+        for i in range(a.size):
+            a[i], derivative[i] = kernel(z[i], settings)
+
+    return forward
+
+
+def _backward(inputs, out, delta, input_deltas, params, grads, memory, settings, weights, total):  # type: ignore[no-untyped-def]
+    signal, derivative, input_delta = flat(delta), flat(memory[0]), flat(input_deltas[0])
+    for i in range(input_delta.size):
+        input_delta[i] = signal[i] * derivative[i]

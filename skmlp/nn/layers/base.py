@@ -1,9 +1,9 @@
 """What every layer does."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,30 +11,67 @@ from numpy.typing import DTypeLike
 from skmlp._typing import FloatArray
 from skmlp.nn.parameters import ParameterShape
 
-__all__ = ["Layer", "TrainingPass"]
+__all__ = ["Batch", "Kernels", "Layer", "LayerTrace", "Quantity"]
 
 
 @dataclass(frozen=True)
-class TrainingPass:
-    """What layers need to know of a batch in training that behave otherwise in prediction.
+class Batch:
+    """What layers need to know about a batch in training. In prediction there is none.
 
     Attributes
     ----------
     rng : numpy.random.Generator or None
         The stream of dropout; None for networks without.
-    shares : ndarray of shape (n_samples,) or None
-        Share of each sample in the batch's weight; None when all are equal.
+    normalized_weights : ndarray of shape (n_samples,) or None
+        The sample weights divided by their sum; None when all are equal.
     total_weight : float
-        Sum of the batch's sample weights.
+        Sum of the sample weights.
     """
 
     rng: np.random.Generator | None
-    shares: FloatArray | None
+    normalized_weights: FloatArray | None
     total_weight: float
 
 
+class Kernels(NamedTuple):
+    """The compiled form of a layer: plain functions with loops over arrays, which numba compiles.
+
+    Attributes
+    ----------
+    forward : callable
+        ``forward(inputs, out, params, memory, settings, weights, total)`` writes the output in training into `out`.
+    backward : callable
+        ``backward(inputs, out, delta, input_deltas, params, grads, memory, settings, weights, total)`` writes the
+        gradients of the parameters into `grads` and the error signals of the inputs into `input_deltas`. `delta` is
+        ``dL/d output`` and may be overwritten.
+    memory : tuple of tuple of int
+        The shapes of the arrays in `memory`; -1 stands for the number of samples.
+    settings : tuple of float
+        Numbers in `settings`. They may change from step to step.
+    uses_products : bool
+        Whether the layer calls :mod:`skmlp.compiled.products`. Then the memory has one array more, the panel, and the
+        settings have one number more, how many multiplications are left to BLAS.
+    writes_delta_in_place : bool
+        Whether ``input_deltas[0]`` may be the same array as `delta`.
+
+    Notes
+    -----
+    `inputs`, `params`, `grads`, `memory` and `settings` are tuples; parameters have the order of the layer's `shapes`.
+    An array of `inputs` has shape (n_samples, n_in) and is `out` itself where the layer consumes its input. An array of
+    `input_deltas` has no rows where the error signal is not needed. `weights`, of shape (n_samples,), are the
+    normalized sample weights, and `total` is the sum of the weights. Arrays and settings have one dtype.
+    """
+
+    forward: Any
+    backward: Any
+    memory: tuple[tuple[int, ...], ...] = ()
+    settings: tuple[float, ...] = ()
+    uses_products: bool = False
+    writes_delta_in_place: bool = False
+
+
 class Layer(ABC):
-    """A step of the network: arrays in, arrays out. It holds settings, never values.
+    """An operation of the network: arrays in, arrays out. It holds settings, never values.
 
     Parameters arrive as named views of the flat vector, and everything computed is written into `memory`, the
     arrays that :meth:`allocate` made. So one layer object serves any number of fits and threads.
@@ -42,27 +79,40 @@ class Layer(ABC):
     Attributes
     ----------
     n_in, n_out : int
+    input_sizes : tuple of int
+        The size of each input; most layers have one, of size `n_in`.
     has_modes : bool
-        Whether :meth:`forward_training` is another thing than :meth:`forward`.
+        Whether training and prediction differ.
     couples_rows : bool
-        Whether in training the output of a row depends on the others of its batch.
+        Whether in training the output of a row depends on the other rows of its batch.
+    draws : bool
+        Whether ``memory[0]`` is filled with random numbers in [0, 1) before the forward pass in training: by
+        :meth:`draw`, or by the compiled steps.
     span : int
-        How many layers back the input lies that :meth:`forward` gets besides the last one's output; 0 for none.
+        The number of layers in the block whose input is the second input of this layer; 0 for layers with one input.
     consumes_input : bool
-        Whether the layer overwrites its input, forward or backward. A layer that does not say so must keep it: the
-        caller, a residual connection or the layer before may still need it. `Network` refuses a layer that consumes
-        what somebody else needs.
+        Whether the layer may overwrite its input. Others must keep it: the caller, a residual connection or the layer
+        before may still need it. `Network` refuses a layer that consumes what another one needs.
     needs_output : bool
-        Whether the output must stay as it is: the way back reads it, or it may be the input itself.
+        Whether the backward pass reads the output, or the output may be the input itself. Then the next layer must
+        not overwrite it.
+    symbol : str
+        What the output is called in formulas.
     """
 
     n_in: int
     n_out: int
     has_modes: ClassVar[bool] = False
     couples_rows: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
     span: int = 0
     consumes_input: bool = False
     needs_output: ClassVar[bool] = True
+    symbol: ClassVar[str] = "out"
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        return (self.n_in,)
 
     @property
     def shapes(self) -> Sequence[ParameterShape]:
@@ -75,57 +125,90 @@ class Layer(ABC):
 
     @abstractmethod
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
-        """Return the arrays one pass writes to, with `n_samples` rows each, or one for what rows have in common.
+        """Return the arrays that a pass writes to, with `n_samples` rows each, or one row for what rows share.
 
-        The first layer's input is the data: the gradient with respect to it is not needed.
+        The input of the first layer is the data, whose error signal is rarely needed.
         """
+
+    def draw(self, rng: np.random.Generator | None, memory: tuple[FloatArray, ...]) -> None:
+        """Fill ``memory[0]`` with random numbers in [0, 1)."""
+        if rng is None:
+            raise ValueError(f"{self} needs a random stream in training.")
+        rng.random(dtype=memory[0].dtype.type, out=memory[0])
 
     @abstractmethod
-    def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
+    def forward(
+        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
+    ) -> FloatArray:
         """Return the output of shape (n_samples, n_out) for the input `x` of shape (n_samples, n_in).
 
-        `x` is kept unless the layer says that it consumes its input.
+        Layers with several inputs get a tuple. `batch` is given in training, where running averages among the
+        parameters may be updated.
         """
-
-    def forward_training(
-        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: TrainingPass
-    ) -> FloatArray:
-        """Return the output in training; may update statistics among the parameters."""
-        return self.forward(params, x, memory)
 
     @abstractmethod
     def backward(
         self,
         params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray],
+        grads: Mapping[str, FloatArray] | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
         memory: tuple[FloatArray, ...],
+        batch: Batch | None = None,
         *,
-        is_first: bool,
-    ) -> FloatArray:
+        needs_input_delta: bool = True,
+    ) -> Any:
         """Write the gradients of the parameters into `grads` and return the error signal of the input.
 
-        `delta` is ``dL/d output`` and may be overwritten. For the first layer the return value is not used. Layers
-        with two modes go back through what they did in training.
+        It goes back through the forward pass with the same arguments. `delta` is ``dL/d output`` and may be
+        overwritten. Without `grads` only the error signal is computed. A tuple of error signals is returned for several
+        inputs; where `needs_input_delta` is False, anything may be returned.
         """
 
-    def backward_prediction(
-        self,
-        params: Mapping[str, FloatArray],
-        x: Any,
-        output: FloatArray,
-        delta: FloatArray,
-        memory: tuple[FloatArray, ...],
-    ) -> FloatArray:
-        """Return the error signals of the input, after a pass in prediction: :meth:`backward` without gradients.
+    def kernels(self) -> Kernels | None:
+        """Return the compiled form of the layer; None when there is none, so that NumPy trains the network."""
+        return None
 
-        Of shape (n_signals, n_samples, n_in) for the signals `delta` of shape (n_signals, n_samples, n_out), which may
-        be overwritten. This one is right for layers with one mode whose :meth:`backward` can be called again after
-        the same forward pass, and that do not leave the signal out when they are first.
+    # What a trace of the passes shows; see :func:`skmlp.inspection.trace`.
+
+    def describe_forward(self, number: int, sources: tuple[str, ...], trace: "LayerTrace") -> list["Quantity"]:
+        """Return what the forward pass computed, the output last.
+
+        `number` is that of the last layer with weights, and `sources` are the names of the inputs.
         """
-        unused = {name: np.empty_like(values) for name, values in params.items()}
-        return np.stack(
-            [self.backward(params, unused, x, output, each, memory, is_first=False).copy() for each in delta]
-        )
+        name = f"{self.symbol}_{number}"
+        return [Quantity(name, f"{self!r}({', '.join(sources)})", "output of the layer", trace.output)]
+
+    def describe_backward(
+        self, number: int, sources: tuple[str, ...], signal: str, trace: "LayerTrace"
+    ) -> tuple[list["Quantity"], tuple[str | None, ...]]:
+        """Return what the backward pass computed, and how the error signal of each input comes from `signal`.
+
+        None stands for an input whose error signal is `signal` itself.
+        """
+        return [], tuple(f"{signal} d{self.symbol}_{number}/d{source}" for source in sources)
+
+
+class Quantity(NamedTuple):
+    """Something that a pass computes: its name, its formula, its meaning in words, its value."""
+
+    name: str
+    formula: str
+    meaning: str
+    value: Any
+
+
+class LayerTrace(NamedTuple):
+    """What a layer had and made in a pass: copies of its inputs and its output, and the arrays it was handed.
+
+    `penalty` gives the text of the penalty's gradient for the name of a weight.
+    """
+
+    params: Mapping[str, FloatArray]
+    grads: Mapping[str, FloatArray]
+    x: tuple[Any, ...]
+    output: FloatArray
+    memory: tuple[FloatArray, ...]
+    batch: Batch | None
+    penalty: Callable[[str], str]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
-from skmlp.nn.layers.base import Layer
+from skmlp.compiled.products import error_signal, forward, weight_gradient
+from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
 from skmlp.nn.parameters import ParameterShape
 from skmlp.nn.products import matmul
 
@@ -31,6 +32,7 @@ class Dense(Layer):
     n_in: int
     n_out: int
     needs_output = False
+    symbol = "z"
 
     @property
     def shapes(self) -> Sequence[ParameterShape]:
@@ -45,7 +47,9 @@ class Dense(Layer):
         input_delta = np.empty((n_samples, 0 if is_first else self.n_in), dtype)
         return z, ones, input_delta
 
-    def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
+    def forward(
+        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
+    ) -> FloatArray:
         z = memory[0]
         if isinstance(x, np.ndarray):
             matmul(x, params["weights"], z)
@@ -57,31 +61,55 @@ class Dense(Layer):
     def backward(
         self,
         params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray],
+        grads: Mapping[str, FloatArray] | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
         memory: tuple[FloatArray, ...],
+        batch: Batch | None = None,
         *,
-        is_first: bool,
+        needs_input_delta: bool = True,
     ) -> FloatArray:
         _, ones, input_delta = memory
-        if isinstance(x, np.ndarray):
-            matmul(x.T, delta, grads["weights"])
-        else:
-            grads["weights"][...] = x.T @ delta
-        np.matmul(ones, delta, out=grads["biases"])  # column sums; several times faster than delta.sum(axis=0)
-        if is_first:
+        if grads is not None:
+            if isinstance(x, np.ndarray):
+                matmul(x.T, delta, grads["weights"])
+            else:
+                grads["weights"][...] = x.T @ delta
+            np.matmul(ones, delta, out=grads["biases"])  # column sums, several times faster than delta.sum(axis=0)
+        if not needs_input_delta:
             return delta
+        if input_delta.shape[1] != self.n_in:  # the first layer
+            input_delta = np.empty((len(delta), self.n_in), delta.dtype)
         return matmul(delta, params["weights"].T, input_delta)
 
-    def backward_prediction(
-        self,
-        params: Mapping[str, FloatArray],
-        x: Any,
-        output: FloatArray,
-        delta: FloatArray,
-        memory: tuple[FloatArray, ...],
-    ) -> FloatArray:
-        signals: FloatArray = delta @ params["weights"].T
-        return signals
+    def kernels(self) -> Kernels:
+        return Kernels(_forward, _backward, uses_products=True)
+
+    def describe_forward(self, number: int, sources: tuple[str, ...], trace: LayerTrace) -> list[Quantity]:
+        return [
+            Quantity(f"W_{number}", "", "weights", trace.params["weights"]),
+            Quantity(f"b_{number}", "", "biases", trace.params["biases"]),
+            Quantity(f"z_{number}", f"{sources[0]} W_{number} + b_{number}", "pre-activations", trace.output),
+        ]
+
+    def describe_backward(
+        self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace
+    ) -> tuple[list[Quantity], tuple[str | None, ...]]:
+        weight = f"W_{number}"
+        formula = f"{sources[0]}^T {signal}{trace.penalty(weight)}"
+        gradients = [
+            Quantity(f"dL/d{weight}", formula, "gradient of the weights", trace.grads["weights"]),
+            Quantity(f"dL/db_{number}", f"1^T {signal}", "gradient of the biases", trace.grads["biases"]),
+        ]
+        return gradients, (f"{signal} {weight}^T",)
+
+
+def _forward(inputs, out, params, memory, settings, weights, total):  # type: ignore[no-untyped-def]
+    forward(inputs[0], params[0], params[1], out, memory[-1], settings[-1])
+
+
+def _backward(inputs, out, delta, input_deltas, params, grads, memory, settings, weights, total):  # type: ignore[no-untyped-def]
+    weight_gradient(inputs[0], delta, grads[0], grads[1], memory[-1], settings[-1])
+    if input_deltas[0].shape[0] > 0:
+        error_signal(delta, params[0], input_deltas[0], memory[-1], settings[-1])

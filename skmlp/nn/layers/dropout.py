@@ -1,4 +1,4 @@
-"""Dropout: in training each unit is left out at random."""
+"""Dropout: in training each unit is set to zero at random."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from numpy.typing import DTypeLike
 
 from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
-from skmlp.nn.layers.base import Layer, TrainingPass
+from skmlp.compiled.maths import flat
+from skmlp.nn.layers.base import Batch, Kernels, Layer
 
 __all__ = ["Dropout"]
 
@@ -18,14 +19,14 @@ __all__ = ["Dropout"]
 class Dropout(Configurable, Layer):
     r"""In training :math:`a' = a \odot m / (1 - p)` with :math:`m_{ij} \sim \mathrm{Bernoulli}(1 - p)`, else a.
 
-    Divided by the probability to be kept, so that the expectation is that of prediction. Backwards
+    Dividing by the probability to be kept makes the expectation that of prediction. Backwards
     :math:`\partial L/\partial a = \partial L/\partial a' \odot m / (1 - p)`, with the same mask.
 
     Parameters
     ----------
     n_out : int
     rate : float or scheduled value
-        The probability p to be left out, in [0, 1).
+        The probability p of a zero, in [0, 1).
 
     References
     ----------
@@ -35,6 +36,8 @@ class Dropout(Configurable, Layer):
     n_out: int
     rate: Any
     has_modes = True
+    draws = True
+    symbol = "d"
 
     def __post_init__(self) -> None:
         self._check_range("rate", 0.0, 1.0, may_be_scheduled=True)
@@ -46,45 +49,54 @@ class Dropout(Configurable, Layer):
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
         return np.empty((n_samples, self.n_out), dtype), np.empty((n_samples, self.n_out), dtype)
 
-    def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
-        unchanged: FloatArray = x
-        return unchanged
+    def draw(self, rng: np.random.Generator | None, memory: tuple[FloatArray, ...]) -> None:
+        if rng is None and self.rate == 0.0:
+            memory[0].fill(1.0)
+            return
+        super().draw(rng, memory)
 
-    def forward_training(
-        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: TrainingPass
+    def forward(
+        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
     ) -> FloatArray:
-        out, mask = memory  # not in place: the activation before it needs its output on the way back
-        if self.rate == 0.0:
-            mask.fill(1.0)
-            return self.forward(params, x, memory)
-        if batch.rng is None:
-            raise ValueError("A network with dropout needs a random stream in training.")
-        batch.rng.random(dtype=mask.dtype.type, out=mask)
+        mask, out = memory
+        if batch is None:
+            unchanged: FloatArray = x
+            return unchanged
         np.greater_equal(mask, self.rate, out=mask)
         mask *= 1.0 / (1.0 - self.rate)
-        np.multiply(x, mask, out=out)
+        np.multiply(x, mask, out=out)  # not in place: the activation before it needs its output in the backward pass
         return out
 
     def backward(
         self,
         params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray],
+        grads: Mapping[str, FloatArray] | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
         memory: tuple[FloatArray, ...],
+        batch: Batch | None = None,
         *,
-        is_first: bool,
+        needs_input_delta: bool = True,
     ) -> FloatArray:
-        delta *= memory[1]
+        if batch is not None:
+            delta *= memory[0]
         return delta
 
-    def backward_prediction(
-        self,
-        params: Mapping[str, FloatArray],
-        x: Any,
-        output: FloatArray,
-        delta: FloatArray,
-        memory: tuple[FloatArray, ...],
-    ) -> FloatArray:
-        return delta
+    def kernels(self) -> Kernels:
+        settings = self.rate, 1.0 / (1.0 - self.rate)
+        return Kernels(_forward, _backward, memory=((-1, self.n_out),), settings=settings, writes_delta_in_place=True)
+
+
+def _forward(inputs, out, params, memory, settings, weights, total):  # type: ignore[no-untyped-def]
+    rate, scale = settings
+    x, mask, dropped, zero = flat(inputs[0]), flat(memory[0]), flat(out), rate - rate
+    for i in range(x.size):
+        mask[i] = scale if mask[i] >= rate else zero
+        dropped[i] = x[i] * mask[i]
+
+
+def _backward(inputs, out, delta, input_deltas, params, grads, memory, settings, weights, total):  # type: ignore[no-untyped-def]
+    signal, mask, input_delta = flat(delta), flat(memory[0]), flat(input_deltas[0])
+    for i in range(input_delta.size):
+        input_delta[i] = signal[i] * mask[i]

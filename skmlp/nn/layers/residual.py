@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
-from skmlp.nn.layers.base import Layer
+from skmlp.compiled.maths import flat
+from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
 
 __all__ = ["Residual"]
 
@@ -36,6 +37,7 @@ class Residual(Layer):
     n_out: int
     span: int
     needs_output = False
+    symbol = "a'"
 
     def __post_init__(self) -> None:
         if self.span < 1:
@@ -45,39 +47,57 @@ class Residual(Layer):
     def n_in(self) -> int:  # type: ignore[override]
         return self.n_out
 
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        return self.n_out, self.n_out
+
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
         return np.empty((n_samples, self.n_out), dtype), np.empty((n_samples, self.n_out), dtype)
 
-    def forward(self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...]) -> FloatArray:
+    def forward(
+        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
+    ) -> FloatArray:
         """Return the sum of `x`, here the pair of the block's output and input."""
-        output, block_input = x
-        np.add(output, block_input, out=memory[0])
+        block_output, block_input = x
+        np.add(block_output, block_input, out=memory[0])
         return memory[0]
 
     def backward(
         self,
         params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray],
+        grads: Mapping[str, FloatArray] | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
         memory: tuple[FloatArray, ...],
+        batch: Batch | None = None,
         *,
-        is_first: bool,
-    ) -> FloatArray:
-        memory[1][...] = delta  # what the block's input gets besides; the layers in between overwrite delta
-        return delta
+        needs_input_delta: bool = True,
+    ) -> tuple[FloatArray, FloatArray]:
+        memory[1][...] = delta  # a copy, since the layers of the block overwrite delta
+        return delta, memory[1]
 
-    def backward_prediction(
-        self,
-        params: Mapping[str, FloatArray],
-        x: Any,
-        output: FloatArray,
-        delta: FloatArray,
-        memory: tuple[FloatArray, ...],
-    ) -> FloatArray:
-        return delta  # whoever calls it brings the same to the block's input
+    def kernels(self) -> Kernels:
+        return Kernels(_forward, _backward, writes_delta_in_place=True)
 
-    def skipped(self, memory: tuple[FloatArray, ...]) -> FloatArray:
-        """Return the error signal that goes past the block, as the last backward pass left it."""
-        return memory[1]
+    def describe_forward(self, number: int, sources: tuple[str, ...], trace: LayerTrace) -> list[Quantity]:
+        return [Quantity(f"a'_{number}", " + ".join(sources), "with the block's input", trace.output)]
+
+    def describe_backward(
+        self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace
+    ) -> tuple[list[Quantity], tuple[str | None, ...]]:
+        return [], (None, None)
+
+
+def _forward(inputs, out, params, memory, settings, weights, total):  # type: ignore[no-untyped-def]
+    block_output, block_input, total_output = flat(inputs[0]), flat(inputs[1]), flat(out)
+    for i in range(total_output.size):
+        total_output[i] = block_output[i] + block_input[i]
+
+
+def _backward(inputs, out, delta, input_deltas, params, grads, memory, settings, weights, total):  # type: ignore[no-untyped-def]
+    signal, of_output, of_input = flat(delta), flat(input_deltas[0]), flat(input_deltas[1])
+    for i in range(of_output.size):
+        of_output[i] = signal[i]
+    for i in range(of_input.size):
+        of_input[i] = signal[i]

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.compiled.maths import exp, log_1_plus_exp, logistic
+from skmlp.compiled.maths import exp, flat, log_1_plus_exp, logistic
 from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.classification import ProbabilisticBinaryLoss, ProbabilisticMulticlassLoss
 from skmlp.nn.losses.links import LOGISTIC
@@ -83,7 +83,7 @@ class BinaryLogLoss(_LabelSmoothing, ProbabilisticBinaryLoss):
         real = raw.dtype.type
         scale, shift, zero = real(settings[0]), real(settings[1]), real(0.0)
         # All rows as one: with few outputs a loop over a row is too short to compute many elements at once.
-        x, t, terms = raw.reshape(raw.size), y.reshape(raw.size), out.reshape(raw.size)
+        x, t, terms = flat(raw), flat(y), flat(out)
         for i in range(x.size):
             # For a confident right answer the second term is exactly 0.
             magnitude = abs(x[i])
@@ -166,7 +166,7 @@ class MultinomialLogLoss(_LabelSmoothing, ProbabilisticMulticlassLoss):
             for k in range(n_classes):
                 out[row, k] = raw[row, k] - largest
         # All rows as one, to compute many elements at once.
-        exponentials = out.reshape(out.size)
+        exponentials = flat(out)
         for i in range(exponentials.size):
             exponentials[i] = exp(exponentials[i])
         total = np.float64(0.0)

@@ -15,6 +15,7 @@ from skmlp.optim.solvers.base import (
     Transform,
     accumulate,
     denominator,
+    power,
     root,
 )
 from skmlp.optim.solvers.weight_decay import DecayWeights
@@ -76,7 +77,7 @@ class ScaleByAdam(_Moments):
     """
 
     def prepare(self, state: State, count: Any, learning_rate: Any) -> Numbers:
-        correction_1, correction_2 = 1.0 - self.beta_1**count, 1.0 - self.beta_2**count
+        correction_1, correction_2 = 1.0 - power(self.beta_1, count), 1.0 - power(self.beta_2, count)
         root_2 = root(correction_2)
         return *self._numbers(correction_2, root_2), root_2 / correction_1
 
@@ -134,14 +135,14 @@ class ScaleByNAdam(_Moments):
         return {**super().init(params), "momentum_product": 1.0}
 
     def prepare(self, state: State, count: Any, learning_rate: Any) -> Numbers:
-        now = self.beta_1 * (1.0 - 0.5 * 0.96 ** (count * self.momentum_decay))
-        next_ = self.beta_1 * (1.0 - 0.5 * 0.96 ** ((count + 1) * self.momentum_decay))
+        now = self.beta_1 * (1.0 - 0.5 * power(0.96, count * self.momentum_decay))
+        next_ = self.beta_1 * (1.0 - 0.5 * power(0.96, (count + 1) * self.momentum_decay))
         if isinstance(now, np.ndarray):
             product = np.cumprod([state["momentum_product"], *now])[1:]
             state["momentum_product"] = float(product[-1])
         else:
             product = state["momentum_product"] = state["momentum_product"] * now
-        correction_2 = 1.0 - self.beta_2**count
+        correction_2 = 1.0 - power(self.beta_2, count)
         root_2 = root(correction_2)
         weight_of_gradient = root_2 * (1.0 - now) / (1.0 - product)
         weight_of_mean = root_2 * next_ / (1.0 - product * next_)
@@ -176,9 +177,9 @@ class ScaleByRAdam(_Moments):
     """
 
     def prepare(self, state: State, count: Any, learning_rate: Any) -> Numbers:
-        correction_1, correction_2 = 1.0 - self.beta_1**count, 1.0 - self.beta_2**count
+        correction_1, correction_2 = 1.0 - power(self.beta_1, count), 1.0 - power(self.beta_2, count)
         rho_inf = 2.0 / (1.0 - self.beta_2) - 1.0
-        rho = rho_inf - 2.0 * count * self.beta_2**count / correction_2
+        rho = rho_inf - 2.0 * count * power(self.beta_2, count) / correction_2
         rectified, scale = rho > 5.0, 1.0 / correction_1
         if isinstance(rho, np.ndarray):
             some = np.flatnonzero(rectified)

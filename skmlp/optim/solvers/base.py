@@ -240,3 +240,10 @@ def denominator(squares: FloatArray, out: FloatArray, inside: float, outside: fl
 def root(x: Any) -> Any:
     """Return the square root of a float as a Python float, or that of an array."""
     return math.sqrt(x) if isinstance(x, float) else np.sqrt(x)
+
+
+def power(base: float, exponent: Any) -> Any:
+    """Return a power of a float; for an array of exponents an array, each with the bits of a single power."""
+    if isinstance(exponent, np.ndarray):  # NumPy's own loop may round differently
+        return np.array([base**each for each in exponent.tolist()])
+    return base**exponent

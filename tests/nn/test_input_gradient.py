@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.input_gradient import input_gradient, input_jacobian
 from skmlp.nn.layers import BatchNorm, Dense, Layer, LayerNorm
 from skmlp.nn.losses import LOSSES, FunctionLoss, Loss, MultinomialLogLoss, Quantile, TweedieDeviance
 from skmlp.nn.losses.links import LINKS
 from skmlp.nn.network import PREDICT_ROWS, Network, initialize, multilayer_perceptron
 from skmlp.nn.parameters import ParameterShape
-from skmlp.nn.sensitivity import input_gradient, input_jacobian
 
 STEP = 1e-5
 
@@ -182,7 +182,7 @@ def test_memory_does_not_grow_with_the_rows():
 
 @dataclass(frozen=True)
 class Weighting(Layer):
-    """A layer with parameters that says no more than it must."""
+    """A layer with parameters that defines no more than it must."""
 
     n_in: int
     n_out: int
@@ -194,17 +194,18 @@ class Weighting(Layer):
     def allocate(self, n_samples, dtype, *, is_first):
         return (np.empty((n_samples, self.n_out), dtype),)
 
-    def forward(self, params, x, memory):
+    def forward(self, params, x, memory, batch=None):
         np.multiply(x, params["factors"], out=memory[0])
         return memory[0]
 
-    def backward(self, params, grads, x, output, delta, memory, *, is_first):
-        grads["factors"][...] = (delta * x).sum(axis=0)
+    def backward(self, params, grads, x, output, delta, memory, batch=None, *, needs_input_delta=True):
+        if grads is not None:
+            grads["factors"][...] = (delta * x).sum(axis=0)
         memory[0][...] = delta * params["factors"]
         return memory[0]
 
 
-def test_a_layer_that_only_has_a_backward_pass_is_gone_through_by_that():
+def test_the_input_gradient_goes_through_the_backward_pass_of_any_layer():
     network = Network([Dense(2, 3), Weighting(3, 3), Dense(3, 2)])
     params = network.parameters(np.random.default_rng(0).standard_normal(9 + 3 + 8))
     (first, last), factors = params.weights, params.layers[1]["factors"]

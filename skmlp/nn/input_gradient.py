@@ -1,4 +1,4 @@
-r"""How a network's outputs respond to its inputs: error signals pushed back to the data.
+r"""How a network's outputs depend on its inputs: error signals pushed back to the data.
 
 Prediction is meant: without dropout, and with batch normalization by its running averages. With :math:`\delta_L =
 \partial f / \partial raw` of any function f of the raw outputs, the recursion of :mod:`skmlp.nn.network` goes one step
@@ -35,7 +35,7 @@ def input_gradient(network: Network, params: Parameters, X: Any, delta_raw: Floa
     Returns
     -------
     gradient : ndarray of shape (n_samples, n_in)
-        Dense also for a sparse `X`. Apart from it, memory is bounded: rows are worked off in blocks.
+        Dense also for a sparse `X`. Apart from it, memory is bounded: rows are processed in blocks.
 
     Examples
     --------
@@ -43,7 +43,7 @@ def input_gradient(network: Network, params: Parameters, X: Any, delta_raw: Floa
 
     >>> import numpy as np
     >>> from skmlp.nn.network import multilayer_perceptron
-    >>> from skmlp.nn.sensitivity import input_gradient
+    >>> from skmlp.nn.input_gradient import input_gradient
     >>> network = multilayer_perceptron([2, 1], [])
     >>> params = network.parameters(np.array([3.0, -2.0, 0.5]))
     >>> input_gradient(network, params, np.zeros((1, 2)), np.ones((1, 1)))
@@ -52,9 +52,7 @@ def input_gradient(network: Network, params: Parameters, X: Any, delta_raw: Floa
     gradient = np.empty((X.shape[0], network.n_in), params.vector.dtype)
     workspace = network.workspace(min(X.shape[0], PREDICT_ROWS), params.vector.dtype)
     for block in _blocks(X.shape[0], workspace.n_samples):
-        activations = network.forward(params, X[block], workspace)
-        delta = delta_raw[np.newaxis, block].astype(gradient.dtype)
-        gradient[block] = _push_back(network, params, activations, delta, workspace)[0]
+        gradient[block] = _input_delta(network, params, X[block], delta_raw[block].astype(gradient.dtype), workspace)
     return gradient
 
 
@@ -80,19 +78,16 @@ def input_jacobian(
     Returns
     -------
     jacobian : ndarray of shape (n_samples, n_predictions, n_in)
-        Dense also for a sparse `X`. Apart from it, memory is bounded: rows are worked off in blocks, for all outputs
-        at once.
+        Dense also for a sparse `X`. Apart from it, memory is bounded: rows are processed in blocks.
     """
     n_samples, dtype = X.shape[0], params.vector.dtype
     n_predictions = link_jacobian(np.zeros((1, network.n_out), dtype)).shape[1]
     workspace = network.workspace(min(n_samples, max(1, PREDICT_ROWS // n_predictions)), dtype)
     jacobian = np.empty((n_samples, n_predictions, network.n_in), dtype)
     for block in _blocks(n_samples, workspace.n_samples):
-        activations = network.forward(params, X[block], workspace)
-        delta = np.array(
-            link_jacobian(activations[-1]).transpose(1, 0, 2), dtype, order="C"
-        )  # one signal for each prediction
-        jacobian[block] = _push_back(network, params, activations, delta, workspace).transpose(1, 0, 2)
+        raw = network.forward(params, X[block], workspace)[-1]
+        for prediction, delta in enumerate(np.array(link_jacobian(raw).transpose(1, 0, 2), dtype, order="C")):
+            jacobian[block, prediction] = _input_delta(network, params, X[block], delta, workspace)
     return jacobian
 
 
@@ -101,20 +96,9 @@ def _blocks(n_samples: int, rows: int) -> Iterator[slice]:
         yield slice(start, start + rows)
 
 
-def _push_back(
-    network: Network, params: Parameters, activations: list[Any], delta: FloatArray, workspace: Workspace
-) -> FloatArray:
-    """Return the error signals of the input, (n_signals, n_samples, n_in), for those of `raw`, which are overwritten.
-
-    `activations` are what a forward pass in prediction left in `workspace`, whose memory is used up by this.
-    """
-    memories = workspace.rows(delta.shape[1])
-    skipping: dict[int, list[FloatArray]] = {}  # error signals that go past blocks, by where these begin
-    for index in range(len(network.layers) - 1, -1, -1):
-        layer, inputs = network.layers[index], activations[index]
-        if layer.span > 0:
-            skipping.setdefault(index - layer.span, []).append(delta.copy())
-        delta = layer.backward_prediction(params.layers[index], inputs, activations[index + 1], delta, memories[index])
-        for skipped in skipping.get(index, ()):
-            delta += skipped
-    return delta
+def _input_delta(network: Network, params: Parameters, X: Any, delta: FloatArray, workspace: Workspace) -> FloatArray:
+    """Return the error signal of the input for that of `raw`, which is overwritten."""
+    activations = network.forward(params, X, workspace)  # each time, since the backward pass may overwrite them
+    input_delta = network.backward(params, activations, delta, workspace, None, needs_input_delta=True)
+    assert input_delta is not None
+    return input_delta

@@ -1,0 +1,71 @@
+"""Solvers for compiled steps: the chain of their links' kernels, and the numbers that these are given in each step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from skmlp._typing import FloatArray
+from skmlp.compiled.entries import Entry
+from skmlp.compiled.kernels import kernel_of
+from skmlp.compiled.program import address
+from skmlp.optim.schedules import Time
+from skmlp.optim.solvers import Solver
+
+__all__ = ["CompiledSolver", "compiled_solver"]
+
+
+def compiled_solver(solver: Solver, state: dict[str, Any], dtype: str) -> "CompiledSolver | None":
+    """Return the compiled form of a solver on its state; None when one of its links has none."""
+    kernels = [kernel_of(link, "kernel", ("init", "prepare", "apply")) for link in solver.links]
+    if type(solver).update is not Solver.update or not all(kernels):
+        return None
+    return CompiledSolver(solver, state, kernels, dtype)
+
+
+class CompiledSolver:
+    """A solver on its state.
+
+    Attributes
+    ----------
+    entry : Entry
+        The function that updates a part of the parameters.
+    table : ndarray, int64
+        Where the arrays of the state are.
+    address : int
+        Of that function, once it is loaded.
+    n_numbers : int
+        How many numbers the function is given in a step.
+    """
+
+    def __init__(self, solver: Solver, state: dict[str, Any], kernels: Sequence[Any], dtype: str) -> None:
+        self._solver, self._state = solver, state
+        shape, places = [], []
+        for link, link_state in zip(solver.unscheduled().links, state["links"], strict=True):
+            arrays = [value for value in link_state.values() if isinstance(value, np.ndarray)]
+            places += [(address(array), -1, 1) for array in arrays]
+            shape.append((len(arrays), len(link.prepare(dict(link_state), 1, 1.0)), link.weights_only))
+        self.entry = Entry(type(solver).__name__, "solver", tuple(kernels), tuple(shape), dtype)
+        self.table = np.array(places or [(0, 0, 0)], np.int64)
+        self.address = 0
+        self.n_numbers = sum(count for _, count, _ in shape)
+
+    def numbers(self, learning_rates: FloatArray, times: Sequence[Time] = ()) -> FloatArray:
+        """Return the numbers of the next steps, of shape (n_steps, n_numbers); times are given if settings change."""
+        n_steps, count = len(learning_rates), self._state["count"]
+        found = np.empty((n_steps, self.n_numbers))
+        if times:
+            for step, (time, rate) in enumerate(zip(times, learning_rates.tolist(), strict=True)):
+                self._prepare(found[step : step + 1], self._solver.at(time), count + 1 + step, rate)
+        elif n_steps == 1:
+            self._prepare(found, self._solver, count + 1, float(learning_rates[0]))
+        else:
+            self._prepare(found, self._solver, np.arange(count + 1, count + 1 + n_steps), learning_rates)
+        return found
+
+    def _prepare(self, out: FloatArray, solver: Solver, count: Any, learning_rate: Any) -> None:
+        column = 0
+        for link, link_state in zip(solver.links, self._state["links"], strict=True):
+            for value in link.prepare(link_state, count, learning_rate):
+                out[:, column] = value
+                column += 1
