@@ -2,7 +2,7 @@
 
 import math
 
-from skmlp.nn.constraints import limit_norms
+from skmlp.nn.weight_norms import limit_norms
 from skmlp.nn.objective import Objective
 from skmlp.nn.statistics import global_norm, non_finite_parameters
 from skmlp.training.batches import Batches

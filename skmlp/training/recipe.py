@@ -29,7 +29,7 @@ class Recipe:
     clip : Clip or None
         The gradient clipping rule.
     max_norm : float or None
-        The largest norm of a unit's incoming weights; see :func:`~skmlp.nn.constraints.limit_norms`.
+        The largest norm of a unit's incoming weights; see :func:`~skmlp.nn.weight_norms.limit_norms`.
     averaging : float or None
         Decay d of the average of the parameters over the steps: it starts as the parameters after the first step, then
         ``average = d * average + (1 - d) * params``.

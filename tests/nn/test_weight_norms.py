@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skmlp.nn.constraints import limit_norms
+from skmlp.nn.weight_norms import limit_norms
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -6,8 +6,6 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 
-__all__ = ["limit_norms"]
-
 
 def limit_norms(weights: Sequence[FloatArray], max_norm: float) -> None:
     r"""Shrink the incoming weights of every unit to a norm of at most `max_norm`, in place.
@@ -27,7 +25,7 @@ def limit_norms(weights: Sequence[FloatArray], max_norm: float) -> None:
     Examples
     --------
     >>> import numpy as np
-    >>> from skmlp.nn.constraints import limit_norms
+    >>> from skmlp.nn.weight_norms import limit_norms
     >>> W = np.array([[3.0, 0.3], [4.0, 0.4]])
     >>> limit_norms([W], 1.0)
     >>> W.round(3).tolist()
