@@ -245,7 +245,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         raw = self._raw_log_odds(X)
         loss = self._model.loss
-        log_p = loss.log_predict(raw)  # type: ignore[attr-defined]
+        log_p = loss.log_predict(raw)
         if self._label_kind != "multiclass":
             log_no, log_yes = log_p
             log_p = np.hstack([log_no, log_yes]) if self._label_kind == "binary" else log_yes

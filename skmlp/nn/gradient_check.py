@@ -14,8 +14,6 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 
-__all__ = ["GradientCheck", "check_gradient", "numerical_gradient"]
-
 ValueAndGradient = Callable[[FloatArray], tuple[float, FloatArray]]
 
 

@@ -19,8 +19,6 @@ from numpy.typing import DTypeLike
 from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
 
-__all__ = ["INITIALIZERS", "Constant", "Initializer", "Orthogonal", "VarianceScaling"]
-
 Initializer = Callable[[np.random.Generator, int, int, DTypeLike], FloatArray]
 
 
@@ -49,12 +47,8 @@ class VarianceScaling(Configurable):
 
     def __post_init__(self) -> None:
         self._check_range("scale", 0.0, low_open=True)
-        for name, options in (("mode", _FANS), ("distribution", ("uniform", "normal"))):
-            if getattr(self, name) not in options:
-                raise ValueError(
-                    f"The {name!r} parameter of VarianceScaling must be a str among {sorted(options)}. "
-                    f"Got {getattr(self, name)!r} instead."
-                )
+        self._check_choice("mode", _FANS)
+        self._check_choice("distribution", ("uniform", "normal"))
 
     def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
         std = np.sqrt(self.scale / _FANS[self.mode](n_in, n_out))

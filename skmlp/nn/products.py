@@ -12,8 +12,6 @@ import numpy as np
 from skmlp._threads import Helpers, can_start_threads
 from skmlp._typing import FloatArray
 
-__all__ = ["WORTH_SHARING", "matmul", "shared_products"]
-
 # Multiplications of a product that is worth waking a thread for: a tenth of a millisecond or so.
 WORTH_SHARING = 8_000_000
 

@@ -30,27 +30,6 @@ import numpy as np
 from skmlp._typing import BoolArray, FloatArray, IntArray
 from skmlp.nn.parameters import Parameters
 
-__all__ = [
-    "BANDS",
-    "band_quantiles",
-    "count_non_finite",
-    "global_norm",
-    "inactive_units",
-    "inner_product",
-    "largest_magnitude",
-    "layer_norms",
-    "mean_and_deviation",
-    "noise_scale",
-    "non_finite_output",
-    "non_finite_parameters",
-    "non_finite_place",
-    "ratio",
-    "saturated_fraction",
-    "sign_flip_fraction",
-    "signal_to_noise",
-    "zero_fraction",
-]
-
 # The quantiles that draw a distribution as nested bands: the extremes, the median, and what lies within half, one and
 # one and a half standard deviations of a normal distribution.
 BANDS = (0.0, 0.0668, 0.1587, 0.3085, 0.5, 0.6915, 0.8413, 0.9332, 1.0)

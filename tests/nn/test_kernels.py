@@ -3,14 +3,14 @@
 import ast
 import inspect
 import textwrap
-from dataclasses import dataclass
 from types import FunctionType
 
 import numpy as np
 import pytest
 
+from skmlp.compiled.kernels import kernel_of
 from skmlp.nn.activations import ELU, GELU, Tanh
-from skmlp.nn.losses import FunctionLoss, Huber, LogCosh, SquaredError, TweedieDeviance
+from skmlp.nn.losses import FunctionLoss, Huber, LogCosh, SquaredError
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 FAR = [0.0, -0.0, 100.0, -100.0, 1e4, -1e4]
@@ -142,34 +142,24 @@ def test_every_loss_has_one_kernel(any_loss):
     assert (any_loss.kernel is None) != (any_loss.rows_kernel is None)
 
 
-def test_activations_that_compute_something_else_inherit_no_kernel():
-    @dataclass
-    class Shifted(Tanh):
-        def forward(self, z, out):
-            np.tanh(z + 1.0, out=out)
-
-    @dataclass
-    class Renamed(ELU):
-        pass
-
-    class OtherGELU(GELU):
-        def derivative(self, z, a, out):
-            out[...] = 0.0
-
-    assert Shifted().kernel is OtherGELU().kernel is None
-    assert Renamed().kernel is ELU().kernel is not None
+@pytest.mark.parametrize(("base", "method"), [(Tanh, "forward"), (GELU, "derivative"), (ELU, "derivative")])
+def test_kernel_of_an_activation_is_not_used_for_a_subclass_that_computes_something_else(base, method):
+    kernels = [kernel_of(each(), "kernel", ("forward", "derivative")) for each in _subclasses(base, method)]
+    assert kernels == [base().kernel, None]
 
 
-def test_losses_that_compute_something_else_inherit_no_kernel_and_no_formula():
-    def other_loss_and_gradient(self, y, raw, out):
-        raise NotImplementedError
+@pytest.mark.parametrize(("base", "kernel"), [(Huber, "kernel"), (SquaredError, "rows_kernel")])
+def test_kernel_and_formula_of_a_loss_are_not_used_for_a_subclass_that_computes_something_else(base, kernel):
+    same, other = _subclasses(base, "loss_and_gradient")
+    kernels = [kernel_of(each(), kernel, ("loss_and_gradient",)) for each in (same, other)]
+    assert kernels == [getattr(base, kernel), None]
+    assert (same.formula, same.derivative_formula) == (base.formula, base.derivative_formula)
+    assert other.formula == other.derivative_formula == ""
 
-    for base in (Huber, SquaredError, TweedieDeviance):
-        other = type("Other", (base,), {"loss_and_gradient": other_loss_and_gradient})()
-        assert other.kernel is other.rows_kernel is None
-        assert other.formula == other.derivative_formula == ""
-        same = type("Same", (base,), {})()
-        assert (same.kernel, same.rows_kernel, same.formula) == (base().kernel, base().rows_kernel, base().formula)
+
+def _subclasses(base, method):
+    """Return a subclass that computes the same, and one that overrides the method."""
+    return type("Same", (base,), {}), type("Other", (base,), {method: lambda *_: None})
 
 
 def test_losses_made_of_functions_have_no_kernel():

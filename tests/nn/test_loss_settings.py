@@ -33,7 +33,6 @@ def test_kinds_of_losses():
     numbers = {"squared_error", "absolute_error", "huber", "log_cosh", "quantile", "gaussian_nll"}
     assert _where("is_equivariant") == numbers
     assert {name for name, loss in LOSSES.items() if hasattr(loss, "predict_std")} == {"gaussian_nll"}
-    assert {name for name, loss in LOSSES.items() if hasattr(loss, "log_predict")} == _where("has_probabilities")
 
 
 def test_number_of_raw_outputs():

@@ -8,8 +8,6 @@ import numpy as np
 from skmlp._configurable import Configurable
 from skmlp._typing import AnyArray, FloatArray
 
-__all__ = ["ACTIVATIONS", "Activation"]
-
 
 class Activation(Configurable, ABC):
     """An elementwise function with its derivative.
@@ -29,20 +27,14 @@ class Activation(Configurable, ABC):
         `settings` are the :attr:`kernel_settings` in the dtype of z. It is a static method in plain Python that numba
         can compile: arithmetic, comparisons, conditional expressions that let NaN through, and the functions of
         :mod:`skmlp.compiled.maths`. Constants are converted to the type of z, since a Python float would turn
-        float32 arithmetic into float64. None where there is no such form; then training uses NumPy. A subclass that
-        overrides `forward` or `derivative` does not inherit the kernel.
+        float32 arithmetic into float64. None where there is no such form; then training uses NumPy, as it does for a
+        subclass that overrides `forward` or `derivative` but not the kernel.
     """
 
     in_place: ClassVar[bool] = False
     steepest: ClassVar[float | None] = None
     initializer: ClassVar[str] = "glorot_uniform"
     kernel: ClassVar[Any] = None
-
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        own = vars(cls)
-        if "kernel" not in own and ("forward" in own or "derivative" in own):
-            cls.kernel = None
 
     @property
     def kernel_settings(self) -> tuple[float, ...]:
@@ -82,5 +74,4 @@ class Activation(Configurable, ABC):
         return out
 
 
-# Each module of activations adds its own.
 ACTIVATIONS: dict[str, Activation] = {}

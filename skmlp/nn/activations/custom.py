@@ -8,8 +8,6 @@ import numpy as np
 from skmlp._typing import FloatArray
 from skmlp.nn.activations.base import ACTIVATIONS, Activation
 
-__all__ = ["FunctionActivation", "check_derivative", "register_activation"]
-
 
 @dataclass
 class FunctionActivation(Activation):

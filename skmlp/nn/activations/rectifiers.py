@@ -7,9 +7,7 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import expm1
-from skmlp.nn.activations.base import ACTIVATIONS, Activation
-
-__all__ = ["ELU", "SELU", "LeakyReLU", "ReLU"]
+from skmlp.nn.activations.base import Activation
 
 # Arrays up to this number of elements stay in the cache.
 _CACHED = 32_768
@@ -73,29 +71,31 @@ class LeakyReLU(Activation):
         return slope * z if z <= zero else z, slope if z <= zero else one
 
 
-def _elu_forward(z: FloatArray, out: FloatArray, slope: float, depth: float) -> None:
-    """Write ``slope * z where z > 0, else depth * (exp(z) - 1)`` into `out`."""
-    np.minimum(z, 0.0, out=out)
-    np.expm1(out, out=out)
-    out *= depth
-    np.multiply(z, slope, out=out, where=z > 0.0)
+class _ExponentialUnit(Activation):
+    """``sigma(z) = slope z where z > 0, else depth (exp(z) - 1)``; the two numbers are the kernel settings."""
 
+    def forward(self, z: FloatArray, out: FloatArray) -> None:
+        slope, depth = self.kernel_settings
+        np.minimum(z, 0.0, out=out)
+        np.expm1(out, out=out)
+        out *= depth
+        np.multiply(z, slope, out=out, where=z > 0.0)
 
-def _elu_derivative(z: FloatArray, a: FloatArray, out: FloatArray, slope: float, depth: float) -> None:
-    """Write ``slope where z > 0, else a + depth`` into `out`."""
-    np.add(a, depth, out=out)
-    np.copyto(out, slope, where=z > 0.0)
+    def derivative(self, z: FloatArray, a: FloatArray, out: FloatArray) -> None:
+        slope, depth = self.kernel_settings
+        np.add(a, depth, out=out)
+        np.copyto(out, slope, where=z > 0.0)
 
-
-def _elu_kernel(z: Any, settings: Any) -> tuple[Any, Any]:
-    slope, depth = settings
-    zero = type(z)(0.0)
-    below = depth * expm1(zero if z > zero else z)
-    return below if z <= zero else slope * z, below + depth if z <= zero else slope
+    @staticmethod
+    def kernel(z: Any, settings: Any) -> tuple[Any, Any]:
+        slope, depth = settings
+        zero = type(z)(0.0)
+        below = depth * expm1(zero if z > zero else z)
+        return below if z <= zero else slope * z, below + depth if z <= zero else slope
 
 
 @dataclass
-class ELU(Activation):
+class ELU(_ExponentialUnit):
     """``sigma(z) = z where z > 0, else alpha (exp(z) - 1)``, ``sigma' = 1 where z > 0, else a + alpha``.
 
     Parameters
@@ -110,16 +110,9 @@ class ELU(Activation):
 
     alpha: float = 1.0
     initializer = "he_normal"
-    kernel = staticmethod(_elu_kernel)
 
     def __post_init__(self) -> None:
         self._check_range("alpha", 0.0)
-
-    def forward(self, z: FloatArray, out: FloatArray) -> None:
-        _elu_forward(z, out, *self.kernel_settings)
-
-    def derivative(self, z: FloatArray, a: FloatArray, out: FloatArray) -> None:
-        _elu_derivative(z, a, out, *self.kernel_settings)
 
     @property
     def kernel_settings(self) -> tuple[float, float]:
@@ -127,7 +120,7 @@ class ELU(Activation):
 
 
 @dataclass
-class SELU(Activation):
+class SELU(_ExponentialUnit):
     """``lambda * ELU(z)`` with the two constants that keep mean 0 and variance 1 from layer to layer.
 
     References
@@ -136,22 +129,9 @@ class SELU(Activation):
     """
 
     initializer = "lecun_normal"
-    kernel = staticmethod(_elu_kernel)
     scale: ClassVar[float] = 1.0507009873554804934193349852946
     alpha: ClassVar[float] = 1.6732632423543772848170429916717
-
-    def forward(self, z: FloatArray, out: FloatArray) -> None:
-        _elu_forward(z, out, *self.kernel_settings)
-
-    def derivative(self, z: FloatArray, a: FloatArray, out: FloatArray) -> None:
-        _elu_derivative(z, a, out, *self.kernel_settings)
 
     @property
     def kernel_settings(self) -> tuple[float, float]:
         return self.scale, self.scale * self.alpha
-
-
-ACTIVATIONS["relu"] = ReLU()
-ACTIVATIONS["leaky_relu"] = LeakyReLU()
-ACTIVATIONS["elu"] = ELU()
-ACTIVATIONS["selu"] = SELU()

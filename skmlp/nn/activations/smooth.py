@@ -10,10 +10,8 @@ from scipy import special
 
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import erf, exp, log_1_plus_exp, logistic, tanh
-from skmlp.nn.activations.base import ACTIVATIONS, Activation
+from skmlp.nn.activations.base import Activation
 from skmlp.nn.activations.sigmoids import Logistic
-
-__all__ = ["GELU", "Mish", "SiLU", "Softplus"]
 
 # Python floats: a NumPy float64 would turn float32 arithmetic into float64.
 _DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
@@ -58,11 +56,7 @@ class GELU(Activation):
     initializer = "he_normal"
 
     def __post_init__(self) -> None:
-        if self.approximate not in ("none", "tanh"):
-            raise ValueError(
-                "The 'approximate' parameter of GELU must be a str among {'none', 'tanh'}. "
-                f"Got {self.approximate!r} instead."
-            )
+        self._check_choice("approximate", ("none", "tanh"))
 
     def forward(self, z: FloatArray, out: FloatArray) -> None:
         self._distribution(z, out)
@@ -198,10 +192,3 @@ class Mish(Activation):
         n = e * (e + two)
         t = n / (n + two)
         return z * t, t + z * (e / (one + e)) * (one - t) * (one + t)
-
-
-ACTIVATIONS["gelu"] = GELU()
-ACTIVATIONS["gelu_tanh"] = GELU(approximate="tanh")
-ACTIVATIONS["silu"] = SiLU()
-ACTIVATIONS["softplus"] = Softplus()
-ACTIVATIONS["mish"] = Mish()

@@ -7,9 +7,7 @@ import numpy as np
 
 from skmlp._configurable import Configurable
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.losses.links import LINK_JACOBIANS, LINKS
-
-__all__ = ["LOSSES", "Loss"]
+from skmlp.nn.losses.links import LINK_JACOBIANS, LINKS, LOG_LINKS
 
 
 class Loss(Configurable, ABC):
@@ -29,8 +27,7 @@ class Loss(Configurable, ABC):
     takes_codes : bool
         True when the targets are class codes, of shape (n_samples,).
     has_probabilities : bool
-        True when the predictions are probabilities. Then ``log_predict(raw)`` returns their logarithms: one array for
-        softmax, the pair ``log(1 - p)``, ``log p`` for logistic.
+        True when the predictions are probabilities.
     is_equivariant : bool
         True when shifting and scaling the targets shifts and scales the best predictions in the same way, so that
         training on standardized targets is possible.
@@ -44,8 +41,7 @@ class Loss(Configurable, ABC):
         For the other losses: ``rows_kernel(y, raw, weights, out, settings)`` writes ``weights[i] * d loss_i / d raw``
         into `out` and returns the sum of ``weights[i] * loss_i`` as a float64. `weights`, of shape (n_samples,), are
         the normalized sample weights; `y`, `raw` and `out` are those of :meth:`loss_and_gradient`. Without either
-        kernel, training uses NumPy. A subclass that overrides :meth:`loss_and_gradient` inherits no kernel and no
-        formula.
+        kernel training uses NumPy, as it does for a subclass that overrides only :meth:`loss_and_gradient`.
     """
 
     link: ClassVar[str]
@@ -62,8 +58,8 @@ class Loss(Configurable, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "loss_and_gradient" in vars(cls):
-            for name in {"kernel", "rows_kernel", "formula", "derivative_formula"} - vars(cls).keys():
-                setattr(cls, name, getattr(Loss, name))
+            for name in {"formula", "derivative_formula"} - vars(cls).keys():
+                setattr(cls, name, "")  # an inherited formula would be that of another loss
 
     @property
     def kernel_settings(self) -> tuple[float, ...]:
@@ -92,6 +88,15 @@ class Loss(Configurable, ABC):
     def predict(self, raw: FloatArray) -> FloatArray:
         """Apply the link: the prediction for each row of `raw`, of the same shape unless the loss says otherwise."""
         return LINKS[self.link](raw)
+
+    def log_predict(self, raw: FloatArray) -> Any:
+        """Return the logarithms of the probabilities, finite wherever `raw` is.
+
+        ``log p`` with the softmax link, the pair ``log(1 - p)``, ``log p`` with the logistic link.
+        """
+        if self.link not in LOG_LINKS:
+            raise ValueError(f"A loss with the link {self.link!r} has no probabilities.")
+        return LOG_LINKS[self.link](raw)
 
     def predict_jacobian(self, raw: FloatArray) -> FloatArray:
         """Return the derivative of :meth:`predict`, ``d prediction / d raw``, for each row of `raw`.
@@ -185,7 +190,3 @@ class Loss(Configurable, ABC):
     def eval_loss(self) -> "Loss":
         """Return the loss by which predictions are evaluated: this one without label smoothing."""
         return self
-
-
-# Each module of losses adds its own.
-LOSSES: dict[str, Loss] = {}

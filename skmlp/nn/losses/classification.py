@@ -5,9 +5,6 @@ import numpy as np
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.losses.base import Loss
 from skmlp.nn.losses.intercepts import half_a_sample, weighted_mean
-from skmlp.nn.losses.links import log_logistic, log_softmax
-
-__all__ = ["BinaryLoss", "MulticlassLoss", "ProbabilisticBinaryLoss", "ProbabilisticMulticlassLoss", "signs"]
 
 
 class BinaryLoss(Loss):
@@ -34,18 +31,23 @@ class MulticlassLoss(Loss):
         return self
 
 
-class ProbabilisticBinaryLoss(BinaryLoss):
+class ProbabilisticLoss(Loss):
+    """Predictions that are probabilities, of targets with or without label smoothing."""
+
+    has_probabilities = True
+    label_smoothing: float = 0.0
+
+    def _smoothed(self, p: AnyArray, n_classes: int) -> AnyArray:
+        return p * (1.0 - self.label_smoothing) + self.label_smoothing / n_classes
+
+
+class ProbabilisticBinaryLoss(BinaryLoss, ProbabilisticLoss):
     """Probabilities by the logistic link.
 
     The constant raw output is the log-odds of the mean target; an answer that never occurs counts as half a sample.
     """
 
     link = "logistic"
-    has_probabilities = True
-
-    def log_predict(self, raw: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return ``log(1 - p)`` and ``log p``, finite wherever `raw` is."""
-        return log_logistic(raw)
 
     def fit_intercept_only(
         self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None
@@ -55,12 +57,8 @@ class ProbabilisticBinaryLoss(BinaryLoss):
         log_odds: FloatArray = np.log(p / (1.0 - p))
         return log_odds
 
-    def _smoothed(self, p: FloatArray, n_classes: int) -> FloatArray:
-        """Return the fractions `p` of the classes after label smoothing, if the loss has it."""
-        return p
 
-
-class ProbabilisticMulticlassLoss(MulticlassLoss):
+class ProbabilisticMulticlassLoss(MulticlassLoss, ProbabilisticLoss):
     """Probabilities by the softmax link.
 
     The constant raw outputs are the logarithms of the class frequencies; a class that does not occur counts as half a
@@ -68,11 +66,6 @@ class ProbabilisticMulticlassLoss(MulticlassLoss):
     """
 
     link = "softmax"
-    has_probabilities = True
-
-    def log_predict(self, raw: FloatArray) -> FloatArray:
-        """Return ``log p``, finite wherever `raw` is."""
-        return log_softmax(raw)
 
     def fit_intercept_only(
         self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None
@@ -83,13 +76,7 @@ class ProbabilisticMulticlassLoss(MulticlassLoss):
         log_p: FloatArray = np.log(np.where(p > 0.0, p, half_a_sample(y, sample_weight)))
         return log_p
 
-    def _smoothed(self, p: FloatArray, n_classes: int) -> FloatArray:
-        """Return the fractions `p` of the classes after label smoothing, if the loss has it."""
-        return p
-
 
 def signs(y: AnyArray) -> AnyArray:
     """Return 1 for yes and -1 for no."""
-    sign = y * 2.0
-    sign -= 1.0
-    return sign
+    return 2.0 * y - 1.0

@@ -7,9 +7,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.losses.base import Loss
-from skmlp.nn.losses.links import LINKS, log_logistic, log_softmax
-
-__all__ = ["FunctionLoss", "check_loss"]
+from skmlp.nn.losses.links import LINKS, LOG_LINKS
 
 
 @dataclass
@@ -48,21 +46,14 @@ class FunctionLoss(Loss):
     link: str = "identity"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
-        if self.link not in LINKS:
-            raise ValueError(
-                f"The 'link' parameter of FunctionLoss must be a str among {{{', '.join(map(repr, LINKS))}}}. "
-                f"Got {self.link!r} instead."
-            )
+        self._check_choice("link", LINKS)
 
     @property
     def has_probabilities(self) -> bool:  # type: ignore[override]
         """True with the links ``"logistic"`` and ``"softmax"``."""
-        return self.link in ("logistic", "softmax")
+        return self.link in LOG_LINKS
 
-    @property
-    def is_classification(self) -> bool:  # type: ignore[override]
-        """True with the links ``"logistic"`` and ``"softmax"``."""
-        return self.has_probabilities
+    is_classification = has_probabilities
 
     @property
     def is_equivariant(self) -> bool:  # type: ignore[override]
@@ -76,12 +67,6 @@ class FunctionLoss(Loss):
     def loss(self, y: AnyArray, raw: FloatArray) -> FloatArray:
         loss = _of_shape(raw.shape[:1], "function", self.function(y, raw))
         return loss.astype(raw.dtype, copy=False)
-
-    def log_predict(self, raw: FloatArray) -> FloatArray | tuple[FloatArray, FloatArray]:
-        """Return ``log p`` (softmax), or ``log(1 - p)`` and ``log p`` (logistic); other links raise ValueError."""
-        if not self.has_probabilities:
-            raise ValueError(f"A loss with the link {self.link!r} has no probabilities.")
-        return log_softmax(raw) if self.link == "softmax" else log_logistic(raw)
 
     def multiclass(self) -> Loss:
         """Return this loss: only its functions know whether the targets are class codes."""

@@ -13,10 +13,8 @@ from scipy import special
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, expm1
-from skmlp.nn.losses.base import LOSSES, Loss
+from skmlp.nn.losses.base import Loss
 from skmlp.nn.losses.intercepts import weighted_mean
-
-__all__ = ["GammaDeviance", "PoissonDeviance", "TweedieDeviance"]
 
 
 class _Deviance(Loss):
@@ -181,7 +179,3 @@ class TweedieDeviance(_Deviance):
 
 _POISSON = PoissonDeviance()
 _GAMMA = GammaDeviance()
-
-LOSSES["poisson"] = PoissonDeviance()
-LOSSES["gamma"] = GammaDeviance()
-LOSSES["tweedie"] = TweedieDeviance()

@@ -7,16 +7,14 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, log_1_plus_exp, logistic
-from skmlp.nn.losses.base import LOSSES, Loss
+from skmlp.nn.losses.base import Loss
 from skmlp.nn.losses.classification import ProbabilisticBinaryLoss, ProbabilisticMulticlassLoss, signs
 from skmlp.nn.losses.links import LOGISTIC, SOFTPLUS
-
-__all__ = ["FocalLoss", "MultinomialFocalLoss"]
 
 
 @dataclass
 class _WithGamma(Loss):
-    """The setting that both focal losses have."""
+    """The setting of both focal losses."""
 
     gamma: float = 2.0
 
@@ -149,7 +147,3 @@ class MultinomialFocalLoss(_WithGamma, ProbabilisticMulticlassLoss):
                 out[row, k] *= -weight * derivative / rivals
             out[row, code] = weight * derivative
         return total
-
-
-LOSSES["focal"] = FocalLoss()
-LOSSES["multiclass_focal"] = MultinomialFocalLoss()

@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.losses.base import LOSSES, Loss
+from skmlp.nn.losses.base import Loss
 from skmlp.nn.losses.classification import BinaryLoss, MulticlassLoss, signs
-
-__all__ = ["Hinge", "MulticlassHinge"]
 
 
 @dataclass
@@ -105,7 +103,3 @@ class MulticlassHinge(MulticlassLoss):
                     out[row, rival] = weights[row]
                     out[row, code] = -weights[row]
         return total
-
-
-LOSSES["hinge"] = Hinge()
-LOSSES["multiclass_hinge"] = MulticlassHinge()

@@ -4,8 +4,6 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 
-__all__ = ["RESOLUTION", "half_a_sample", "weighted_mean", "weighted_quantiles"]
-
 # The relative distance of neighbouring float32 numbers: targets that vary less count as constant.
 RESOLUTION = 2.0**-23
 

@@ -8,11 +8,9 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp
-from skmlp.nn.losses.base import LOSSES, Loss
+from skmlp.nn.losses.base import Loss
 from skmlp.nn.losses.intercepts import RESOLUTION, weighted_mean
 from skmlp.nn.losses.links import diagonal
-
-__all__ = ["GaussianNLL"]
 
 _LOG_2_PI = math.log(2.0 * math.pi)
 
@@ -95,6 +93,3 @@ class GaussianNLL(Loss):
         variance = weighted_mean((y - mean) ** 2, sample_weight)
         np.maximum(variance, (RESOLUTION * mean) ** 2, out=variance)
         return np.concatenate([mean, np.log(np.where(variance > 0.0, variance, 1.0))])
-
-
-LOSSES["gaussian_nll"] = GaussianNLL()

@@ -1,14 +1,12 @@
 """Link functions: from raw outputs to predictions, with their derivatives and logarithms."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from skmlp._typing import FloatArray
 from skmlp.nn.activations import Logistic, Softplus
-
-__all__ = ["LINKS", "LINK_JACOBIANS", "LOGISTIC", "SOFTPLUS", "diagonal", "log_logistic", "log_softmax", "softmax"]
 
 LOGISTIC = Logistic()
 SOFTPLUS = Softplus()
@@ -35,9 +33,15 @@ def log_logistic(raw: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 # The output activations by name. The predictions have the shape of the raw outputs.
-LINKS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
-    {"identity": lambda raw: raw, "exp": np.exp, "logistic": LOGISTIC, "softmax": softmax}
-)
+LINKS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "identity": lambda raw: raw,
+    "exp": np.exp,
+    "logistic": LOGISTIC,
+    "softmax": softmax,
+}
+
+# The logarithms of those that are probabilities.
+LOG_LINKS: dict[str, Callable[[FloatArray], Any]] = {"logistic": log_logistic, "softmax": log_softmax}
 
 
 def diagonal(derivatives: FloatArray) -> FloatArray:
@@ -58,11 +62,9 @@ def _softmax_jacobian(raw: FloatArray) -> FloatArray:
 
 
 # Their derivatives d prediction / d raw, of shape (n_samples, n_predictions, n_raw).
-LINK_JACOBIANS: Mapping[str, Callable[[FloatArray], FloatArray]] = MappingProxyType(
-    {
-        "identity": lambda raw: diagonal(np.ones_like(raw)),
-        "exp": lambda raw: diagonal(np.exp(raw)),
-        "logistic": lambda raw: diagonal(LOGISTIC(raw) * LOGISTIC(-raw)),  # p (1 - p), exact where p rounds to 1
-        "softmax": _softmax_jacobian,
-    }
-)
+LINK_JACOBIANS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "identity": lambda raw: diagonal(np.ones_like(raw)),
+    "exp": lambda raw: diagonal(np.exp(raw)),
+    "logistic": lambda raw: diagonal(LOGISTIC(raw) * LOGISTIC(-raw)),  # p (1 - p), exact where p rounds to 1
+    "softmax": _softmax_jacobian,
+}

@@ -7,16 +7,14 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, flat, log_1_plus_exp, logistic
-from skmlp.nn.losses.base import LOSSES, Loss
-from skmlp.nn.losses.classification import ProbabilisticBinaryLoss, ProbabilisticMulticlassLoss
+from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.classification import ProbabilisticBinaryLoss, ProbabilisticLoss, ProbabilisticMulticlassLoss
 from skmlp.nn.losses.links import LOGISTIC
-
-__all__ = ["BinaryLogLoss", "MultinomialLogLoss"]
 
 
 @dataclass
-class _LabelSmoothing(Loss):
-    """The setting that both log losses have."""
+class _LabelSmoothing(ProbabilisticLoss):
+    """The setting of both log losses."""
 
     label_smoothing: float = 0.0
 
@@ -25,9 +23,6 @@ class _LabelSmoothing(Loss):
 
     def eval_loss(self) -> Self:
         return replace(self, label_smoothing=0.0) if self.label_smoothing else self
-
-    def _smoothed(self, p: FloatArray, n_classes: int) -> FloatArray:
-        return p * (1.0 - self.label_smoothing) + self.label_smoothing / n_classes
 
 
 def _without_smoothing(text: str) -> Any:
@@ -60,7 +55,7 @@ class BinaryLogLoss(_LabelSmoothing, ProbabilisticBinaryLoss):
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
         if self.label_smoothing:
-            y = y * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
+            y = self._smoothed(y, 2)
         # As log(1 + exp(-|raw|)) + (1[raw > 0] - y) raw: for a confident right answer the second term is exactly 0.
         terms = np.abs(raw)
         np.negative(terms, out=terms)
@@ -195,7 +190,3 @@ def _largest(matrix: Any, row: int) -> Any:
     for column in range(1, matrix.shape[1]):
         largest = matrix[row, column] if matrix[row, column] > largest else largest
     return largest
-
-
-LOSSES["binary_log_loss"] = BinaryLogLoss()
-LOSSES["log_loss"] = MultinomialLogLoss()

@@ -8,11 +8,9 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import log_1_plus_exp, logistic
-from skmlp.nn.losses.base import LOSSES, Loss
+from skmlp.nn.losses.base import Loss
 from skmlp.nn.losses.intercepts import RESOLUTION, weighted_mean, weighted_quantiles
 from skmlp.nn.losses.links import LOGISTIC, SOFTPLUS
-
-__all__ = ["Quantile"]
 
 
 @dataclass
@@ -58,10 +56,7 @@ class Quantile(Loss):
         levels = self.levels if isinstance(self.levels, tuple | list) else (self.levels,)
         are_numbers = all(isinstance(level, Real) and not isinstance(level, bool) for level in levels)
         if not (are_numbers and levels and all(a < b for a, b in zip((0.0, *levels), (*levels, 1.0), strict=True))):
-            raise ValueError(
-                "The 'levels' parameter of Quantile must be a float in the range (0.0, 1.0) or a tuple of strictly "
-                f"increasing ones. Got {self.levels!r} instead."
-            )
+            raise self._invalid("levels", "a float in the range (0.0, 1.0) or a tuple of strictly increasing ones")
 
     @property
     def n_levels(self) -> int:
@@ -144,6 +139,3 @@ class Quantile(Loss):
     def _by_level(self, columns: FloatArray) -> FloatArray:
         """Return a view of shape (n_samples, n_outputs, n_levels)."""
         return columns.reshape(len(columns), columns.shape[1] // self.n_levels, self.n_levels)
-
-
-LOSSES["quantile"] = Quantile()
