@@ -14,8 +14,6 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 
-ValueAndGradient = Callable[[FloatArray], tuple[float, FloatArray]]
-
 
 class GradientCheck(NamedTuple):
     """The result of :func:`check_gradient`."""
@@ -62,7 +60,7 @@ def numerical_gradient(f: Callable[[FloatArray], float], x: FloatArray, *, epsil
 
 
 def check_gradient(
-    value_and_gradient: ValueAndGradient,
+    value_and_gradient: Callable[[FloatArray], tuple[float, FloatArray]],
     x: FloatArray,
     *,
     tolerance: float = 1e-6,

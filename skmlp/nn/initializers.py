@@ -47,11 +47,12 @@ class VarianceScaling(Configurable):
 
     def __post_init__(self) -> None:
         self._check_range("scale", 0.0, low_open=True)
-        self._check_choice("mode", _FANS)
+        self._check_choice("mode", ("fan_in", "fan_out", "fan_avg"))
         self._check_choice("distribution", ("uniform", "normal"))
 
     def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
-        std = np.sqrt(self.scale / _FANS[self.mode](n_in, n_out))
+        n = {"fan_in": n_in, "fan_out": n_out, "fan_avg": (n_in + n_out) / 2.0}[self.mode]
+        std = np.sqrt(self.scale / n)
         # Always drawn in float64, so that float32 and float64 networks start with the same weights.
         if self.distribution == "normal":
             weights = std * rng.standard_normal((n_in, n_out))
@@ -59,13 +60,6 @@ class VarianceScaling(Configurable):
             weights = rng.uniform(-np.sqrt(3.0) * std, np.sqrt(3.0) * std, (n_in, n_out))
         cast: FloatArray = weights.astype(dtype, copy=False)
         return cast
-
-
-_FANS: dict[str, Callable[[int, int], float]] = {
-    "fan_in": lambda n_in, n_out: n_in,
-    "fan_out": lambda n_in, n_out: n_out,
-    "fan_avg": lambda n_in, n_out: (n_in + n_out) / 2.0,
-}
 
 
 @dataclass

@@ -1,20 +1,14 @@
 r"""Measures of parameters, gradients and activations: pure functions on arrays.
 
-What successive gradients tell of noise. Let :math:`g_1, g_2` be the gradients of two successive batches of
-:math:`B_1, B_2` of all N samples, G the gradient over all, and :math:`\Sigma` the covariance of the gradients of single
-samples. Batches of one epoch have no sample in common and the parameters hardly change from one step to the next, so
-that
+The noise of gradients follows from those of two successive batches. Let :math:`g_i` be their gradients and :math:`B_i`
+their sizes, G the gradient over all N samples, and :math:`\Sigma` the covariance of the gradients of single samples.
+Batches of one epoch have no sample in common, and the parameters hardly change from one step to the next, so that
 
 .. math::
     E[g_1 \cdot g_2] = \lVert G \rVert^2 - \frac{\operatorname{tr} \Sigma}{N - 1}, \qquad
     E \lVert g_i \rVert^2 - E[g_1 \cdot g_2] = \frac{N}{N - 1} \frac{\operatorname{tr} \Sigma}{B_i} .
 
-(Batches of two epochs are independent, as with an infinite N.) From sums over pairs, :math:`N / (N - 1)` taken for 1,
-:func:`signal_to_noise` is :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)` and :func:`noise_scale`
-:math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`, the batch size at which signal and noise are equal: smaller ones
-mostly average out noise by taking more steps, larger ones mostly repeat themselves. (McCandlish, Kaplan, Amodei et al.
-(2018), "An empirical model of large-batch training", arXiv 1812.06162, section 2.2; its appendix A.1 estimates the same
-from batches of two sizes.)
+Batches of two epochs are independent, as with an infinite N.
 
 To add a statistic to what ``monitor=True`` records, write its function here and its line in
 :class:`skmlp.training.monitor.Monitor`; histories, frames and MLflow take it up by its name.
@@ -34,7 +28,7 @@ from skmlp.nn.parameters import Parameters
 # one and a half standard deviations of a normal distribution.
 BANDS = (0.0, 0.0668, 0.1587, 0.3085, 0.5, 0.6915, 0.8413, 0.9332, 1.0)
 
-# A unit of a bounded activation is saturated where its slope is below this share of the steepest one.
+# A unit of a bounded activation is saturated where its slope is below this fraction of the steepest one.
 SATURATED_BELOW = 0.05
 
 
@@ -67,11 +61,7 @@ def ratio(numerator: float, denominator: float) -> float:
 def mean_and_deviation(values: FloatArray, norm: float | None = None) -> tuple[float, float]:
     r"""Return the mean m and the standard deviation :math:`\sqrt{\lVert v \rVert^2 / n - m^2}`.
 
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-    norm : float, optional
-        Their Euclidean norm, when it is known.
+    `norm` is the Euclidean norm of the values, if it is known.
     """
     mean = float(np.add.reduce(values)) / values.size
     mean_square = (global_norm(values) if norm is None else norm) ** 2 / values.size
@@ -86,7 +76,7 @@ def largest_magnitude(values: FloatArray) -> float:
 
 
 def zero_fraction(values: FloatArray) -> float:
-    """Return the share of entries that are exactly zero."""
+    """Return the fraction of entries that are exactly zero."""
     return 1.0 - int(np.count_nonzero(values)) / values.size
 
 
@@ -103,7 +93,7 @@ def inner_product(a: FloatArray, b: FloatArray, size: float = 1.0) -> float:
 
 
 def sign_flip_fraction(gradient: FloatArray, previous: FloatArray) -> float:
-    """Return the share of entries whose sign is the opposite of the previous one's; a zero has no sign."""
+    """Return the fraction of entries whose sign is the opposite of the previous one's; a zero has no sign."""
     flips = np.signbit(gradient) != np.signbit(previous)
     flips &= gradient != 0.0
     flips &= previous != 0.0
@@ -111,20 +101,9 @@ def sign_flip_fraction(gradient: FloatArray, previous: FloatArray) -> float:
 
 
 def signal_to_noise(signal: FloatArray, noise: FloatArray) -> FloatArray:
-    r"""Return :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)`, in batches of the size there were.
+    r"""Return :math:`\lVert G \rVert^2 / (\operatorname{tr} \Sigma / B)` from estimates of both.
 
-    Parameters
-    ----------
-    signal : ndarray
-        Estimates of :math:`\lVert G \rVert^2`, or multiples of them; by chance they may be negative.
-    noise : ndarray
-        Estimates of :math:`\operatorname{tr} \Sigma / B`, non-negative, or the same multiples.
-
-    Returns
-    -------
-    ratio : ndarray
-        About 0, and by chance below, where noise hides the signal altogether; infinite where there is none; NaN where
-        there is neither.
+    It is about 0, and by chance negative, where noise hides the signal; infinite without noise; NaN with neither.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         found: FloatArray = np.divide(signal, noise)
@@ -132,19 +111,11 @@ def signal_to_noise(signal: FloatArray, noise: FloatArray) -> FloatArray:
 
 
 def noise_scale(signal: FloatArray, trace: FloatArray) -> FloatArray:
-    r"""Return the batch size at which signal and noise are equal, :math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`.
+    r"""Return :math:`\operatorname{tr} \Sigma / \lVert G \rVert^2`, the batch size at which signal and noise are equal.
 
-    Parameters
-    ----------
-    signal : ndarray
-        As of :func:`signal_to_noise`.
-    trace : ndarray
-        Estimates of :math:`\operatorname{tr} \Sigma`, or the same multiples of them.
-
-    Returns
-    -------
-    size : ndarray
-        In samples; infinite where noise hides the signal altogether; NaN where there is neither.
+    Smaller batches are mostly noise, larger ones mostly repeat themselves. It is infinite where noise hides the signal,
+    and NaN where there is neither. From estimates of both; see McCandlish, Kaplan, Amodei et al. (2018), "An empirical
+    model of large-batch training", arXiv 1812.06162, section 2.2.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         found: FloatArray = np.divide(trace, np.maximum(signal, 0.0))
@@ -152,23 +123,13 @@ def noise_scale(signal: FloatArray, trace: FloatArray) -> FloatArray:
 
 
 def inactive_units(slopes: FloatArray) -> BoolArray:
-    r"""Return which units have :math:`\sigma'(z) = 0` for every sample, and so pass on no gradient.
-
-    Parameters
-    ----------
-    slopes : ndarray of shape (n_samples, n_units)
-        :math:`\sigma'(z)`.
-
-    Returns
-    -------
-    inactive : ndarray of bool, of shape (n_units,)
-    """
+    r"""Return which units (columns) have :math:`\sigma'(z) = 0` for every sample (row), and so pass on no gradient."""
     inactive: BoolArray = np.logical_not(slopes.any(axis=0))
     return inactive
 
 
 def saturated_fraction(slopes: FloatArray, steepest: float | None) -> float:
-    """Return the share of slopes below 5 % of the `steepest` possible one; NaN for activations without one.
+    """Return the fraction of slopes below 5 % of the `steepest` possible one; NaN for activations without one.
 
     For tanh these are outputs beyond 0.975, for logistic below 0.013 or above 0.987.
     """
@@ -185,26 +146,15 @@ def band_quantiles(values: FloatArray) -> FloatArray:
 
 @lru_cache(maxsize=1024)
 def _ranks(size: int) -> IntArray:
-    """Return the places of the quantiles ``BANDS`` in so many ordered values."""
-    return np.array([round(share * (size - 1)) for share in BANDS])
+    """Return the positions of the quantiles ``BANDS`` among `size` ordered values."""
+    return np.array([round(level * (size - 1)) for level in BANDS])
 
 
 def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Parameters, loss: float = 0.0) -> str:
-    """Say in words where the first infinite or NaN value of a pass arose.
+    """Say in words where the first infinite or NaN value of a pass arose, for example ``"the output of layer 2 of 3"``.
 
-    Parameters
-    ----------
-    params, grad : Parameters
-    activations : list
-        What ``Network.forward`` returned.
-    loss : float, default=0.0
-        The value of the objective.
-
-    Returns
-    -------
-    place : str
-        For example ``"the output of layer 2 of 3"``; layers are dense layers counted from 1, the last one being
-        the output layer.
+    `activations` are what ``Network.forward`` returned, `loss` is the value of the objective. Dense layers are counted
+    from 1; the last one is the output layer.
     """
     n_layers = len(params.weights)
     place = non_finite_parameters(params) or non_finite_output(params, activations)

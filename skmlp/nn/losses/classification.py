@@ -42,10 +42,7 @@ class ProbabilisticLoss(Loss):
 
 
 class ProbabilisticBinaryLoss(BinaryLoss, ProbabilisticLoss):
-    """Probabilities by the logistic link.
-
-    The constant raw output is the log-odds of the mean target; an answer that never occurs counts as half a sample.
-    """
+    """Probabilities by the logistic link."""
 
     link = "logistic"
 
@@ -59,11 +56,7 @@ class ProbabilisticBinaryLoss(BinaryLoss, ProbabilisticLoss):
 
 
 class ProbabilisticMulticlassLoss(MulticlassLoss, ProbabilisticLoss):
-    """Probabilities by the softmax link.
-
-    The constant raw outputs are the logarithms of the class frequencies; a class that does not occur counts as half a
-    sample.
-    """
+    """Probabilities by the softmax link."""
 
     link = "softmax"
 

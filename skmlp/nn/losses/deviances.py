@@ -18,11 +18,7 @@ from skmlp.nn.losses.intercepts import weighted_mean
 
 
 class _Deviance(Loss):
-    """A deviance with the log link, which predicts the mean.
-
-    The best constant raw output is the logarithm of the mean. A mean that is not positive has no logarithm; half an
-    event in all of the samples, ``0.5 / n_samples``, takes its place.
-    """
+    """A deviance with the log link, which predicts the mean."""
 
     link = "exp"
 
@@ -30,6 +26,7 @@ class _Deviance(Loss):
         self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None
     ) -> FloatArray:
         mean = weighted_mean(y, sample_weight)
+        # A mean that is not positive has no logarithm: half an event in all samples takes its place.
         log_mean: FloatArray = np.log(np.where(mean > 0.0, mean, 0.5 / len(y)))
         return log_mean
 

@@ -96,10 +96,6 @@ class MultinomialFocalLoss(_WithGamma, ProbabilisticMulticlassLoss):
     ----------
     gamma : float, default=2.0
         Non-negative; the larger it is, the less easy samples count. 0 gives :class:`MultinomialLogLoss`.
-
-    References
-    ----------
-    Lin, Goyal, Girshick, He and Dollár (2017), "Focal Loss for Dense Object Detection", arXiv 1708.02002.
     """
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:

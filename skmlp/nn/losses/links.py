@@ -1,9 +1,11 @@
 """Link functions: from raw outputs to predictions, with their derivatives and logarithms."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from skmlp._typing import FloatArray
 from skmlp.nn.activations import Logistic, Softplus
@@ -12,36 +14,19 @@ LOGISTIC = Logistic()
 SOFTPLUS = Softplus()
 
 
-def softmax(raw: FloatArray) -> FloatArray:
-    """Return ``exp(raw_k) / sum_j exp(raw_j)`` for each row."""
-    p: FloatArray = raw - raw.max(axis=1, keepdims=True)
-    np.exp(p, out=p)
-    p /= p.sum(axis=1, keepdims=True)
-    return p
-
-
-def log_softmax(raw: FloatArray) -> FloatArray:
-    """Return the logarithm of :func:`softmax`, finite wherever `raw` is."""
-    log_p: FloatArray = raw - raw.max(axis=1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    return log_p
-
-
-def log_logistic(raw: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return ``log(1 - p)`` and ``log p`` for ``p = logistic(raw)``, finite wherever `raw` is."""
-    return -SOFTPLUS(raw), -SOFTPLUS(-raw)
-
-
 # The output activations by name. The predictions have the shape of the raw outputs.
 LINKS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "identity": lambda raw: raw,
     "exp": np.exp,
     "logistic": LOGISTIC,
-    "softmax": softmax,
+    "softmax": partial(special.softmax, axis=1),
 }
 
-# The logarithms of those that are probabilities.
-LOG_LINKS: dict[str, Callable[[FloatArray], Any]] = {"logistic": log_logistic, "softmax": log_softmax}
+# The logarithms of those that are probabilities, finite wherever `raw` is: log(1 - p) and log p, or log p.
+LOG_LINKS: dict[str, Callable[[FloatArray], Any]] = {
+    "logistic": lambda raw: (-SOFTPLUS(raw), -SOFTPLUS(-raw)),
+    "softmax": partial(special.log_softmax, axis=1),
+}
 
 
 def diagonal(derivatives: FloatArray) -> FloatArray:
@@ -53,7 +38,7 @@ def diagonal(derivatives: FloatArray) -> FloatArray:
 
 def _softmax_jacobian(raw: FloatArray) -> FloatArray:
     """Return ``p_k ([k = j] - p_j)`` for each row."""
-    p = softmax(raw)
+    p = special.softmax(raw, axis=1)
     jacobian: FloatArray = -p[:, :, np.newaxis] * p[:, np.newaxis, :]
     own = np.einsum("ikk->ik", jacobian)
     own[...] = 0.0

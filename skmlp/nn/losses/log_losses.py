@@ -116,12 +116,7 @@ class MultinomialLogLoss(_LabelSmoothing, ProbabilisticMulticlassLoss):
     Parameters
     ----------
     label_smoothing : float, default=0.0
-        The fraction e of every target that is spread evenly over all classes, in [0, 1). It keeps the outputs from
-        growing without bound; :meth:`eval_loss` disables it.
-
-    References
-    ----------
-    Szegedy, Vanhoucke, Ioffe, Shlens and Wojna (2016), arXiv 1512.00567, section 7.
+        The fraction e of every target that is spread evenly over all classes, in [0, 1); see :class:`BinaryLogLoss`.
     """
 
     formula = _without_smoothing("-log(prediction of class y)")
