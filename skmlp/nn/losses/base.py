@@ -13,13 +13,13 @@ from skmlp.nn.losses.links import LINK_JACOBIANS, LINKS, LOG_LINKS
 class Loss(Configurable, ABC):
     """A loss with its link function.
 
-    A subclass is a dataclass that defines at least `link` and :meth:`loss_and_gradient`. :func:`check_loss` tests
-    whether the gradient is right.
+    A subclass is a dataclass that defines at least :meth:`loss_and_gradient`. :func:`check_loss` tests whether the
+    gradient is right.
 
     Attributes
     ----------
     link : str
-        The output activation: ``"identity"``, ``"exp"``, ``"logistic"`` or ``"softmax"``.
+        The output activation: ``"identity"`` by default, ``"exp"``, ``"logistic"`` or ``"softmax"``.
     domain : str
         The targets for which the loss is defined, in words.
     is_classification : bool
@@ -44,7 +44,7 @@ class Loss(Configurable, ABC):
         kernel training uses NumPy, as it does for a subclass that overrides only :meth:`loss_and_gradient`.
     """
 
-    link: ClassVar[str]
+    link: ClassVar[str] = "identity"
     domain: ClassVar[str] = "all real numbers"
     is_classification: ClassVar[bool] = False
     takes_codes: ClassVar[bool] = False

@@ -140,12 +140,9 @@ def check_loss(
     else:
         raise ValueError(f"raw must have a row for each of the {n_samples} targets; it has shape {np.shape(raw)}.")
     value, analytic = _evaluate(loss, y, raw, rows)
-    above, below = np.empty_like(raw), np.empty_like(raw)
-    for column in range(raw.shape[1]):
-        step = np.zeros(raw.shape[1])
-        step[column] = _STEP
-        above[:, column] = _evaluate(loss, y, raw + step, rows)[0]
-        below[:, column] = _evaluate(loss, y, raw - step, rows)[0]
+    steps = _STEP * np.eye(raw.shape[1])
+    above = np.column_stack([_evaluate(loss, y, raw + step, rows)[0] for step in steps])
+    below = np.column_stack([_evaluate(loss, y, raw - step, rows)[0] for step in steps])
     numeric = (above - below) / (2.0 * _STEP)
     # The slopes on both sides differ at a kink; those of a smooth function nearly agree.
     kink = np.abs(above - 2.0 * value[:, np.newaxis] + below) / (2.0 * _STEP)

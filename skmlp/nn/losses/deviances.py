@@ -140,10 +140,8 @@ class TweedieDeviance(_Deviance):
         return "all real numbers" if self.power <= 0.0 else "y >= 0" if self.power < 2.0 else "y > 0"
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
-        if self.power == 1.0:
-            return _POISSON.loss_and_gradient(y, raw, out)
-        if self.power == 2.0:
-            return _GAMMA.loss_and_gradient(y, raw, out)
+        if self.power in _LIMITS:
+            return _LIMITS[self.power].loss_and_gradient(y, raw, out)
         a, b = 2.0 - self.power, 1.0 - self.power
         y_term = np.multiply(raw, b)
         np.exp(y_term, out=y_term, where=y != 0.0)  # 0 times a power that overflows is 0
@@ -162,11 +160,11 @@ class TweedieDeviance(_Deviance):
     @property
     def kernel(self) -> Any:
         """The kernel for the power."""
-        return {1.0: PoissonDeviance.kernel, 2.0: GammaDeviance.kernel}.get(self.power, _tweedie_kernel)
+        return _LIMITS[self.power].kernel if self.power in _LIMITS else _tweedie_kernel
 
     @property
     def kernel_settings(self) -> tuple[float, ...]:
-        if self.power in (1.0, 2.0):
+        if self.power in _LIMITS:
             return ()
         return 2.0 - self.power, 1.0 - self.power, -math.inf if self.power == 0.0 else 0.0
 
@@ -174,5 +172,4 @@ class TweedieDeviance(_Deviance):
         return bool(self.power <= 0.0 or np.all(y >= 0.0 if self.power < 2.0 else y > 0.0))
 
 
-_POISSON = PoissonDeviance()
-_GAMMA = GammaDeviance()
+_LIMITS = {1.0: PoissonDeviance(), 2.0: GammaDeviance()}

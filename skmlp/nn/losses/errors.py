@@ -21,7 +21,6 @@ class SquaredError(Loss):
     The best constant prediction is the mean.
     """
 
-    link = "identity"
     is_equivariant = True
     formula = "1/2 sum_k (prediction - y)^2"
     derivative_formula = "(prediction - y)"
@@ -54,7 +53,6 @@ class SquaredError(Loss):
 class _RobustLoss(Loss):
     """A loss that grows linearly for large residuals, for which the median is a good constant prediction."""
 
-    link = "identity"
     is_equivariant = True
 
     def fit_intercept_only(

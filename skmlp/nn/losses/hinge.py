@@ -23,7 +23,6 @@ class Hinge(BinaryLoss):
     Cortes and Vapnik (1995), "Support-vector networks", Machine Learning 20.
     """
 
-    link = "identity"
     formula = "sum_k max(0, 1 - t z), t = 2 y - 1"
     derivative_formula = "(-t where t z < 1, else 0)"
 
@@ -63,7 +62,6 @@ class MulticlassHinge(MulticlassLoss):
     Journal of Machine Learning Research 2.
     """
 
-    link = "identity"
     formula = "max(0, 1 + strongest rival - z of class y)"
     derivative_formula = "(1 for the rival, -1 for class y, inside the margin)"
 

@@ -30,7 +30,6 @@ class GaussianNLL(Loss):
     Nix and Weigend (1994), "Estimating the mean and variance of the target probability distribution", ICNN.
     """
 
-    link = "identity"
     is_equivariant = True
 
     def n_raw(self, n_outputs: int) -> int:

@@ -49,7 +49,6 @@ class Quantile(Loss):
     """
 
     levels: float | tuple[float, ...] = 0.5
-    link = "identity"
     is_equivariant = True
 
     def __post_init__(self) -> None:
