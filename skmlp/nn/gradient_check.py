@@ -102,21 +102,20 @@ def check_gradient(
     >>> check_gradient(lambda x: (float(np.sin(x).sum()), np.cos(x)), np.array([0.3, 2.0])).error < 1e-9
     True
     """
+
+    def value(point: FloatArray) -> float:
+        return value_and_gradient(point)[0]
+
     x = np.array(x, dtype=np.float64)
     gradient = np.array(value_and_gradient(x)[1], dtype=np.float64)
     if n_directions is None:
         analytic = gradient
-        numeric = numerical_gradient(lambda point: value_and_gradient(point)[0], x, epsilon=epsilon)
+        numeric = numerical_gradient(value, x, epsilon=epsilon)
     else:
         directions = np.random.default_rng(seed).standard_normal((n_directions, x.size))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         analytic = directions @ gradient
-        numeric = np.array(
-            [
-                (value_and_gradient(x + epsilon * v)[0] - value_and_gradient(x - epsilon * v)[0]) / (2.0 * epsilon)
-                for v in directions
-            ]
-        )
+        numeric = np.array([(value(x + epsilon * v) - value(x - epsilon * v)) / (2.0 * epsilon) for v in directions])
     difference = np.abs(analytic - numeric)
     scale = max(float(np.linalg.norm(analytic)), float(np.linalg.norm(numeric)), np.finfo(np.float64).tiny)
     error = float(np.linalg.norm(difference)) / scale

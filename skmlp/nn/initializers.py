@@ -58,8 +58,7 @@ class VarianceScaling(Configurable):
             weights = std * rng.standard_normal((n_in, n_out))
         else:
             weights = rng.uniform(-np.sqrt(3.0) * std, np.sqrt(3.0) * std, (n_in, n_out))
-        cast: FloatArray = weights.astype(dtype, copy=False)
-        return cast
+        return weights.astype(dtype, copy=False)
 
 
 @dataclass

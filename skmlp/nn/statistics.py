@@ -16,12 +16,11 @@ To add a statistic to what ``monitor=True`` records, write its function here and
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from skmlp._typing import BoolArray, FloatArray, IntArray
+from skmlp._typing import BoolArray, FloatArray
 from skmlp.nn.parameters import Parameters
 
 # The quantiles that draw a distribution as nested bands: the extremes, the median, and what lies within half, one and
@@ -106,8 +105,7 @@ def signal_to_noise(signal: FloatArray, noise: FloatArray) -> FloatArray:
     It is about 0, and by chance negative, where noise hides the signal; infinite without noise; NaN with neither.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: FloatArray = np.divide(signal, noise)
-    return found
+        return np.divide(signal, noise)
 
 
 def noise_scale(signal: FloatArray, trace: FloatArray) -> FloatArray:
@@ -118,14 +116,12 @@ def noise_scale(signal: FloatArray, trace: FloatArray) -> FloatArray:
     model of large-batch training", arXiv 1812.06162, section 2.2.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        found: FloatArray = np.divide(trace, np.maximum(signal, 0.0))
-    return found
+        return np.divide(trace, np.maximum(signal, 0.0))
 
 
 def inactive_units(slopes: FloatArray) -> BoolArray:
     r"""Return which units (columns) have :math:`\sigma'(z) = 0` for every sample (row), and so pass on no gradient."""
-    inactive: BoolArray = np.logical_not(slopes.any(axis=0))
-    return inactive
+    return np.logical_not(slopes.any(axis=0))
 
 
 def saturated_fraction(slopes: FloatArray, steepest: float | None) -> float:
@@ -140,14 +136,8 @@ def saturated_fraction(slopes: FloatArray, steepest: float | None) -> float:
 
 def band_quantiles(values: FloatArray) -> FloatArray:
     """Return the nine quantiles ``BANDS`` of `values`, each the entry of nearest rank."""
-    ordered: FloatArray = np.sort(values)[_ranks(values.size)]
-    return ordered
-
-
-@lru_cache(maxsize=1024)
-def _ranks(size: int) -> IntArray:
-    """Return the positions of the quantiles ``BANDS`` among `size` ordered values."""
-    return np.array([round(level * (size - 1)) for level in BANDS])
+    ranks = np.rint(np.multiply(BANDS, values.size - 1)).astype(np.intp)
+    return np.sort(values)[ranks]
 
 
 def non_finite_place(params: Parameters, activations: Sequence[Any], grad: Parameters, loss: float = 0.0) -> str:

@@ -99,16 +99,7 @@ class Loss(Configurable, ABC):
         return LOG_LINKS[self.link](raw)
 
     def predict_jacobian(self, raw: FloatArray) -> FloatArray:
-        """Return the derivative of :meth:`predict`, ``d prediction / d raw``, for each row of `raw`.
-
-        Parameters
-        ----------
-        raw : ndarray of shape (n_samples, n_raw)
-            Not modified.
-
-        Returns
-        -------
-        jacobian : ndarray of shape (n_samples, n_predictions, n_raw)
+        """Return ``d prediction / d raw`` for each row of `raw`, of shape (n_samples, n_predictions, n_raw).
 
         Raises
         ------
@@ -174,13 +165,7 @@ class Loss(Configurable, ABC):
         return self.n_raw(y.shape[1] if y.ndim > 1 else int(y.max()) + 1)
 
     def multiclass(self) -> "Loss":
-        """Return the multiclass form of this loss, with the same settings.
-
-        Raises
-        ------
-        ValueError
-            When there is none.
-        """
+        """Return the multiclass form of this loss, with the same settings, or raise ValueError if there is none."""
         kind = "independent yes-or-no targets" if self.is_classification else "numbers"
         raise ValueError(
             f"The loss {self!r} is for {kind} only and has no multiclass form. "

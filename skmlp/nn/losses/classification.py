@@ -51,8 +51,7 @@ class ProbabilisticBinaryLoss(BinaryLoss, ProbabilisticLoss):
     ) -> FloatArray:
         p, half = self._smoothed(weighted_mean(y, sample_weight), 2), half_a_sample(y, sample_weight)
         p = np.where(p <= 0.0, half, np.where(p >= 1.0, 1.0 - half, p))
-        log_odds: FloatArray = np.log(p / (1.0 - p))
-        return log_odds
+        return np.log(p / (1.0 - p))
 
 
 class ProbabilisticMulticlassLoss(MulticlassLoss, ProbabilisticLoss):
@@ -66,8 +65,7 @@ class ProbabilisticMulticlassLoss(MulticlassLoss, ProbabilisticLoss):
         n_classes = self._columns(y) if n_raw is None else n_raw
         counts = np.bincount(y, weights=sample_weight, minlength=n_classes).astype(np.float64)
         p = self._smoothed(counts / counts.sum(), n_classes)
-        log_p: FloatArray = np.log(np.where(p > 0.0, p, half_a_sample(y, sample_weight)))
-        return log_p
+        return np.log(np.where(p > 0.0, p, half_a_sample(y, sample_weight)))
 
 
 def signs(y: AnyArray) -> AnyArray:

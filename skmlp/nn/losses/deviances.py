@@ -27,8 +27,7 @@ class _Deviance(Loss):
     ) -> FloatArray:
         mean = weighted_mean(y, sample_weight)
         # A mean that is not positive has no logarithm: half an event in all samples takes its place.
-        log_mean: FloatArray = np.log(np.where(mean > 0.0, mean, 0.5 / len(y)))
-        return log_mean
+        return np.log(np.where(mean > 0.0, mean, 0.5 / len(y)))
 
 
 @dataclass
@@ -50,8 +49,7 @@ class PoissonDeviance(_Deviance):
         terms -= y * raw
         out -= y
         terms += out
-        loss: FloatArray = terms.sum(axis=1)
-        return loss
+        return terms.sum(axis=1)
 
     @staticmethod
     def kernel(y: Any, raw: Any, settings: Any) -> tuple[Any, Any]:
@@ -83,8 +81,7 @@ class GammaDeviance(_Deviance):
         np.expm1(terms, out=out)
         np.subtract(out, terms, out=terms)
         np.negative(out, out=out)
-        loss: FloatArray = terms.sum(axis=1)
-        return loss
+        return terms.sum(axis=1)
 
     @staticmethod
     def kernel(y: Any, raw: Any, settings: Any) -> tuple[Any, Any]:
@@ -154,8 +151,7 @@ class TweedieDeviance(_Deviance):
         constant -= y_term / b
         constant += out / a
         out -= y_term
-        loss: FloatArray = constant.sum(axis=1)
-        return loss
+        return constant.sum(axis=1)
 
     @property
     def kernel(self) -> Any:

@@ -154,8 +154,7 @@ class LogCosh(_RobustLoss):
         np.log1p(terms, out=terms)
         terms += beyond
         np.tanh(out, out=out)
-        loss: FloatArray = terms.sum(axis=1)
-        return loss
+        return terms.sum(axis=1)
 
     @staticmethod
     def kernel(y: Any, raw: Any, settings: Any) -> tuple[Any, Any]:

@@ -10,8 +10,7 @@ RESOLUTION = 2.0**-23
 
 def weighted_mean(y: AnyArray, sample_weight: FloatArray | None) -> FloatArray:
     """Return the mean of each column, of shape (n_outputs,), in float64."""
-    mean: FloatArray = np.average(np.asarray(y, dtype=np.float64), axis=0, weights=sample_weight)
-    return mean
+    return np.average(np.asarray(y, dtype=np.float64), axis=0, weights=sample_weight)
 
 
 def weighted_quantiles(y: AnyArray, levels: float | tuple[float, ...], sample_weight: FloatArray | None) -> FloatArray:
@@ -19,10 +18,8 @@ def weighted_quantiles(y: AnyArray, levels: float | tuple[float, ...], sample_we
 
     Shape (n_outputs,) for one level, (n_levels, n_outputs) for several.
     """
-    quantiles: FloatArray = np.quantile(
-        np.asarray(y, dtype=np.float64), levels, axis=0, method="inverted_cdf", weights=sample_weight
-    )
-    return quantiles
+    y = np.asarray(y, dtype=np.float64)
+    return np.quantile(y, levels, axis=0, method="inverted_cdf", weights=sample_weight)
 
 
 def half_a_sample(y: AnyArray, sample_weight: FloatArray | None) -> float:

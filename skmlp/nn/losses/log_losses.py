@@ -66,8 +66,7 @@ class BinaryLogLoss(_LabelSmoothing, ProbabilisticBinaryLoss):
         terms += out
         LOGISTIC.forward(raw, out)
         out -= y
-        loss: FloatArray = terms.sum(axis=1)
-        return loss
+        return terms.sum(axis=1)
 
     @property
     def kernel_settings(self) -> tuple[float, ...]:

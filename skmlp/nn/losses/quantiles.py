@@ -119,8 +119,7 @@ class Quantile(Loss):
         self._by_level(derivatives)[..., 1:] = LOGISTIC(self._by_level(raw)[..., 1:])
         n_targets = raw.shape[1] // self.n_levels
         at_or_below = np.kron(np.eye(n_targets), np.tri(self.n_levels)).astype(raw.dtype)
-        jacobian: FloatArray = at_or_below * derivatives[:, np.newaxis, :]
-        return jacobian
+        return at_or_below * derivatives[:, np.newaxis, :]
 
     def fit_intercept_only(
         self, y: AnyArray, sample_weight: FloatArray | None = None, n_raw: int | None = None
