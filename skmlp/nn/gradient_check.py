@@ -49,13 +49,9 @@ def numerical_gradient(f: Callable[[FloatArray], float], x: FloatArray, *, epsil
     x = np.array(x, dtype=np.float64)
     gradient = np.empty_like(x)
     for index in range(x.size):
-        center = x[index]
-        x[index] = center + epsilon
-        above = f(x)
-        x[index] = center - epsilon
-        below = f(x)
-        x[index] = center
-        gradient[index] = (above - below) / (2.0 * epsilon)
+        step = np.zeros_like(x)
+        step[index] = epsilon
+        gradient[index] = (f(x + step) - f(x - step)) / (2.0 * epsilon)
     return gradient
 
 

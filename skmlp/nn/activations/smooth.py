@@ -1,7 +1,6 @@
 """Smooth relatives of relu."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -85,7 +84,7 @@ class GELU(Activation):
             out += 1.0
 
     @property
-    def kernel(self) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def kernel(self) -> Any:
         """The kernel of the chosen form."""
         return _gelu_kernel if self.approximate == "none" else _gelu_tanh_kernel
 

@@ -1,4 +1,4 @@
-"""What every loss provides, and the registry of losses by name."""
+"""What every loss provides."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar

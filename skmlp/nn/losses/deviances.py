@@ -34,9 +34,8 @@ class _Deviance(Loss):
 class PoissonDeviance(_Deviance):
     """Half Poisson deviance with the log link: ``sum_k y_k log(y_k / mu_k) - y_k + mu_k``, ``mu = exp(raw)``.
 
-    The gradient is ``mu - y``. Domain: ``y >= 0``. Computed as ``y log y - y raw - y + exp(raw)``, which is exact
-    where mu rounds to 0. The best constant raw output is the logarithm of the mean, or of ``0.5 / n_samples`` when all
-    targets are 0.
+    The gradient is ``mu - y``. Domain: ``y >= 0``. The best constant raw output is the logarithm of the mean, or of
+    ``0.5 / n_samples`` when all targets are 0.
     """
 
     domain = "y >= 0"
@@ -44,6 +43,7 @@ class PoissonDeviance(_Deviance):
     derivative_formula = "(prediction - y)"
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
+        # As y log y - y raw - y + exp(raw), which is exact where the prediction rounds to 0.
         np.exp(raw, out=out)
         terms = special.xlogy(y, y)
         terms -= y * raw

@@ -65,7 +65,7 @@ class _RobustLoss(Loss):
 class AbsoluteError(_RobustLoss):
     """Absolute error with the identity link: ``sum_k |raw_k - y_k|``; gradient ``sign(raw - y)``, 0 at the kink.
 
-    It predicts the median. The best constant prediction is the (lower) median.
+    It predicts the median; the best constant prediction is the lower median.
     """
 
     formula = "sum_k |prediction - y|"
