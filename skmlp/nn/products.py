@@ -1,4 +1,4 @@
-"""Matrix products that threads share."""
+"""Matrix products that several threads compute together."""
 
 from collections.abc import Iterator
 from concurrent.futures import wait

@@ -27,9 +27,6 @@ from skmlp.nn.parameters import Parameters
 # one and a half standard deviations of a normal distribution.
 BANDS = (0.0, 0.0668, 0.1587, 0.3085, 0.5, 0.6915, 0.8413, 0.9332, 1.0)
 
-# A unit of a bounded activation is saturated where its slope is below this fraction of the steepest one.
-SATURATED_BELOW = 0.05
-
 
 def global_norm(vector: FloatArray) -> float:
     """Return the Euclidean norm; infinite or NaN exactly when an entry is."""
@@ -131,7 +128,7 @@ def saturated_fraction(slopes: FloatArray, steepest: float | None) -> float:
     """
     if steepest is None:
         return math.nan
-    return float(np.count_nonzero(slopes < SATURATED_BELOW * steepest)) / slopes.size
+    return float(np.count_nonzero(slopes < 0.05 * steepest)) / slopes.size
 
 
 def band_quantiles(values: FloatArray) -> FloatArray:

@@ -16,7 +16,7 @@ from typing import Any
 N_FEATURES = 3
 BATCH_SIZES = (5, 7, 2, 5)
 
-# torch's momentum is the share of the new batch in the running statistics.
+# torch's momentum is the fraction of the new batch in the running statistics.
 BATCH_NORM_RUNS: dict[str, dict[str, float]] = {
     "default": {"momentum": 0.1, "eps": 1e-5},
     "settings": {"momentum": 0.3, "eps": 0.05},

@@ -74,7 +74,7 @@ def test_the_last_smaller_batch_uses_the_same_workspace(activation, problem):
     np.testing.assert_array_equal(again[1], whole[1])
 
 
-def test_inputs_are_kept(problem):
+def test_value_and_gradient_does_not_modify_its_inputs(problem):
     objective, params, X, y, weight = problem()
     arrays = (params.vector, X, y, weight)
     kept = [array.copy() for array in arrays]
@@ -112,7 +112,7 @@ def test_the_penalty_acts_on_weights_only(problem):
 
 
 def test_without_a_penalty_the_size_of_the_weights_does_not_matter(problem):
-    # The squares of these weights overflow; with alpha = 0 nobody asks for them.
+    # The squares of these weights overflow; with alpha = 0 they are not computed.
     _, params, X, y, weight = problem(alpha=0.0, dtype=np.float32)
     objective = problem(alpha=0.0)[0]
     params.weights[0][:] = np.sign(params.weights[0]) * np.float32(1e30)

@@ -1,4 +1,4 @@
-"""A large batch is worked off in blocks of rows: the same objective in bounded memory."""
+"""A large batch is processed in blocks of rows: the same objective in bounded memory."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_a_workspace_has_no_more_rows_than_a_block(monkeypatch, problem):
     assert workspace.raw_delta.shape == (4, 3)
 
 
-def test_a_block_in_which_nobody_counts_adds_nothing(problem):
+def test_a_block_whose_sample_weights_are_all_zero_adds_nothing(problem):
     objective, params, X, y, weight = problem("log_loss")
     weight[4:8] = 0.0
     rest = np.r_[0:4, 8:N_SAMPLES]

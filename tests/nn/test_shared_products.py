@@ -1,4 +1,4 @@
-"""Large products are shared between threads: the same numbers, whoever computes them."""
+"""Large products are divided among threads, and the result does not depend on which thread computes what."""
 
 import threading
 
@@ -33,7 +33,7 @@ def test_each_element_is_computed(shapes, n_threads, transposed):
     np.testing.assert_array_equal(out, left @ right)  # of small integers, which no order of summation rounds
 
 
-def test_threads_share_a_product(monkeypatch):
+def test_a_large_product_is_computed_by_several_threads(monkeypatch):
     computed_by, matmul_of_numpy = set(), np.matmul
     together = threading.Barrier(2)
 
@@ -49,9 +49,9 @@ def test_threads_share_a_product(monkeypatch):
     assert threading.get_ident() in computed_by
 
 
-def test_small_products_are_not_shared(monkeypatch):
+def test_small_products_are_computed_by_one_thread(monkeypatch):
     monkeypatch.setattr(products, "WORTH_SHARING", 4 * 2 * 3 + 1)
-    monkeypatch.setattr(products._Sharing, "matmul", lambda *_: pytest.fail("it is shared"))
+    monkeypatch.setattr(products._Sharing, "matmul", lambda *_: pytest.fail("it is divided"))
     with shared_products(2):
         matmul(np.ones((4, 2)), np.ones((2, 3)), np.empty((4, 3)))
 

@@ -90,10 +90,7 @@ class Loss(Configurable, ABC):
         return LINKS[self.link](raw)
 
     def log_predict(self, raw: FloatArray) -> Any:
-        """Return the logarithms of the probabilities, finite wherever `raw` is.
-
-        ``log p`` with the softmax link, the pair ``log(1 - p)``, ``log p`` with the logistic link.
-        """
+        """Return ``log p`` with the softmax link, and ``log(1 - p)`` and ``log p`` with the logistic link."""
         if self.link not in LOG_LINKS:
             raise ValueError(f"A loss with the link {self.link!r} has no probabilities.")
         return LOG_LINKS[self.link](raw)

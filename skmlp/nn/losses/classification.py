@@ -66,8 +66,3 @@ class ProbabilisticMulticlassLoss(MulticlassLoss, ProbabilisticLoss):
         counts = np.bincount(y, weights=sample_weight, minlength=n_classes).astype(np.float64)
         p = self._smoothed(counts / counts.sum(), n_classes)
         return np.log(np.where(p > 0.0, p, half_a_sample(y, sample_weight)))
-
-
-def signs(y: AnyArray) -> AnyArray:
-    """Return 1 for yes and -1 for no."""
-    return 2.0 * y - 1.0

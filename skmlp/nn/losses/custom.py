@@ -85,7 +85,6 @@ def _of_shape(shape: tuple[int, ...], name: str, values: AnyArray) -> AnyArray:
 
 _ROWS = 20  # checked at most
 _STEP = 1e-6
-_EPS = 2.0**-52
 
 
 def check_loss(
@@ -146,7 +145,7 @@ def check_loss(
     numeric = (above - below) / (2.0 * _STEP)
     # The slopes on both sides differ at a kink; those of a smooth function nearly agree.
     kink = np.abs(above - 2.0 * value[:, np.newaxis] + below) / (2.0 * _STEP)
-    rounding = _EPS * np.maximum(np.abs(above), np.abs(below)) / _STEP
+    rounding = np.finfo(np.float64).eps * np.maximum(np.abs(above), np.abs(below)) / _STEP
     error = np.maximum(np.abs(analytic - numeric) - kink - rounding, 0.0) / (1.0 + np.abs(numeric))
     worst = np.unravel_index(int(np.argmax(error)), error.shape)
     if error[worst] > tolerance:

@@ -8,7 +8,7 @@ import numpy as np
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, log_1_plus_exp, logistic
 from skmlp.nn.losses.base import Loss
-from skmlp.nn.losses.classification import ProbabilisticBinaryLoss, ProbabilisticMulticlassLoss, signs
+from skmlp.nn.losses.classification import ProbabilisticBinaryLoss, ProbabilisticMulticlassLoss
 from skmlp.nn.losses.links import LOGISTIC, SOFTPLUS
 
 
@@ -61,7 +61,7 @@ class FocalLoss(_WithGamma, ProbabilisticBinaryLoss):
     Parameters
     ----------
     gamma : float, default=2.0
-        Non-negative; the larger it is, the less easy samples count. 0 gives :class:`BinaryLogLoss`.
+        Non-negative; larger values give easy samples less weight, 0 gives :class:`BinaryLogLoss`.
 
     References
     ----------
@@ -69,7 +69,7 @@ class FocalLoss(_WithGamma, ProbabilisticBinaryLoss):
     """
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
-        sign = signs(y)
+        sign = 2.0 * y - 1.0
         loss: FloatArray = _focal(sign * raw, self.gamma, out).sum(axis=1)
         out *= sign
         return loss
@@ -95,7 +95,7 @@ class MultinomialFocalLoss(_WithGamma, ProbabilisticMulticlassLoss):
     Parameters
     ----------
     gamma : float, default=2.0
-        Non-negative; the larger it is, the less easy samples count. 0 gives :class:`MultinomialLogLoss`.
+        Non-negative; larger values give easy samples less weight, 0 gives :class:`MultinomialLogLoss`.
     """
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.losses.base import Loss
-from skmlp.nn.losses.classification import BinaryLoss, MulticlassLoss, signs
+from skmlp.nn.losses.classification import BinaryLoss, MulticlassLoss
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Hinge(BinaryLoss):
     derivative_formula = "(-t where t z < 1, else 0)"
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
-        sign = signs(y)
+        sign = 2.0 * y - 1.0
         np.multiply(sign, raw, out=out)
         np.subtract(1.0, out, out=out)
         loss: FloatArray = np.maximum(out, 0.0).sum(axis=1)

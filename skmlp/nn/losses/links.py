@@ -40,9 +40,9 @@ def _softmax_jacobian(raw: FloatArray) -> FloatArray:
     """Return ``p_k ([k = j] - p_j)`` for each row."""
     p = special.softmax(raw, axis=1)
     jacobian: FloatArray = -p[:, :, np.newaxis] * p[:, np.newaxis, :]
-    own = np.einsum("ikk->ik", jacobian)
-    own[...] = 0.0
-    own -= jacobian.sum(axis=2)  # p (1 - p) as p times the other probabilities: exact where p rounds to 1
+    on_diagonal = np.einsum("ikk->ik", jacobian)
+    on_diagonal[...] = 0.0
+    on_diagonal -= jacobian.sum(axis=2)  # p (1 - p) as p times the other probabilities: exact where p rounds to 1
     return jacobian
 
 

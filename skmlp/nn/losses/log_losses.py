@@ -126,16 +126,16 @@ class MultinomialLogLoss(_LabelSmoothing, ProbabilisticMulticlassLoss):
         n_samples, n_classes = raw.shape
         p = raw.T.copy()
         p -= p.max(axis=0)
-        flat, own = p.reshape(-1), np.multiply(y, n_samples, dtype=np.intp)
-        own += np.arange(n_samples)
-        target_raw = flat.take(own)
+        entries, target = p.reshape(-1), np.multiply(y, n_samples, dtype=np.intp)
+        target += np.arange(n_samples)
+        target_raw = entries.take(target)
         if self.label_smoothing:
             target_raw *= 1.0 - self.label_smoothing
             target_raw += self.label_smoothing / n_classes * p.sum(axis=0)
         np.exp(p, out=p)
         total = p.sum(axis=0)
         p /= total
-        flat[own] -= 1.0 - self.label_smoothing
+        entries[target] -= 1.0 - self.label_smoothing
         if self.label_smoothing:
             p -= self.label_smoothing / n_classes
         out[...] = p.T
