@@ -2,16 +2,11 @@
 
 from skmlp.nn.layers.activation import ActivationLayer
 from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
+from skmlp.nn.layers.batch_normalization import BatchNorm, BatchNormalization
 from skmlp.nn.layers.dense import Dense
 from skmlp.nn.layers.dropout import Dropout
-from skmlp.nn.layers.normalization import (
-    NORMALIZATIONS,
-    BatchNorm,
-    BatchNormalization,
-    LayerNorm,
-    LayerNormalization,
-    Normalization,
-)
+from skmlp.nn.layers.layer_normalization import LayerNorm, LayerNormalization
+from skmlp.nn.layers.normalization import NORMALIZATIONS, Normalization
 from skmlp.nn.layers.parallel import Concatenate, Parallel
 from skmlp.nn.layers.residual import Residual
 

@@ -1,6 +1,5 @@
 """The layer that applies an activation to every element."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +11,7 @@ from skmlp._typing import FloatArray
 from skmlp.compiled.kernels import kernel_of
 from skmlp.compiled.maths import flat
 from skmlp.nn.activations import Activation
-from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
+from skmlp.nn.layers.base import Batch, Described, Kernels, Layer, LayerTrace, Memory, Quantity, Views
 
 __all__ = ["ActivationLayer"]
 
@@ -40,28 +39,26 @@ class ActivationLayer(Layer):
     def n_in(self) -> int:  # type: ignore[override]
         return self.n_out
 
-    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
+    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> Memory:
         derivative = np.empty((n_samples, self.n_out), dtype)
         in_place = self.activation.in_place
         a = np.empty((n_samples, 0 if in_place and self.consumes_input else self.n_out), dtype)
         z = np.empty((n_samples, 0 if in_place or self.consumes_input else self.n_out), dtype)
         return derivative, a, z
 
-    def forward(
-        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
-    ) -> FloatArray:
+    def forward(self, params: Views, x: Any, memory: Memory, batch: Batch | None = None) -> FloatArray:
         out: FloatArray = x if self.activation.in_place and self.consumes_input else memory[1]
         self.activation.forward(x, out)
         return out
 
     def backward(
         self,
-        params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray] | None,
+        params: Views,
+        grads: Views | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
-        memory: tuple[FloatArray, ...],
+        memory: Memory,
         batch: Batch | None = None,
         *,
         needs_input_delta: bool = True,
@@ -77,7 +74,7 @@ class ActivationLayer(Layer):
         delta *= derivative
         return delta
 
-    def derivatives(self, memory: tuple[FloatArray, ...]) -> FloatArray:
+    def derivatives(self, memory: Memory) -> FloatArray:
         """Return the derivative of every element that the last backward pass computed."""
         return memory[0]
 
@@ -96,9 +93,7 @@ class ActivationLayer(Layer):
     def describe_forward(self, number: int, sources: tuple[str, ...], trace: LayerTrace) -> list[Quantity]:
         return [Quantity(f"a_{number}", f"{self.activation.label}({sources[0]})", "activations", trace.output)]
 
-    def describe_backward(
-        self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace
-    ) -> tuple[list[Quantity], tuple[str | None, ...]]:
+    def describe_backward(self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace) -> Described:
         name, formula = f"sigma'_{number}", f"{self.activation.label}'({sources[0]})"
         derivative = Quantity(name, formula, "derivatives of the activation", self.derivatives(trace.memory))
         return [derivative], (f"{signal} * {name}",)

@@ -11,7 +11,11 @@ from numpy.typing import DTypeLike
 from skmlp._typing import FloatArray
 from skmlp.nn.parameters import ParameterShape
 
-__all__ = ["Batch", "Kernels", "Layer", "LayerTrace", "Quantity"]
+__all__ = ["Batch", "Described", "Kernels", "Layer", "LayerTrace", "Memory", "Quantity", "Views"]
+
+# The parameters of a layer, or their gradients, by name; and the arrays that a pass writes to.
+Views = Mapping[str, FloatArray]
+Memory = tuple[FloatArray, ...]
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,34 @@ class Kernels(NamedTuple):
     writes_delta_in_place: bool = False
 
 
+class Quantity(NamedTuple):
+    """Something that a pass computes: its name, its formula, its meaning in words, its value."""
+
+    name: str
+    formula: str
+    meaning: str
+    value: Any
+
+
+class LayerTrace(NamedTuple):
+    """What a layer had and made in a pass: copies of its inputs and its output, and the arrays it was handed.
+
+    `penalty` gives the text of the penalty's gradient for the name of a weight.
+    """
+
+    params: Views
+    grads: Views
+    x: tuple[Any, ...]
+    output: FloatArray
+    memory: Memory
+    batch: Batch | None
+    penalty: Callable[[str], str]
+
+
+# What a backward pass computed besides error signals, and how the error signal of each input comes from the output's.
+Described = tuple[list[Quantity], tuple[str | None, ...]]
+
+
 class Layer(ABC):
     """An operation of the network: arrays in, arrays out. It holds settings, never values.
 
@@ -119,27 +151,25 @@ class Layer(ABC):
         """The parameter arrays of this layer."""
         return ()
 
-    def initialize(self, params: Mapping[str, FloatArray]) -> None:
+    def initialize(self, params: Views) -> None:
         """Set the parameters that are not drawn at random, where zeros are not the place to start."""
         return
 
     @abstractmethod
-    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
+    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> Memory:
         """Return the arrays that a pass writes to, with `n_samples` rows each, or one row for what rows share.
 
         The input of the first layer is the data, whose error signal is rarely needed.
         """
 
-    def draw(self, rng: np.random.Generator | None, memory: tuple[FloatArray, ...]) -> None:
+    def draw(self, rng: np.random.Generator | None, memory: Memory) -> None:
         """Fill ``memory[0]`` with random numbers in [0, 1)."""
         if rng is None:
             raise ValueError(f"{self} needs a random stream in training.")
         rng.random(dtype=memory[0].dtype.type, out=memory[0])
 
     @abstractmethod
-    def forward(
-        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
-    ) -> FloatArray:
+    def forward(self, params: Views, x: Any, memory: Memory, batch: Batch | None = None) -> FloatArray:
         """Return the output of shape (n_samples, n_out) for the input `x` of shape (n_samples, n_in).
 
         Layers with several inputs get a tuple. `batch` is given in training, where running averages among the
@@ -149,12 +179,12 @@ class Layer(ABC):
     @abstractmethod
     def backward(
         self,
-        params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray] | None,
+        params: Views,
+        grads: Views | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
-        memory: tuple[FloatArray, ...],
+        memory: Memory,
         batch: Batch | None = None,
         *,
         needs_input_delta: bool = True,
@@ -172,7 +202,7 @@ class Layer(ABC):
 
     # What a trace of the passes shows; see :func:`skmlp.inspection.trace`.
 
-    def describe_forward(self, number: int, sources: tuple[str, ...], trace: "LayerTrace") -> list["Quantity"]:
+    def describe_forward(self, number: int, sources: tuple[str, ...], trace: LayerTrace) -> list[Quantity]:
         """Return what the forward pass computed, the output last.
 
         `number` is that of the last layer with weights, and `sources` are the names of the inputs.
@@ -180,35 +210,9 @@ class Layer(ABC):
         name = f"{self.symbol}_{number}"
         return [Quantity(name, f"{self!r}({', '.join(sources)})", "output of the layer", trace.output)]
 
-    def describe_backward(
-        self, number: int, sources: tuple[str, ...], signal: str, trace: "LayerTrace"
-    ) -> tuple[list["Quantity"], tuple[str | None, ...]]:
+    def describe_backward(self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace) -> Described:
         """Return what the backward pass computed, and how the error signal of each input comes from `signal`.
 
         None stands for an input whose error signal is `signal` itself.
         """
         return [], tuple(f"{signal} d{self.symbol}_{number}/d{source}" for source in sources)
-
-
-class Quantity(NamedTuple):
-    """Something that a pass computes: its name, its formula, its meaning in words, its value."""
-
-    name: str
-    formula: str
-    meaning: str
-    value: Any
-
-
-class LayerTrace(NamedTuple):
-    """What a layer had and made in a pass: copies of its inputs and its output, and the arrays it was handed.
-
-    `penalty` gives the text of the penalty's gradient for the name of a weight.
-    """
-
-    params: Mapping[str, FloatArray]
-    grads: Mapping[str, FloatArray]
-    x: tuple[Any, ...]
-    output: FloatArray
-    memory: tuple[FloatArray, ...]
-    batch: Batch | None
-    penalty: Callable[[str], str]

@@ -1,6 +1,6 @@
 """The dense layer ``z = a W + b``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
 from skmlp.compiled.products import error_signal, forward, weight_gradient
-from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
+from skmlp.nn.layers.base import Batch, Described, Kernels, Layer, LayerTrace, Memory, Quantity, Views
 from skmlp.nn.parameters import ParameterShape
 from skmlp.nn.products import matmul
 
@@ -41,15 +41,13 @@ class Dense(Layer):
             ParameterShape("biases", (self.n_out,), "bias"),
         )
 
-    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
+    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> Memory:
         z = np.empty((n_samples, self.n_out), dtype)
         ones = np.ones(n_samples, dtype)
         input_delta = np.empty((n_samples, 0 if is_first else self.n_in), dtype)
         return z, ones, input_delta
 
-    def forward(
-        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
-    ) -> FloatArray:
+    def forward(self, params: Views, x: Any, memory: Memory, batch: Batch | None = None) -> FloatArray:
         z = memory[0]
         if isinstance(x, np.ndarray):
             matmul(x, params["weights"], z)
@@ -60,12 +58,12 @@ class Dense(Layer):
 
     def backward(
         self,
-        params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray] | None,
+        params: Views,
+        grads: Views | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
-        memory: tuple[FloatArray, ...],
+        memory: Memory,
         batch: Batch | None = None,
         *,
         needs_input_delta: bool = True,
@@ -93,9 +91,7 @@ class Dense(Layer):
             Quantity(f"z_{number}", f"{sources[0]} W_{number} + b_{number}", "pre-activations", trace.output),
         ]
 
-    def describe_backward(
-        self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace
-    ) -> tuple[list[Quantity], tuple[str | None, ...]]:
+    def describe_backward(self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace) -> Described:
         weight = f"W_{number}"
         formula = f"{sources[0]}^T {signal}{trace.penalty(weight)}"
         gradients = [

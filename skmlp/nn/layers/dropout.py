@@ -1,6 +1,5 @@
 """Dropout: in training each unit is set to zero at random."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from numpy.typing import DTypeLike
 from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import flat
-from skmlp.nn.layers.base import Batch, Kernels, Layer
+from skmlp.nn.layers.base import Batch, Kernels, Layer, Memory, Views
 
 __all__ = ["Dropout"]
 
@@ -46,18 +45,16 @@ class Dropout(Configurable, Layer):
     def n_in(self) -> int:  # type: ignore[override]
         return self.n_out
 
-    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
+    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> Memory:
         return np.empty((n_samples, self.n_out), dtype), np.empty((n_samples, self.n_out), dtype)
 
-    def draw(self, rng: np.random.Generator | None, memory: tuple[FloatArray, ...]) -> None:
+    def draw(self, rng: np.random.Generator | None, memory: Memory) -> None:
         if rng is None and self.rate == 0.0:
             memory[0].fill(1.0)
             return
         super().draw(rng, memory)
 
-    def forward(
-        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
-    ) -> FloatArray:
+    def forward(self, params: Views, x: Any, memory: Memory, batch: Batch | None = None) -> FloatArray:
         mask, out = memory
         if batch is None:
             unchanged: FloatArray = x
@@ -69,12 +66,12 @@ class Dropout(Configurable, Layer):
 
     def backward(
         self,
-        params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray] | None,
+        params: Views,
+        grads: Views | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
-        memory: tuple[FloatArray, ...],
+        memory: Memory,
         batch: Batch | None = None,
         *,
         needs_input_delta: bool = True,

@@ -1,6 +1,6 @@
 """Parallel branches: layers side by side on one input, whose outputs are concatenated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
-from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
+from skmlp.nn.layers.base import Batch, Described, Kernels, Layer, LayerTrace, Memory, Quantity, Views
 
 __all__ = ["Concatenate", "Parallel"]
 
@@ -64,25 +64,23 @@ class Concatenate(Layer):
     def input_sizes(self) -> tuple[int, ...]:
         return self.sizes
 
-    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
+    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> Memory:
         deltas = [np.empty((n_samples, size), dtype) for size in self.sizes]
         return np.empty((n_samples, self.n_out), dtype), *deltas
 
-    def forward(
-        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
-    ) -> FloatArray:
+    def forward(self, params: Views, x: Any, memory: Memory, batch: Batch | None = None) -> FloatArray:
         for part, columns in zip(x, self._columns(), strict=True):
             memory[0][:, columns] = part if isinstance(part, np.ndarray) else part.toarray()
         return memory[0]
 
     def backward(
         self,
-        params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray] | None,
+        params: Views,
+        grads: Views | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
-        memory: tuple[FloatArray, ...],
+        memory: Memory,
         batch: Batch | None = None,
         *,
         needs_input_delta: bool = True,
@@ -100,9 +98,7 @@ class Concatenate(Layer):
     def describe_forward(self, number: int, sources: tuple[str, ...], trace: LayerTrace) -> list[Quantity]:
         return [Quantity(f"c_{number}", f"[{', '.join(sources)}]", "side by side", trace.output)]
 
-    def describe_backward(
-        self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace
-    ) -> tuple[list[Quantity], tuple[str | None, ...]]:
+    def describe_backward(self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace) -> Described:
         return [], tuple(f"columns of {source} in {signal}" for source in sources)
 
 

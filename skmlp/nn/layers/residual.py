@@ -1,6 +1,5 @@
 """The residual connection: a block's input is added to its output."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import flat
-from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
+from skmlp.nn.layers.base import Batch, Described, Kernels, Layer, LayerTrace, Memory, Quantity, Views
 
 __all__ = ["Residual"]
 
@@ -51,12 +50,10 @@ class Residual(Layer):
     def input_sizes(self) -> tuple[int, ...]:
         return self.n_out, self.n_out
 
-    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> tuple[FloatArray, ...]:
+    def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> Memory:
         return np.empty((n_samples, self.n_out), dtype), np.empty((n_samples, self.n_out), dtype)
 
-    def forward(
-        self, params: Mapping[str, FloatArray], x: Any, memory: tuple[FloatArray, ...], batch: Batch | None = None
-    ) -> FloatArray:
+    def forward(self, params: Views, x: Any, memory: Memory, batch: Batch | None = None) -> FloatArray:
         """Return the sum of `x`, here the pair of the block's output and input."""
         block_output, block_input = x
         np.add(block_output, block_input, out=memory[0])
@@ -64,12 +61,12 @@ class Residual(Layer):
 
     def backward(
         self,
-        params: Mapping[str, FloatArray],
-        grads: Mapping[str, FloatArray] | None,
+        params: Views,
+        grads: Views | None,
         x: Any,
         output: FloatArray,
         delta: FloatArray,
-        memory: tuple[FloatArray, ...],
+        memory: Memory,
         batch: Batch | None = None,
         *,
         needs_input_delta: bool = True,
@@ -83,9 +80,7 @@ class Residual(Layer):
     def describe_forward(self, number: int, sources: tuple[str, ...], trace: LayerTrace) -> list[Quantity]:
         return [Quantity(f"a'_{number}", " + ".join(sources), "with the block's input", trace.output)]
 
-    def describe_backward(
-        self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace
-    ) -> tuple[list[Quantity], tuple[str | None, ...]]:
+    def describe_backward(self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace) -> Described:
         return [], (None, None)
 
 
