@@ -9,7 +9,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.layers import Batch, LayerTrace, Quantity
-from skmlp.nn.network import Node
+from skmlp.nn.nodes import Node
 from skmlp.nn.objective import Objective
 from skmlp.nn.parameters import Parameters
 

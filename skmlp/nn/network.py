@@ -15,7 +15,7 @@ value that several layers read gets the sum of their error signals.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -27,31 +27,13 @@ from skmlp._typing import FloatArray, IntArray
 from skmlp.nn.activations import Activation
 from skmlp.nn.initializers import INITIALIZERS, Initializer
 from skmlp.nn.layers import ActivationLayer, Batch, Dense, Dropout, Layer, Normalization, Parallel, Residual
-from skmlp.nn.layers.parallel import Concatenate
+from skmlp.nn.nodes import Node, connect
 from skmlp.nn.parameters import Parameters
 
 __all__ = ["LayerOutput", "Network", "Node", "Workspace", "initialize", "multilayer_perceptron"]
 
 # Rows that predict() pushes through at once: few enough for the activations to stay in the cache.
 PREDICT_ROWS = 1024
-
-
-@dataclass(frozen=True)
-class Node:
-    """A layer in its network.
-
-    Attributes
-    ----------
-    index : int
-        Its place in the order of computation. Its output is the value ``index + 1``; value 0 is the data.
-    layer : Layer
-    inputs : tuple of int
-        The values that it reads.
-    """
-
-    index: int
-    layer: Layer
-    inputs: tuple[int, ...]
 
 
 class LayerOutput(NamedTuple):
@@ -115,12 +97,7 @@ class Network:
     """
 
     def __init__(self, layers: "Sequence[Layer | Parallel]") -> None:
-        if not layers:
-            raise ValueError("A network needs at least one layer, got none.")
-        nodes: list[Node] = []
-        _connect(layers, 0, nodes)
-        _check_nodes(nodes)
-        self.nodes = tuple(nodes)
+        self.nodes = nodes = connect(layers)
         self.layers = tuple(node.layer for node in nodes)
         self.n_in = next(node.layer.n_in for node in nodes if 0 in node.inputs)
         self.n_out = nodes[-1].layer.n_out
@@ -288,90 +265,8 @@ def _sum_signals(signals: list[FloatArray]) -> FloatArray:
     return total
 
 
-def _connect(layers: "Sequence[Layer | Parallel]", value: int, nodes: list[Node]) -> int:
-    """Append a node for each layer, the first of which reads `value`; return the value of the last one's output."""
-    for layer in layers:
-        index = len(nodes)
-        if isinstance(layer, Parallel):
-            ends = tuple(_connect(branch, value, nodes) for branch in layer.branches)
-            sizes = tuple(nodes[end - 1].layer.n_out if end > 0 else _data_size(nodes, layer) for end in ends)
-            nodes.append(Node(len(nodes), Concatenate(sizes), ends))
-        elif layer.span > 0:
-            nodes.append(Node(index, layer, (value, index - layer.span)))
-        else:
-            nodes.append(Node(index, layer, (value,)))
-        value = len(nodes)
-    return value
-
-
-def _data_size(nodes: Sequence[Node], parallel: Parallel) -> int:
-    """Return the number of columns of the data, which a branch without layers passes on."""
-    for node in nodes:
-        if node.inputs == (0,):
-            return node.layer.n_in
-    raise ValueError("At least one of the parallel branches at the front of a network must have layers.")
-
-
 def _is_scheduled(layers: Sequence[Layer]) -> bool:
     return any(layer.scheduled() for layer in layers if isinstance(layer, Configurable))
-
-
-def _check_nodes(nodes: Sequence[Node]) -> None:
-    """Raise ValueError when layers do not fit together, or one overwrites what another one needs."""
-    sizes: dict[int, int] = {}
-    readers: defaultdict[int, list[Node]] = defaultdict(list)
-    for node in nodes:
-        _check_roles(node.layer)
-        _check_sizes(node, nodes, sizes)
-        sizes[node.index + 1] = node.layer.n_out
-        for value in node.inputs:
-            readers[value].append(node)
-    for node in nodes:
-        if node.layer.consumes_input:
-            _check_consumed(node, nodes, readers[node.inputs[0]])
-
-
-def _check_sizes(node: Node, nodes: Sequence[Node], sizes: dict[int, int]) -> None:
-    layer = node.layer
-    if layer.span > 0:
-        start = node.inputs[1]
-        width = None if start < 0 else sizes.get(start, nodes[0].layer.n_in)
-        if width != layer.n_in:
-            found = f"would begin before the first of {node.index}" if width is None else f"has {width} inputs"
-            raise ValueError(
-                f"{layer} adds the input of a block of {layer.span} layers to its {layer.n_in} outputs, but the "
-                f"block {found}."
-            )
-    for value, size in zip(node.inputs, layer.input_sizes, strict=True):
-        if sizes.setdefault(value, size) != size:
-            given = f"{nodes[value - 1].layer} gives" if value > 0 else "the data have"
-            raise ValueError(f"{layer} takes {size} inputs, but {given} {sizes[value]}.")
-
-
-def _check_consumed(node: Node, nodes: Sequence[Node], readers: Sequence[Node]) -> None:
-    layer, value = node.layer, node.inputs[0]
-    needed = ""
-    if value == 0:
-        needed = "the caller's data"
-    elif len(readers) > 1:
-        other = next(each for each in reversed(readers) if each is not node)
-        needed = f"needed by {other.layer} {'after' if other.index > node.index else 'before'} it"
-    elif nodes[value - 1].layer.needs_output:
-        needed = f"needed by {nodes[value - 1].layer} before it"
-    if needed:
-        raise ValueError(f"{layer} overwrites its input, which is {needed}. Build it with consumes_input=False.")
-
-
-def _check_roles(layer: Layer) -> None:
-    """Raise ValueError when a layer has a weight or a bias that does not connect its inputs and outputs."""
-    found = {role: [spec.shape for spec in layer.shapes if spec.role == role] for role in ("weight", "bias")}
-    weight, bias = (layer.n_in, layer.n_out), (layer.n_out,)
-    if found not in ({"weight": [weight], "bias": [bias]}, {"weight": [], "bias": []}):
-        raise ValueError(
-            f"{layer} has parameters of shapes {found}. A weight and a bias go together, of shapes "
-            f"{weight} and {bias} here. Give other parameters the role 'factor', "
-            "which is penalised as well, or 'scale' or 'offset', which are not."
-        )
 
 
 class Workspace:

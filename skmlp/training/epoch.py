@@ -2,9 +2,9 @@
 
 import math
 
-from skmlp.nn.weight_norms import limit_norms
 from skmlp.nn.objective import Objective
 from skmlp.nn.statistics import global_norm, non_finite_parameters
+from skmlp.nn.weight_norms import limit_norms
 from skmlp.training.batches import Batches
 from skmlp.training.clock import StepClock
 from skmlp.training.engine import Evaluation, StepEngine, Sums
