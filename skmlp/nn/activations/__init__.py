@@ -4,7 +4,8 @@ An activation is one small class with two forms of the same formula. The NumPy f
 on whole arrays and writes into the arrays it is given, so that a training step allocates nothing. The `kernel` computes
 both values for a single number; the compiled training steps use it.
 
-To add an activation, write a subclass of :class:`Activation` in one of the modules here and register it below. From
+To add an activation, write a subclass of :class:`Activation` in one of the modules here and put an instance
+into :data:`ACTIVATIONS`. From
 outside the package, :func:`register_activation` makes a subclass, or a :class:`FunctionActivation` made of two
 functions, available by name in every estimator.
 
@@ -19,16 +20,3 @@ from skmlp.nn.activations.smooth import GELU, Mish, SiLU, Softplus
 
 __all__ = ["ACTIVATIONS", "Activation", "FunctionActivation", "check_derivative", "register_activation"]
 __all__ += ["Identity", "Logistic", "Tanh", "ELU", "LeakyReLU", "ReLU", "SELU", "GELU", "Mish", "SiLU", "Softplus"]
-
-ACTIVATIONS["relu"] = ReLU()
-ACTIVATIONS["leaky_relu"] = LeakyReLU()
-ACTIVATIONS["elu"] = ELU()
-ACTIVATIONS["selu"] = SELU()
-ACTIVATIONS["identity"] = Identity()
-ACTIVATIONS["logistic"] = Logistic()
-ACTIVATIONS["tanh"] = Tanh()
-ACTIVATIONS["gelu"] = GELU()
-ACTIVATIONS["gelu_tanh"] = GELU(approximate="tanh")
-ACTIVATIONS["silu"] = SiLU()
-ACTIVATIONS["softplus"] = Softplus()
-ACTIVATIONS["mish"] = Mish()

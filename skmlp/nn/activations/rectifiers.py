@@ -7,7 +7,7 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import expm1
-from skmlp.nn.activations.base import Activation
+from skmlp.nn.activations.base import ACTIVATIONS, Activation
 
 # Arrays up to this number of elements stay in the cache.
 _CACHED = 32_768
@@ -135,3 +135,6 @@ class SELU(_ExponentialUnit):
     @property
     def kernel_settings(self) -> tuple[float, float]:
         return self.scale, self.scale * self.alpha
+
+
+ACTIVATIONS |= {"relu": ReLU(), "leaky_relu": LeakyReLU(), "elu": ELU(), "selu": SELU()}

@@ -7,7 +7,7 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import logistic, tanh
-from skmlp.nn.activations.base import Activation
+from skmlp.nn.activations.base import ACTIVATIONS, Activation
 
 
 @dataclass
@@ -71,3 +71,6 @@ class Tanh(Activation):
     def kernel(z: Any, settings: Any) -> tuple[Any, Any]:
         a = tanh(z)
         return a, type(z)(1.0) - a * a
+
+
+ACTIVATIONS |= {"identity": Identity(), "logistic": Logistic(), "tanh": Tanh()}

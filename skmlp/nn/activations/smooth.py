@@ -9,7 +9,7 @@ from scipy import special
 
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import erf, exp, log_1_plus_exp, logistic, tanh
-from skmlp.nn.activations.base import Activation
+from skmlp.nn.activations.base import ACTIVATIONS, Activation
 from skmlp.nn.activations.sigmoids import Logistic
 
 # Python floats: a NumPy float64 would turn float32 arithmetic into float64.
@@ -191,3 +191,12 @@ class Mish(Activation):
         n = e * (e + two)
         t = n / (n + two)
         return z * t, t + z * (e / (one + e)) * (one - t) * (one + t)
+
+
+ACTIVATIONS |= {
+    "gelu": GELU(),
+    "gelu_tanh": GELU(approximate="tanh"),
+    "silu": SiLU(),
+    "softplus": Softplus(),
+    "mish": Mish(),
+}

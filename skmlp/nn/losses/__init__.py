@@ -8,12 +8,12 @@ clipped: log-probabilities come from `raw` directly and stay finite where probab
 Like an activation, a loss has two forms of the same formula in one class: `loss_and_gradient` for NumPy, and a `kernel`
 or `rows_kernel` for the compiled training steps.
 
-To add a loss, write a subclass of :class:`Loss` in one of the modules here and register it below. From outside the
-package, pass such an object, or a :class:`FunctionLoss` made of two functions, to an estimator. :func:`check_loss`
-compares the gradient with central differences.
+To add a loss, write a subclass of :class:`Loss` in one of the modules here and put an instance into :data:`LOSSES`.
+From outside the package, pass such an object, or a :class:`FunctionLoss` made of two functions, to an estimator.
+:func:`check_loss` compares the gradient with central differences.
 """
 
-from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.custom import FunctionLoss, check_loss
 from skmlp.nn.losses.deviances import GammaDeviance, PoissonDeviance, TweedieDeviance
 from skmlp.nn.losses.errors import AbsoluteError, Huber, LogCosh, SquaredError
@@ -27,21 +27,3 @@ __all__ = ["LOSSES", "FunctionLoss", "Loss", "check_loss"]
 __all__ += ["AbsoluteError", "GaussianNLL", "Huber", "LogCosh", "Quantile", "SquaredError"]
 __all__ += ["GammaDeviance", "PoissonDeviance", "TweedieDeviance"]
 __all__ += ["BinaryLogLoss", "FocalLoss", "Hinge", "MulticlassHinge", "MultinomialFocalLoss", "MultinomialLogLoss"]
-
-LOSSES: dict[str, Loss] = {
-    "poisson": PoissonDeviance(),
-    "gamma": GammaDeviance(),
-    "tweedie": TweedieDeviance(),
-    "squared_error": SquaredError(),
-    "absolute_error": AbsoluteError(),
-    "huber": Huber(),
-    "log_cosh": LogCosh(),
-    "focal": FocalLoss(),
-    "multiclass_focal": MultinomialFocalLoss(),
-    "hinge": Hinge(),
-    "multiclass_hinge": MulticlassHinge(),
-    "gaussian_nll": GaussianNLL(),
-    "binary_log_loss": BinaryLogLoss(),
-    "log_loss": MultinomialLogLoss(),
-    "quantile": Quantile(),
-}

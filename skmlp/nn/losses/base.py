@@ -172,3 +172,6 @@ class Loss(Configurable, ABC):
     def eval_loss(self) -> "Loss":
         """Return the loss by which predictions are evaluated: this one without label smoothing."""
         return self
+
+
+LOSSES: dict[str, Loss] = {}

@@ -13,7 +13,7 @@ from scipy import special
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, expm1
-from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.intercepts import weighted_mean
 
 
@@ -169,3 +169,6 @@ class TweedieDeviance(_Deviance):
 
 
 _LIMITS = {1.0: PoissonDeviance(), 2.0: GammaDeviance()}
+
+
+LOSSES |= {"poisson": PoissonDeviance(), "gamma": GammaDeviance(), "tweedie": TweedieDeviance()}

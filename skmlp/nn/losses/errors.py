@@ -10,7 +10,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import expm1, tanh
-from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.intercepts import weighted_mean, weighted_quantiles
 
 
@@ -172,3 +172,6 @@ def _log_1_plus(x: Any) -> Any:
     one = type(x)(1.0)
     rounded = one + x
     return x if rounded == one else np.log(rounded) * (x / (rounded - one))
+
+
+LOSSES |= {"squared_error": SquaredError(), "absolute_error": AbsoluteError(), "huber": Huber(), "log_cosh": LogCosh()}

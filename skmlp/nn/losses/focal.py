@@ -7,7 +7,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, log_1_plus_exp, logistic
-from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.classification import ProbabilisticBinaryLoss, ProbabilisticMulticlassLoss
 from skmlp.nn.losses.links import LOGISTIC, SOFTPLUS
 
@@ -143,3 +143,6 @@ class MultinomialFocalLoss(_WithGamma, ProbabilisticMulticlassLoss):
                 out[row, k] *= -weight * derivative / rivals
             out[row, code] = weight * derivative
         return total
+
+
+LOSSES |= {"focal": FocalLoss(), "multiclass_focal": MultinomialFocalLoss()}

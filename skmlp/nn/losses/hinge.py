@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.classification import BinaryLoss, MulticlassLoss
 
 
@@ -101,3 +101,6 @@ class MulticlassHinge(MulticlassLoss):
                     out[row, rival] = weights[row]
                     out[row, code] = -weights[row]
         return total
+
+
+LOSSES |= {"hinge": Hinge(), "multiclass_hinge": MulticlassHinge()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp
-from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.intercepts import RESOLUTION, weighted_mean
 from skmlp.nn.losses.links import diagonal
 
@@ -92,3 +92,6 @@ class GaussianNLL(Loss):
         variance = weighted_mean((y - mean) ** 2, sample_weight)
         np.maximum(variance, (RESOLUTION * mean) ** 2, out=variance)
         return np.concatenate([mean, np.log(np.where(variance > 0.0, variance, 1.0))])
+
+
+LOSSES |= {"gaussian_nll": GaussianNLL()}

@@ -7,7 +7,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, flat, log_1_plus_exp, logistic
-from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.classification import ProbabilisticBinaryLoss, ProbabilisticLoss, ProbabilisticMulticlassLoss
 from skmlp.nn.losses.links import LOGISTIC
 
@@ -184,3 +184,6 @@ def _largest(matrix: Any, row: int) -> Any:
     for column in range(1, matrix.shape[1]):
         largest = matrix[row, column] if matrix[row, column] > largest else largest
     return largest
+
+
+LOSSES |= {"binary_log_loss": BinaryLogLoss(), "log_loss": MultinomialLogLoss()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import log_1_plus_exp, logistic
-from skmlp.nn.losses.base import Loss
+from skmlp.nn.losses.base import LOSSES, Loss
 from skmlp.nn.losses.intercepts import RESOLUTION, weighted_mean, weighted_quantiles
 from skmlp.nn.losses.links import LOGISTIC, SOFTPLUS
 
@@ -137,3 +137,6 @@ class Quantile(Loss):
     def _by_level(self, columns: FloatArray) -> FloatArray:
         """Return a view of shape (n_samples, n_outputs, n_levels)."""
         return columns.reshape(len(columns), columns.shape[1] // self.n_levels, self.n_levels)
+
+
+LOSSES |= {"quantile": Quantile()}
