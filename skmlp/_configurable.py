@@ -1,9 +1,20 @@
 """Settings objects: checked at construction, and usable in ``clone`` and in a parameter grid."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
+
+
+class Range(NamedTuple):
+    """The numbers that a setting may be, as part of its type: ``decay: Annotated[float, Range("(0.0, 1.0]")]``."""
+
+    interval: str
+    may_be_scheduled: bool = False
+
+
+Positive = Annotated[float, Range("(0.0, inf)")]
+NonNegative = Annotated[float, Range("[0.0, inf)")]
 
 
 class Configurable:
@@ -14,8 +25,8 @@ class Configurable:
     ``GridSearchCV(est, {"solver__beta_2": [0.99, 0.999]})`` sets a parameter of it, at any depth:
     ``learning_rate__schedule__end``.
 
-    ``__post_init__`` of a subclass calls `_check_range`, `_check_integer` and `_check_choice`; for other rules it
-    raises `_invalid`.
+    Construction checks the settings whose types name the allowed values: a `Literal`, or an `Annotated` float or int
+    with a :class:`Range`. For other rules, ``__post_init__`` of a subclass calls `_check_range` or raises `_invalid`.
 
     A base class with a `registry` lets its subclasses register themselves: ``class SGD(Solver, name="sgd")``.
     """
@@ -26,6 +37,15 @@ class Configurable:
         super().__init_subclass__(**kwargs)
         if name is not None:
             cls.registry[name] = cls
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            allowed = get_args(field.type)
+            if get_origin(field.type) is Literal and getattr(self, field.name) not in allowed:
+                raise self._invalid(field.name, f"a str among {{{', '.join(map(repr, allowed))}}}")
+            for each in allowed:
+                if isinstance(each, Range):
+                    self._check_range(field.name, *each, kind=allowed[0])
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name; with `deep` also those of settings objects among them, as ``name__setting``."""
@@ -64,25 +84,22 @@ class Configurable:
 
     def at(self, time: Any) -> Self:
         """Return these settings at a time of the training, with a number for each scheduled value."""
-        if not self.scheduled():
-            return self
-        now = {
-            name: value.at(time)
-            for name, value in self.get_params(deep=False).items()
-            if is_scheduled(value) or isinstance(value, Configurable)
-        }
-        return dataclasses.replace(self, **now)  # type: ignore[type-var]
+        return self._with_numbers(lambda scheduled: scheduled.at(time))
 
     def unscheduled(self) -> Self:
         """Return these settings with the full values of those that follow a schedule."""
+        return self._with_numbers(lambda scheduled: scheduled.value)
+
+    def _with_numbers(self, number: Callable[[Any], float]) -> Self:
+        """Return these settings with ``number(value)`` for each scheduled value, at any depth."""
         if not self.scheduled():
             return self
-        full = {
-            name: value.value if is_scheduled(value) else value.unscheduled()
+        changed = {
+            name: number(value) if is_scheduled(value) else value._with_numbers(number)
             for name, value in self.get_params(deep=False).items()
             if is_scheduled(value) or isinstance(value, Configurable)
         }
-        return dataclasses.replace(self, **full)  # type: ignore[type-var]
+        return dataclasses.replace(self, **changed)  # type: ignore[type-var]
 
     def scheduled(self) -> list[Any]:
         """Return the scheduled values among the settings, at any depth."""
@@ -95,47 +112,30 @@ class Configurable:
         return found
 
     def _check_range(
-        self,
-        name: str,
-        low: float,
-        high: float = float("inf"),
-        *,
-        low_open: bool = False,
-        high_open: bool = True,
-        may_be_scheduled: bool = False,
+        self, name: str, interval: str, may_be_scheduled: bool = False, kind: type[float] | type[int] = float
     ) -> None:
-        """Store the setting `name` as a float, or raise an error unless it is a number in the range.
+        """Store the setting `name` as a float or int, or raise an error unless it is a number in the interval.
 
         A NumPy float64, as grids often hold, would turn float32 arithmetic into float64. Of a scheduled value,
         ``value`` is checked here, and the number that :meth:`at` returns at every step.
         """
         given = getattr(self, name)
+        requirement = f"{'an int' if kind is int else 'a float'} in the range {interval}"
         scheduled = is_scheduled(given)
-        number = given.value if scheduled and may_be_scheduled else given
-        interval = f"{'(' if low_open else '['}{low}, {high}{')' if high_open else ']'}"
         if scheduled and not may_be_scheduled:
-            raise self._invalid(name, f"a float in the range {interval}; it cannot follow a schedule")
+            raise self._invalid(name, f"{requirement}; it cannot follow a schedule")
+        number = given.value if scheduled else given
+        number_type: Any = Integral if kind is int else Real
+        low, high = map(float, interval[1:-1].split(","))
         if not (
-            _is_number(number, Real)
-            and (number > low if low_open else number >= low)
-            and (number < high if high_open else number <= high)
+            isinstance(number, number_type)
+            and not isinstance(number, bool)
+            and (low < number or (low == number and interval[0] == "["))
+            and (number < high or (number == high and interval[-1] == "]"))
         ):
-            raise self._invalid(name, f"a float in the range {interval}", number)
+            raise self._invalid(name, requirement, number)
         if not scheduled:
-            object.__setattr__(self, name, float(number))
-
-    def _check_integer(self, name: str, low: int = 1) -> None:
-        """Store the setting `name` as a Python int, or raise an error unless it is an integer of at least `low`."""
-        value = getattr(self, name)
-        if not _is_number(value, Integral) or value < low:
-            raise self._invalid(name, f"an int in the range [{low}, inf)")
-        object.__setattr__(self, name, int(value))
-
-    def _check_choice(self, name: str, choices: Iterable[str]) -> None:
-        """Raise an error unless the setting `name` is one of these strings."""
-        value = getattr(self, name)
-        if not isinstance(value, str) or value not in choices:
-            raise self._invalid(name, f"a str among {{{', '.join(map(repr, choices))}}}")
+            object.__setattr__(self, name, kind(number))
 
     def _invalid(self, name: str, requirement: str, value: Any = None) -> ValueError:
         """Return the error of a setting that is not what it must be, in scikit-learn's wording."""
@@ -143,10 +143,6 @@ class Configurable:
         return ValueError(
             f"The {name!r} parameter of {type(self).__name__} must be {requirement}. Got {given!r} instead."
         )
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def is_scheduled(value: Any) -> bool:

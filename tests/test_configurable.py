@@ -1,13 +1,13 @@
 """Settings objects: nested parameters, atomic changes, range checks and scheduled values."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 
-from skmlp._configurable import Configurable, is_scheduled
+from skmlp._configurable import Configurable, Range, is_scheduled
 
 
 @dataclass
@@ -16,20 +16,16 @@ class Inner(Configurable):
     high: Any = 1.0
 
     def __post_init__(self) -> None:
-        self._check_range("low", 0.0, 1.0, may_be_scheduled=True)
-        self._check_range("high", 0.0, 2.0, low_open=True, high_open=False)
+        self._check_range("low", "[0.0, 1.0)", may_be_scheduled=True)
+        self._check_range("high", "(0.0, 2.0]")
         if not is_scheduled(self.low) and not is_scheduled(self.high) and self.low > self.high:
             raise ValueError("low must not be above high.")
 
 
 @dataclass
 class Checked(Configurable):
-    number: Any
-    choice: Any = "a"
-
-    def __post_init__(self) -> None:
-        self._check_integer("number")
-        self._check_choice("choice", ("a", "b"))
+    number: Annotated[int, Range("[1, inf)")]
+    choice: Literal["a", "b"] = "a"
 
 
 @dataclass

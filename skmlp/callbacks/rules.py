@@ -35,7 +35,7 @@ class TargetLoss(Configurable):
     column: str = "train_loss"
 
     def __post_init__(self) -> None:
-        self._check_range("loss", float("-inf"))
+        self._check_range("loss", "[-inf, inf)")
 
     def __call__(self, history: Mapping[str, Sequence[float]]) -> bool:
         """Return whether the last epoch reached the target."""

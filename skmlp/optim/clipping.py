@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from skmlp._configurable import Configurable
+from skmlp._configurable import Configurable, Positive
 from skmlp._typing import FloatArray
 
 __all__ = ["CLIPS", "AdaptiveClip", "Clip", "ClipByGlobalNorm", "ClipByNorm", "ClipByValue", "as_clip"]
@@ -67,10 +67,7 @@ class ClipByValue(Clip, name="value"):
     torch's ``clip_grad_value_``; Keras's ``clipvalue``.
     """
 
-    limit: float = 1.0
-
-    def __post_init__(self) -> None:
-        self._check_range("limit", 0.0, low_open=True)
+    limit: Positive = 1.0
 
     def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
         # Reading costs less than writing, and in most steps there is nothing to clip.
@@ -94,10 +91,7 @@ class ClipByNorm(Clip, name="norm"):
     torch's ``clip_grad_norm_``, called for one tensor at a time; Keras's ``clipnorm``.
     """
 
-    limit: float = 1.0
-
-    def __post_init__(self) -> None:
-        self._check_range("limit", 0.0, low_open=True)
+    limit: Positive = 1.0
 
     def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
         clipped = [_scale_down(grad, _norm(grad), self.limit) for grad in grads]
@@ -128,10 +122,7 @@ class ClipByGlobalNorm(Clip, name="global_norm"):
     (True, array([0.6, 0.8]))
     """
 
-    limit: float = 1.0
-
-    def __post_init__(self) -> None:
-        self._check_range("limit", 0.0, low_open=True)
+    limit: Positive = 1.0
 
     def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
         return _scale_down(vector, norm, self.limit)
@@ -159,12 +150,8 @@ class AdaptiveClip(Clip, name="adaptive"):
     Brock, De, Smith and Simonyan (2021), arXiv 2102.06171, section 4.1.
     """
 
-    limit: float = 0.01
-    floor: float = 1e-3
-
-    def __post_init__(self) -> None:
-        self._check_range("limit", 0.0, low_open=True)
-        self._check_range("floor", 0.0, low_open=True)
+    limit: Positive = 0.01
+    floor: Positive = 1e-3
 
     def clip(self, vector: FloatArray, grads: Sequence[FloatArray], params: Sequence[FloatArray], norm: float) -> bool:
         clipped = [self._clip_units(grad, weights) for grad, weights in zip(grads, params, strict=True)]

@@ -49,7 +49,7 @@ class LeakyReLU(Activation):
     initializer = "he_normal"
 
     def __post_init__(self) -> None:
-        self._check_range("negative_slope", 0.0, 1.0)
+        self._check_range("negative_slope", "[0.0, 1.0)")
 
     def forward(self, z: FloatArray, out: FloatArray) -> None:
         np.multiply(z, self.negative_slope, out=out)
@@ -112,7 +112,7 @@ class ELU(_ExponentialUnit):
     initializer = "he_normal"
 
     def __post_init__(self) -> None:
-        self._check_range("alpha", 0.0)
+        self._check_range("alpha", "[0.0, inf)")
 
     @property
     def kernel_settings(self) -> tuple[float, float]:

@@ -39,7 +39,7 @@ class Dropout(Configurable, Layer):
     symbol = "d"
 
     def __post_init__(self) -> None:
-        self._check_range("rate", 0.0, 1.0, may_be_scheduled=True)
+        self._check_range("rate", "[0.0, 1.0)", may_be_scheduled=True)
 
     @property
     def n_in(self) -> int:  # type: ignore[override]

@@ -129,7 +129,7 @@ class TweedieDeviance(_Deviance):
     power: float = 1.5
 
     def __post_init__(self) -> None:
-        self._check_range("power", -math.inf, low_open=True)
+        self._check_range("power", "(-inf, inf)")
 
     @property
     def domain(self) -> str:  # type: ignore[override]

@@ -107,7 +107,7 @@ class Huber(_RobustLoss):
     derivative_formula = "c"
 
     def __post_init__(self) -> None:
-        self._check_range("delta", 0.0, low_open=True)
+        self._check_range("delta", "(0.0, inf)")
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
         np.subtract(raw, y, out=out)

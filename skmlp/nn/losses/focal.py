@@ -19,7 +19,7 @@ class _WithGamma(Loss):
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
-        self._check_range("gamma", 0.0)
+        self._check_range("gamma", "[0.0, inf)")
 
     @property
     def kernel_settings(self) -> tuple[float, ...]:

@@ -19,7 +19,7 @@ class _LabelSmoothing(ProbabilisticLoss):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check_range("label_smoothing", 0.0, 1.0, may_be_scheduled=True)
+        self._check_range("label_smoothing", "[0.0, 1.0)", may_be_scheduled=True)
 
     def eval_loss(self) -> Self:
         return replace(self, label_smoothing=0.0) if self.label_smoothing else self

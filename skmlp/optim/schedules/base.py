@@ -1,16 +1,15 @@
 """What a schedule is: a factor as a function of time; and a value that follows one."""
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from skmlp._configurable import Configurable
+from skmlp._configurable import Configurable, Range
 
-__all__ = ["SCHEDULES", "UNITS", "Schedule", "Scheduled", "Time", "elapsed", "training_progress"]
+__all__ = ["SCHEDULES", "Schedule", "Scheduled", "Time"]
 
-UNITS = ("epoch", "step")
+Unit = Literal["epoch", "step"]
 
 
 class Time(NamedTuple):
@@ -147,11 +146,11 @@ class Scheduled(Configurable):
     (0.45, 0.9)
     """
 
-    value: float
+    value: Annotated[float, Range("(-inf, inf)")]
     schedule: Schedule
 
     def __post_init__(self) -> None:
-        self._check_range("value", -math.inf, low_open=True)
+        super().__post_init__()
         if not isinstance(self.schedule, Schedule):
             raise self._invalid("schedule", "an instance of 'Schedule'")
         if self.schedule.new_memory():

@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
+from skmlp._configurable import Positive, Range
 from skmlp.optim.schedules.base import Schedule, Time
 
 __all__ = ["Adaptive", "ReduceOnPlateau"]
@@ -31,12 +33,8 @@ class Adaptive(_MetricDriven, name="adaptive"):
         A learning rate, positive. At or below it, a plateau ends the training.
     """
 
-    divisor: float = 5.0
-    minimum: float = 1e-6
-
-    def __post_init__(self) -> None:
-        self._check_range("divisor", 1.0, low_open=True)
-        self._check_range("minimum", 0.0, low_open=True)
+    divisor: Annotated[float, Range("(1.0, inf)")] = 5.0
+    minimum: Positive = 1e-6
 
     def new_memory(self) -> dict[str, float]:
         return {"scale": 1.0}
@@ -74,18 +72,11 @@ class ReduceOnPlateau(_MetricDriven, name="reduce_on_plateau"):
     negative best value it counts equal values as improvements.
     """
 
-    decay: float = 0.1
-    patience: int = 5
-    threshold: float = 1e-4
-    cooldown: int = 0
-    minimum: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._check_range("decay", 0.0, 1.0, low_open=True)
-        self._check_integer("patience", 0)
-        self._check_range("threshold", 0.0, 1.0)
-        self._check_integer("cooldown", 0)
-        self._check_range("minimum", 0.0, 1.0, high_open=False)
+    decay: Annotated[float, Range("(0.0, 1.0)")] = 0.1
+    patience: Annotated[int, Range("[0, inf)")] = 5
+    threshold: Annotated[float, Range("[0.0, 1.0)")] = 1e-4
+    cooldown: Annotated[int, Range("[0, inf)")] = 0
+    minimum: Annotated[float, Range("[0.0, 1.0]")] = 0.0
 
     def new_memory(self) -> dict[str, float]:
         return {"scale": 1.0, "best": math.inf, "bad_epochs": 0, "cooldown": 0}

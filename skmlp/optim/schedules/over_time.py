@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from skmlp.optim.schedules.base import UNITS, Schedule, Time, elapsed
+from skmlp._configurable import NonNegative, Positive, Range
+from skmlp.optim.schedules.base import Schedule, Time, Unit, elapsed
 
 __all__ = [
     "ConstantRate",
@@ -33,10 +34,7 @@ class CountSchedule(Schedule):
     change at every step.
     """
 
-    unit: str
-
-    def __post_init__(self) -> None:
-        self._check_choice("unit", UNITS)
+    unit: Unit
 
     @abstractmethod
     def curve(self, t: float) -> float:
@@ -73,14 +71,9 @@ class StepDecay(CountSchedule, name="step"):
     torch's ``StepLR``; He, Zhang, Ren and Sun (2016), arXiv 1512.03385, section 3.4, divide by 10 every 30 epochs.
     """
 
-    every: float = 30.0
-    decay: float = 0.1
-    unit: str = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("every", 0.0, low_open=True)
-        self._check_range("decay", 0.0, 1.0, low_open=True, high_open=False)
+    every: Positive = 30.0
+    decay: Annotated[float, Range("(0.0, 1.0]")] = 0.1
+    unit: Unit = "epoch"
 
     def curve(self, t: float) -> float:
         return float(self.decay ** (t // self.every))
@@ -105,7 +98,7 @@ class Piecewise(CountSchedule, name="piecewise"):
 
     boundaries: Sequence[float] = (100, 150)
     factors: Sequence[float] = (1.0, 0.1, 0.01)
-    unit: str = "epoch"
+    unit: Unit = "epoch"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,14 +146,9 @@ class Exponential(CountSchedule, name="exponential"):
     torch's ``ExponentialLR``; Keras's ``ExponentialDecay``.
     """
 
-    decay: float = 0.95
-    minimum: float = 0.0
-    unit: str = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("decay", 0.0, 1.0, low_open=True, high_open=False)
-        self._check_range("minimum", 0.0, 1.0, high_open=False)
+    decay: Annotated[float, Range("(0.0, 1.0]")] = 0.95
+    minimum: Annotated[float, Range("[0.0, 1.0]")] = 0.0
+    unit: Unit = "epoch"
 
     def curve(self, t: float) -> float:
         return max(float(self.decay**t), self.minimum)
@@ -186,14 +174,9 @@ class InverseTime(CountSchedule, name="inverse_time"):
     Robbins and Monro (1951), Annals of Mathematical Statistics 22; Keras's ``InverseTimeDecay``.
     """
 
-    decay: float = 0.1
-    power: float = 1.0
-    unit: str = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("decay", 0.0)
-        self._check_range("power", 0.0)
+    decay: NonNegative = 0.1
+    power: NonNegative = 1.0
+    unit: Unit = "epoch"
 
     def curve(self, t: float) -> float:
         return float((1.0 + self.decay * t) ** -self.power)
@@ -221,16 +204,10 @@ class CosineRestarts(CountSchedule, name="cosine_restarts"):
     Loshchilov and Hutter (2017), arXiv 1608.03983; torch's ``CosineAnnealingWarmRestarts``.
     """
 
-    period: float = 10.0
-    period_factor: float = 1.0
-    end: float = 0.0
-    unit: str = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("period", 0.0, low_open=True)
-        self._check_range("period_factor", 1.0)
-        self._check_range("end", 0.0)
+    period: Positive = 10.0
+    period_factor: Annotated[float, Range("[1.0, inf)")] = 1.0
+    end: NonNegative = 0.0
+    unit: Unit = "epoch"
 
     def curve(self, t: float) -> float:
         period = self.period
@@ -273,18 +250,11 @@ class Cyclic(CountSchedule, name="cyclic"):
     Smith (2017), arXiv 1506.01186; torch's ``CyclicLR``, whose ``exp_range`` is ``"exponential"`` here.
     """
 
-    low: float = 0.25
-    period: float = 8.0
-    shape: str = "triangular"
-    decay: float = 0.99
-    unit: str = "epoch"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("low", 0.0, 1.0, high_open=False)
-        self._check_range("period", 0.0, low_open=True)
-        self._check_choice("shape", ("triangular", "triangular2", "exponential"))
-        self._check_range("decay", 0.0, 1.0, low_open=True, high_open=False)
+    low: Annotated[float, Range("[0.0, 1.0]")] = 0.25
+    period: Positive = 8.0
+    shape: Literal["triangular", "triangular2", "exponential"] = "triangular"
+    decay: Annotated[float, Range("(0.0, 1.0]")] = 0.99
+    unit: Unit = "epoch"
 
     def curve(self, t: float) -> float:
         height = 1.0
@@ -309,11 +279,8 @@ class InverseScaling(Schedule, name="invscaling"):
         Non-negative.
     """
 
-    power_t: float = 0.5
+    power_t: NonNegative = 0.5
     per_step = False
-
-    def __post_init__(self) -> None:
-        self._check_range("power_t", 0.0)
 
     def factor(self, time: Time) -> float:
         return float((time.samples + 1.0) ** -self.power_t)

@@ -7,7 +7,9 @@ unknown, as in ``partial_fit``, `horizon` gives it: :math:`t = \min(1, step / ho
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Annotated
 
+from skmlp._configurable import NonNegative, Positive, Range
 from skmlp.optim.schedules.base import Schedule, Scheduled, Time, training_progress
 
 __all__ = ["Cosine", "CosineLog", "FlatCosine", "Linear", "OneCycle", "Polynomial"]
@@ -23,8 +25,9 @@ class ProgressSchedule(Schedule):
     horizon: int | None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.horizon is not None:
-            self._check_integer("horizon")
+            self._check_range("horizon", "[1, inf)", kind=int)
 
     @abstractmethod
     def curve(self, t: float) -> float:
@@ -54,14 +57,9 @@ class Linear(ProgressSchedule, name="linear"):
     torch's ``LinearLR``.
     """
 
-    start: float = 1.0
-    end: float = 0.0
+    start: NonNegative = 1.0
+    end: NonNegative = 0.0
     horizon: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("start", 0.0)
-        self._check_range("end", 0.0)
 
     def curve(self, t: float) -> float:
         # Weights rather than a slope: exact at both ends and never below zero by rounding.
@@ -86,14 +84,9 @@ class Polynomial(ProgressSchedule, name="polynomial"):
     torch's ``PolynomialLR`` and Keras's ``PolynomialDecay``, which have ``power=1`` by default.
     """
 
-    power: float = 2.0
-    end: float = 0.0
+    power: Positive = 2.0
+    end: NonNegative = 0.0
     horizon: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("power", 0.0, low_open=True)
-        self._check_range("end", 0.0)
 
     def curve(self, t: float) -> float:
         return self.end + (1.0 - self.end) * float((1.0 - t) ** self.power)
@@ -123,12 +116,8 @@ class Cosine(ProgressSchedule, name="cosine"):
     0.5
     """
 
-    end: float = 0.0
+    end: NonNegative = 0.0
     horizon: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("end", 0.0)
 
     def curve(self, t: float) -> float:
         return _half_cosine(1.0, self.end, t)
@@ -152,12 +141,8 @@ class FlatCosine(ProgressSchedule, name="flat_cosine"):
     fastai's ``fit_flat_cos``; Holzmüller, Grinsztajn and Steinwart (2024), arXiv 2407.04491, ``flat_cos`` with 0.5.
     """
 
-    flat: float = 0.5
+    flat: Annotated[float, Range("[0.0, 1.0)")] = 0.5
     horizon: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("flat", 0.0, 1.0)
 
     def curve(self, t: float) -> float:
         return _half_cosine(1.0, 0.0, max(0.0, (t - self.flat) / (1.0 - self.flat)))
@@ -182,12 +167,8 @@ class CosineLog(ProgressSchedule, name="coslog"):
     Holzmüller, Grinsztajn and Steinwart (2024), "Better by Default", arXiv 2407.04491, ``coslog``.
     """
 
-    n_cycles: int = 4
+    n_cycles: Annotated[int, Range("[1, inf)")] = 4
     horizon: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_integer("n_cycles")
 
     def curve(self, t: float) -> float:
         cycles = math.log2(1.0 + (2.0**self.n_cycles - 1.0) * t)
@@ -217,16 +198,10 @@ class OneCycle(ProgressSchedule, name="one_cycle"):
     Smith and Topin (2018), "Super-Convergence", arXiv 1708.07120; torch's ``OneCycleLR``.
     """
 
-    peak: float = 0.3
-    start: float = 1 / 25
-    end: float = 1 / 25e4
+    peak: Annotated[float, Range("(0.0, 1.0)")] = 0.3
+    start: NonNegative = 1 / 25
+    end: NonNegative = 1 / 25e4
     horizon: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_range("peak", 0.0, 1.0, low_open=True)
-        self._check_range("start", 0.0)
-        self._check_range("end", 0.0)
 
     @classmethod
     def momentum(

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from skmlp.optim.schedules.base import SCHEDULES, UNITS, Schedule, Time, elapsed, training_progress
+from skmlp._configurable import Range
+from skmlp.optim.schedules.base import SCHEDULES, Schedule, Time, elapsed, training_progress
 
 __all__ = ["FunctionSchedule", "Warmup", "as_schedule"]
 
@@ -37,15 +38,15 @@ class FunctionSchedule(Schedule):
     """
 
     function: Callable[[float], float]
-    of: str = "progress"
+    of: Literal["progress", "step", "epoch"] = "progress"
     horizon: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not callable(self.function):
             raise self._invalid("function", "callable")
-        self._check_choice("of", ("progress", *UNITS))
         if self.horizon is not None:
-            self._check_integer("horizon")
+            self._check_range("horizon", "[1, inf)", kind=int)
 
     @property
     def needs_horizon(self) -> bool:
@@ -104,14 +105,14 @@ class Warmup(Schedule, name="warmup"):
 
     schedule: Schedule | str | Callable[[float], float] = "constant"
     duration: float = 0.05
-    start: float = 0.1
-    unit: str = "progress"
+    start: Annotated[float, Range("[0.0, 1.0]")] = 0.1
+    unit: Literal["progress", "epoch", "step"] = "progress"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.schedule = as_schedule(self.schedule)
-        self._check_choice("unit", ("progress", *UNITS))
-        self._check_range("duration", 1.0 if self.unit == "step" else 0.0, 1.0 if self.unit == "progress" else math.inf)
-        self._check_range("start", 0.0, 1.0, high_open=False)
+        intervals = {"progress": "[0.0, 1.0)", "epoch": "[0.0, inf)", "step": "[1.0, inf)"}
+        self._check_range("duration", intervals[self.unit])
 
     @property
     def _following(self) -> Schedule:

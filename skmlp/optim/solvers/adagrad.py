@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from skmlp._configurable import NonNegative, Positive, Range
 from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform, accumulate, denominator
 
@@ -95,13 +96,9 @@ class Adagrad(Solver, name="adagrad"):
     Duchi, Hazan and Singer (2011), JMLR 12.
     """
 
-    initial_accumulator: float = 0.0
-    epsilon: float = 1e-10
-    epsilon_root: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("initial_accumulator", "epsilon", "epsilon_root"):
-            self._check_range(name, 0.0)
+    initial_accumulator: NonNegative = 0.0
+    epsilon: NonNegative = 1e-10
+    epsilon_root: NonNegative = 0.0
 
     @property
     def links(self) -> Sequence[Transform]:
@@ -127,12 +124,8 @@ class Adadelta(Solver, name="adadelta"):
     Zeiler (2012), arXiv 1212.5701.
     """
 
-    decay: float = 0.9
-    epsilon: float = 1e-6
-
-    def __post_init__(self) -> None:
-        self._check_range("decay", 0.0, 1.0)
-        self._check_range("epsilon", 0.0, low_open=True)
+    decay: Annotated[float, Range("[0.0, 1.0)")] = 0.9
+    epsilon: Positive = 1e-6
 
     @property
     def links(self) -> Sequence[Transform]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from skmlp._configurable import NonNegative, Range
 from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import (
     Numbers,
@@ -217,16 +218,10 @@ def _rectification(rho: Any, rho_inf: float, correction_1: Any, correction_2: An
 class _AdamFamily(Solver):
     """The settings that Adam and its relatives have in common."""
 
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    epsilon_root: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._check_range("beta_1", 0.0, 1.0)
-        self._check_range("beta_2", 0.0, 1.0)
-        self._check_range("epsilon", 0.0)
-        self._check_range("epsilon_root", 0.0)
+    beta_1: Annotated[float, Range("[0.0, 1.0)")] = 0.9
+    beta_2: Annotated[float, Range("[0.0, 1.0)")] = 0.999
+    epsilon: NonNegative = 1e-8
+    epsilon_root: NonNegative = 0.0
 
     @property
     def _settings(self) -> tuple[float, float, float, float]:
@@ -292,11 +287,7 @@ class AdamW(_AdamFamily, name="adamw"):
     Loshchilov and Hutter (2019), arXiv 1711.05101.
     """
 
-    weight_decay: float = 0.01
-
-    def __post_init__(self) -> None:
-        _AdamFamily.__post_init__(self)
-        self._check_range("weight_decay", 0.0, may_be_scheduled=True)
+    weight_decay: Annotated[float, Range("[0.0, inf)", may_be_scheduled=True)] = 0.01
 
     @property
     def links(self) -> Sequence[Transform]:
@@ -319,11 +310,7 @@ class NAdam(_AdamFamily, name="nadam"):
     Dozat (2016), ICLR workshop.
     """
 
-    momentum_decay: float = 0.004
-
-    def __post_init__(self) -> None:
-        _AdamFamily.__post_init__(self)
-        self._check_range("momentum_decay", 0.0)
+    momentum_decay: NonNegative = 0.004
 
     @property
     def links(self) -> Sequence[Transform]:

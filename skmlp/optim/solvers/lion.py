@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from skmlp._configurable import Range
 from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform
 from skmlp.optim.solvers.weight_decay import DecayWeights
@@ -60,14 +61,9 @@ class Lion(Solver, name="lion"):
     Chen et al. (2023), "Symbolic Discovery of Optimization Algorithms", arXiv 2302.06675.
     """
 
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._check_range("beta_1", 0.0, 1.0)
-        self._check_range("beta_2", 0.0, 1.0)
-        self._check_range("weight_decay", 0.0, may_be_scheduled=True)
+    beta_1: Annotated[float, Range("[0.0, 1.0)")] = 0.9
+    beta_2: Annotated[float, Range("[0.0, 1.0)")] = 0.99
+    weight_decay: Annotated[float, Range("[0.0, inf)", may_be_scheduled=True)] = 0.0
 
     @property
     def links(self) -> Sequence[Transform]:

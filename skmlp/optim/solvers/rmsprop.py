@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from skmlp._configurable import NonNegative, Range
 from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform, accumulate, denominator
 from skmlp.optim.solvers.sgd import Trace
@@ -93,17 +94,11 @@ class RMSProp(Solver, name="rmsprop"):
     Tieleman and Hinton (2012), Coursera lecture 6.5; Graves (2013), arXiv 1308.0850.
     """
 
-    decay: float = 0.99
-    epsilon: float = 1e-8
-    epsilon_root: float = 0.0
-    momentum: float = 0.0
+    decay: Annotated[float, Range("[0.0, 1.0)")] = 0.99
+    epsilon: NonNegative = 1e-8
+    epsilon_root: NonNegative = 0.0
+    momentum: Annotated[float, Range("[0.0, 1.0]", may_be_scheduled=True)] = 0.0
     centered: bool = False
-
-    def __post_init__(self) -> None:
-        self._check_range("decay", 0.0, 1.0)
-        self._check_range("epsilon", 0.0)
-        self._check_range("epsilon_root", 0.0)
-        self._check_range("momentum", 0.0, 1.0, high_open=False, may_be_scheduled=True)
 
     @property
     def links(self) -> Sequence[Transform]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from skmlp._configurable import Range
 from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform
 
@@ -62,11 +63,8 @@ class SGD(Solver, name="sgd"):
     Sutskever, Martens, Dahl and Hinton (2013), ICML.
     """
 
-    momentum: float = 0.9
+    momentum: Annotated[float, Range("[0.0, 1.0]", may_be_scheduled=True)] = 0.9
     nesterovs_momentum: bool = True
-
-    def __post_init__(self) -> None:
-        self._check_range("momentum", 0.0, 1.0, high_open=False, may_be_scheduled=True)
 
     @property
     def links(self) -> Sequence[Transform]:

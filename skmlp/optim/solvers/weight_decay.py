@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from skmlp._configurable import Range
 from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import Numbers, Solver, State, Transform
 
@@ -47,10 +48,7 @@ class WithWeightDecay(Solver):
     """
 
     solver: Solver
-    weight_decay: Any = 0.01
-
-    def __post_init__(self) -> None:
-        self._check_range("weight_decay", 0.0, may_be_scheduled=True)
+    weight_decay: Annotated[float, Range("[0.0, inf)", may_be_scheduled=True)] = 0.01
 
     @property
     def links(self) -> Sequence[Transform]:
