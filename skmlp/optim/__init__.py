@@ -1,100 +1,13 @@
 """Update rules on one flat vector. They know nothing of networks."""
 
-from skmlp.optim.clipping import (
-    CLIPS,
-    AdaptiveClip,
-    Clip,
-    ClipByGlobalNorm,
-    ClipByNorm,
-    ClipByValue,
-    as_clip,
-)
-from skmlp.optim.lbfgs import LBFGSResult, minimize_lbfgs
-from skmlp.optim.schedules import (
-    SCHEDULES,
-    Adaptive,
-    ConstantRate,
-    Cosine,
-    CosineLog,
-    CosineRestarts,
-    Cyclic,
-    Exponential,
-    FlatCosine,
-    FunctionSchedule,
-    InverseScaling,
-    InverseTime,
-    Linear,
-    OneCycle,
-    Piecewise,
-    Polynomial,
-    ReduceOnPlateau,
-    Schedule,
-    Scheduled,
-    StepDecay,
-    Time,
-    Warmup,
-    as_schedule,
-)
-from skmlp.optim.solvers import (
-    SGD,
-    SOLVERS,
-    Adadelta,
-    Adagrad,
-    Adam,
-    AdamW,
-    AMSGrad,
-    Lion,
-    NAdam,
-    RAdam,
-    RMSProp,
-    Solver,
-    WithWeightDecay,
-)
+from skmlp.optim import clipping, lbfgs, schedules, solvers
+from skmlp.optim.clipping import *  # noqa: F403 - each module's __all__ is the only list of its names
+from skmlp.optim.lbfgs import *  # noqa: F403
+from skmlp.optim.schedules import *  # noqa: F403
+from skmlp.optim.solvers import *  # noqa: F403
 
-__all__ = [
-    "CLIPS",
-    "SCHEDULES",
-    "SGD",
-    "SOLVERS",
-    "AMSGrad",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adaptive",
-    "AdaptiveClip",
-    "Clip",
-    "ClipByGlobalNorm",
-    "ClipByNorm",
-    "ClipByValue",
-    "ConstantRate",
-    "Cosine",
-    "CosineLog",
-    "CosineRestarts",
-    "Cyclic",
-    "Exponential",
-    "FlatCosine",
-    "FunctionSchedule",
-    "InverseScaling",
-    "InverseTime",
-    "LBFGSResult",
-    "Linear",
-    "Lion",
-    "NAdam",
-    "OneCycle",
-    "Piecewise",
-    "Polynomial",
-    "RAdam",
-    "RMSProp",
-    "ReduceOnPlateau",
-    "Schedule",
-    "Scheduled",
-    "Solver",
-    "StepDecay",
-    "Time",
-    "Warmup",
-    "WithWeightDecay",
-    "as_clip",
-    "as_schedule",
-    "minimize_lbfgs",
-]
+__all__: list[str] = []
+__all__ += clipping.__all__
+__all__ += lbfgs.__all__
+__all__ += schedules.__all__
+__all__ += solvers.__all__

@@ -21,36 +21,26 @@ from pkgutil import iter_modules
 
 # Solvers register themselves when their file is imported. This is the order of their names.
 # isort: off
-from skmlp.optim.solvers.base import SOLVERS, ScaleByLearningRate, Solver, Transform
-from skmlp.optim.solvers.weight_decay import DecayWeights, WithWeightDecay
-from skmlp.optim.solvers.sgd import SGD, Trace
-from skmlp.optim.solvers.rmsprop import RMSProp
-from skmlp.optim.solvers.adagrad import Adadelta, Adagrad
-from skmlp.optim.solvers.adam import Adam, AdamW, AMSGrad, NAdam, RAdam
-from skmlp.optim.solvers.lion import Lion
+from skmlp.optim.solvers import base, weight_decay, sgd, rmsprop, adagrad, adam, lion
+from skmlp.optim.solvers.base import *  # noqa: F403 - each module's __all__ is the only list of its names
+from skmlp.optim.solvers.weight_decay import *  # noqa: F403
+from skmlp.optim.solvers.sgd import *  # noqa: F403
+from skmlp.optim.solvers.rmsprop import *  # noqa: F403
+from skmlp.optim.solvers.adagrad import *  # noqa: F403
+from skmlp.optim.solvers.adam import *  # noqa: F403
+from skmlp.optim.solvers.lion import *  # noqa: F403
 
 # isort: on
 
 # Any other file of this folder is imported too, so that a new solver needs one file and no line elsewhere.
-for _file in iter_modules(__path__, f"{__name__}."):
+for _file in iter_modules(__path__, f"{__name__}."):  # noqa: F405
     import_module(_file.name)
 
-__all__ = [
-    "SGD",
-    "SOLVERS",
-    "AMSGrad",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "DecayWeights",
-    "Lion",
-    "NAdam",
-    "RAdam",
-    "RMSProp",
-    "ScaleByLearningRate",
-    "Solver",
-    "Trace",
-    "Transform",
-    "WithWeightDecay",
-]
+__all__: list[str] = []
+__all__ += base.__all__
+__all__ += weight_decay.__all__
+__all__ += sgd.__all__
+__all__ += rmsprop.__all__
+__all__ += adagrad.__all__
+__all__ += adam.__all__
+__all__ += lion.__all__

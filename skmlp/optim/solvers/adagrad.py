@@ -10,7 +10,7 @@ from skmlp._configurable import NonNegative, Positive, Range
 from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform, accumulate, denominator
 
-__all__ = ["Adadelta", "Adagrad", "ScaleByAdadelta", "ScaleByAdagrad"]
+__all__ = ["Adadelta", "Adagrad"]
 
 
 @dataclass

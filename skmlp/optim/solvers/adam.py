@@ -21,17 +21,7 @@ from skmlp.optim.solvers.base import (
 )
 from skmlp.optim.solvers.weight_decay import DecayWeights
 
-__all__ = [
-    "AMSGrad",
-    "Adam",
-    "AdamW",
-    "NAdam",
-    "RAdam",
-    "ScaleByAMSGrad",
-    "ScaleByAdam",
-    "ScaleByNAdam",
-    "ScaleByRAdam",
-]
+__all__ = ["AMSGrad", "Adam", "AdamW", "NAdam", "RAdam"]
 
 
 @dataclass

@@ -23,7 +23,7 @@ from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
 from skmlp.optim.schedules import Time
 
-__all__ = ["SOLVERS", "Chain", "Numbers", "ScaleByLearningRate", "Solver", "State", "Transform"]
+__all__ = ["SOLVERS", "ScaleByLearningRate", "Solver", "Transform"]
 
 State = dict[str, Any]
 # Floats, or arrays of shape (n_steps,).

@@ -11,7 +11,7 @@ from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform
 from skmlp.optim.solvers.weight_decay import DecayWeights
 
-__all__ = ["Lion", "ScaleByLion"]
+__all__ = ["Lion"]
 
 
 @dataclass

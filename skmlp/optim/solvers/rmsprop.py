@@ -11,7 +11,7 @@ from skmlp._typing import FloatArray
 from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform, accumulate, denominator
 from skmlp.optim.solvers.sgd import Trace
 
-__all__ = ["RMSProp", "ScaleByCenteredRMS", "ScaleByRMS"]
+__all__ = ["RMSProp"]
 
 
 @dataclass
