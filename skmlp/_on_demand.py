@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first asked for."""
+"""Packages that import a name when it is first used."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -11,19 +11,19 @@ __all__ = ["on_demand"]
 def on_demand(
     package: str, homes: Mapping[str, str], modules: Iterable[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the `__getattr__` and the `__dir__` of a package that imports its names when first asked for (PEP 562).
+    """Return the `__getattr__` and the `__dir__` (PEP 562) of a package that imports a name when it is first used.
 
-    A process that needs one module of a package, as the one that sends to MLflow, is spared all the others and
-    scikit-learn with them.
+    A process that needs one module of a package, such as the one that sends to MLflow, does not import the others, nor
+    scikit-learn.
 
     Parameters
     ----------
     package : str
         Its `__name__`.
     homes : mapping of str to str
-        The module in which each of its names is defined.
+        The module that defines each name.
     modules : iterable of str
-        Those of its modules that are there without an import of their own.
+        Submodules that are attributes of the package.
     """
     modules = tuple(modules)
 
@@ -33,7 +33,7 @@ def on_demand(
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(homes[name]), name)
-        setattr(sys.modules[package], name, value)  # not asked for again
+        setattr(sys.modules[package], name, value)  # so that it is found without this function
         return value
 
     def names() -> list[str]:

@@ -1,8 +1,8 @@
-"""Threads to compute with: how many there are, and BLAS with one of its own meanwhile.
+"""Threads to compute with: how many there are, and a limit of one thread for BLAS while they run.
 
-The threads of a BLAS library wait for each other in loops. Where no core is idle, the one that is waited for does not
-run, and a product can take thirty times as long as on one thread. Threads that sleep until there is work cost
-nothing then, so work is shared between those, and each of them computes with a BLAS of one thread.
+Threads of a BLAS library wait for each other in busy loops. Where other work needs the cores, the loops take the time
+of the thread that they wait for, and a product can take thirty times as long as on one thread. Our threads sleep until
+there is work, and each of them computes with a BLAS of one thread.
 """
 
 import multiprocessing
@@ -20,16 +20,15 @@ from threadpoolctl import OpenBLASController, ThreadpoolController
 
 __all__ = ["Helpers", "available_threads", "can_start_threads", "one_blas_thread"]
 
-# Environment variables by which users, and joblib for its workers, say how many threads a process may have.
+# Environment variables with which users, and joblib in its workers, limit the threads of a process.
 _LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
 def available_threads() -> int:
-    """Return how many threads a computation may share its work between.
+    """Return how many threads a computation may use.
 
-    As many as BLAS has outside our own limits, so that it makes no difference what else computes in this process; at
-    most one for each core; and one in a worker process of multiprocessing, whose siblings have the other cores, unless
-    the environment says otherwise.
+    As many as BLAS has without our own limit, which another thread may have set; at most one for each core; and one in
+    a worker process of multiprocessing, whose siblings use the other cores, unless the environment sets a limit.
     """
     if multiprocessing.parent_process() is not None and not any(map(os.environ.get, _LIMITS)):
         return 1
@@ -38,7 +37,7 @@ def available_threads() -> int:
 
 @cache
 def _n_cores() -> int:
-    """Return how many cores this process may use, which a container's quota limits, too."""
+    """Return how many cores this process may use, within the quota of its container."""
     import joblib
 
     n_cores: int = joblib.cpu_count()
@@ -75,12 +74,12 @@ class Helpers:
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._n_threads = 0
         for _ in range(n_threads):
-            # Daemons, so that the interpreter does not wait for them when the thread they help is one.
+            # Daemons: the interpreter must not wait for them when the thread that started them is a daemon.
             threading.Thread(target=_work, args=(self._queue,), name="skmlp", daemon=True).start()
             self._n_threads += 1
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Have one of the threads call the function, in the context of the caller: NumPy's errstate is part of it."""
+        """Let one of the threads call the function in the context of the caller, which includes NumPy's errstate."""
         future: Future[Any] = Future()
         context = copy_context()
 
@@ -101,26 +100,26 @@ class Helpers:
 def _work(queue: "SimpleQueue[Callable[[], None] | None]") -> None:
     while (call := queue.get()) is not None:
         call()
-        del call  # it holds what it worked on
+        del call  # it holds references to its arguments
 
 
 class _Limit:
-    """What the threads of BLAS libraries are limited by, and how many there were before."""
+    """How often the limit has been entered, and the numbers of threads of BLAS libraries before."""
 
     n_inside = 0
     before: tuple[int, ...] = ()
 
 
 class _LimitOfEachThread(_Limit, threading.local):
-    """The same, of the thread that asks."""
+    """The same for the current thread."""
 
 
 class _OneBlasThread:
-    """The limit of one BLAS thread: the first that enters sets it, the last that leaves lifts it.
+    """A limit of one BLAS thread. The first thread to enter sets it, and the last one to leave removes it.
 
-    threadpoolctl's own context restores what it found. Where contexts in several threads overlap, all but the first
-    find the limit of another; the last to leave would restore that, and leave it in force. Some libraries have a limit
-    for each thread. There every thread is its own first and last.
+    threadpoolctl's own context restores the numbers that it found. Where contexts of several threads overlap, the last
+    one to leave would restore the limit of another. Libraries that have a limit for each thread are counted for each
+    thread.
     """
 
     def __init__(self) -> None:
@@ -144,7 +143,7 @@ class _OneBlasThread:
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Lift the limit that this thread has set, once or more often, unless other threads have set it, too."""
+        """Leave this limit as often as the current thread has entered it, and enter it again afterwards."""
         n_inside = self._limits[1].n_inside
         for _ in range(n_inside):
             self.__exit__()
@@ -155,7 +154,7 @@ class _OneBlasThread:
                 self.__enter__()
 
     def n_outside(self) -> int:
-        """Return how many threads BLAS has without this limit; one where that is not known."""
+        """Return how many threads BLAS has without this limit; 1 if that is unknown."""
         with self._lock:
             numbers = [
                 number
@@ -170,8 +169,8 @@ one_blas_thread = _OneBlasThread()
 
 @cache
 def _libraries() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Return the BLAS libraries that have one limit in a process, and those that have one in each thread."""
-    import scipy.linalg.blas  # noqa: F401  # it is loaded from here on
+    """Return the BLAS libraries with one limit for the process, and those with a limit for each thread."""
+    import scipy.linalg.blas  # noqa: F401 - loads SciPy's library
 
     blas = ThreadpoolController().select(user_api="blas").lib_controllers
     libraries = [each for each in blas if each.num_threads is not None]
@@ -188,7 +187,7 @@ def _numbers(libraries: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _set(libraries: tuple[Any, ...], numbers: tuple[int, ...]) -> None:
-    """Set the libraries' limits, whoever set them last, and leave them to whoever sets them next."""
+    """Set the numbers of threads, whichever thread set them last and whichever will set them next."""
     _let_all_threads_set_limits()
     for library, number in zip(libraries, numbers, strict=True):
         library.set_num_threads(number)
@@ -196,6 +195,6 @@ def _set(libraries: tuple[Any, ...], numbers: tuple[int, ...]) -> None:
 
 
 def _let_all_threads_set_limits() -> None:
-    """From version 3.8 on, threadpoolctl else ignores all threads but the one that set OpenBLAS's limit last."""
+    """Undo the rule of threadpoolctl >= 3.8 that only the thread that set OpenBLAS's limit last may set it."""
     if hasattr(OpenBLASController, "clear_controlling_thread"):
         OpenBLASController.clear_controlling_thread(force=True)

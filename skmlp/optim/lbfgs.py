@@ -1,7 +1,6 @@
 """L-BFGS on any function with a gradient, through SciPy."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,7 +92,7 @@ def minimize_lbfgs(
         value, gradient = value_and_gradient(x)
         return value, np.array(gradient, dtype=np.float64)
 
-    with _scipy_blas_in_one_thread():
+    with _scipy_blas().limit(limits=1):
         found = minimize(
             copied,
             np.array(params, dtype=np.float64),
@@ -112,19 +111,13 @@ def minimize_lbfgs(
     return LBFGSResult(found.x, float(found.fun), int(found.nit), reason, str(found.message))
 
 
-def _scipy_blas_in_one_thread() -> AbstractContextManager[Any]:
-    """Limit the BLAS that comes with SciPy's wheels to one thread.
+@cache
+def _scipy_blas() -> Any:
+    """Return a controller of the BLAS in SciPy's wheels; an empty one if SciPy and NumPy use the same library.
 
     L-BFGS uses it for short vectors only, but its idle threads spin on the cores on which NumPy's BLAS computes the
     objective: on two cores that makes a fit about three times as slow.
     """
-    limit: AbstractContextManager[Any] = _scipy_blas().limit(limits=1)
-    return limit
-
-
-@cache
-def _scipy_blas() -> Any:
-    """Return a controller of SciPy's own BLAS; an empty one if SciPy and NumPy use the same library."""
     controller = ThreadpoolController()
     paths = [Path(library["filepath"]) for library in controller.info()]
     own = [path for path in paths if "scipy.libs" in path.parts or path.parts[-3:-1] == ("scipy", ".dylibs")]

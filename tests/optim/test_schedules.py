@@ -554,7 +554,6 @@ def test_every_schedule_is_registered_exported_and_tested_here():
     } - {Schedule}
     assert public == {type(schedule) for schedule in SETTINGS}
     assert public == {*SCHEDULES.values(), FunctionSchedule}
-    assert set(skmlp.optim.schedules.__all__) <= set(skmlp.optim.__all__)
 
 
 @each

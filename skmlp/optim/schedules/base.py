@@ -166,15 +166,12 @@ class Scheduled(Configurable):
         return self.value * float(self.schedule.factor(time))
 
 
-def elapsed(time: Time, unit: str) -> float:
-    """Return the number of epochs or steps done."""
-    return float(time.step if unit == "step" else time.epoch)
-
-
-def training_progress(
-    schedule: Schedule, time: Time, horizon: int | None = None, remedy: str = "set `horizon` (in steps)"
+def elapsed(
+    schedule: Schedule, time: Time, unit: str, horizon: int | None = None, remedy: str = "set `horizon` (in steps)"
 ) -> float:
-    """Return the fraction of `horizon` steps, or else of the training, that is done, at most 1."""
+    """Return the steps or epochs done, or the fraction done of `horizon` steps or of the training, at most 1."""
+    if unit != "progress":
+        return float(time.step if unit == "step" else time.epoch)
     if horizon is not None:
         return min(1.0, float(time.step) / horizon)
     if time.progress is None:

@@ -41,7 +41,7 @@ class CountSchedule(Schedule):
         """Return the factor after `t` epochs or steps."""
 
     def factor(self, time: Time) -> float:
-        return self.curve(elapsed(time, self.unit))
+        return self.curve(elapsed(self, time, self.unit))
 
 
 @dataclass

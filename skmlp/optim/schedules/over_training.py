@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from skmlp._configurable import NonNegative, Positive, Range
-from skmlp.optim.schedules.base import Schedule, Scheduled, Time, training_progress
+from skmlp.optim.schedules.base import Schedule, Scheduled, Time, elapsed
 
 __all__ = ["Cosine", "CosineLog", "FlatCosine", "Linear", "OneCycle", "Polynomial"]
 
@@ -38,7 +38,7 @@ class ProgressSchedule(Schedule):
         return self.horizon is None
 
     def factor(self, time: Time) -> float:
-        return self.curve(training_progress(self, time, self.horizon))
+        return self.curve(elapsed(self, time, "progress", self.horizon))
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from skmlp._configurable import Range
-from skmlp.optim.schedules.base import SCHEDULES, Schedule, Time, elapsed, training_progress
+from skmlp.optim.schedules.base import SCHEDULES, Schedule, Time, elapsed
 
 __all__ = ["FunctionSchedule", "Warmup", "as_schedule"]
 
@@ -53,7 +53,7 @@ class FunctionSchedule(Schedule):
         return self.of == "progress" and self.horizon is None
 
     def factor(self, time: Time) -> float:
-        t = training_progress(self, time, self.horizon) if self.of == "progress" else elapsed(time, self.of)
+        t = elapsed(self, time, self.of, self.horizon)
         given = self.function(t)
         try:
             factor = float(given)
@@ -127,10 +127,7 @@ class Warmup(Schedule, name="warmup"):
         return self._following.ignores_plateau
 
     def factor(self, time: Time) -> float:
-        if self.unit == "progress":
-            now = training_progress(self, time, remedy="give `duration` in steps, with unit='step'")
-        else:
-            now = elapsed(time, self.unit)
+        now = elapsed(self, time, self.unit, remedy="give `duration` in steps, with unit='step'")
         if now >= self.duration:
             return self._following.factor(self._time_since_warmup(time, now))
         start = time._replace(step=0, epoch=0.0, progress=None if time.progress is None else 0.0)

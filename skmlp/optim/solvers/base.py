@@ -44,17 +44,12 @@ class Transform(Configurable, ABC):
         ``kernel(g, p, state, numbers) -> (update, parameter, state)`` is the rule for one parameter, in plain Python
         that numba can compile: `g` the incoming update, `p` the parameter, `state` a tuple of the values of this
         parameter in the order of the arrays from `init`, `numbers` the tuple that `prepare` returned. All are scalars
-        of one dtype; ``type(g)(0.5)`` is a constant of it. A static method; None if there is none, and then steps are
-        computed with NumPy.
+        of one dtype; ``type(g)(0.5)`` is a constant of it. A static method. Without one, or with one inherited by a
+        class that overrides `init`, `prepare` or `apply`, steps are computed with NumPy.
     """
 
     weights_only = False
     kernel: ClassVar[Callable[..., Any] | None] = None
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "apply" in vars(cls) and "kernel" not in vars(cls):
-            cls.kernel = None  # an inherited kernel would be that of another rule
 
     def init(self, params: FloatArray) -> State:
         """Return the state before the first step: arrays of the shape of `params`, and floats."""
