@@ -143,7 +143,10 @@ class _OneBlasThread:
 
     @contextmanager
     def suspended(self) -> Iterator[None]:
-        """Leave this limit as often as the current thread has entered it, and enter it again afterwards."""
+        """Leave this limit as often as the current thread has entered it, and enter it again afterwards.
+
+        It stays in force where other threads are in it.
+        """
         n_inside = self._limits[1].n_inside
         for _ in range(n_inside):
             self.__exit__()

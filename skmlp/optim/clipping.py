@@ -19,9 +19,8 @@ from skmlp._typing import FloatArray
 
 __all__ = ["CLIPS", "AdaptiveClip", "Clip", "ClipByGlobalNorm", "ClipByNorm", "ClipByValue", "as_clip"]
 
-# Added to a norm that is divided by, as torch does.
+# Added to a norm before division, as in torch.
 NORM_EPSILON = 1e-6
-
 
 CLIPS: "dict[str, type[Clip]]" = {}
 
@@ -214,12 +213,6 @@ def as_clip(choice: Any) -> Clip | None:
     ------
     ValueError
         If `choice` is none of these.
-
-    Examples
-    --------
-    >>> from skmlp.optim import as_clip
-    >>> as_clip(0.5)
-    ClipByGlobalNorm(limit=0.5)
     """
     if choice is None or isinstance(choice, Clip):
         return choice

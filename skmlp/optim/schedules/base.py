@@ -69,7 +69,7 @@ class Schedule(Configurable, ABC):
     def ignores_plateau(self) -> bool:
         """Whether training continues to the end of the schedule, even if the training loss stops improving.
 
-        Then it is also no cause for a warning when the last epoch is reached.
+        If so, reaching the last epoch causes no warning.
         """
         return self.needs_horizon
 

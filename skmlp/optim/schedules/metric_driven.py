@@ -1,26 +1,17 @@
-"""Schedules of the learning rate that react to the monitored value."""
+"""Schedules of the learning rate that react to the monitored value: it is constant until they change its scale."""
 
 import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from skmlp._configurable import Positive, Range
-from skmlp.optim.schedules.base import Schedule, Time
+from skmlp.optim.schedules.over_time import ConstantRate
 
 __all__ = ["Adaptive", "ReduceOnPlateau"]
 
 
-class _MetricDriven(Schedule):
-    """The factor is always 1; the scale in the memory changes."""
-
-    per_step = False
-
-    def factor(self, time: Time) -> float:
-        return 1.0
-
-
 @dataclass
-class Adaptive(_MetricDriven, name="adaptive"):
+class Adaptive(ConstantRate, name="adaptive"):
     """Divide the rate at every plateau, until it is at most `minimum`; the next plateau ends the training.
 
     As scikit-learn's ``"adaptive"``. A plateau is ``n_iter_no_change`` epochs in a row without improvement.
@@ -47,7 +38,7 @@ class Adaptive(_MetricDriven, name="adaptive"):
 
 
 @dataclass
-class ReduceOnPlateau(_MetricDriven, name="reduce_on_plateau"):
+class ReduceOnPlateau(ConstantRate, name="reduce_on_plateau"):
     r"""Multiply the rate by `decay` when the monitored value has not improved for more than `patience` epochs.
 
     A value improves when it is below :math:`best - threshold \cdot |best|`. This never ends the training itself: the

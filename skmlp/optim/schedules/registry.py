@@ -173,12 +173,6 @@ def as_schedule(choice: Any, power_t: float | None = None) -> Schedule:
     ------
     ValueError
         If `choice` is none of these.
-
-    Examples
-    --------
-    >>> from skmlp.optim import as_schedule
-    >>> as_schedule("invscaling", power_t=0.25)
-    InverseScaling(power_t=0.25)
     """
     if isinstance(choice, Schedule):
         return choice
