@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 from numbers import Integral, Real
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
 
@@ -39,13 +40,11 @@ class Configurable:
             cls.registry[name] = cls
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            allowed = get_args(field.type)
-            if get_origin(field.type) is Literal and getattr(self, field.name) not in allowed:
-                raise self._invalid(field.name, f"a str among {{{', '.join(map(repr, allowed))}}}")
-            for each in allowed:
-                if isinstance(each, Range):
-                    self._check_range(field.name, *each, kind=allowed[0])
+        for name, kind, allowed in _allowed_values(type(self)):
+            if isinstance(allowed, Range):
+                self._check_range(name, *allowed, kind=kind)
+            elif getattr(self, name) not in allowed:
+                raise self._invalid(name, f"a str among {{{', '.join(map(repr, allowed))}}}")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name; with `deep` also those of settings objects among them, as ``name__setting``."""
@@ -143,6 +142,18 @@ class Configurable:
         return ValueError(
             f"The {name!r} parameter of {type(self).__name__} must be {requirement}. Got {given!r} instead."
         )
+
+
+@cache
+def _allowed_values(cls: type) -> list[tuple[str, Any, Any]]:
+    """Return what the types of the settings allow: the name, the kind of number, and a `Range` or strings."""
+    found: list[tuple[str, Any, Any]] = []
+    for field in dataclasses.fields(cls):
+        arguments = get_args(field.type)
+        if get_origin(field.type) is Literal:
+            found.append((field.name, str, arguments))
+        found += [(field.name, arguments[0], each) for each in arguments if isinstance(each, Range)]
+    return found
 
 
 def is_scheduled(value: Any) -> bool:
