@@ -40,7 +40,7 @@ class Configurable:
             cls.registry[name] = cls
 
     def __post_init__(self) -> None:
-        for name, kind, allowed in _allowed_values(type(self)):
+        for name, kind, allowed in _allowed_values(type(self)):  # type: ignore[arg-type]
             if isinstance(allowed, Range):
                 self._check_range(name, *allowed, kind=kind)
             elif getattr(self, name) not in allowed:
