@@ -177,12 +177,12 @@ def _libraries() -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 
     blas = ThreadpoolController().select(user_api="blas").lib_controllers
     libraries = [each for each in blas if each.num_threads is not None]
-    own = [each for each in libraries if each.internal_api == "mkl" or _uses_openmp(each)]
+    own = [
+        each
+        for each in libraries
+        if each.internal_api == "mkl" or (each.internal_api == "openblas" and each.threading_layer == "openmp")
+    ]
     return tuple(each for each in libraries if each not in own), tuple(own)
-
-
-def _uses_openmp(library: Any) -> bool:
-    return bool(library.internal_api == "openblas" and library.threading_layer == "openmp")
 
 
 def _numbers(libraries: tuple[Any, ...]) -> tuple[int, ...]:

@@ -180,9 +180,9 @@ class OneCycle(ProgressSchedule, name="one_cycle"):
     r"""One cycle: up from `start` to the initial value, then down to `end`, in two half cosines.
 
     It rises while :math:`t < peak`. The initial value, here the largest, can be several times a good constant rate.
-    :meth:`momentum` is the opposite cycle for the momentum. torch's ``OneCycleLR``
-    counts from the first step to the last: its `pct_start` p over T steps is ``OneCycle((p * T - 1) / (T - 1),
-    horizon=T - 1)`` exactly, and about ``OneCycle(p)``.
+    :meth:`momentum` is the opposite cycle for the momentum. torch's ``OneCycleLR`` counts from the first step to the
+    last: with ``pct_start=p`` and T steps it is ``OneCycle((p * T - 1) / (T - 1), horizon=T - 1)``, about
+    ``OneCycle(p)``.
 
     Parameters
     ----------

@@ -29,12 +29,6 @@ class FunctionSchedule(Schedule):
     ------
     ValueError
         From `factor`, if the function does not return a finite, non-negative number.
-
-    Examples
-    --------
-    >>> from skmlp.optim import FunctionSchedule, Time
-    >>> FunctionSchedule(lambda epoch: 1 / (1 + epoch), of="epoch").factor(Time(epoch=3.0))
-    0.25
     """
 
     function: Callable[[float], float]
