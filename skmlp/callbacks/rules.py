@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from skmlp._configurable import Configurable
+from skmlp._configurable import Configurable, Range
 
 __all__ = ["TargetLoss"]
 
@@ -31,11 +32,8 @@ class TargetLoss(Configurable):
     True
     """
 
-    loss: float
+    loss: Annotated[float, Range("[-inf, inf)")]
     column: str = "train_loss"
-
-    def __post_init__(self) -> None:
-        self._check_range("loss", "[-inf, inf)")
 
     def __call__(self, history: Mapping[str, Sequence[float]]) -> bool:
         """Return whether the last epoch reached the target."""

@@ -1,12 +1,12 @@
 """Dropout: in training each unit is set to zero at random."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from skmlp._configurable import Configurable
+from skmlp._configurable import Configurable, Range
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import flat
 from skmlp.nn.layers.base import Batch, Kernels, Layer, Memory, Views
@@ -33,13 +33,10 @@ class Dropout(Configurable, Layer):
     """
 
     n_out: int
-    rate: Any
+    rate: Annotated[float, Range("[0.0, 1.0)", may_be_scheduled=True)]
     has_modes = True
     draws = True
     symbol = "d"
-
-    def __post_init__(self) -> None:
-        self._check_range("rate", "[0.0, 1.0)", may_be_scheduled=True)
 
     @property
     def n_in(self) -> int:  # type: ignore[override]

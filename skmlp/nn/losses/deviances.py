@@ -6,11 +6,12 @@ sample.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from scipy import special
 
+from skmlp._configurable import Range
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, expm1
 from skmlp.nn.losses.base import LOSSES, Loss
@@ -126,10 +127,7 @@ class TweedieDeviance(_Deviance):
     Jørgensen (1987), "Exponential Dispersion Models", Journal of the Royal Statistical Society B 49.
     """
 
-    power: float = 1.5
-
-    def __post_init__(self) -> None:
-        self._check_range("power", "(-inf, inf)")
+    power: Annotated[float, Range("(-inf, inf)")] = 1.5
 
     @property
     def domain(self) -> str:  # type: ignore[override]

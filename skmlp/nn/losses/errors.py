@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skmlp._configurable import Positive
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import expm1, tanh
 from skmlp.nn.losses.base import LOSSES, Loss
@@ -102,12 +103,9 @@ class Huber(_RobustLoss):
     Huber (1964), "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35.
     """
 
-    delta: float = 1.0
+    delta: Positive = 1.0
     formula = "sum_k c (prediction - y) - c^2 / 2, c = the residual, clipped to [-delta, delta]"
     derivative_formula = "c"
-
-    def __post_init__(self) -> None:
-        self._check_range("delta", "(0.0, inf)")
 
     def loss_and_gradient(self, y: AnyArray, raw: FloatArray, out: FloatArray) -> FloatArray:
         np.subtract(raw, y, out=out)

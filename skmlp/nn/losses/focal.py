@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from skmlp._configurable import NonNegative
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, log_1_plus_exp, logistic
 from skmlp.nn.losses.base import LOSSES, Loss
@@ -16,10 +17,7 @@ from skmlp.nn.losses.links import LOGISTIC, SOFTPLUS
 class _WithGamma(Loss):
     """The setting of both focal losses."""
 
-    gamma: float = 2.0
-
-    def __post_init__(self) -> None:
-        self._check_range("gamma", "[0.0, inf)")
+    gamma: NonNegative = 2.0
 
     @property
     def kernel_settings(self) -> tuple[float, ...]:

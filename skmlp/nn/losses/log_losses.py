@@ -1,10 +1,11 @@
 """Log loss (cross-entropy), binary and multinomial, with optional label smoothing."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 
+from skmlp._configurable import Range
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.compiled.maths import exp, flat, log_1_plus_exp, logistic
 from skmlp.nn.losses.base import LOSSES, Loss
@@ -16,10 +17,7 @@ from skmlp.nn.losses.links import LOGISTIC
 class _LabelSmoothing(ProbabilisticLoss):
     """The setting of both log losses."""
 
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._check_range("label_smoothing", "[0.0, 1.0)", may_be_scheduled=True)
+    label_smoothing: Annotated[float, Range("[0.0, 1.0)", may_be_scheduled=True)] = 0.0
 
     def eval_loss(self) -> Self:
         return replace(self, label_smoothing=0.0) if self.label_smoothing else self
