@@ -1,7 +1,7 @@
 """Settings objects: checked at construction, and usable in ``clone`` and in a parameter grid."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from numbers import Integral, Real
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin
@@ -27,7 +27,8 @@ class Configurable:
     ``learning_rate__schedule__end``.
 
     Construction checks the settings whose types name the allowed values: a `Literal`, or an `Annotated` float or int
-    with a :class:`Range`. For other rules, ``__post_init__`` of a subclass calls `_check_range` or raises `_invalid`.
+    with a :class:`Range`. For other rules, ``__post_init__`` of a subclass calls `_check_range` or `_check_choice`, or
+    raises `_invalid`.
 
     A base class with a `registry` lets its subclasses register themselves: ``class SGD(Solver, name="sgd")``.
     """
@@ -43,8 +44,8 @@ class Configurable:
         for name, kind, allowed in _allowed_values(type(self)):  # type: ignore[arg-type]
             if isinstance(allowed, Range):
                 self._check_range(name, *allowed, kind=kind)
-            elif getattr(self, name) not in allowed:
-                raise self._invalid(name, f"a str among {{{', '.join(map(repr, allowed))}}}")
+            else:
+                self._check_choice(name, allowed)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the settings by name; with `deep` also those of settings objects among them, as ``name__setting``."""
@@ -135,6 +136,12 @@ class Configurable:
             raise self._invalid(name, requirement, number)
         if not scheduled:
             object.__setattr__(self, name, kind(number))
+
+    def _check_choice(self, name: str, choices: Iterable[str]) -> None:
+        """Raise an error unless the setting `name` is one of these strings."""
+        value = getattr(self, name)
+        if not isinstance(value, str) or value not in choices:
+            raise self._invalid(name, f"a str among {{{', '.join(map(repr, choices))}}}")
 
     def _invalid(self, name: str, requirement: str, value: Any = None) -> ValueError:
         """Return the error of a setting that is not what it must be, in scikit-learn's wording."""
