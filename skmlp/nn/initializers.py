@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from skmlp._configurable import Configurable
+from skmlp._configurable import Configurable, Positive
 from skmlp._typing import FloatArray
 
 Initializer = Callable[[np.random.Generator, int, int, DTypeLike], FloatArray]
@@ -41,14 +41,9 @@ class VarianceScaling(Configurable):
     LeCun, Bottou, Orr and Mueller (1998), "Efficient BackProp".
     """
 
-    scale: float = 1.0
+    scale: Positive = 1.0
     mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_avg"
     distribution: Literal["uniform", "normal"] = "uniform"
-
-    def __post_init__(self) -> None:
-        self._check_range("scale", 0.0, low_open=True)
-        self._check_choice("mode", ("fan_in", "fan_out", "fan_avg"))
-        self._check_choice("distribution", ("uniform", "normal"))
 
     def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
         n = {"fan_in": n_in, "fan_out": n_out, "fan_avg": (n_in + n_out) / 2.0}[self.mode]
@@ -78,10 +73,7 @@ class Orthogonal(Configurable):
     Saxe, McClelland and Ganguli (2014), arXiv 1312.6120.
     """
 
-    gain: float = 1.0
-
-    def __post_init__(self) -> None:
-        self._check_range("gain", 0.0, low_open=True)
+    gain: Positive = 1.0
 
     def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
         tall = rng.standard_normal((max(n_in, n_out), min(n_in, n_out)))

@@ -1,10 +1,11 @@
 """Activations that are linear for positive inputs: relu and its variants."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from skmlp._configurable import NonNegative, Range
 from skmlp._typing import FloatArray
 from skmlp.compiled.maths import expm1
 from skmlp.nn.activations.base import ACTIVATIONS, Activation
@@ -45,11 +46,8 @@ class LeakyReLU(Activation):
         Slope for negative values, in [0, 1).
     """
 
-    negative_slope: float = 0.01
+    negative_slope: Annotated[float, Range("[0.0, 1.0)")] = 0.01
     initializer = "he_normal"
-
-    def __post_init__(self) -> None:
-        self._check_range("negative_slope", "[0.0, 1.0)")
 
     def forward(self, z: FloatArray, out: FloatArray) -> None:
         np.multiply(z, self.negative_slope, out=out)
@@ -108,11 +106,8 @@ class ELU(_ExponentialUnit):
     Clevert, Unterthiner and Hochreiter (2016), arXiv 1511.07289.
     """
 
-    alpha: float = 1.0
+    alpha: NonNegative = 1.0
     initializer = "he_normal"
-
-    def __post_init__(self) -> None:
-        self._check_range("alpha", "[0.0, inf)")
 
     @property
     def kernel_settings(self) -> tuple[float, float]:

@@ -54,9 +54,6 @@ class GELU(Activation):
     approximate: Literal["none", "tanh"] = "none"
     initializer = "he_normal"
 
-    def __post_init__(self) -> None:
-        self._check_choice("approximate", ("none", "tanh"))
-
     def forward(self, z: FloatArray, out: FloatArray) -> None:
         self._distribution(z, out)
         out *= z

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skmlp._configurable import Positive, Range
 from skmlp._typing import FloatArray
 from skmlp.nn.layers.base import Batch, Described, Kernels, Layer, LayerTrace, Memory, Quantity, Views
 from skmlp.nn.layers.normalization import Normalization, describe_gradients, describe_statistics, memory_of_z_hat
@@ -215,12 +216,8 @@ class BatchNorm(Normalization, name="batch"):
         Added to the variance, positive.
     """
 
-    momentum: float = 0.1
-    epsilon: float = 1e-5
-
-    def __post_init__(self) -> None:
-        self._check_range("momentum", 0.0, 1.0, low_open=True, high_open=False)
-        self._check_range("epsilon", 0.0, low_open=True)
+    momentum: Annotated[float, Range("(0.0, 1.0]")] = 0.1
+    epsilon: Positive = 1e-5
 
     def layer(self, n_units: int) -> Layer:
         return BatchNormalization(n_units, self.momentum, self.epsilon, consumes_input=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skmlp._configurable import Positive
 from skmlp._typing import FloatArray
 from skmlp.compiled.rounding import allow_reassociation
 from skmlp.nn.layers.base import Batch, Described, Kernels, Layer, LayerTrace, Memory, Quantity, Views
@@ -173,10 +174,7 @@ class LayerNorm(Normalization, name="layer"):
         Added to the variance, positive.
     """
 
-    epsilon: float = 1e-5
-
-    def __post_init__(self) -> None:
-        self._check_range("epsilon", 0.0, low_open=True)
+    epsilon: Positive = 1e-5
 
     def layer(self, n_units: int) -> Layer:
         return LayerNormalization(n_units, self.epsilon, consumes_input=True)
