@@ -24,8 +24,7 @@ from skmlp.optim.schedules import Schedule, Scheduled, Time, as_schedule
 from skmlp.optim.solvers import SGD, SOLVERS, Solver, WithWeightDecay
 from skmlp.training.batches import Data
 from skmlp.training.recipe import Recipe
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
+from skmlp.training.state import Plateau, TrainingState
 
 __all__ = [
     "adopt_settings",

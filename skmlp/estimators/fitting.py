@@ -40,9 +40,8 @@ from skmlp.estimators.training import advice_on_divergence, prepare_rows, refit,
 from skmlp.training.batches import Data
 from skmlp.training.events import Result, Row
 from skmlp.training.monitor import Monitor
-from skmlp.training.plan import Criterion, Plan
-from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Validation
+from skmlp.training.plan import Criterion, Plan, Validation
+from skmlp.training.state import Plateau
 
 __all__ = ["fit", "partial_fit"]
 

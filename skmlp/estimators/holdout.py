@@ -18,7 +18,7 @@ from skmlp.estimators.reporting import warn_caller
 from skmlp.estimators.targets import Targets
 from skmlp.nn.parameters import Parameters
 from skmlp.training.batches import Data, join
-from skmlp.training.validation import Validation
+from skmlp.training.plan import Validation
 
 __all__ = ["DataSplit", "as_validation", "is_fraction", "split_data", "wants_split"]
 

@@ -18,8 +18,7 @@ from skmlp.training.events import NonFiniteError, Result
 from skmlp.training.monitor import Monitor
 from skmlp.training.plan import Criterion, Plan
 from skmlp.training.quasi_newton import run_lbfgs
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
+from skmlp.training.state import Plateau, TrainingState
 from skmlp.training.threads import threads_for
 
 __all__ = ["advice_on_divergence", "prepare_rows", "refit", "train"]

@@ -26,7 +26,7 @@ from skmlp.optim.schedules import FunctionSchedule
 from skmlp.training.events import NonFiniteError
 from skmlp.training.loop import train
 from skmlp.training.plan import Plan
-from skmlp.training.stopping import Plateau
+from skmlp.training.state import Plateau
 
 __all__ = ["LearningRateDisplay", "LearningRateSearch", "lr_find"]
 

@@ -1,7 +1,7 @@
 """The engine that runs compiled steps, many in one call."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,7 @@ from skmlp.training.clock import StepClock
 from skmlp.training.compiled_layers import needs_blas
 from skmlp.training.compiled_program import ThreadProgram
 from skmlp.training.compiled_solver import CompiledSolver, compiled_solver
-from skmlp.training.engine import Buffers, Evaluation, Sums
-from skmlp.training.numpy_engine import NumpyEngine
+from skmlp.training.engine import Buffers, Evaluation, NumpyEngine, Sums
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 from skmlp.training.worker_pool import WorkerPool
@@ -229,7 +228,7 @@ class CompiledEngine(NumpyEngine):
             rates[counts], [times[step] for step in np.flatnonzero(counts)] if "solver" in scheduled else ()
         )
         values = np.zeros(program.N_SUMS)
-        values[: program.N_DRAWN] = list(sums.as_tuple())
+        values[: program.N_DRAWN] = astuple(sums)
         try:
             self._call(
                 values,

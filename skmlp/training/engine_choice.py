@@ -10,8 +10,7 @@ from skmlp import compiled
 from skmlp.nn.network import Network
 from skmlp.training.batches import Batches
 from skmlp.training.compiled_engine import compiled_engine
-from skmlp.training.engine import Buffers, StepEngine
-from skmlp.training.numpy_engine import NumpyEngine
+from skmlp.training.engine import Buffers, NumpyEngine
 from skmlp.training.plan import Plan
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
@@ -34,7 +33,7 @@ def choose_engine(
     buffers: Buffers,
     plan: Plan,
     n_threads: int = 1,
-) -> StepEngine:
+) -> NumpyEngine:
     """Return the engine of a training; the compiled one uses up to `n_threads` threads.
 
     ``state.is_long`` is set if the training is long enough for the compiled engine.

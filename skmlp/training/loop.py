@@ -1,22 +1,26 @@
 """The training loop. Fit, partial_fit, warm starts, refits and the learning-rate range test all use it."""
 
+import math
 from time import perf_counter
 
 import numpy as np
 
+from skmlp.nn.weight_norms import limit_norms
+from skmlp.nn.objective import Objective
+from skmlp.nn.statistics import global_norm, non_finite_parameters
+from skmlp.optim.schedules import Schedule
 from skmlp.training.batches import Batches, Data
 from skmlp.training.clock import StepClock
-from skmlp.training.engine import Buffers
+from skmlp.training.engine import Buffers, Evaluation, Sums
 from skmlp.training.engine_choice import choose_engine
-from skmlp.training.epoch import EpochRunner
-from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, StopReason
+from skmlp.training.events import NonFiniteError, OnEpochEnd, Result, Row, StopReason
 from skmlp.training.monitor import Monitor
 from skmlp.training.plan import Criterion, Plan
 from skmlp.training.progress import ProgressTracker
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 
-__all__ = ["train"]
+__all__ = ["EpochRunner", "train"]
 
 
 def train(
@@ -62,52 +66,33 @@ def train(
     ValueError
         If batch normalization meets batches of one sample, or a scheduled setting leaves its range.
     """
-    criterion = criterion or Criterion()
-    batches = _make_batches(recipe, data, plan)
-    buffers = buffers or Buffers(recipe.objective, state.params, batches.largest)
-    engine = choose_engine(recipe, state, batches, buffers, plan, n_threads)
-    clock = StepClock(recipe, state, plan, batches.n_batches)
-    tracker = ProgressTracker(recipe.objective.network, state, criterion, by_training_loss=plan.max_epochs > 1)
-    epochs = EpochRunner(recipe, state, batches, engine, clock, monitor)
+    epochs = EpochRunner(recipe, state, data, plan, monitor, buffers, n_threads)
+    network, criterion = recipe.objective.network, criterion or Criterion()
+    tracker = ProgressTracker(network, state, criterion, by_training_loss=plan.max_epochs > 1)
     # An overflow becomes a non-finite loss or gradient in the same step, which reports it.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        reason, n_epochs, detail = _run_epochs(recipe, state, data, plan, epochs, clock, tracker, on_epoch_end)
+        reason, n_epochs, detail = _run_epochs(epochs, tracker, recipe.schedule, plan.max_epochs, on_epoch_end)
     if reason == "non_finite":
         state.solver_state = recipe.solver.init(state.params.trained, state.params.n_weights)
     tracker.restore_best(reason)
-    return Result(reason, n_epochs, detail, tracker.best.epoch, engine.name)
-
-
-def _make_batches(recipe: Recipe, data: Data, plan: Plan) -> Batches:
-    n_samples = plan.samples_per_epoch or data.n_samples
-    couples_rows = recipe.objective.network.couples_rows
-    if couples_rows and min(plan.batch_size, n_samples) < 2:
-        raise ValueError(
-            "Batch normalization needs at least 2 rows in a batch to have a variance, got one sample. "
-            "Use more rows or larger batches, or layer normalization."
-        )
-    batch_size = min(plan.batch_size, data.n_samples)
-    return Batches(data, batch_size, shuffle=plan.shuffle, smallest=2 if couples_rows else 1)
+    return Result(reason, n_epochs, detail, tracker.best.epoch, epochs.engine.name)
 
 
 def _run_epochs(
-    recipe: Recipe,
-    state: TrainingState,
-    data: Data,
-    plan: Plan,
-    epochs: EpochRunner,
-    clock: StepClock,
+    epochs: "EpochRunner",
     tracker: ProgressTracker,
+    schedule: Schedule,
+    max_epochs: int,
     on_epoch_end: OnEpochEnd | None,
 ) -> tuple[StopReason, int, str]:
     """Train until there is a reason to stop; return it, the number of epochs, and details."""
-    for epoch in range(1, plan.max_epochs + 1):
-        started, n_samples = perf_counter(), plan.samples_per_epoch or data.n_samples
+    for epoch in range(1, max_epochs + 1):
+        started = perf_counter()
         reason: StopReason | None = None
         detail = ""
         tracker.begin_epoch()
         try:
-            row, n_rows = epochs.run()
+            row = epochs.run()
         except KeyboardInterrupt:
             return "interrupted", epoch - 1, ""
         except NonFiniteError as error:
@@ -116,18 +101,157 @@ def _run_epochs(
             row, reason = tracker.failed_epoch(), "non_finite"
             detail = f"{error} in epoch {epoch}; the weights {tracker.describe_best()} are kept"
         else:
-            n_samples = round(n_samples * n_rows / data.n_samples)
-            state.samples_seen += n_samples
             value = tracker.judge(row, epoch)
-            if not tracker.continues(recipe.schedule, row, value):
+            if not tracker.continues(schedule, row, value):
                 reason = "converged"
-            elif clock.is_over:
+            elif epochs.clock.is_over:
                 reason = "max_time"
         row["seconds"] = perf_counter() - started
-        row["samples_per_second"] = n_samples / max(row["seconds"], 1e-9)
-        is_last = reason is not None or epoch == plan.max_epochs
+        row["samples_per_second"] = epochs.n_samples / max(row["seconds"], 1e-9)
+        is_last = reason is not None or epoch == max_epochs
         if on_epoch_end is not None and on_epoch_end(row, is_last):
             reason = reason or "callback"
         if reason is not None:
             return reason, epoch, detail
-    return "max_iter", plan.max_epochs, ""
+    return "max_iter", max_epochs, ""
+
+
+class EpochRunner:
+    """Trains epoch by epoch, with the arguments of :func:`train`.
+
+    Attributes
+    ----------
+    engine : NumpyEngine
+    clock : StepClock
+    n_samples : int
+        Samples that the last epoch trained on; those of a whole epoch if it failed.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        state: TrainingState,
+        data: Data,
+        plan: Plan,
+        monitor: Monitor | None,
+        buffers: Buffers | None,
+        n_threads: int,
+    ) -> None:
+        self._recipe, self._state, self._monitor = recipe, state, monitor
+        self._samples_per_epoch = self.n_samples = plan.samples_per_epoch or data.n_samples
+        couples_rows = recipe.objective.network.couples_rows
+        if couples_rows and min(plan.batch_size, self.n_samples) < 2:
+            raise ValueError(
+                "Batch normalization needs at least 2 rows in a batch to have a variance, got one sample. "
+                "Use more rows or larger batches, or layer normalization."
+            )
+        batch_size = min(plan.batch_size, data.n_samples)
+        self._batches = Batches(data, batch_size, shuffle=plan.shuffle, smallest=2 if couples_rows else 1)
+        buffers = buffers or Buffers(recipe.objective, state.params, self._batches.largest)
+        self.engine = choose_engine(recipe, state, self._batches, buffers, plan, n_threads)
+        self.clock = StepClock(recipe, state, plan, self._batches.n_batches)
+        clips = recipe.clip is not None
+        self._clipped = (self.engine.grad.trained_arrays, state.params.trained_arrays) if clips else ([], [])
+
+    def run(self) -> Row:
+        """Train for one epoch, or until the time limit.
+
+        Returns
+        -------
+        row : dict
+            Means over the epoch, the losses weighted by the weight of each batch.
+
+        Raises
+        ------
+        NonFiniteError
+            If a loss, a gradient or the parameters become infinite or NaN.
+        """
+        engine, clock, params, sums = self.engine, self.clock, self._state.params, Sums()
+        n_rows = self._batches.data.n_samples
+        self.n_samples = self._samples_per_epoch
+        if self._monitor is not None:
+            self._monitor.begin_epoch(self._batches.n_batches, n_rows)
+        clock.begin_epoch()
+        engine.begin_epoch()
+        while engine.n_left > 0:
+            n_steps = self._n_fused_steps()
+            if n_steps > 1:
+                self._take_fused_steps(n_steps, sums)
+            else:
+                self._take_step(sums)
+            if clock.is_over and sums.n_steps > 0:  # skipped batches do not count
+                break
+        clock.end_epoch()
+        if not math.isfinite(global_norm(params.vector)):
+            raise NonFiniteError(f"{non_finite_parameters(params)} became infinite or NaN at step {sums.n_steps}")
+        self.n_samples = round(self._samples_per_epoch * sums.n_rows / n_rows)
+        self._state.samples_seen += self.n_samples
+        return self._means(sums)
+
+    def _means(self, sums: Sums) -> Row:
+        train_loss, penalty = sums.loss / sums.weight, sums.penalty / sums.weight
+        varies = self.clock.varies
+        return {
+            "loss": train_loss + penalty,
+            "train_loss": train_loss,
+            "penalty": penalty,
+            "learning_rate": sums.learning_rate / sums.n_steps if varies else self._state.learning_rate,
+            "gradient_norm": sums.norm / sums.n_steps,
+            "clipped_share": sums.n_clipped / sums.n_steps,
+        }
+
+    def _n_fused_steps(self) -> int:
+        """Return how many steps the engine can take at once, none of which is monitored."""
+        n_steps = self.engine.max_fused_steps
+        if n_steps > 1:
+            n_steps = min(n_steps, self.engine.n_left)
+        return n_steps if self._monitor is None else min(n_steps, self._monitor.n_unobserved)
+
+    def _take_fused_steps(self, n_steps: int, sums: Sums) -> None:
+        """Take several steps with one call of the engine."""
+        engine, monitor = self.engine, self._monitor
+        n_left, n_before = engine.n_left, sums.n_steps
+        try:
+            last = engine.run(self.clock, n_steps, sums)
+        finally:
+            if monitor is not None:
+                monitor.skip(sums.n_steps - n_before)
+        if n_left - engine.n_left < n_steps:
+            if monitor is not None:
+                monitor.before_update(
+                    self._state.params, engine.grad, engine.layer_outputs, last.n_rows, is_non_finite=True
+                )
+            raise self._non_finite(self._recipe.objective, last, sums)
+
+    def _take_step(self, sums: Sums) -> None:
+        """Take a single step, or skip a batch whose weight is 0."""
+        recipe, state, engine, clock, monitor = self._recipe, self._state, self.engine, self.clock, self._monitor
+        params = state.params
+        if clock.varies and sums.n_rows > 0:
+            clock.begin_step()
+        step = engine.evaluate(clock.objective)
+        sums.n_rows += step.n_rows
+        if step.weight == 0.0:
+            clock.end_step()
+            return
+        is_finite = math.isfinite(step.loss + step.norm)
+        observed = monitor is not None and monitor.before_update(
+            params, engine.grad, engine.layer_outputs, step.n_rows, is_non_finite=not is_finite
+        )
+        if not is_finite:
+            raise self._non_finite(clock.objective, step, sums)
+        clipped = recipe.clip is not None and recipe.clip.clip(engine.grad.trained, *self._clipped, step.norm)
+        engine.update(state.learning_rate, clock.solver_time)
+        if recipe.max_norm is not None:
+            limit_norms(params.weights, recipe.max_norm)
+        if monitor is not None and observed:
+            monitor.after_update(params, step.norm)
+        if recipe.averaging is not None:
+            state.update_average(recipe.averaging, scratch=engine.grad.vector)
+        sums.add(step, state.learning_rate, clipped=clipped)
+        clock.end_step()
+
+    def _non_finite(self, objective: Objective, last: Evaluation, sums: Sums) -> NonFiniteError:
+        """Return the error for a batch whose loss or gradient is not finite, after the steps in `sums`."""
+        place = self.engine.find_non_finite(objective, last.loss + last.penalty)
+        return NonFiniteError(f"{place} became infinite or NaN at step {sums.n_steps + 1}")

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from skmlp import MLPClassifier
 from skmlp.callbacks import StopWhen
 from skmlp.tracking import MLflowCallback, TrackingError, TrackingWarning, sessions
-from skmlp.training.epoch import EpochRunner
+from skmlp.training.loop import EpochRunner
 
 EPOCHS = 4
 X, Y = make_classification(80, n_features=5, random_state=0)

@@ -22,11 +22,9 @@ from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, R
 from skmlp.optim.solvers import ScaleByLearningRate
 from skmlp.optim.solvers.adam import ScaleByAdam
 from skmlp.training.batches import Batches, Data
-from skmlp.training.engine import Buffers
-from skmlp.training.numpy_engine import NumpyEngine
+from skmlp.training.engine import Buffers, NumpyEngine
 from skmlp.training.recipe import Recipe
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
+from skmlp.training.state import Plateau, TrainingState
 
 pytest.importorskip("numba", reason="compiled steps need numba")
 

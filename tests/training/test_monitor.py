@@ -24,8 +24,7 @@ from skmlp.training.monitor import EPOCH_STATISTICS, LAYER_STATISTICS, QUANTILE_
 from skmlp.training.plan import Plan
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.recipe import Recipe
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
+from skmlp.training.state import Plateau, TrainingState
 
 SIZES = (4, 8, 6, 2)
 

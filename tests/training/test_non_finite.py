@@ -13,11 +13,9 @@ from skmlp.optim import SGD, ConstantRate
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
 from skmlp.training.loop import train
-from skmlp.training.plan import Criterion, Plan
+from skmlp.training.plan import Criterion, Plan, Validation
 from skmlp.training.recipe import Recipe
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Validation
+from skmlp.training.state import Plateau, TrainingState
 
 
 class _Failing(SGD):

@@ -10,13 +10,10 @@ from skmlp.nn.losses import LOSSES
 from skmlp.nn.network import multilayer_perceptron
 from skmlp.optim import ConstantRate, Linear
 from skmlp.training.batches import Data
-from skmlp.training.best_weights import BestWeights
 from skmlp.training.engine import Buffers
-from skmlp.training.plan import Criterion
-from skmlp.training.progress import ProgressTracker
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Validation
+from skmlp.training.plan import Criterion, Validation
+from skmlp.training.progress import BestWeights, ProgressTracker
+from skmlp.training.state import Plateau, TrainingState
 
 NETWORK = multilayer_perceptron([1, 2, 1], [ACTIVATIONS["tanh"]])
 

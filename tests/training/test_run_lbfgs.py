@@ -13,11 +13,9 @@ from skmlp.nn.objective import Objective
 from skmlp.training import quasi_newton
 from skmlp.training.batches import Data
 from skmlp.training.events import NonFiniteError
-from skmlp.training.plan import Criterion, Plan
+from skmlp.training.plan import Criterion, Plan, Validation
 from skmlp.training.quasi_newton import run_lbfgs
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Validation
+from skmlp.training.state import Plateau, TrainingState
 
 
 def _problem(hidden=(6,)):

@@ -13,11 +13,9 @@ from skmlp.nn.objective import Objective
 from skmlp.optim import SGD, AdaptiveClip, ClipByGlobalNorm, ClipByNorm, ClipByValue, ConstantRate
 from skmlp.training.batches import Data
 from skmlp.training.loop import train
-from skmlp.training.plan import Criterion, Plan
+from skmlp.training.plan import Criterion, Plan, Validation
 from skmlp.training.recipe import Recipe
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Validation
+from skmlp.training.state import Plateau, TrainingState
 
 N_SAMPLES, STEPS = 50, 7  # batches of 8, the last of 2
 

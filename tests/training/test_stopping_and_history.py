@@ -7,7 +7,7 @@ import pytest
 
 from skmlp.training import history as history_module
 from skmlp.training.history import Observations, append_row, empty_history
-from skmlp.training.stopping import Plateau
+from skmlp.training.state import Plateau
 
 
 def _stops_at(plateau, values):

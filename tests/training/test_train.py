@@ -14,11 +14,9 @@ from skmlp.optim import SGD, Adam, Adaptive, ConstantRate, InverseScaling
 from skmlp.training.batches import Data
 from skmlp.training.engine import Buffers
 from skmlp.training.loop import train
-from skmlp.training.plan import Criterion, Plan
+from skmlp.training.plan import Criterion, Plan, Validation
 from skmlp.training.recipe import Recipe
-from skmlp.training.state import TrainingState
-from skmlp.training.stopping import Plateau
-from skmlp.training.validation import Validation
+from skmlp.training.state import Plateau, TrainingState
 
 RATE = 0.01
 
