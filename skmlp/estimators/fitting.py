@@ -241,7 +241,7 @@ def _train_one_epoch(estimator: Any, model: Model, data: Data, *, keep_start: bo
     warn_about_batch_size(estimator, data.n_samples)
     batch_size = batch_rows(estimator, data.n_samples)
     monitor = monitor_for(estimator, model)
-    start = model.save(shuffles=estimator.shuffle and batch_size < data.n_samples)
+    start = model.save()
 
     def on_epoch_end(row: Row, is_last: bool) -> bool:
         record_epoch(estimator, row, monitor)

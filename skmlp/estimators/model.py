@@ -26,7 +26,6 @@ from skmlp.optim.schedules import Scheduled
 from skmlp.training.engine import Buffers
 from skmlp.training.monitor import Monitor
 from skmlp.training.recipe import Recipe
-from skmlp.training.savepoint import Savepoint
 from skmlp.training.state import TrainingState
 
 __all__ = ["Architecture", "Complete", "Model", "without_addresses"]
@@ -125,7 +124,7 @@ class Model:
         self._buffers: Buffers | None = None
         self._monitor: Monitor | None = None
         self._monitor_before: Monitor | None = None
-        self._savepoint: Savepoint | None = None
+        self._saved: dict[str, Any] | None = None
 
     @property
     def params(self) -> Parameters:
@@ -169,20 +168,21 @@ class Model:
         model = copy.copy(self)
         model.state = self.state.copy()
         model._monitor = None if self._monitor is None else self._monitor.copy()
-        model._savepoint = None
+        model._saved = None
         return model
 
-    def save(self, *, shuffles: bool) -> FloatArray:
-        """Save the model before a training, with or without shuffling; return the parameters to predict with."""
+    def save(self) -> FloatArray:
+        """Save the model before a training; return the parameters to predict with."""
         self._monitor_before = None if self._monitor is None else self._monitor.copy()
-        self._savepoint = self._savepoint or Savepoint()
-        self._savepoint.save(self.state, shuffles=shuffles, drops=self.network.has_modes)
-        return self._savepoint.eval_vector
+        self._saved = self.state.save(self._saved)
+        vector: FloatArray = self._saved["params" if self.state.average is None else "average"]
+        return vector
 
     def go_back(self) -> None:
         """Restore what was last saved."""
-        assert self._savepoint is not None
-        self._savepoint.restore(self.state)
+        assert self._saved is not None
+        self.state.restore(self._saved)
+        self._saved = None
         self._monitor = self._monitor_before
 
     def snapshot(self) -> "Model":
@@ -241,7 +241,7 @@ class Model:
             plain["residual"],
         )
         network = architecture.build_network()
-        state = TrainingState.from_plain(plain, network)
+        state = TrainingState.from_plain(plain, network.parameters)
         model = cls(architecture, network, state, plain["split_seed"], plain["learning_rate_init"])
         model.schedule_in_words = plain["schedule_in_words"]
         if plain["monitor"] is not None:

@@ -1,18 +1,21 @@
 """Everything that changes during training."""
 
 import copy
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.nn.network import Network
 from skmlp.nn.parameters import Parameters
 
 __all__ = ["Plateau", "TrainingState"]
+
+# Fields of a training state that hold a number.
+_NUMBERS = ("learning_rate", "samples_seen", "step", "epoch", "is_long")
+_IMMUTABLE = frozenset({int, float, bool, type(None)})
 
 
 @dataclass
@@ -120,17 +123,26 @@ class TrainingState:
 
     def copy(self) -> "TrainingState":
         """Return an independent copy."""
-        average = self.average
-        return replace(
-            self,
-            params=self.params.on(self.params.vector.copy()),
-            solver_state=copy.deepcopy(self.solver_state),
-            rng=copy.deepcopy(self.rng),
-            plateau=copy.copy(self.plateau),
-            schedule_memory=dict(self.schedule_memory),
-            dropout_rng=copy.deepcopy(self.dropout_rng),
-            average=None if average is None else average.on(average.vector.copy()),
-        )
+        return self.from_plain(self.save(), self.params.on)
+
+    def save(self, spare: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return a copy of :meth:`to_plain`, in the memory of `spare`, an earlier copy."""
+        plain, spare = self.to_plain(), spare or {}
+        for name in ("params", "average", "solver_state"):
+            plain[name] = _copied(plain[name], spare.get(name))
+        return plain
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Restore what :meth:`save` returned, in place, so that views of the parameters stay valid.
+
+        The state takes the arrays over: `saved` is of no more use.
+        """
+        before, params, average = self.from_plain(saved, self.params.on), self.params, self.average
+        params.vector[...] = before.params.vector
+        if average is not None and before.average is not None:
+            average.vector[...] = before.average.vector
+            before.average = average
+        vars(self).update(vars(before), params=params)
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state as arrays, numbers, lists and dicts."""
@@ -140,28 +152,24 @@ class TrainingState:
             "solver_state": self.solver_state,
             "shuffle_stream": self.rng.bit_generator.state,
             "dropout_stream": self.dropout_rng.bit_generator.state,
-            "learning_rate": self.learning_rate,
             "plateau": vars(self.plateau).copy(),
-            "samples_seen": self.samples_seen,
-            "step": self.step,
-            "epoch": self.epoch,
             "schedule_memory": dict(self.schedule_memory),
-            "is_long": self.is_long,
+            **{name: getattr(self, name) for name in _NUMBERS},
         }
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any], network: Network) -> "TrainingState":
-        """Undo :meth:`to_plain`; other keys of `plain` are ignored."""
+    def from_plain(cls, plain: Mapping[str, Any], parameters: Callable[[FloatArray], Parameters]) -> "TrainingState":
+        """Undo :meth:`to_plain`; `parameters` makes the parameters from a vector. Other keys of `plain` are ignored."""
         average = plain["average"]
-        names = ("solver_state", "learning_rate", "samples_seen", "step", "epoch", "is_long")
         return cls(
-            params=network.parameters(plain["params"]),
+            params=parameters(plain["params"]),
+            solver_state=plain["solver_state"],
             rng=_generator(plain["shuffle_stream"]),
             plateau=Plateau(**plain["plateau"]),
             schedule_memory=dict(plain["schedule_memory"]),
             dropout_rng=_generator(plain["dropout_stream"]),
-            average=None if average is None else network.parameters(average),
-            **{name: plain[name] for name in names},
+            average=None if average is None else parameters(average),
+            **{name: plain[name] for name in _NUMBERS},
         )
 
 
@@ -169,3 +177,20 @@ def _generator(state: dict[str, Any]) -> np.random.Generator:
     rng = np.random.default_rng(0)
     rng.bit_generator.state = state
     return rng
+
+
+def _copied(value: Any, spare: Any) -> Any:
+    """Return a copy of nested dicts and lists of arrays and numbers, in the memory of `spare`, an earlier copy."""
+    kind = type(value)
+    if kind is np.ndarray:
+        if type(spare) is not kind or spare.shape != value.shape or spare.dtype != value.dtype:
+            return value.copy()
+        spare[...] = value
+        return spare
+    if kind is dict:
+        known = spare if type(spare) is kind else {}
+        return {name: _copied(each, known.get(name)) for name, each in value.items()}
+    if kind is list:
+        older = spare if type(spare) is kind and len(spare) == len(value) else [None] * len(value)
+        return list(map(_copied, value, older))
+    return value if kind in _IMMUTABLE else copy.deepcopy(value)
