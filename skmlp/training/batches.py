@@ -51,8 +51,8 @@ class Data(NamedTuple):
             return self
         return self._replace(sample_weight=weight.astype(self.X.dtype, copy=False))
 
-    def take(self, rows: IntArray) -> "Data":
-        """Return the given rows as a copy."""
+    def take(self, rows: IntArray | slice) -> "Data":
+        """Return the given rows as a copy; a slice of dense rows as a view."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return Data(self.X[rows], self.y[rows], weight)
 
@@ -97,14 +97,10 @@ class Batches:
         self.shuffle = shuffle and batch_size < data.n_samples
         self._buffer: Data | None = None
         if self.shuffle and isinstance(data.X, np.ndarray):
-            per_gather = max(1, GATHER_ELEMENTS // (batch_size * max(1, data.X.shape[1])))
-            self._gathered = per_gather * batch_size
-            n_rows = min(self._gathered + smallest - 1, data.n_samples)
-            self._buffer = Data(
-                np.empty((n_rows, *data.X.shape[1:]), data.X.dtype),
-                np.empty((n_rows, *data.y.shape[1:]), data.y.dtype),
-                None if data.sample_weight is None else np.empty(n_rows, data.sample_weight.dtype),
-            )
+            self._n_gathered = max(1, GATHER_ELEMENTS // (batch_size * max(1, data.X.shape[1])))
+            n_rows = min(self._n_gathered * batch_size + smallest - 1, data.n_samples)
+            buffers = (None if each is None else np.empty((n_rows, *each.shape[1:]), each.dtype) for each in data)
+            self._buffer = Data(*buffers)  # type: ignore[arg-type]
 
     def order(self, rng: np.random.Generator) -> IntArray:
         """Return the order of the rows in an epoch, of shape (n_samples,); empty for the given one."""
@@ -117,59 +113,40 @@ class Batches:
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Data]:
         """Yield the batches of an epoch; each is valid until the next one."""
-        if not self.shuffle:
-            yield from self._cut(self.data)
-            return
         order = self.order(rng)
-        if self._buffer is None:  # sparse
-            for span in _spans(order.size, self.batch_size, self.smallest):
-                yield self.data.take(order[span])
-            return
-        for span in _spans(order.size, self._gathered, self.smallest):
-            yield from self._cut(_gather(self.data, order[span], self._buffer))
+        if self.batch_size >= self.data.n_samples:
+            yield self.data
+        elif self._buffer is None:  # not shuffled, or sparse
+            for number in range(self.n_batches):
+                rows = slice(*self.rows(number))
+                yield self.data.take(order[rows] if self.shuffle else rows)
+        else:
+            for first in range(0, self.n_batches, self._n_gathered):
+                numbers = range(first, min(first + self._n_gathered, self.n_batches))
+                begin, end = self.rows(first)[0], self.rows(numbers[-1])[1]
+                gathered = self._gather(order[begin:end], self._buffer)
+                for start, stop in map(self.rows, numbers):
+                    yield gathered.take(slice(start - begin, stop - begin))
 
-    def _cut(self, data: Data) -> Iterator[Data]:
-        """Yield consecutive slices of `data`, as views where X is dense."""
-        X, y, weight = data
-        if self.batch_size >= data.n_samples:
-            yield data
-            return
-        for rows in _spans(data.n_samples, self.batch_size, self.smallest):
-            yield Data(X[rows], y[rows], None if weight is None else weight[rows])
-
-
-def _spans(total: int, size: int, smallest: int) -> Iterator[slice]:
-    """Yield slices of `size` up to `total`; a last one shorter than `smallest` is merged with the one before it."""
-    start = 0
-    while start < total:
-        stop = start + size if total - (start + size) >= smallest else total
-        yield slice(start, stop)
-        start = stop
-
-
-def _gather(data: Data, rows: IntArray, buffer: Data) -> Data:
-    """Copy rows of `data` into `buffer` and return the part that was filled."""
-    X, y, weight = (None if each is None else each[: rows.size] for each in buffer)
-    for source, target in zip(data, (X, y, weight), strict=True):
-        if source is not None:
-            # "clip" makes take write straight into `out`; the indices are in range anyway.
-            source.take(rows, axis=0, out=target, mode="clip")
-    return Data(X, y, weight)  # type: ignore[arg-type]
+    def _gather(self, rows: IntArray, buffer: Data) -> Data:
+        """Copy rows of the data into `buffer` and return the part that was filled."""
+        filled = buffer.take(slice(rows.size))
+        for source, target in zip(self.data, filled, strict=True):
+            if source is not None:
+                # "clip" makes take write straight into `out`; the indices are in range anyway.
+                source.take(rows, axis=0, out=target, mode="clip")
+        return filled
 
 
 def join(first: Data, second: Data) -> Data:
     """Return the rows of both."""
-    parts = (first, second)
-    weight = None
-    if any(part.sample_weight is not None for part in parts):
-        ones = (
-            np.ones(part.n_samples, first.X.dtype) if part.sample_weight is None else part.sample_weight
-            for part in parts
-        )
-        weight = np.concatenate(list(ones))
+    parts, dtype = (first, second), first.X.dtype
+    weights = [np.ones(part.n_samples, dtype) if part.sample_weight is None else part.sample_weight for part in parts]
+    is_weighted = any(part.sample_weight is not None for part in parts)
     X = [part.X for part in parts]
     stacked = np.concatenate(X) if isinstance(first.X, np.ndarray) else sparse.vstack(X, format="csr")
-    return Data(stacked, np.concatenate([part.y for part in parts]), weight)
+    y = np.concatenate([first.y, second.y])
+    return Data(stacked, y, np.concatenate(weights) if is_weighted else None)
 
 
 def merge_duplicates(data: Data) -> tuple[Data, IntArray | None]:
