@@ -1,7 +1,7 @@
 """Training by L-BFGS: all data at once, an iteration counts as an epoch."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
@@ -45,8 +45,8 @@ def run_lbfgs(
     plan : Plan
         Of which `max_epochs` limits the iterations, and `max_seconds` their time.
     criterion : Criterion, optional
-        As for :func:`~skmlp.training.loop.train`, without `fallback`. Without validation, the last iteration is always
-        the best.
+        As for :func:`~skmlp.training.loop.train`, but `fallback` is ignored. Without validation, the last iteration is
+        always the best.
     max_fun : int
         The largest number of evaluations of the objective.
     tol : float
@@ -86,38 +86,35 @@ def run_lbfgs(
     return Result(reason, found.n_iter, found.message, run.tracker.best.epoch)
 
 
+@dataclass
 class _LBFGSRun:
     """What happens in each evaluation of the objective, and after each iteration."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        state: TrainingState,
-        data: Data,
-        plan: Plan,
-        criterion: Criterion,
-        on_epoch_end: OnEpochEnd | None,
-        monitor: Monitor | None,
-    ) -> None:
-        self._objective, self._state, self._data, self._plan, self._criterion = objective, state, data, plan, criterion
-        self._on_epoch_end, self._monitor = on_epoch_end, monitor
-        self.tracker = ProgressTracker(objective.network, state, criterion, by_training_loss=False)
-        self._buffers = Buffers(objective, state.params, data.n_samples)
-        self._point = state.params.like()
-        self.n_iter = self._n_evaluations = 0
-        self.stop_reason: StopReason | None = None
-        self._row: Row = {}
+    objective: Objective
+    state: TrainingState
+    data: Data
+    plan: Plan
+    criterion: Criterion
+    on_epoch_end: OnEpochEnd | None
+    monitor: Monitor | None
+    n_iter: int = 0
+    stop_reason: StopReason | None = None
+
+    def __post_init__(self) -> None:
+        self.tracker = ProgressTracker(self.objective.network, self.state, self.criterion, by_training_loss=False)
+        self._buffers = Buffers(self.objective, self.state.params, self.data.n_samples)
+        self._point = self.state.params.like()
+        self._row: Row = {}  # of the last evaluation
         self._begun = self._started = perf_counter()
 
     def value_and_gradient(self, vector: FloatArray) -> tuple[float, FloatArray]:
-        self._n_evaluations += 1
         point, grad, workspace = self._point, self._buffers.grad, self._buffers.workspace
         point.vector[...] = vector
-        X, y, weight = self._data
-        loss, penalty = self._objective.value_and_gradient(point, X, y, weight, workspace, grad)
+        X, y, weight = self.data
+        loss, penalty = self.objective.value_and_gradient(point, X, y, weight, workspace, grad)
         norm = global_norm(grad.vector)
-        if self._n_evaluations == 1 and not math.isfinite(loss + norm):
-            place = self._objective.find_non_finite(point, X, grad, workspace, loss + penalty)
+        if not self._row and not math.isfinite(loss + norm):
+            place = self.objective.find_non_finite(point, X, grad, workspace, loss + penalty)
             raise NonFiniteError(f"{place} became infinite or NaN at step 1")
         self._row = {"loss": loss + penalty, "train_loss": loss, "penalty": penalty, "gradient_norm": norm}
         return loss + penalty, grad.vector
@@ -125,27 +122,27 @@ class _LBFGSRun:
     def end_iteration(self, vector: FloatArray, value: float) -> bool:
         # The line search ends at the point it accepts, so the last evaluation is that of this iteration.
         self.n_iter += 1
-        params, n_samples, monitor, observed = self._state.params, self._data.n_samples, self._monitor, False
+        params, n_samples, monitor, observed = self.state.params, self.data.n_samples, self.monitor, False
         if monitor is not None:
             monitor.begin_epoch(1, n_samples)
-            layer_outputs = partial(self._objective.network.layer_outputs, self._buffers.workspace)
+            layer_outputs = partial(self.objective.network.layer_outputs, self._buffers.workspace)
             observed = monitor.before_update(params, self._buffers.grad, layer_outputs, n_samples)
         params.vector[...] = vector
         if monitor is not None and observed:
             monitor.after_update(params, self._row["gradient_norm"])
-        return self.record(is_last=self.n_iter == self._plan.max_epochs)
+        return self.record(is_last=self.n_iter == self.plan.max_epochs)
 
     def record(self, *, is_last: bool) -> bool:
         """Finish the row of an iteration, and tell whether training should end."""
         row = {**self._row, "learning_rate": math.nan, "clipped_share": 0.0}
-        value, limit = self.tracker.judge(row, self.n_iter), self._plan.max_seconds
+        value, limit = self.tracker.judge(row, self.n_iter), self.plan.max_seconds
         now = perf_counter()
-        if self._criterion.early_stopping and self._state.plateau.update(value):
+        if self.criterion.early_stopping and self.state.plateau.update(value):
             self.stop_reason = "converged"
         elif limit is not None and now - self._begun >= limit:
             self.stop_reason = "max_time"
         seconds, self._started = now - self._started, now
-        row |= {"seconds": seconds, "samples_per_second": self._data.n_samples / max(seconds, 1e-9)}
+        row |= {"seconds": seconds, "samples_per_second": self.data.n_samples / max(seconds, 1e-9)}
         ends = self.stop_reason is not None
-        stopped = self._on_epoch_end is not None and self._on_epoch_end(row, is_last or ends)
+        stopped = self.on_epoch_end is not None and self.on_epoch_end(row, is_last or ends)
         return stopped or ends
