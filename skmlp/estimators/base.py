@@ -33,7 +33,7 @@ from skmlp.estimators.storing import restore_state, storable_state
 from skmlp.estimators.targets import Targets
 from skmlp.training.batches import Data
 from skmlp.training.engine import Buffers
-from skmlp.training.threads import threads_for_prediction
+from skmlp.training.threads import limit_blas
 
 __all__ = ["BaseMLP"]
 
@@ -250,7 +250,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         params = model.params
         if params.vector.dtype != dtype:
             params = params.on(params.vector.astype(dtype))
-        with threads_for_prediction(model.network, X.shape[0]), np.errstate(over="ignore", invalid="ignore"):
+        with limit_blas(model.network, X.shape[0]), np.errstate(over="ignore", invalid="ignore"):
             return model.network.predict(params, X)
 
     def loss_and_gradients(

@@ -24,7 +24,7 @@ class StepClock:
     ----------
     recipe : Recipe
     state : TrainingState
-        Its counters and its learning rate are updated.
+        It counts the steps, the epochs and the samples. Its learning rate is updated.
     plan : Plan
         Progress is the fraction of its length, or of its time limit if that is larger.
     steps_per_epoch : int
@@ -76,10 +76,6 @@ class StepClock:
         if "solver" in recipe.scheduled_settings:
             self.solver_time = time
 
-    def end_step(self) -> None:
-        """Count a step."""
-        self._state.step += 1
-
     def next_times(self, n_steps: int) -> list[Time]:
         """Return the times of the next steps."""
         first = self._state.step
@@ -90,15 +86,6 @@ class StepClock:
         if not self.varies:
             return np.full(n_steps, self._state.learning_rate)
         return np.array([self._learning_rate(time) for time in self.next_times(n_steps)])
-
-    def end_steps(self, n_steps: int, learning_rates: FloatArray) -> None:
-        """Count the first `n_steps` of the steps that these learning rates are for."""
-        self._state.step += n_steps
-        self._state.learning_rate = float(learning_rates[min(n_steps, learning_rates.size - 1)])
-
-    def end_epoch(self) -> None:
-        """Count an epoch."""
-        self._state.epoch += 1
 
     def _check_schedules(self) -> None:
         """Evaluate the schedules at times to come, so that an invalid value is an error before training begins."""

@@ -254,7 +254,8 @@ class CompiledEngine(NumpyEngine):
                 state.average = None
             n_done = int(values[program.N_BATCHES])
             self.n_left -= n_done
-            clock.end_steps(n_done, rates)
+            state.step += n_done
+            state.learning_rate = float(rates[min(n_done, n_steps - 1)])
         self._last = self._next_batch(0 if n_done < n_steps else -1)
         return self._last_evaluation()
 

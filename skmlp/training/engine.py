@@ -181,7 +181,7 @@ class NumpyEngine:
         return update
 
     def run(self, clock: StepClock, n_steps: int, sums: Sums) -> Evaluation:
-        """Take a step on each of the next `n_steps` batches, add them to `sums`, move `clock` on, and return the last.
+        """Take a step on each of the next `n_steps` batches, add them to `sums`, count them, and return the last.
 
         It stops before a step whose loss or gradient is not finite, and returns that one; its batch still counts as
         left.

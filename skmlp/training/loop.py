@@ -181,7 +181,7 @@ class EpochRunner:
                 self._take_step(sums)
             if clock.is_over and sums.n_steps > 0:  # skipped batches do not count
                 break
-        clock.end_epoch()
+        self._state.epoch += 1
         if not math.isfinite(global_norm(params.vector)):
             raise NonFiniteError(f"{non_finite_parameters(params)} became infinite or NaN at step {sums.n_steps}")
         self.n_samples = round(self._samples_per_epoch * sums.n_rows / n_rows)
@@ -232,7 +232,7 @@ class EpochRunner:
         step = engine.evaluate(clock.objective)
         sums.n_rows += step.n_rows
         if step.weight == 0.0:
-            clock.end_step()
+            state.step += 1
             return
         is_finite = math.isfinite(step.loss + step.norm)
         observed = monitor is not None and monitor.before_update(
@@ -249,7 +249,7 @@ class EpochRunner:
         if recipe.averaging is not None:
             state.update_average(recipe.averaging, scratch=engine.grad.vector)
         sums.add(step, state.learning_rate, clipped=clipped)
-        clock.end_step()
+        state.step += 1
 
     def _non_finite(self, objective: Objective, last: Evaluation, sums: Sums) -> NonFiniteError:
         """Return the error for a batch whose loss or gradient is not finite, after the steps in `sums`."""

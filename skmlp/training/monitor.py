@@ -84,8 +84,7 @@ class Observation(NamedTuple):
     Attributes
     ----------
     layers : dict
-        For each of ``LAYER_STATISTICS`` an array of shape (n_layers,), for each of ``QUANTILE_STATISTICS`` one of shape
-        (n_layers, 9).
+        An array of shape (n_layers,) for each of ``LAYER_STATISTICS``, and (n_layers, 9) for ``QUANTILE_STATISTICS``.
     overall : dict
         A number for each of ``EPOCH_STATISTICS``.
     """
@@ -172,8 +171,7 @@ class Monitor:
 
     def copy(self) -> "Monitor":
         """Return an independent copy, between two epochs."""
-        monitor = copy(self)
-        monitor._before = self._before.on(self._before.vector.copy())
+        monitor = copy(self)  # what is measured within an epoch is not kept
         monitor._previous = self._previous.on(self._previous.vector.copy())
         return monitor
 
@@ -210,7 +208,7 @@ class Monitor:
         *,
         is_non_finite: bool = False,
     ) -> bool:
-        """Count a step, and measure it if it is its turn.
+        """Count a step, measure it if it is its turn, and return whether to call :meth:`after_update`.
 
         Parameters
         ----------
@@ -222,11 +220,6 @@ class Monitor:
             Rows of the batch.
         is_non_finite : bool, default=False
             Whether there is something infinite or NaN; such a step is always measured.
-
-        Returns
-        -------
-        observed : bool
-            Whether to call :meth:`after_update`.
         """
         self._step += 1
         observed = is_non_finite or self._step == self._next
@@ -248,22 +241,14 @@ class Monitor:
         layers = list(zip(grad.weights, params.weights, outputs, strict=True))
         self._steps.append(np.array([_step_values(*layer) for layer in layers]))
         self._quantiles.append(np.array([_step_quantiles(gradient, each.outputs) for gradient, _, each in layers]))
-        inactive = [
-            None if each.activation_grad is None else inactive_units(each.activation_grad[:ROWS]) for each in outputs
-        ]
+        slopes = [each.activation_grad for each in outputs]
+        inactive = [None if each is None else inactive_units(each[:ROWS]) for each in slopes]
         before = self._inactive or inactive
         self._inactive = [None if a is None or b is None else a & b for a, b in zip(inactive, before, strict=True)]
         self._rows_seen += min(ROWS, len(outputs[0].outputs))
 
     def after_update(self, params: Parameters, gradient_norm: float) -> None:
-        """Measure the step that the parameters took.
-
-        Parameters
-        ----------
-        params : Parameters
-        gradient_norm : float
-            Of the whole gradient, before clipping.
-        """
+        """Measure the step that the parameters took; `gradient_norm` is that of the whole gradient before clipping."""
         moved, step = self._before, self._steps[-1]
         np.subtract(params.vector, moved.vector, out=moved.vector)
         step[:, _UPDATE_RATIO] = list(map(ratio, layer_norms(moved), step[:, _WEIGHT_NORM]))
@@ -281,12 +266,7 @@ class Monitor:
         layers |= {name: bands[:, index] for index, name in enumerate(QUANTILE_STATISTICS)}
         pairs, overall_noise = self._reduce_pairs(mean.shape[1])
         layers |= zip(_PAIR, pairs, strict=True)
-        layers["dead_fraction"] = np.array(
-            [
-                math.nan if inactive is None else np.count_nonzero(inactive) / inactive.size
-                for inactive in self._inactive
-            ]
-        )
+        layers["dead_fraction"] = np.array([math.nan if units is None else units.mean() for units in self._inactive])
         norms, taken = layers["gradient_norm"], self._effective_steps
         overall = {
             "effective_step": math.fsum(taken) / len(taken) if taken else math.nan,

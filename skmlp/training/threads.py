@@ -8,7 +8,7 @@ from skmlp.nn.network import Network
 from skmlp.nn.objective import BLOCK_ROWS
 from skmlp.nn.products import WORTH_SHARING, shared_products
 
-__all__ = ["threads_for", "threads_for_prediction"]
+__all__ = ["limit_blas", "threads_for"]
 
 # Below so many multiplications of a product, or numbers in a vector, BLAS uses a single thread anyway. A limit would
 # take as long to set as a step or a prediction for a few rows.
@@ -30,17 +30,15 @@ def threads_for(network: Network, n_rows: int) -> Iterator[int]:
     n_busy = min(n_rows * n_weights // MULTIPLICATIONS_PER_THREAD, n_rows // ROWS_PER_THREAD)
     n_threads = available_threads() if n_busy > 1 and can_start_threads() else 1
     # BLAS also computes the norm of the gradient, a long vector if there are many weights.
-    with _limit_blas(network, n_rows, at_least=SINGLE_THREADED if n_weights < SHORT_VECTOR else 0):
+    with limit_blas(network, n_rows, at_least=SINGLE_THREADED if n_weights < SHORT_VECTOR else 0):
         yield max(1, min(n_busy, n_threads))
 
 
-def threads_for_prediction(network: Network, n_rows: int) -> AbstractContextManager[None]:
-    """Limit BLAS to one thread for passes of `n_rows` rows, and divide large products among threads of our own."""
-    return _limit_blas(network, n_rows, at_least=SINGLE_THREADED)
+def limit_blas(network: Network, n_rows: int, at_least: int = SINGLE_THREADED) -> AbstractContextManager[None]:
+    """Limit BLAS to one thread for passes of `n_rows` rows, and divide large products among threads of our own.
 
-
-def _limit_blas(network: Network, n_rows: int, at_least: int) -> AbstractContextManager[None]:
-    """Limit BLAS to one thread if the largest product has at least so many multiplications."""
+    Nothing changes if the largest product has fewer than `at_least` multiplications.
+    """
     rows = n_rows if network.couples_rows else min(n_rows, BLOCK_ROWS)
     n_multiplications = rows * max(network.weight_sizes)
     return nullcontext() if n_multiplications < at_least else _single_blas_thread(n_multiplications)

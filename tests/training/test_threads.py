@@ -56,7 +56,7 @@ def n_threads(network, n_rows):
 
 
 def test_blas_has_one_thread_inside_the_contexts():
-    for context in (threads.threads_for(LARGE, 128), threads.threads_for_prediction(LARGE, 128)):
+    for context in (threads.threads_for(LARGE, 128), threads.limit_blas(LARGE, 128)):
         with context:
             assert blas_threads() == {1}
         assert blas_threads() == {2}
@@ -200,7 +200,7 @@ def test_small_trainings_set_no_limit(n_hidden, n_rows, expected):
 
 
 def test_small_predictions_set_no_limit():
-    with threads.threads_for_prediction(SMALL, 40):  # 40 * 64 * 100 multiplications
+    with threads.limit_blas(SMALL, 40):  # 40 * 64 * 100 multiplications
         assert blas_threads() == {2}
 
 
