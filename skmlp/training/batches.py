@@ -45,23 +45,19 @@ class Data(NamedTuple):
         return float(self.n_samples if self.sample_weight is None else self.sample_weight.sum(dtype=np.float64))
 
     def in_one_type(self) -> "Data":
-        """Return the data with the weights in the dtype of X, if that can represent them and their sum."""
+        """Return the data with the weights in the dtype of X, if it holds them with full precision, and their sum."""
         weight = self.sample_weight
-        if weight is None or not _fits(weight, self.X.dtype):
+        if weight is None:
             return self
-        return self._replace(sample_weight=weight.astype(self.X.dtype, copy=False))
+        limits = np.finfo(self.X.dtype)
+        smallest = np.min(weight, where=weight > 0.0, initial=np.inf)
+        fits = smallest >= limits.tiny and weight.sum(dtype=np.float64) <= limits.max
+        return self._replace(sample_weight=weight.astype(limits.dtype, copy=False)) if fits else self
 
     def take(self, rows: IntArray | slice) -> "Data":
         """Return the given rows as a copy; a slice of dense rows as a view."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return Data(self.X[rows], self.y[rows], weight)
-
-
-def _fits(weight: FloatArray, dtype: np.dtype[Any]) -> bool:
-    """Tell whether a dtype can represent the positive weights with full precision, and their sum."""
-    limits = np.finfo(dtype)
-    smallest = np.min(weight, where=weight > 0.0, initial=np.inf)
-    return bool(smallest >= limits.tiny and weight.sum(dtype=np.float64) <= limits.max)
 
 
 class Batches:

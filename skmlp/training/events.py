@@ -21,9 +21,7 @@ class Result:
 
     Attributes
     ----------
-    reason : str
-        ``"max_iter"``, ``"max_time"``, ``"max_fun"``, ``"converged"``, ``"callback"``, ``"interrupted"``,
-        ``"non_finite"`` or ``"failed"``.
+    reason : StopReason
     n_epochs : int
         Number of epochs done.
     detail : str

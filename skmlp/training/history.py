@@ -59,7 +59,7 @@ class Observations:
 
     def __init__(self, columns: Mapping[str, Any]) -> None:
         self._memory: dict[str, AnyArray] = {name: np.array(column) for name, column in columns.items()}
-        self._n_rows = self._capacity
+        self._n_rows = len(self._memory["epoch"])
 
     @property
     def columns(self) -> dict[str, AnyArray]:
@@ -69,15 +69,11 @@ class Observations:
 
     def append(self, epoch: int, cells: Mapping[str, AnyArray]) -> None:
         """Append an epoch, and drop the oldest ones if there are too many."""
-        if self._n_rows == self._capacity:
+        if self._n_rows == len(self._memory["epoch"]):
             self._grow()
         for name, cell in {"epoch": epoch, **cells}.items():
             self._memory[name][self._n_rows] = cell
         self._n_rows += 1
-
-    @property
-    def _capacity(self) -> int:
-        return len(self._memory["epoch"])
 
     def _grow(self) -> None:
         """Double the memory, so that appending n rows copies about n rows."""

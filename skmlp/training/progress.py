@@ -8,6 +8,7 @@ from skmlp._typing import FloatArray
 from skmlp.nn.network import Network
 from skmlp.optim.schedules import Schedule
 from skmlp.training.events import Row, StopReason
+from skmlp.training.history import empty_history
 from skmlp.training.plan import Criterion
 from skmlp.training.state import TrainingState
 
@@ -141,8 +142,7 @@ class ProgressTracker:
 
     def failed_epoch(self) -> Row:
         """Return the row of an epoch that ended with a non-finite value: its numbers are NaN."""
-        names = ["loss", "train_loss", "penalty", "gradient_norm", "clipped_share"]
-        names += [] if self._validation is None else ["validation_loss", "validation_score"]
+        names = empty_history(validation=self._validation is not None)
         return {**dict.fromkeys(names, math.nan), "learning_rate": self._state.learning_rate}
 
     def describe_best(self) -> str:
