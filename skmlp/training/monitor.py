@@ -13,35 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skmlp._typing import BoolArray, FloatArray, IntArray
+from skmlp.nn import statistics as stats
 from skmlp.nn.network import LayerOutput
 from skmlp.nn.parameters import Parameters
-from skmlp.nn.statistics import (
-    BANDS,
-    band_quantiles,
-    count_non_finite,
-    global_norm,
-    inactive_units,
-    inner_product,
-    largest_magnitude,
-    layer_norms,
-    mean_and_deviation,
-    noise_scale,
-    ratio,
-    saturated_fraction,
-    sign_flip_fraction,
-    signal_to_noise,
-    zero_fraction,
-)
 from skmlp.training.history import Observations
 
-__all__ = [
-    "EPOCH_STATISTICS",
-    "LAYER_STATISTICS",
-    "QUANTILE_STATISTICS",
-    "Monitor",
-    "Observation",
-    "no_observations",
-]
+__all__ = ["EPOCH_STATISTICS", "LAYER_STATISTICS", "QUANTILE_STATISTICS", "Monitor", "no_observations"]
 
 # By default steps 1, 3, 9, 27, 81 and 243 are measured, and from there on every 200th: the beginning in detail, where
 # most happens, at little cost in long trainings (benchmarks/monitoring.py).
@@ -96,7 +73,7 @@ class Observation(NamedTuple):
 def no_observations(n_layers: int) -> Observations:
     """Return an empty table of observations for a network with `n_layers` dense layers."""
     cells = dict.fromkeys(LAYER_STATISTICS, (0, n_layers))
-    bands = {name: (0, n_layers, len(BANDS)) for name in QUANTILE_STATISTICS}
+    bands = {name: (0, n_layers, len(stats.BANDS)) for name in QUANTILE_STATISTICS}
     return Observations({"epoch": np.empty(0, int), **{name: np.empty(s) for name, s in (cells | bands).items()}})
 
 
@@ -132,7 +109,7 @@ class Monitor:
         self.epoch = first_epoch - 1
         self._step = 0
         self._next = every or 1
-        self._before = params.on(params.vector.copy())
+        self._before = params.like()
         self._previous = params.like()  # the gradient of step ...
         self._previous_step, self._previous_rows = -1, 0
         self._steps: list[FloatArray] = []
@@ -242,7 +219,7 @@ class Monitor:
         self._steps.append(np.array([_step_values(*layer) for layer in layers]))
         self._quantiles.append(np.array([_step_quantiles(gradient, each.outputs) for gradient, _, each in layers]))
         slopes = [each.activation_grad for each in outputs]
-        inactive = [None if each is None else inactive_units(each[:ROWS]) for each in slopes]
+        inactive = [None if each is None else stats.inactive_units(each[:ROWS]) for each in slopes]
         before = self._inactive or inactive
         self._inactive = [None if a is None or b is None else a & b for a, b in zip(inactive, before, strict=True)]
         self._rows_seen += min(ROWS, len(outputs[0].outputs))
@@ -251,8 +228,8 @@ class Monitor:
         """Measure the step that the parameters took; `gradient_norm` is that of the whole gradient before clipping."""
         moved, step = self._before, self._steps[-1]
         np.subtract(params.vector, moved.vector, out=moved.vector)
-        step[:, _UPDATE_RATIO] = list(map(ratio, layer_norms(moved), step[:, _WEIGHT_NORM]))
-        self._effective_steps.append(ratio(global_norm(moved.trained), gradient_norm))
+        step[:, _UPDATE_RATIO] = list(map(stats.ratio, stats.layer_norms(moved), step[:, _WEIGHT_NORM]))
+        self._effective_steps.append(stats.ratio(stats.global_norm(moved.trained), gradient_norm))
 
     def end_epoch(self) -> Observation | None:
         """Return the statistics of the epoch; None without a measured step."""
@@ -270,7 +247,7 @@ class Monitor:
         norms, taken = layers["gradient_norm"], self._effective_steps
         overall = {
             "effective_step": math.fsum(taken) / len(taken) if taken else math.nan,
-            "gradient_ratio": ratio(float(norms[0]), float(norms[-1])),
+            "gradient_ratio": stats.ratio(float(norms[0]), float(norms[-1])),
             "noise_scale": overall_noise,
         }
         return Observation(layers, overall)
@@ -285,34 +262,34 @@ class Monitor:
         if not self._batches_differ:
             return found, math.nan
         signal, noise, trace = pairs[:, :, 2:].sum(axis=0).T
-        found[2] = signal_to_noise(signal[:-1], noise[:-1])
-        found[3] = noise_scale(signal[:-1], trace[:-1])
-        return found, float(noise_scale(signal.sum(), trace.sum()))
+        found[2] = stats.signal_to_noise(signal[:-1], noise[:-1])
+        found[3] = stats.noise_scale(signal[:-1], trace[:-1])
+        return found, float(stats.noise_scale(signal.sum(), trace.sum()))
 
 
 def _step_values(gradient: FloatArray, weights: FloatArray, layer: LayerOutput) -> tuple[float, ...]:
     """Return the statistics of a layer in a step, in the order of ``_STEP``; those of the update are NaN."""
     entries, outputs = gradient.reshape(-1), layer.outputs[:ROWS].reshape(-1)
-    norm = global_norm(entries)
-    mean, deviation = mean_and_deviation(entries, norm)
+    norm = stats.global_norm(entries)
+    mean, deviation = stats.mean_and_deviation(entries, norm)
     steepest = None if layer.activation is None else layer.activation.steepest
     return (
         norm,
         mean,
         deviation,
-        zero_fraction(entries),
-        global_norm(weights.reshape(-1)),
+        stats.zero_fraction(entries),
+        stats.global_norm(weights.reshape(-1)),
         math.nan,
-        *mean_and_deviation(outputs),
-        math.nan if layer.activation_grad is None else saturated_fraction(layer.activation_grad[:ROWS], steepest),
-        largest_magnitude(entries),
-        0 if math.isfinite(norm) else count_non_finite(entries),
+        *stats.mean_and_deviation(outputs),
+        math.nan if layer.activation_grad is None else stats.saturated_fraction(layer.activation_grad[:ROWS], steepest),
+        stats.largest_magnitude(entries),
+        0 if math.isfinite(norm) else stats.count_non_finite(entries),
     )
 
 
 def _step_quantiles(gradient: FloatArray, outputs: FloatArray) -> tuple[FloatArray, FloatArray]:
     gradient, outputs = gradient.reshape(-1), outputs[:ROWS].reshape(-1)
-    return band_quantiles(gradient[_sample(gradient.size)]), band_quantiles(outputs[_sample(outputs.size)])
+    return stats.band_quantiles(gradient[_sample(gradient.size)]), stats.band_quantiles(outputs[_sample(outputs.size)])
 
 
 @lru_cache(maxsize=1024)
@@ -342,11 +319,11 @@ def _compare(
     arrays = zip([*grad.weights, grad.vector[others]], [*previous.weights, previous.vector[others]], strict=True)
     rows: list[tuple[float, ...]] = []
     for a, b in ((a.reshape(-1), b.reshape(-1)) for a, b in arrays):
-        norm, norm_before, sample = global_norm(a), global_norm(b), _sample(a.size)
-        product = inner_product(a, b, norm * norm_before)
+        norm, norm_before, sample = stats.global_norm(a), stats.global_norm(b), _sample(a.size)
+        product = stats.inner_product(a, b, norm * norm_before)
         excess, excess_before = norm * norm - product, norm_before * norm_before - product
         trace = 0.5 * (n_rows * excess + n_rows_before * excess_before)
-        cosine = ratio(product, norm * norm_before)
-        flips = sign_flip_fraction(a[sample], b[sample]) if a.size else math.nan
+        cosine = stats.ratio(product, norm * norm_before)
+        flips = stats.sign_flip_fraction(a[sample], b[sample]) if a.size else math.nan
         rows.append((cosine, flips, product + trace / n_others, 0.5 * (excess + excess_before), trace))
     return rows
