@@ -37,7 +37,7 @@ class Data(NamedTuple):
     @property
     def n_samples(self) -> int:
         """Number of rows."""
-        return int(self.X.shape[0])
+        return len(self.y)
 
     @property
     def total_weight(self) -> float:
@@ -86,15 +86,16 @@ class Batches:
         self.data = data
         self.batch_size = batch_size
         self.smallest = smallest
-        whole, left = divmod(data.n_samples, batch_size)
+        n_samples = data.n_samples
+        whole, left = divmod(n_samples, batch_size)
         joined = 0 < left < smallest and whole > 0
         self.n_batches = whole + (left > 0 and not joined)
-        self.largest = min(batch_size, data.n_samples) + (left if joined else 0)
-        self.shuffle = shuffle and batch_size < data.n_samples
+        self.largest = min(batch_size, n_samples) + (left if joined else 0)
+        self.shuffle = shuffle and batch_size < n_samples
         self._buffer: Data | None = None
         if self.shuffle and isinstance(data.X, np.ndarray):
             self._n_gathered = max(1, GATHER_ELEMENTS // (batch_size * max(1, data.X.shape[1])))
-            n_rows = min(self._n_gathered * batch_size + smallest - 1, data.n_samples)
+            n_rows = min(self._n_gathered * batch_size + smallest - 1, n_samples)
             buffers = (None if each is None else np.empty((n_rows, *each.shape[1:]), each.dtype) for each in data)
             self._buffer = Data(*buffers)  # type: ignore[arg-type]
 

@@ -138,15 +138,15 @@ class EpochRunner:
         n_threads: int,
     ) -> None:
         self._recipe, self._state, self._monitor = recipe, state, monitor
-        self._samples_per_epoch = self.n_samples = plan.samples_per_epoch or data.n_samples
-        couples_rows = recipe.objective.network.couples_rows
-        if couples_rows and min(plan.batch_size, self.n_samples) < 2:
+        n_rows, network = data.n_samples, recipe.objective.network
+        self._samples_per_epoch = self.n_samples = plan.samples_per_epoch or n_rows
+        if network.couples_rows and min(plan.batch_size, self.n_samples) < 2:
             raise ValueError(
                 "Batch normalization needs at least 2 rows in a batch to have a variance, got one sample. "
                 "Use more rows or larger batches, or layer normalization."
             )
-        batch_size = min(plan.batch_size, data.n_samples)
-        self._batches = Batches(data, batch_size, shuffle=plan.shuffle, smallest=2 if couples_rows else 1)
+        batch_size, smallest = min(plan.batch_size, n_rows), 2 if network.couples_rows else 1
+        self._batches = Batches(data, batch_size, shuffle=plan.shuffle, smallest=smallest)
         buffers = buffers or Buffers(recipe.objective, state.params, self._batches.largest)
         self.engine = choose_engine(recipe, state, self._batches, buffers, plan, n_threads)
         self.clock = StepClock(recipe, state, plan, self._batches.n_batches)

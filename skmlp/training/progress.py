@@ -74,15 +74,14 @@ class ProgressTracker:
     ) -> None:
         self._network, self._state, self._criterion = network, state, criterion
         self._validation = criterion.validation
-        self._losses: list[float] = []
-        self._best_by_loss = BestWeights()
         self._before: FloatArray | None = None
         if self._validation is None:
             self.best = BestWeights(criterion.fallback)
             if by_training_loss:
                 self._before = state.eval_params.vector.copy()
             return
-        self.best = BestWeights()
+        self._losses: list[float] = []
+        self.best, self._best_by_loss = BestWeights(), BestWeights()
         if criterion.fallback is not None:
             value = self._validate({}, 0)
             if criterion.early_stopping:

@@ -189,7 +189,9 @@ def _copied(value: Any, spare: Any) -> Any:
         return spare
     if kind is dict:
         known = spare if type(spare) is kind else {}
-        return {name: _copied(each, known.get(name)) for name, each in value.items()}
+        return {
+            name: each if type(each) in _IMMUTABLE else _copied(each, known.get(name)) for name, each in value.items()
+        }
     if kind is list:
         older = spare if type(spare) is kind and len(spare) == len(value) else [None] * len(value)
         return list(map(_copied, value, older))
