@@ -19,7 +19,7 @@ from skmlp.training.monitor import Monitor
 from skmlp.training.plan import Criterion, Plan
 from skmlp.training.quasi_newton import run_lbfgs
 from skmlp.training.state import Plateau, TrainingState
-from skmlp.training.threads import threads_for
+from skmlp.training.threads import limit_blas, threads_for
 
 __all__ = ["advice_on_divergence", "prepare_rows", "refit", "train"]
 
@@ -52,7 +52,8 @@ def train(
     lbfgs = estimator.solver == "lbfgs"
     try:
         n_rows = data.n_samples if lbfgs else min(plan.batch_size, data.n_samples)
-        with threads_for(model.network, n_rows) as n_threads:
+        n_threads = threads_for(model.network, n_rows)
+        with limit_blas(model.network, n_rows, in_training=True):
             if lbfgs:
                 objective = build_objective(estimator, model.network, model.loss)
                 limits = {"max_fun": estimator.max_fun, "tol": estimator.tol}

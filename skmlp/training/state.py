@@ -13,8 +13,6 @@ from skmlp.nn.parameters import Parameters
 
 __all__ = ["Plateau", "TrainingState"]
 
-# Fields of a training state that hold a number.
-_NUMBERS = ("learning_rate", "samples_seen", "step", "epoch", "is_long")
 _IMMUTABLE = frozenset({int, float, bool, type(None)})
 
 
@@ -154,22 +152,26 @@ class TrainingState:
             "dropout_stream": self.dropout_rng.bit_generator.state,
             "plateau": vars(self.plateau).copy(),
             "schedule_memory": dict(self.schedule_memory),
-            **{name: getattr(self, name) for name in _NUMBERS},
+            "learning_rate": self.learning_rate,
+            "samples_seen": self.samples_seen,
+            "step": self.step,
+            "epoch": self.epoch,
+            "is_long": self.is_long,
         }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any], parameters: Callable[[FloatArray], Parameters]) -> "TrainingState":
         """Undo :meth:`to_plain`; `parameters` makes the parameters from a vector. Other keys of `plain` are ignored."""
         average = plain["average"]
+        names = ("solver_state", "learning_rate", "samples_seen", "step", "epoch", "is_long")
         return cls(
             params=parameters(plain["params"]),
-            solver_state=plain["solver_state"],
             rng=_generator(plain["shuffle_stream"]),
             plateau=Plateau(**plain["plateau"]),
             schedule_memory=dict(plain["schedule_memory"]),
             dropout_rng=_generator(plain["dropout_stream"]),
             average=None if average is None else parameters(average),
-            **{name: plain[name] for name in _NUMBERS},
+            **{name: plain[name] for name in names},
         )
 
 

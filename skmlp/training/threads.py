@@ -19,29 +19,22 @@ SINGLE_THREADED, SHORT_VECTOR = 262_144, 10_000
 MULTIPLICATIONS_PER_THREAD, ROWS_PER_THREAD = 4_000_000, 32
 
 
-@contextmanager
-def threads_for(network: Network, n_rows: int) -> Iterator[int]:
-    """Limit BLAS to one thread during training, and divide large products among threads of our own.
+def threads_for(network: Network, n_rows: int) -> int:
+    """Return how many threads may divide batches of `n_rows` rows among them.
 
-    The value is how many threads may divide batches of `n_rows` rows among them. It depends only on the training and on
-    the user's limits.
+    It depends only on the training and on the user's limits.
     """
-    n_weights = sum(network.weight_sizes)
-    n_busy = min(n_rows * n_weights // MULTIPLICATIONS_PER_THREAD, n_rows // ROWS_PER_THREAD)
-    n_threads = available_threads() if n_busy > 1 and can_start_threads() else 1
-    # BLAS also computes the norm of the gradient, a long vector if there are many weights.
-    with limit_blas(network, n_rows, at_least=SINGLE_THREADED if n_weights < SHORT_VECTOR else 0):
-        yield max(1, min(n_busy, n_threads))
+    n_busy = min(n_rows * sum(network.weight_sizes) // MULTIPLICATIONS_PER_THREAD, n_rows // ROWS_PER_THREAD)
+    return min(n_busy, available_threads()) if n_busy > 1 and can_start_threads() else 1
 
 
-def limit_blas(network: Network, n_rows: int, at_least: int = SINGLE_THREADED) -> AbstractContextManager[None]:
-    """Limit BLAS to one thread for passes of `n_rows` rows, and divide large products among threads of our own.
-
-    Nothing changes if the largest product has fewer than `at_least` multiplications.
-    """
+def limit_blas(network: Network, n_rows: int, *, in_training: bool = False) -> AbstractContextManager[None]:
+    """Limit BLAS to one thread for passes of `n_rows` rows, and divide large products among threads of our own."""
     rows = n_rows if network.couples_rows else min(n_rows, BLOCK_ROWS)
     n_multiplications = rows * max(network.weight_sizes)
-    return nullcontext() if n_multiplications < at_least else _single_blas_thread(n_multiplications)
+    # In training BLAS also computes the norm of the gradient, a long vector if there are many weights.
+    is_short = not in_training or sum(network.weight_sizes) < SHORT_VECTOR
+    return nullcontext() if n_multiplications < SINGLE_THREADED and is_short else _single_blas_thread(n_multiplications)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from skmlp.nn import products
 from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.network import multilayer_perceptron
 from skmlp.training import threads
+from skmlp.training.threads import limit_blas, threads_for
 
 SMALL = multilayer_perceptron([64, 100, 10], [ACTIVATIONS["relu"]])
 LARGE = multilayer_perceptron([784, 512, 10], [ACTIVATIONS["relu"]])
@@ -50,13 +51,8 @@ def two_others():
         yield [lambda call, pool=pool: pool.submit(call).result() for pool in (one, other)]
 
 
-def n_threads(network, n_rows):
-    with threads.threads_for(network, n_rows) as n_threads:
-        return n_threads
-
-
 def test_blas_has_one_thread_inside_the_contexts():
-    for context in (threads.threads_for(LARGE, 128), threads.limit_blas(LARGE, 128)):
+    for context in (limit_blas(LARGE, 128, in_training=True), limit_blas(LARGE, 128)):
         with context:
             assert blas_threads() == {1}
         assert blas_threads() == {2}
@@ -64,22 +60,27 @@ def test_blas_has_one_thread_inside_the_contexts():
 
 def test_n_threads_is_the_number_of_blas_threads_for_large_batches():
     deep = multilayer_perceptron([64, *[100] * 5, 10], [ACTIVATIONS["relu"]] * 5)
-    assert [n_threads(SMALL, 32), n_threads(SMALL, 1024), n_threads(LARGE, 128), n_threads(deep, 512)] == [1, 1, 2, 2]
+    assert [
+        threads_for(SMALL, 32),
+        threads_for(SMALL, 1024),
+        threads_for(LARGE, 128),
+        threads_for(deep, 512),
+    ] == [1, 1, 2, 2]
     with threadpool_limits(1, user_api="blas"):
-        assert n_threads(LARGE, 128) == 1
+        assert threads_for(LARGE, 128) == 1
 
 
 def test_n_threads_is_at_most_the_number_of_cores(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 1)  # LOKY_MAX_CPU_COUNT, a container's quota
     monkeypatch.setattr(_threads, "_n_cores", N_CORES.__wrapped__)
-    assert n_threads(LARGE, 128) == 1
+    assert threads_for(LARGE, 128) == 1
 
 
 def test_worker_processes_use_one_thread_unless_the_environment_sets_more(monkeypatch):
     monkeypatch.setattr(_threads.multiprocessing, "parent_process", object)
-    assert n_threads(LARGE, 128) == 1
+    assert threads_for(LARGE, 128) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert n_threads(LARGE, 128) == 2
+    assert threads_for(LARGE, 128) == 2
 
 
 def test_n_threads_is_one_if_no_thread_can_be_started(monkeypatch):
@@ -88,9 +89,9 @@ def test_n_threads_is_one_if_no_thread_can_be_started(monkeypatch):
 
     ended = threading.Thread()
     monkeypatch.setattr(threading, "main_thread", lambda: ended)
-    assert n_threads(LARGE, 128) == 2
+    assert threads_for(LARGE, 128) == 2
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert n_threads(LARGE, 128) == 1
+    assert threads_for(LARGE, 128) == 1
 
 
 def test_each_thread_has_a_minimum_of_multiplications():
@@ -99,17 +100,17 @@ def test_each_thread_has_a_minimum_of_multiplications():
         (2 * threads.MULTIPLICATIONS_PER_THREAD // sizes, 1),
         (2 * threads.MULTIPLICATIONS_PER_THREAD // sizes + 1, 2),
     ):
-        assert n_threads(SMALL, n_rows) == expected
+        assert threads_for(SMALL, n_rows) == expected
 
 
 def test_each_thread_has_a_minimum_of_rows():
     wide = multilayer_perceptron([4000, 4000, 10], [ACTIVATIONS["relu"]])
     for n_rows, expected in ((2 * threads.ROWS_PER_THREAD - 1, 1), (2 * threads.ROWS_PER_THREAD, 2)):
-        assert n_threads(wide, n_rows) == expected
+        assert threads_for(wide, n_rows) == expected
 
 
 def test_the_limit_is_lifted_after_an_error():
-    with pytest.raises(ZeroDivisionError), threads.threads_for(SMALL, 200):
+    with pytest.raises(ZeroDivisionError), limit_blas(SMALL, 200, in_training=True):
         raise ZeroDivisionError
     assert blas_threads() == {2}
 
@@ -194,13 +195,13 @@ def test_suspending_a_nested_limit_restores_it():
 @pytest.mark.parametrize(("n_hidden", "n_rows", "expected"), [(100, 40, {2}), (200, 10, {1}), (100, 5000, {1})])
 def test_small_trainings_set_no_limit(n_hidden, n_rows, expected):
     network = multilayer_perceptron((64, n_hidden, 1), [ACTIVATIONS["relu"]])
-    with threads.threads_for(network, n_rows):
+    with limit_blas(network, n_rows, in_training=True):
         assert blas_threads() == expected
     assert blas_threads() == {2}
 
 
 def test_small_predictions_set_no_limit():
-    with threads.limit_blas(SMALL, 40):  # 40 * 64 * 100 multiplications
+    with limit_blas(SMALL, 40):  # 40 * 64 * 100 multiplications
         assert blas_threads() == {2}
 
 
@@ -270,9 +271,9 @@ def test_a_concurrent_fit_gives_identical_results(solver, monkeypatch, two_other
 
 def test_n_threads_does_not_depend_on_concurrent_computations(two_others):
     two_others[0](_threads.one_blas_thread.__enter__)
-    beside = n_threads(LARGE, 128)
+    beside = threads_for(LARGE, 128)
     two_others[0](_threads.one_blas_thread.__exit__)
-    assert beside == n_threads(LARGE, 128) == 2
+    assert beside == threads_for(LARGE, 128) == 2
 
 
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])
