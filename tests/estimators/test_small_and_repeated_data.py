@@ -100,7 +100,9 @@ def test_dropout_keeps_copies_of_a_row_apart(monkeypatch):
     monkeypatch.setattr(
         fitting,
         "train",
-        lambda est, model, data, **options: seen.append(data.n_samples) or train(est, model, data, **options),
+        lambda est, model, data, *args, **options: (
+            seen.append(data.n_samples) or train(est, model, data, *args, **options)
+        ),
     )
     for dropout in (0.0, 0.5):
         MLPClassifier((4,), dropout=dropout, max_iter=2).fit(X, y)
