@@ -5,9 +5,9 @@ from time import perf_counter
 
 import numpy as np
 
-from skmlp.nn.weight_norms import limit_norms
 from skmlp.nn.objective import Objective
 from skmlp.nn.statistics import global_norm, non_finite_parameters
+from skmlp.nn.weight_norms import limit_norms
 from skmlp.optim.schedules import Schedule
 from skmlp.training.batches import Batches, Data
 from skmlp.training.clock import StepClock
