@@ -8,10 +8,10 @@ from string import Formatter
 from typing import Any
 
 import joblib
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
 
 from skmlp.callbacks._files import move_into_place, remove_stale, temporary_beside
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver, is_score
+from skmlp.estimators.argument_checks import Number, check_argument
 
 __all__ = ["Checkpoint"]
 
@@ -83,8 +83,7 @@ class Checkpoint(EpochCallback):
         self, path: str | os.PathLike[str], every: int = 1, save_best_only: bool = False, monitor: str = "loss"
     ) -> None:
         super().__init__()
-        constraints = {"every": [Interval(Integral, 1, None, closed="left")]}
-        validate_parameter_constraints(constraints, {"every": every}, caller_name="Checkpoint")
+        check_argument("Checkpoint", "every", every, Number(Integral, 1, None, closed="left"))
         self.path = os.fspath(path)
         self.fields = _fields(self.path)
         self.folder = os.getcwd()  # a worker process may have another one

@@ -9,10 +9,9 @@ from numbers import Integral
 from time import perf_counter
 from typing import Any, TextIO
 
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
-
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver, is_score
 from skmlp.callbacks._text_plot import MARKS, text_plot
+from skmlp.estimators.argument_checks import Number, check_argument
 from skmlp.training.history import empty_history
 
 __all__ = ["LivePlot"]
@@ -75,11 +74,8 @@ class LivePlot(EpochCallback):
                 f"The 'columns' parameter of LivePlot must be a list of 1 to {len(MARKS)} names. "
                 f"Got {columns!r} instead."
             )
-        constraints = {
-            "width": [Interval(Integral, NARROWEST, None, closed="left"), None],
-            "height": [Interval(Integral, LOWEST, None, closed="left")],
-        }
-        validate_parameter_constraints(constraints, {"width": width, "height": height}, caller_name="LivePlot")
+        check_argument("LivePlot", "width", width, Number(Integral, NARROWEST, None, closed="left"), None)
+        check_argument("LivePlot", "height", height, Number(Integral, LOWEST, None, closed="left"))
         self.columns = tuple(columns)
         self.width = width
         self.height = height

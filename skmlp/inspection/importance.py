@@ -8,9 +8,9 @@ from sklearn.utils import gen_batches
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skmlp._typing import FloatArray
+from skmlp.estimators.argument_checks import StrOptions, check_argument
 from skmlp.estimators.input_checks import validate_rows
 from skmlp.estimators.input_gradients import input_gradient
-from skmlp.inspection._checks import StrOptions, check_argument
 from skmlp.inspection._estimators import fitted_mlp, transform_data, transformed_feature_names
 
 if TYPE_CHECKING:

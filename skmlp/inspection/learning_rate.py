@@ -13,10 +13,10 @@ from typing import Any, Self
 import numpy as np
 
 from skmlp._typing import FloatArray
+from skmlp.estimators.argument_checks import Number, check_argument
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_output_bias
 from skmlp.estimators.combinations import check_fit
-from skmlp.inspection._checks import Number, check_argument
 from skmlp.inspection._estimators import ACCEPTED, nested_estimators, unwrap_unfitted
 from skmlp.inspection.displays._base import NamedDisplay
 from skmlp.inspection.displays._drawing import BLUE, PALETTE, VERMILLION, label_log_scale, style_axes

@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
-from sklearn.utils._param_validation import Interval, StrOptions, validate_parameter_constraints
+from skmlp.estimators.argument_checks import Number, StrOptions, check_argument
 
 __all__ = ["ActiveRun", "Settings", "active_run", "chosen_experiment"]
 
@@ -52,13 +52,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         constraints = {
-            "every_n_epochs": [Interval(Integral, 1, None, closed="left")],
-            "child_runs": [StrOptions({"auto", "all", "none"}), Interval(Integral, 0, None, closed="left")],
+            "every_n_epochs": [Number(Integral, 1, None, closed="left")],
+            "child_runs": [StrOptions({"auto", "all", "none"}), Number(Integral, 0, None, closed="left")],
             "on_error": [StrOptions({"warn", "raise", "ignore"})],
-            "close_timeout": [Interval(Real, 0, None, closed="neither")],
+            "close_timeout": [Number(Real, 0, None, closed="neither")],
         }
-        values = {name: getattr(self, name) for name in constraints}
-        validate_parameter_constraints(constraints, values, caller_name="MLflowCallback")
+        for name, allowed in constraints.items():
+            check_argument("MLflowCallback", name, getattr(self, name), *allowed)
 
     @property
     def max_child_runs(self) -> float:

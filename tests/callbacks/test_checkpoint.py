@@ -315,7 +315,7 @@ def test_unknown_names_warn_once(
     assert_same_network(estimator, small().fit(*data))
 
 
-@pytest.mark.parametrize("every", [0, 1.5, "2"])
+@pytest.mark.parametrize("every", [0, 1.5, "2", True])
 def test_an_invalid_every_raises(every: Any) -> None:
     with pytest.raises(ValueError, match=rf"'every' parameter of Checkpoint must be an int .* Got {every!r} instead"):
         Checkpoint("at.joblib", every=every)

@@ -209,7 +209,9 @@ def test_invalid_columns_raise(columns: Any) -> None:
         LivePlot(columns)
 
 
-@pytest.mark.parametrize("params", [{"width": 29}, {"width": "wide"}, {"height": 1}, {"height": None}], ids=str)
+@pytest.mark.parametrize(
+    "params", [{"width": 29}, {"width": "wide"}, {"height": 1}, {"height": None}, {"height": True}], ids=str
+)
 def test_invalid_sizes_raise(params: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="parameter of LivePlot must be an int in the range"):
         LivePlot(**params)

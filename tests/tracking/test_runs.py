@@ -254,6 +254,9 @@ def test_a_pickled_callback_holds_settings_only(runs: Any) -> None:
     [
         ({"every_n_epochs": 0}, "every_n_epochs"),
         ({"every_n_epochs": 1.5}, "every_n_epochs"),
+        ({"every_n_epochs": True}, "every_n_epochs"),
+        ({"child_runs": True}, "child_runs"),
+        ({"close_timeout": True}, "close_timeout"),
         ({"child_runs": "some"}, "child_runs"),
         ({"child_runs": -1}, "child_runs"),
         ({"on_error": "explode"}, "on_error"),

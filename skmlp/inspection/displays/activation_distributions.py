@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.inspection._checks import StrOptions, check_argument
+from skmlp.estimators.argument_checks import StrOptions, check_argument
 from skmlp.inspection.displays._base import MonitorDisplay
 from skmlp.inspection.displays._drawing import (
     SMALL,

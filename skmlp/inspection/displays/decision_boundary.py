@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.inspection._checks import Number, check_argument
+from skmlp.estimators.argument_checks import Number, check_argument
 from skmlp.inspection.displays._base import Display
 from skmlp.inspection.displays._drawing import INK, PALETTE, legend_above, shorten
 from skmlp.inspection.displays._matplotlib import Axes, Colorbar

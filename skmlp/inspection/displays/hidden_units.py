@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.inspection._checks import Number, StrOptions, check_argument
+from skmlp.estimators.argument_checks import Number, StrOptions, check_argument
 from skmlp.inspection._estimators import fitted_attribute
 from skmlp.inspection.displays._base import Display
 from skmlp.inspection.displays._drawing import INK, NOT_FINITE, finite_or_nan

@@ -15,6 +15,6 @@ class Number(Interval):  # type: ignore[misc] # scikit-learn ships no types
         return not isinstance(val, bool) and bool(super().is_satisfied_by(val))
 
 
-def check_argument(function: str, name: str, value: Any, allowed: Any) -> None:
-    """Raise ValueError if an argument of a function is not what is allowed."""
-    validate_parameter_constraints({name: [allowed]}, {name: value}, caller_name=function)
+def check_argument(function: str, name: str, value: Any, *allowed: Any) -> None:
+    """Raise ValueError unless an argument of a function satisfies one of the constraints."""
+    validate_parameter_constraints({name: list(allowed)}, {name: value}, caller_name=function)
