@@ -5,29 +5,10 @@ and sent later. `run` is an identifier of our own, which is known before the ser
 it to MLflow's ID.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-__all__ = [
-    "AdoptRun",
-    "Artifact",
-    "CreateRun",
-    "EndRun",
-    "Log",
-    "LogChildren",
-    "LogDataset",
-    "Opening",
-    "Record",
-    "TrainingFiles",
-    "as_dict",
-    "dump",
-    "from_dict",
-    "load",
-    "now",
-]
 
 
 def now() -> int:
@@ -37,23 +18,16 @@ def now() -> int:
 
 @dataclass(frozen=True)
 class CreateRun:
-    """Create a run.
+    """Create a run with `run` as its tag ``skmlp.id``.
 
     Attributes
     ----------
-    run : str
-        Identifier, stored as the tag ``skmlp.id``.
-    name : str
-        Name of the run.
-    experiment : str or None
-        Name of the experiment, which is created if needed.
-    experiment_id : str or None
-        Used without `experiment`. By default the experiment is that of the parent.
+    experiment, experiment_id : str or None
+        Name of the experiment, which is created if needed, or its ID. By default that of the parent.
     parent : str or None
         Identifier of the parent run.
     start : int
         Start time in milliseconds since the epoch.
-    tags : dict of str
     wait : float
         Seconds to wait for another process that is about to create the same run.
     resume, within : str or None
@@ -75,14 +49,9 @@ class CreateRun:
 
 @dataclass(frozen=True)
 class AdoptRun:
-    """Use an existing MLflow run for `run`.
+    """Use the existing run with MLflow's ID `run_id` for `run`.
 
-    Attributes
-    ----------
-    run, run_id : str
-        The identifier and MLflow's ID.
-    foreign : bool
-        Whether the run was not created by skmlp, so that its parameters must not be changed.
+    A `foreign` run was not created by skmlp, so that its parameters must not be changed.
     """
 
     run: str
@@ -133,19 +102,7 @@ class Artifact:
 class TrainingFiles:
     """Store history, statistics and configuration of a fit; the sending process creates tables and figures from them.
 
-    Attributes
-    ----------
-    run : str
-    title : str
-        Title of the report.
-    history, monitor : dict of lists
-        The estimator's ``history_`` and ``monitor_``.
-    configuration, facts : dict
-        For ``config.json`` and for the table of the report.
-    diagnosis : list of dict
-        From :meth:`skmlp.diagnosis.Diagnosis.to_dicts`.
-    diagnosis_html : str
-        The diagnosis as HTML.
+    `title`, `facts` and `diagnosis_html` are for the report, `configuration` and `diagnosis` for JSON files.
     """
 
     run: str
@@ -187,15 +144,7 @@ def as_dict(record: Record) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any]) -> Record:
     """Return the record of a dict from :func:`as_dict`."""
     fields = dict(values)
+    if "patience" in fields:  # the name of `wait` in files that earlier versions wrote
+        fields["wait"] = fields.pop("patience")
     record: Record = _KINDS[fields.pop("record")](**fields)
     return record
-
-
-def dump(record: Record) -> str:
-    """Return the record as one line of JSON."""
-    return json.dumps(as_dict(record))
-
-
-def load(line: str) -> Record:
-    """Return the record of a line from :func:`dump`."""
-    return from_dict(json.loads(line))

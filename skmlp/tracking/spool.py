@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skmlp.tracking.addresses import masked, masked_errors
-from skmlp.tracking.journal import AdoptRun, CreateRun, Log, Opening, Record, dump, load
+from skmlp.tracking.journal import AdoptRun, CreateRun, Log, Opening, Record, as_dict, from_dict
 from skmlp.tracking.store import RefusedError, Store, default_uri, is_transient
 
 __all__ = ["Replayed", "Spool", "files_of", "merge", "replay"]
@@ -18,15 +18,8 @@ class Spool:
     """A file of records, one per line, after a header with the store they are for.
 
     File and folder are created with the first record. Only their owner can read them, and a password in the address of
-    the store is not stored.
-
-    Parameters
-    ----------
-    folder : str or path
-    uri : str or None
-        Tracking URI that the records are for; None for MLflow's default.
-    session : str
-        Identifier of the outermost fit, by which :func:`files_of` finds the files of its worker processes.
+    the store is not stored. By `session`, the identifier of the outermost fit, :func:`files_of` finds the files of its
+    worker processes.
     """
 
     def __init__(self, folder: str | Path, uri: str | None, session: str) -> None:
@@ -36,14 +29,8 @@ class Spool:
         self.header = json.dumps({"tracking_uri": masked(uri) if uri else uri, "session": session})
 
     def write(self, records: Iterable[Record]) -> None:
-        """Append all records, or on an error none.
-
-        Raises
-        ------
-        OSError
-            When the file cannot be written.
-        """
-        lines = [dump(record) for record in records]
+        """Append all records, or on an OSError none."""
+        lines = [json.dumps(as_dict(record)) for record in records]
         if not lines:
             return
         size = self.path.stat().st_size if self.path.exists() else 0
@@ -191,7 +178,7 @@ def _read(path: Path) -> tuple[str | None, list[Record], list[str]]:
     records, unreadable = [], []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            records.append(load(line))
+            records.append(from_dict(json.loads(line)))
         except (ValueError, KeyError, TypeError):
             unreadable.append(f"line {number} of {path} is damaged")
     return uri, records, unreadable

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from skmlp.tracking import outbox as outbox_module
-from skmlp.tracking.journal import AdoptRun, Artifact, CreateRun, EndRun, Log, dump, load
+from skmlp.tracking.journal import AdoptRun, Artifact, CreateRun, EndRun, Log, as_dict, from_dict
 from skmlp.tracking.outbox import Outbox
 from skmlp.tracking.spool import Spool, files_of, merge
 
@@ -101,7 +101,7 @@ def _put(box, *records):
 def _spilled(spool):
     lines = spool.path.read_text().splitlines()
     assert json.loads(lines[0]) == {"tracking_uri": "http://fake", "session": "session"}
-    return [load(line) for line in lines[1:]]
+    return [from_dict(json.loads(line)) for line in lines[1:]]
 
 
 def test_all_records_are_sent_in_order_and_in_few_calls(store, spool):
@@ -327,7 +327,7 @@ def test_run_id_does_not_wait_for_a_server_that_is_away(store, spool):
     box.close(1.0)
 
 
-def test_load_reverses_dump():
+def test_from_dict_reverses_as_dict():
     records = [
         _create(),
         AdoptRun("run", "id", foreign=False),
@@ -336,9 +336,8 @@ def test_load_reverses_dump():
         EndRun("run", "KILLED", 3, children=True),
     ]
     for record in records:
-        line = dump(record)
-        assert "\n" not in line
-        assert repr(load(line)) == repr(record)
+        line = json.dumps(as_dict(record))
+        assert repr(from_dict(json.loads(line))) == repr(record)
 
 
 def test_merge_keeps_the_order_within_each_run():

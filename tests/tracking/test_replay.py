@@ -46,6 +46,15 @@ def test_a_torn_last_line_is_reported_and_the_others_are_sent(spool: Spool, sqli
     assert only_run(sqlite_uri).data.metrics == {"m": 1.0}
 
 
+def test_a_file_of_an_earlier_version_is_replayed(spool: Spool, sqlite_uri: str) -> None:
+    spool.write([CREATION, Log("run", [["m", 1.0, 5, 1]])])
+    text = spool.path.read_text()
+    assert '"wait"' in text
+    spool.path.write_text(text.replace('"wait"', '"patience"'))
+    assert replay(spool.path).rejected == []
+    assert only_run(sqlite_uri).data.metrics == {"m": 1.0}
+
+
 def test_a_file_without_a_header_does_not_stop_the_replay_of_a_folder(
     spool: Spool, sqlite_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
