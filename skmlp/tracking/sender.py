@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -50,20 +51,12 @@ END_TIMEOUT = 30.0
 
 
 class SendError(Exception):
-    """A record could not be sent.
+    """A record could not be sent, or only without the `refused` items. If `transient`, another attempt may succeed."""
 
-    Attributes
-    ----------
-    transient : bool
-        Whether another attempt may succeed.
-    refused : list of str
-        Items that MLflow refused, if it has taken all others.
-    """
-
-    def __init__(self, message: str, *, transient: bool, refused: list[str] | None = None) -> None:
+    def __init__(self, message: str, *, transient: bool, refused: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.transient = transient
-        self.refused = refused or []
+        self.refused = refused
 
 
 class RemoteStore:
@@ -72,7 +65,7 @@ class RemoteStore:
     Parameters
     ----------
     uri : str or None
-        Tracking URI; None for MLflow's default, whose address is known after the first record.
+        None for MLflow's default, whose address is known after the first record.
 
     Attributes
     ----------
@@ -115,13 +108,7 @@ class RemoteStore:
         return other
 
     def send(self, record: Record) -> None:
-        """Send a record.
-
-        Raises
-        ------
-        SendError
-            When it could not be sent.
-        """
+        """Send a record, or raise SendError."""
         if isinstance(record, AdoptRun):
             self.runs[record.run] = record.run_id
             if record.foreign:
@@ -215,10 +202,7 @@ class _Process:
     def ask(self, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
         """Send a request and return the answer, or None if the process has ended.
 
-        Raises
-        ------
-        queue.Empty
-            When there is no answer within `timeout` seconds, or ``START_TIMEOUT`` for the first one.
+        Raise ``queue.Empty`` if there is none within `timeout` seconds, or ``START_TIMEOUT`` for the first one.
         """
         answer: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         number = next(self._numbers)
@@ -295,24 +279,12 @@ class _Sender:
         self._process: _Process | None = None
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send a record and return the answer.
-
-        Raises
-        ------
-        SendError
-            When there is an error or no answer.
-        """
+        """Send a record and return the answer, or raise SendError."""
         with self._one_at_a_time:
             return self._ask(request, None)
 
     def probe(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Probe a server, also while a record is sent.
-
-        Raises
-        ------
-        SendError
-            When there is no answer.
-        """
+        """Probe a server, also while a record is sent. Raise SendError if there is no answer."""
         return self._ask(request, 3 * PROBE_TIMEOUT)
 
     def _ask(self, request: dict[str, Any], timeout: float | None) -> dict[str, Any]:
@@ -374,11 +346,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_sender.before_fork, after_in_parent=_sender.after_fork, after_in_child=_sender.forget)
 
 
-# ------------------------------------------------------------------ in the sending process
-
-
 def main() -> None:
-    """Answer requests, one per line, until the input ends."""
+    """Answer requests, one per line, in the sending process until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process ends this one
     handler = _RequestHandler(os.dup(1))
     os.dup2(2, 1)  # output of libraries must not be mixed with answers

@@ -8,7 +8,7 @@ import posixpath
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,19 +27,6 @@ from skmlp.tracking.journal import (
     Record,
     TrainingFiles,
 )
-
-__all__ = [
-    "CHILD_TAG",
-    "ID_TAG",
-    "PROBE_TIMEOUT",
-    "NotYetError",
-    "RefusedError",
-    "Store",
-    "default_uri",
-    "is_transient",
-    "origin",
-    "why_unreachable",
-]
 
 # Tag with the identifier of a run, by which a second attempt to create the run finds the first one.
 ID_TAG = "skmlp.id"
@@ -118,15 +105,7 @@ class NotYetError(Exception):
 
 
 class RefusedError(Exception):
-    """The store refused some items of a record and will always refuse them. It has taken the others.
-
-    Attributes
-    ----------
-    refused : list of str
-        The refused items with reasons.
-    n_metrics : int
-        Number of metric values among them.
-    """
+    """The store refused some items of a record, `n_metrics` of them metric values. It has taken the others."""
 
     transient = False
 
@@ -139,52 +118,31 @@ class RefusedError(Exception):
 class Store:
     """An MLflow store, with the IDs of its runs by identifier.
 
-    Parameters
+    Attributes
     ----------
-    uri : str
-        Tracking URI.
-    client_factory : callable, optional
-        ``client_factory(uri)`` returns an ``mlflow.MlflowClient`` or a replacement.
-    retry : bool, default=False
+    retry : bool
         Look for a run before creating it: an earlier attempt may have succeeded although its answer was lost.
-    wait : bool, default=False
+    wait : bool
         Raise NotYetError when a run is missing that another process is about to create. The caller tries again, and
         between two attempts the other process can use the store.
     """
 
-    def __init__(
-        self,
-        uri: str,
-        client_factory: Callable[[str], Any] | None = None,
-        *,
-        retry: bool = False,
-        wait: bool = False,
-    ) -> None:
+    def __init__(self, uri: str, *, retry: bool = False) -> None:
         self.uri = uri
         self.retry = retry
-        self.wait = wait
+        self.wait = False
         self.runs: dict[str, str] = {}
         self.foreign: set[str] = set()
         self._experiments: dict[str, str] = {}
-        self._client_factory = client_factory or new_client
         self._client: Any = None
 
     def send(self, record: Record) -> None:
         """Process a record.
 
-        Raises
-        ------
-        KeyError
-            When the run of the record was never created.
-        NotYetError
-            See `wait`.
-        RefusedError
-            When the store takes only a part of the record.
-        mlflow.exceptions.MlflowException
-            When the store rejects the record or does not answer.
+        Raise RefusedError when the store takes only a part of it, and KeyError when its run was never created.
         """
         if self._client is None:
-            self._client = self._client_factory(self.uri)
+            self._client = new_client(self.uri)
         match record:
             case CreateRun():
                 self._create(record)
@@ -205,8 +163,6 @@ class Store:
                     self.send(each)
             case EndRun():
                 self._end(record)
-
-    # ------------------------------------------------------------------ beginning and ending runs
 
     def _create(self, record: CreateRun) -> None:
         if record.run in self.runs:
@@ -298,15 +254,15 @@ class Store:
     def _experiment_id(self, name: str) -> str:
         if name not in self._experiments:
             experiment = self._client.get_experiment_by_name(name)
-            if experiment is None:
-                try:
-                    self._experiments[name] = self._client.create_experiment(name)
-                    return self._experiments[name]
-                except Exception:
-                    experiment = self._client.get_experiment_by_name(name)  # another process was faster
-                    if experiment is None:
-                        raise
-            self._experiments[name] = experiment.experiment_id
+            try:
+                self._experiments[name] = (
+                    experiment.experiment_id if experiment else self._client.create_experiment(name)
+                )
+            except Exception:
+                experiment = self._client.get_experiment_by_name(name)  # another process was faster
+                if experiment is None:
+                    raise
+                self._experiments[name] = experiment.experiment_id
         return self._experiments[name]
 
     def _end(self, record: EndRun) -> None:
@@ -315,8 +271,6 @@ class Store:
                 if child.info.status == "RUNNING":
                     self._client.set_terminated(child.info.run_id, status=record.status, end_time=record.end)
         self._client.set_terminated(self.runs[record.run], status=record.status, end_time=record.end)
-
-    # ------------------------------------------------------------------ content of runs
 
     def _log(self, record: Log) -> None:
         from mlflow.entities import Param, RunTag

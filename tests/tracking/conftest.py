@@ -249,6 +249,10 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     class InProcess(Store):
         is_server, silence = False, ""
 
+        def __init__(self, uri: str | None) -> None:
+            super().__init__(uri or "fake")
+            self._client = client
+
         def is_reachable(self) -> bool:
             return True
 
@@ -267,7 +271,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeClient:
         def reconnected(self) -> "InProcess":
             return self
 
-    monkeypatch.setattr(hooks, "RemoteStore", lambda uri: InProcess(uri or "fake", lambda _: client))
+    monkeypatch.setattr(hooks, "RemoteStore", InProcess)
     monkeypatch.setattr("skmlp.tracking.artifacts._figures", lambda *_: ())
     return client
 
