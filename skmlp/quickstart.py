@@ -32,20 +32,7 @@ GRID = {
 
 
 def tune(X: pd.DataFrame, y: pd.Series, *, n_jobs: int = 2) -> GridSearchCV:
-    """Fit a grid search over a pipeline of a scaler and a network.
-
-    Parameters
-    ----------
-    X : DataFrame of shape (n_samples, n_features)
-    y : Series of shape (n_samples,)
-    n_jobs : int, default=2
-        Number of worker processes.
-
-    Returns
-    -------
-    search : GridSearchCV
-        Scored by log loss and refitted on all rows with the best parameters; tracked if MLflow is installed.
-    """
+    """Fit a grid search over a pipeline of a scaler and a network; track it if MLflow is installed."""
     pipeline = Pipeline([("scale", StandardScaler()), ("mlp", MLPClassifier(max_iter=60, random_state=0))])
     search = GridSearchCV(pipeline, GRID, scoring="neg_log_loss", cv=4, n_jobs=n_jobs)
     if find_spec("mlflow") is not None:

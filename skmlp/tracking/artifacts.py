@@ -12,10 +12,8 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
-
 from skmlp.tracking.journal import Artifact, Log, TrainingFiles
-from skmlp.tracking.report import html_report
+from skmlp.tracking.report import html_report, rounded
 
 __all__ = ["files_of_training"]
 
@@ -49,17 +47,9 @@ def _finite(row: list[float]) -> list[float | None]:
 
 def _compact(monitor: Mapping[str, list[Any]]) -> str:
     """Return the statistics as gzipped JSON with four digits, in base64."""
-    rounded = {name: _rounded(column) for name, column in monitor.items()}
-    content = json.dumps(rounded, separators=(",", ":")).encode()
+    columns = {name: rounded(column) for name, column in monitor.items()}
+    content = json.dumps(columns, separators=(",", ":")).encode()
     return base64.b64encode(gzip.compress(content, mtime=0)).decode()
-
-
-def _rounded(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_rounded(value) for value in values]
-    if isinstance(values, int):
-        return values
-    return float(np.format_float_scientific(values, 3)) if math.isfinite(values) else None
 
 
 def _figures(history: Mapping[str, list[Any]], monitor: Mapping[str, list[Any]]) -> Iterator[tuple[str, str]]:

@@ -23,11 +23,6 @@ def new_client(uri: str) -> Any:
 
     The first client of a store creates its tables in many steps, which takes seconds. Two clients at once, or one that
     is killed meanwhile, would leave a database that no client can open.
-
-    Parameters
-    ----------
-    uri : str
-        Tracking URI.
     """
     from mlflow import MlflowClient
 

@@ -76,9 +76,6 @@ _SECTIONS: dict[str, tuple[_Chart, ...]] = {
 }
 
 
-# ---------------------------------------------------------------------- the view
-
-
 def dashboard_url(experiment: str | None = None, *, tracking_uri: str | None = None, server: str | None = None) -> str:
     """Store a dashboard with an MLflow experiment and return its address.
 
@@ -135,26 +132,9 @@ def _connect(tracking_uri: str | None) -> tuple[str, Any]:
 
 
 def find_experiment(client: Any, uri: str, name: str | None, is_default_store: bool) -> str:
-    """Return the ID of an experiment. Unlike MLflow's own function, do not create it.
+    """Return the ID of an experiment, or raise ValueError. Unlike MLflow's own function, do not create it.
 
-    Parameters
-    ----------
-    client : mlflow.MlflowClient
-    uri : str
-        Address of the client's store, for the error message.
-    name : str or None
-        None for MLflow's current experiment.
-    is_default_store : bool
-        Whether the store is MLflow's current one, so that the current experiment ID applies.
-
-    Returns
-    -------
-    experiment_id : str
-
-    Raises
-    ------
-    ValueError
-        When the experiment does not exist.
+    Without a name, it is MLflow's current experiment, whose ID applies in the default store only.
     """
     current = None
     if name is None:
@@ -294,9 +274,6 @@ def _uuid(*parts: object) -> str:
     return uuid.uuid5(_NAMESPACE, repr(parts)).hex
 
 
-# ---------------------------------------------------------------------- the server
-
-
 def serve(
     experiment: str | None = None, *, tracking_uri: str | None = None, port: int = 5000, open_browser: bool = True
 ) -> None:
@@ -304,33 +281,6 @@ def serve(
 
     If the store is a database or a folder, start an MLflow server on the loopback address until Ctrl-C. If it is a
     server, only print and open the address.
-
-    Parameters
-    ----------
-    experiment : str, optional
-        Name of the experiment; by default MLflow's current one.
-    tracking_uri : str, optional
-        The store; by default MLflow's current one.
-    port : int, default=5000
-        Port of the server.
-    open_browser : bool, default=True
-        Open the dashboard in a browser.
-
-    Raises
-    ------
-    OSError
-        When the port is in use.
-    RuntimeError
-        When the server ends or does not answer within two minutes.
-    ValueError
-        When the experiment does not exist.
-
-    Examples
-    --------
-    >>> from skmlp.tracking.dashboard import serve
-    >>> serve("digits")  # doctest: +SKIP
-    The dashboard is at http://127.0.0.1:5000/#/experiments/1/runs?compareRunsMode=CHART&viewStateShareKey=skmlp...
-    Ctrl-C ends the server.
     """
     uri, _ = _connect(tracking_uri)
     if is_server(uri):

@@ -47,11 +47,7 @@ def readable(value: Any) -> str:
 def flat_params(estimator: Any, *, exclude: tuple[str, ...] = ()) -> dict[str, str]:
     """Return ``get_params(deep=True)`` as text, without nested estimators, whose parameters it contains.
 
-    Parameters
-    ----------
-    estimator : estimator
-    exclude : tuple of str, default=()
-        Names of parameters to exclude, at any depth.
+    Parameters named in `exclude` are excluded at any depth.
     """
     params = {}
     for name, value in sorted(estimator.get_params(deep=True).items()):

@@ -13,20 +13,7 @@ __all__ = ["TrackedFit", "outcome_of"]
 
 
 class TrackedFit:
-    """The fit of one estimator.
-
-    Parameters
-    ----------
-    put : callable
-        Called with each record.
-    run : str
-        Identifier of the run.
-    place : Place
-    every_n_epochs : int
-        Log metrics of every n-th epoch, and of the last one.
-    artifacts : bool
-        Store files at the end.
-    """
+    """The fit of one estimator. `put` is called with each record."""
 
     def __init__(
         self, put: Callable[[Record], None], run: str, place: Place, *, every_n_epochs: int, artifacts: bool
@@ -43,11 +30,8 @@ class TrackedFit:
     def begin(self, estimator: BaseMLP, X: Any) -> None:
         """Log a description of the network and the data."""
         self._facts = {**network_params(estimator), **shape_params(X)}
-        params = dict(self._facts)
-        if self.place.role == "fit":
-            del params["data.n_samples"]  # the run has the shape of the outermost estimator's data
-            params.pop("data.n_features", None)
-        self.put(Log(self.run, params=params))
+        # Outside a search, the run has the shape of the outermost estimator's data.
+        self.put(Log(self.run, params=network_params(estimator) if self.place.role == "fit" else self._facts))
 
     def log_epoch(self, estimator: BaseMLP) -> None:
         """Log the epoch that ended, unless it was announced and never ran."""
@@ -87,14 +71,12 @@ class TrackedFit:
         time, epoch = now(), estimator.n_iter_
         self.put(Log(self.run, [[name, value, time, epoch] for name, value in metrics.items()], tags=tags))
         if self.artifacts:
-            title = f"{type(estimator).__name__}: {self.place.path}"
-            config = configuration(estimator, self._facts)
             files = TrainingFiles(
                 self.run,
-                title,
+                f"{type(estimator).__name__}: {self.place.path}",
                 history,
                 monitor,
-                configuration=config,
+                configuration=configuration(estimator, self._facts),
                 facts=self._facts,
                 diagnosis=diagnosis.to_dicts(),
                 diagnosis_html=diagnosis._repr_html_(),

@@ -20,17 +20,10 @@ from skmlp.tracking.describe import dataset, estimator_tags, flat_params, readab
 from skmlp.tracking.fits import TrackedFit, outcome_of
 from skmlp.tracking.journal import AdoptRun, CreateRun, EndRun, Log, LogDataset, now
 from skmlp.tracking.outbox import Outbox, Unsent
-from skmlp.tracking.searches import (
-    fold_name_and_tags,
-    params_of,
-    search_results,
-    searched_names,
-    searches_in,
-    split_scores,
-)
+from skmlp.tracking.searches import fold_name_and_tags, params_of, search_results, searched_names, searches_in
 from skmlp.tracking.sender import RemoteStore
 from skmlp.tracking.sessions import Fold, Outermost, Session, candidate, outermost_fits, tracked_fits, used_runs
-from skmlp.tracking.settings import ActiveRun, Settings, active_run
+from skmlp.tracking.settings import Settings, active_run
 from skmlp.tracking.spool import Spool, files_of
 
 __all__ = ["InnerHooks", "TrackingError", "TrackingHooks", "TrackingWarning"]
@@ -83,8 +76,6 @@ class TrackingHooks(ForNetworks):
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
-
-    # ------------------------------------------------------------------ scikit-learn's hooks
 
     def setup(self, estimator: Any, context: Any) -> None:
         """Begin the outermost run."""
@@ -152,16 +143,14 @@ class TrackingHooks(ForNetworks):
             self._end_outermost(estimator, session, outermost, sys.exception())
         self._warned.discard(place.tree)
 
-    # ------------------------------------------------------------------ the outermost run
-
     def _session_of(self, place: Place) -> Session | None:
         return self._sessions.get(place.tree)
 
-    def _session(self, place: Place, active: ActiveRun | None = None, *, announced: bool) -> Session:
+    def _session(self, place: Place, active: Any = None, *, announced: bool) -> Session:
         settings = self.settings.resolved()
         experiment, experiment_id = settings.experiment, settings.experiment_id
         if active is not None:
-            experiment, experiment_id = None, active.experiment_id
+            experiment, experiment_id = None, active.info.experiment_id
         elif settings.named_run is not None:
             experiment = experiment_id = None
         run = f"{place.tree}-{self._id}"
@@ -169,27 +158,26 @@ class TrackingHooks(ForNetworks):
 
     def _begin_outermost(self, estimator: Any, place: Place) -> Session:
         active = active_run(self.settings)
+        active_id = active.info.run_id if active is not None else None
         session = self._session(place, active, announced=True)
         outbox = self._outbox(session)
         # The user's run receives only the first fit, since parameters cannot be changed. Runs of later fits are nested.
-        adopted = active if active is not None and active.run_id not in used_runs else None
+        is_adopted = active is not None and active_id not in used_runs
         resumed = self._run_to_resume() if active is None else None
         outermost_fits[session.run] = Outermost(
             outbox,
-            owned=adopted is None,
+            owned=not is_adopted,
             error_before=sys.exception(),
-            has_params=active is not None and active.by_autologging,
+            has_params=active is not None and "mlflow.autologging" in active.data.tags,
             resumes=resumed,
         )
-        if adopted is not None:
-            used_runs.add(adopted.run_id)
-            outbox.put(AdoptRun(session.run, adopted.run_id))
-            return session
         name = self.settings.run_name or type(estimator).__name__
-        if active is not None:
-            outbox.put(AdoptRun(active.run_id, active.run_id))
-            parent = active.run_id
-            outbox.put(CreateRun(session.run, name, None, active.experiment_id, parent, now(), {}))
+        if is_adopted:
+            used_runs.add(active_id)
+            outbox.put(AdoptRun(session.run, active_id))
+        elif active is not None:
+            outbox.put(AdoptRun(active_id, active_id))
+            outbox.put(CreateRun(session.run, name, None, session.experiment_id, active_id, now(), {}))
         else:
             self._create_outermost(outbox, session, name, resumed)
         return session
@@ -258,7 +246,6 @@ class TrackingHooks(ForNetworks):
         outbox = outermost_fits[session.run].outbox
         for record in search_results(session.run, search):
             outbox.put(record)
-        outbox.put(split_scores(session.run, search))
 
     def _end_outermost(
         self, estimator: Any, session: Session, outermost: Outermost, error: BaseException | None
@@ -308,8 +295,6 @@ class TrackingHooks(ForNetworks):
             reasons = f" ({'; '.join(unsent.reasons)})" if unsent.reasons else ""
             store = session.uri or "its default store"
             self._warn(f"Not everything could be logged to MLflow at {store}{reasons}: {'; '.join(parts)}.")
-
-    # ------------------------------------------------------------------ the fits
 
     def _begin_fit(self, estimator: BaseMLP, place: Place, session: Session, X: Any) -> None:
         outermost = outermost_fits.get(session.run)
@@ -380,8 +365,6 @@ class TrackingHooks(ForNetworks):
         # Files are reported by the outermost fit if it has the callback.
         if unsent.n_lost or unsent.refused or (unsent.n_spilled and not session.announced):
             self._report(session, unsent, [])
-
-    # ------------------------------------------------------------------ shared by all
 
     def _outbox(self, session: Session) -> Outbox:
         folder = self.settings.resolved().spool

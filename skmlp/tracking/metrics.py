@@ -1,6 +1,6 @@
 """From an epoch's row to MLflow's metrics: names begin with the quantity, by which MLflow's user interface groups them.
 
-A column of ``history_`` or statistic of ``monitor_`` that is not listed here keeps its name.
+A column of ``history_`` that is not listed here keeps its name.
 """
 
 import math
@@ -29,18 +29,6 @@ HISTORY = {
 }
 # The sum of train_loss and penalty.
 OMITTED = {"loss"}
-# Statistic of monitor_ -> section with a metric for each layer.
-MONITOR = {
-    "gradient_norm": "grad_norm",
-    "gradient_norm_max": "grad_norm_max",
-    "gradient_mean": "grad_mean",
-    "gradient_std": "grad_std",
-    "gradient_largest": "grad_absmax",
-    "gradient_zero_fraction": "grad_zero_fraction",
-    "gradient_nonfinite": "grad_nonfinite",
-    "gradient_cosine": "grad_cosine",
-    "gradient_snr": "grad_snr",
-}
 
 
 def layer_name(layer: int) -> str:
@@ -64,14 +52,15 @@ def epoch_metrics(history: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def layer_metrics(monitor: Mapping[str, Any]) -> dict[str, float]:
-    """Return the per-layer metrics of the last monitored epoch in `monitor`."""
+    """Return the per-layer metrics of the last monitored epoch in `monitor`, with "grad" for "gradient"."""
     metrics = {}
     for statistic, values in monitor.items():
         if np.ndim(values) != 2:  # epoch numbers and quantiles
             continue
+        section = statistic.replace("gradient", "grad").replace("largest", "absmax")
         for layer, value in enumerate(values[-1]):
             if math.isfinite(value):
-                metrics[f"{MONITOR.get(statistic, statistic)}/{layer_name(layer)}"] = float(value)
+                metrics[f"{section}/{layer_name(layer)}"] = float(value)
     return metrics
 
 

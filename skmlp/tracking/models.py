@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from skmlp.estimators.argument_checks import StrOptions, check_argument
 from skmlp.tracking.dashboard import find_experiment
 from skmlp.tracking.tables import as_served, first_rows
 
@@ -100,7 +101,10 @@ def log_model(
     from sklearn.utils.validation import check_is_fitted
 
     check_is_fitted(estimator)
-    _check_format(serialization_format, trusted)
+    formats = StrOptions({"skops", "cloudpickle", "pickle"})
+    check_argument("log_model", "serialization_format", serialization_format, formats)
+    if isinstance(trusted, str):
+        raise ValueError(f"The 'trusted' parameter of log_model must be a list of names. Got {trusted!r} instead.")
     bare = _without_callbacks(estimator, {})
     types = _types_to_trust(bare, tuple(trusted)) if serialization_format == "skops" else None
     uri = tracking_uri or mlflow.get_tracking_uri()
@@ -126,9 +130,6 @@ def log_model(
         model.save(str(path / "MLmodel"))
         logged = _upload(client, logged, run, str(path))
         return model.get_model_info(logged)
-
-
-# ---------------------------------------------------------------------- the estimator
 
 
 def _without_callbacks(value: Any, done: dict[int, Any]) -> Any:
@@ -160,17 +161,6 @@ def _without_callbacks(value: Any, done: dict[int, Any]) -> Any:
         else:
             vars(copied)[attribute] = _without_callbacks(old, done)
     return copied
-
-
-def _check_format(serialization_format: str, trusted: Iterable[str]) -> None:
-    formats = ("skops", "cloudpickle", "pickle")
-    if serialization_format not in formats:
-        raise ValueError(
-            f"The 'serialization_format' parameter of log_model must be a str among {set(formats)}. "
-            f"Got {serialization_format!r} instead."
-        )
-    if isinstance(trusted, str):
-        raise ValueError(f"The 'trusted' parameter of log_model must be a list of names. Got {trusted!r} instead.")
 
 
 def _types_to_trust(estimator: Any, trusted: tuple[str, ...]) -> list[str]:
@@ -220,9 +210,6 @@ def _requirements(estimator: Any, serialization_format: str, types: list[str]) -
     return [f"{package}=={version(package)}" for package in needed]
 
 
-# ---------------------------------------------------------------------- the input
-
-
 def _described_input(estimator: Any, X: Any) -> dict[str, Any]:
     """Return the signature and the input example, if there are data."""
     from mlflow.models import infer_signature
@@ -242,9 +229,6 @@ def _without_warning() -> Iterator[None]:
         yield
 
 
-# ---------------------------------------------------------------------- the store
-
-
 def _find_run(client: Any, run_id: str | None, uri: str) -> Any:
     import mlflow
 
@@ -261,11 +245,8 @@ def _create(client: Any, experiment_id: str, run: Any, name: str) -> Any:
 
     MLflow's own ``log_model`` uses the active experiment of the global store, regardless of the run.
     """
-    if run is None:
-        return client.create_logged_model(experiment_id, name=name)
-    return client.create_logged_model(
-        experiment_id, name=name, source_run_id=run.info.run_id, params=dict(run.data.params)
-    )
+    source = {} if run is None else {"source_run_id": run.info.run_id, "params": dict(run.data.params)}
+    return client.create_logged_model(experiment_id, name=name, **source)
 
 
 def _upload(client: Any, logged: Any, run: Any, path: str) -> Any:

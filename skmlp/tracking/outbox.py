@@ -37,19 +37,7 @@ REMEMBERED = 60.0
 
 @dataclass
 class Unsent:
-    """Records that an outbox could not send.
-
-    Attributes
-    ----------
-    path : str
-        The file.
-    n_spilled, n_lost : int
-        Numbers of records written to the file, and lost.
-    refused : list of str
-        Items that MLflow refused and would refuse again.
-    reasons : list of str
-        The different errors in the order of their occurrence.
-    """
+    """Numbers of records that an outbox wrote to the file `path` and lost, refused items, and different errors."""
 
     path: str
     n_spilled: int = 0
@@ -70,17 +58,7 @@ class Unsent:
 
 
 class Outbox:
-    """Buffer, thread and file of one fit.
-
-    Parameters
-    ----------
-    store : RemoteStore
-    spool : Spool
-    capacity : int, default=CAPACITY
-        Metrics in memory.
-    clock : callable, default=time.monotonic
-        Returns the time in seconds.
-    """
+    """Buffer, thread and file of one fit. `capacity` is the number of metrics in memory."""
 
     # URI of a server -> when it was last given up, so that a search does not wait for it in every fit.
     _given_up: ClassVar[dict[str, float]] = {}
@@ -103,8 +81,6 @@ class Outbox:
         self._closed = False
         self._thread: threading.Thread | None = None
         self.unsent = Unsent(str(spool.path))
-
-    # ------------------------------------------------------------------ called by the fit
 
     def put(self, record: Record) -> None:
         """Add a record, without waiting."""
@@ -143,11 +119,6 @@ class Outbox:
         """Wait until everything is sent, and write the rest to the file after `timeout` seconds.
 
         An unreachable server is given up after two probes, long before a large `timeout`.
-
-        Returns
-        -------
-        unsent : Unsent
-            Since the creation of the outbox.
         """
         with self._changed:
             try:
@@ -168,8 +139,6 @@ class Outbox:
             self._closed = True
             self._changed.notify_all()
         return unsent
-
-    # ------------------------------------------------------------------ waiting
 
     def _pending(self) -> bool:
         return bool(self._waiting or self._in_flight)
@@ -211,8 +180,6 @@ class Outbox:
             return ask()
         finally:
             self._changed.acquire()
-
-    # ------------------------------------------------------------------ the thread
 
     def _start_thread(self, store: Any) -> None:
         """Start the thread that sends. A previous one is stuck in a call, and ends after it."""
@@ -283,8 +250,6 @@ class Outbox:
             else:
                 self.unsent.add_reason(error)
                 self._spill([record])
-
-    # ------------------------------------------------------------------ the file
 
     def _spill_values(self) -> None:
         """Write the values in memory to the file; keep the few records that create and end runs."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["html_report"]
+__all__ = ["html_report", "rounded"]
 
 # Maximum number of epochs drawn; a page has no pixels for more.
 EPOCHS_DRAWN = 600
@@ -40,26 +40,17 @@ def html_report(
     facts: Mapping[str, str],
     diagnosis_html: str = "",
 ) -> str:
-    """Return an HTML report of a training.
+    """Return an HTML report of a training. Of more than 600 epochs, 600 are drawn, and a note says so.
 
     Parameters
     ----------
-    history : dict of str to list of float
-        One value per epoch, as in an estimator's ``history_``.
-    monitor : dict of str to list
-        One value per monitored epoch, as in an estimator's ``monitor_``: ``"epoch"``, and any number of statistics with
-        one value, or nine quantiles, per layer. May be empty.
+    history, monitor : dict of str to list
+        An estimator's ``history_`` and ``monitor_``, with any columns; `monitor` may be empty.
     title : str
-        Plain text.
     facts : dict of str to str
-        Plain text for the table at the top, for example the number of parameters.
+        The table at the top, for example the number of parameters.
     diagnosis_html : str, optional
-        The diagnosis as an HTML fragment.
-
-    Returns
-    -------
-    page : str
-        HTML. Of more than 600 epochs, 600 are drawn, and a note says so.
+        The diagnosis as an HTML fragment; all other texts are plain.
     """
     data = {"history": _history(history), "monitor": _monitor(monitor)}
     parts = {
@@ -89,7 +80,7 @@ def _history(history: Mapping[str, Sequence[float]]) -> dict[str, Any] | None:
     return {
         "n_epochs": n_epochs,
         "epoch": [row + 1 for row in rows],
-        "columns": {name: _rounded([column[row] for row in rows]) for name, column in history.items()},
+        "columns": {name: rounded([column[row] for row in rows]) for name, column in history.items()},
         "lowest": _lowest(history.get("validation_loss", ())),
     }
 
@@ -97,7 +88,7 @@ def _history(history: Mapping[str, Sequence[float]]) -> dict[str, Any] | None:
 def _lowest(losses: Sequence[float]) -> list[float] | None:
     """Return epoch and value of the lowest loss of all epochs, not only of those drawn."""
     value, epoch = min(((loss, i) for i, loss in enumerate(losses, start=1) if math.isfinite(loss)), default=(None, 0))
-    return None if value is None else [epoch, _rounded(value)]
+    return None if value is None else [epoch, rounded(value)]
 
 
 def _monitor(monitor: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -106,11 +97,11 @@ def _monitor(monitor: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     rows = _evenly(len(epochs))
     drawn = {name: [column[row] for row in rows] for name, column in monitor.items() if len(column) == len(epochs)}
-    quantiles = {name: _rounded(values) for name, values in drawn.items() if np.ndim(values[0]) == 2}
+    quantiles = {name: rounded(values) for name, values in drawn.items() if np.ndim(values[0]) == 2}
     return {
         "n_epochs": len(epochs),
         "epoch": [epochs[row] for row in rows],
-        "statistics": {name: _rounded(values) for name, values in drawn.items() if np.ndim(values[0]) == 1},
+        "statistics": {name: rounded(values) for name, values in drawn.items() if np.ndim(values[0]) == 1},
         "quantiles": quantiles or None,
     }
 
@@ -121,10 +112,12 @@ def _evenly(n: int) -> list[int]:
     return rows
 
 
-def _rounded(value: Any) -> Any:
-    """Round numbers in nested lists to four digits; return None for NaN and infinity, which JSON lacks."""
+def rounded(value: Any) -> Any:
+    """Round floats in nested lists to four digits; return None for NaN and infinity, which JSON lacks."""
     if isinstance(value, list | tuple | np.ndarray):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
+    if isinstance(value, int):
+        return value
     number = float(value)
     return float(f"{number:.{DIGITS}g}") if math.isfinite(number) else None
 

@@ -13,7 +13,7 @@ from skmlp.tracking.describe import flat_params, readable
 from skmlp.tracking.journal import Artifact, Log, LogChildren, now
 from skmlp.tracking.store import CHILD_TAG
 
-__all__ = ["fold_name_and_tags", "params_of", "search_results", "searched_names", "searches_in", "split_scores"]
+__all__ = ["fold_name_and_tags", "params_of", "search_results", "searched_names", "searches_in"]
 
 
 def _grids(search: Any) -> list[Mapping[str, Any]]:
@@ -28,23 +28,13 @@ def searched_names(search: Any) -> list[str]:
     return [*names, *([] if resource == "n_samples" else [resource])]
 
 
-def grid_params(search: Any) -> dict[str, str]:
-    """Return the searched values as ``grid.<parameter>``, or ``grid.<number>.<parameter>`` for several grids."""
-    grids = _grids(search)
-    return {
-        f"grid.{name}" if len(grids) == 1 else f"grid.{number}.{name}": readable(values)
-        for number, grid in enumerate(grids)
-        for name, values in grid.items()
-    }
-
-
 def child_key(iteration: int | None, split: int) -> str:
     """Return the key of a fold among the children of the run of its search."""
     return f"{'' if iteration is None else iteration}.{split}"
 
 
-def search_results(run: str, search: Any) -> Iterator[Log | Artifact]:
-    """Yield the records with the best candidate and the table of all candidates."""
+def search_results(run: str, search: Any) -> Iterator[Log | Artifact | LogChildren]:
+    """Yield the records with the best candidate, the table of all candidates, and the scores of the folds."""
     import pandas as pd
 
     results = search.cv_results_
@@ -60,9 +50,10 @@ def search_results(run: str, search: Any) -> Iterator[Log | Artifact]:
     time = now()
     yield Log(run, [[name, float(value), time, 0] for name, value in metrics.items()], params)
     yield Artifact(run, "cv_results.csv", pd.DataFrame(results).to_csv(index=False))
+    yield _split_scores(run, search)
 
 
-def split_scores(run: str, search: Any) -> LogChildren:
+def _split_scores(run: str, search: Any) -> LogChildren:
     """Return the record that logs ``score/test``, the score on the test rows, to the run of every fold."""
     results, time = search.cv_results_, now()
     iterations = results.get("iter")
@@ -119,8 +110,13 @@ def fold_name_and_tags(place: Place, n_splits: int | None) -> tuple[str, dict[st
 
 
 def params_of(estimator: Any, searches: list[BaseSearchCV]) -> dict[str, str]:
-    """Return the parameters of the outermost estimator, with searched values as ``grid.<parameter>``."""
+    """Return the parameters of the outermost estimator, with searched values as ``grid.<parameter>``.
+
+    For several grids they are ``grid.<number>.<parameter>``.
+    """
     params = flat_params(estimator, exclude=("param_grid", "param_distributions"))
-    for search in searches:
-        params |= grid_params(search)
+    for grids in map(_grids, searches):
+        for number, grid in enumerate(grids):
+            prefix = "grid" if len(grids) == 1 else f"grid.{number}"
+            params |= {f"{prefix}.{name}": readable(values) for name, values in grid.items()}
     return params

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from skmlp.estimators.argument_checks import Number, StrOptions, check_argument
 
-__all__ = ["ActiveRun", "Settings", "active_run", "chosen_experiment"]
+__all__ = ["Settings", "active_run", "chosen_experiment"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,6 @@ class Settings:
         The run named by ``MLFLOW_RUN_ID``.
     is_resolved : bool
         Whether the settings are resolved, perhaps by another process.
-
-    Raises
-    ------
-    ValueError
-        When one is invalid.
     """
 
     experiment: str | None = None
@@ -108,12 +103,8 @@ def chosen_experiment(*, elsewhere: bool) -> tuple[str | None, str | None]:
     """Return name or ID of MLflow's current experiment, without a call to the store.
 
     In MLflow's order: ``mlflow.set_experiment``, the name and then the ID in the environment, installed providers of
-    default experiments, the first experiment of the store.
-
-    Parameters
-    ----------
-    elsewhere : bool
-        Whether the store is not MLflow's current one, so that IDs do not apply.
+    default experiments, the first experiment of the store. IDs do not apply `elsewhere`: in another store than MLflow's
+    current one.
     """
     mlflow: Any = sys.modules.get("mlflow")
     if mlflow is not None and not elsewhere and (active := mlflow.tracking.fluent._active_experiment_id):
@@ -142,17 +133,8 @@ def _has_provider() -> bool:
     return bool(entry_points(group="mlflow.default_experiment_provider"))
 
 
-@dataclass(frozen=True)
-class ActiveRun:
-    """A run that the user or MLflow's automatic logging has started in this thread."""
-
-    run_id: str
-    experiment_id: str
-    by_autologging: bool
-
-
-def active_run(settings: Settings) -> ActiveRun | None:
-    """Return the active run, or None if there is none or the settings name another store or experiment."""
+def active_run(settings: Settings) -> Any:
+    """Return the active MLflow run, or None if there is none or the settings name another store or experiment."""
     mlflow: Any = sys.modules.get("mlflow")
     run = mlflow.active_run() if mlflow is not None else None
     if run is None or (settings.tracking_uri is not None and settings.tracking_uri != mlflow.get_tracking_uri()):
@@ -161,4 +143,4 @@ def active_run(settings: Settings) -> ActiveRun | None:
         experiment = mlflow.get_experiment(run.info.experiment_id)
         if experiment.name != settings.experiment:
             return None
-    return ActiveRun(run.info.run_id, run.info.experiment_id, "mlflow.autologging" in run.data.tags)
+    return run

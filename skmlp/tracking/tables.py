@@ -14,10 +14,7 @@ FIRST_ROWS = 100
 def rows_of(X: Any, rows: Any) -> Any:
     """Return the rows with these indices as data of the same kind, or in CSR format if sparse.
 
-    Parameters
-    ----------
-    X : array, sparse matrix, frame or column of pandas, polars or pyarrow, or list
-    rows : ndarray of int
+    The data are an array, sparse matrix or list, or a frame or column of pandas, polars or pyarrow.
     """
     if hasattr(X, "tocsr"):
         return X.tocsr()[rows]
