@@ -3,7 +3,6 @@
 from skmlp.callbacks.checkpoint import Checkpoint
 from skmlp.callbacks.history_writer import HistoryWriter
 from skmlp.callbacks.live_plot import LivePlot
-from skmlp.callbacks.rules import TargetLoss
-from skmlp.callbacks.stop_when import StopWhen
+from skmlp.callbacks.stop_when import StopWhen, TargetLoss
 
 __all__ = ["Checkpoint", "HistoryWriter", "LivePlot", "StopWhen", "TargetLoss"]

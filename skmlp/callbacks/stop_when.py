@@ -1,11 +1,13 @@
 """End a fit by a user-defined rule."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from skmlp._configurable import Configurable
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver
 
-__all__ = ["Rule", "StopWhen"]
+__all__ = ["StopWhen", "TargetLoss"]
 
 Rule = Callable[[dict[str, list[float]]], bool]
 
@@ -65,3 +67,37 @@ class _RuledFit(FitObserver):
     def epoch_ended(self, fitted_estimator: Any) -> bool:
         # A copy, so that the rule cannot change the estimator's history.
         return bool(self.rule({name: list(column) for name, column in self.fit.estimator.history_.items()}))
+
+
+@dataclass(frozen=True)
+class TargetLoss(Configurable):
+    """Stop when a loss is at most `loss`.
+
+    Parameters
+    ----------
+    loss : float
+        The target, inclusive. It can be negative: some losses are.
+    column : str, default="train_loss"
+        A column of ``history_``.
+
+    Raises
+    ------
+    ValueError
+        When `loss` is not a number, or NaN.
+
+    Examples
+    --------
+    >>> from skmlp.callbacks import TargetLoss
+    >>> TargetLoss(0.1)({"train_loss": [0.4, 0.09]})
+    True
+    """
+
+    loss: float
+    column: str = "train_loss"
+
+    def __post_init__(self) -> None:
+        self._check_range("loss", float("-inf"))
+
+    def __call__(self, history: Mapping[str, Sequence[float]]) -> bool:
+        """Return whether the last epoch reached the target."""
+        return bool(history[self.column][-1] <= self.loss)
