@@ -38,7 +38,7 @@ def test_an_active_run_receives_the_first_fit_and_is_the_parent_of_later_ones(sq
         fit()
         fit()
         search = GridSearchCV(network(), {"alpha": [0.1]}, cv=2)
-        search.set_callbacks(MLflowCallback()).fit(X, Y)
+        search.set_callbacks(MLflowCallback(artifacts=False)).fit(X, Y)
         assert sqlite_runs.client.get_run(active.info.run_id).info.status == "RUNNING"
     found = sqlite_runs.all()
     mine = found[0]

@@ -61,7 +61,8 @@ def test_worker_processes_log_to_the_current_experiment(server_runs: Any, server
     mlflow.set_tracking_uri(server.uri)
     for experiment in ("first", "second"):
         mlflow.set_experiment(experiment)
-        for outer, inner in (([MLflowCallback()], []), ([], [MLflowCallback()])):
+        callback = MLflowCallback(artifacts=False)
+        for outer, inner in (([callback], []), ([], [callback])):
             pipeline = make_pipeline(StandardScaler(), network().set_callbacks(*inner))
             search = GridSearchCV(pipeline, {"mlpclassifier__alpha": [0.1, 1.0]}, cv=2, n_jobs=2)
             search.set_callbacks(*outer).fit(X, Y)

@@ -1,5 +1,7 @@
-"""The quickstart with MLflow installed: from worker processes into a new default store."""
+"""The quickstart with MLflow installed: from worker processes into the default store."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,9 @@ from skmlp import quickstart
 
 
 def test_every_fit_is_stored_in_the_default_store(
-    mlflow_home: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    mlflow_home: Any, empty_store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copy(empty_store, mlflow_home)
     grid = {name: values[:1] for name, values in quickstart.GRID.items()}
     monkeypatch.setattr(quickstart, "GRID", grid)
     quickstart.main()

@@ -49,20 +49,35 @@ def test_an_error_says_whether_the_record_can_be_sent_again(sqlite_uri: str) -> 
     store.send(Log("run", [["m", 1.0, 5, 1]]))  # the process still works
 
 
-def test_only_a_busy_process_is_ended_and_the_next_record_starts_another(sqlite_uri: str) -> None:
-    store = RemoteStore(sqlite_uri)
+class FakeProcess:
+    has_ended = False
+
+    def ask(self, request: dict[str, Any], timeout: float | None) -> dict[str, Any]:
+        assert not self.has_ended
+        return {"uri": request["uri"], "runs": {"run": "id"}}
+
+    def kill(self) -> None:
+        self.has_ended = True
+
+    def close(self) -> None:
+        assert self.has_ended
+
+
+def test_only_a_busy_process_is_ended_and_the_next_record_starts_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender: Any = sender_module._Sender()
+    monkeypatch.setattr(sender_module, "_sender", sender)
+    monkeypatch.setattr(sender_module, "_Process", FakeProcess)
+    store = RemoteStore("store")
     store.send(_create())
-    sender = sender_module._sender
     process = sender._process
-    assert process is not None
-    RemoteStore("http://127.0.0.1:9").reconnected()  # no answer of that server is awaited
-    assert process.popen.poll() is None
+    store.reconnected()  # no answer is awaited
+    assert not process.has_ended
     with sender._one_at_a_time:  # as while an answer is awaited
         other = store.reconnected()
-    assert process.popen.poll() is not None
+    assert process.has_ended
     other.send(Log("run", [["m", 1.0, 5, 1]]))
     assert sender._process is not process
-    assert _runs(sqlite_uri)[0].data.metrics == {"m": 1.0}
+    assert other.runs == {"run": "id"}
 
 
 def test_a_second_attempt_finds_the_run_of_the_first(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,15 +188,22 @@ def test_forks_are_blocked_during_a_start(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_process_does_not_import_modules_of_the_working_folder(
-    sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("getpass", "random", "skmlp"):
         (tmp_path / f"{name}.py").write_text("import pathlib; pathlib.Path('imported').touch()\n")
     monkeypatch.syspath_prepend("")
     monkeypatch.syspath_prepend(str(tmp_path))
-    sender_module._sender.end()
-    RemoteStore(sqlite_uri).send(_create())
-    assert len(_runs(sqlite_uri)) == 1
+    sender = sender_module._Sender()
+    monkeypatch.setattr(sender_module, "_sender", sender)
+    away = RemoteStore("http://127.0.0.1:9")
+    assert not away.is_reachable()
+    assert "refused" in away.silence  # answered after all imports
+    process = sender._process
+    assert process is not None
+    sender.end()
+    process.close()
+    assert process.popen.poll() is not None
     assert not (tmp_path / "imported").exists()
 
 
