@@ -7,7 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 __all__ = ["Number", "StrOptions", "check_argument"]
 
 
-class Number(Interval):  # type: ignore[misc] # scikit-learn ships no types
+class Number(Interval):
     """An interval of numbers that contains neither True nor False."""
 
     def is_satisfied_by(self, val: Any) -> bool:

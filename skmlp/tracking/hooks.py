@@ -158,7 +158,7 @@ class TrackingHooks(ForNetworks):
 
     def _begin_outermost(self, estimator: Any, place: Place) -> Session:
         active = active_run(self.settings)
-        active_id = active.info.run_id if active is not None else None
+        active_id: str = active.info.run_id if active is not None else ""
         session = self._session(place, active, announced=True)
         outbox = self._outbox(session)
         # The user's run receives only the first fit, since parameters cannot be changed. Runs of later fits are nested.

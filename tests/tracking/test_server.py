@@ -105,16 +105,16 @@ def test_a_hanging_server_gets_the_rest_from_the_file_once(server: Any, server_r
 
 def test_a_search_without_a_server_is_replayed_completely(line: Any, server_runs: Any, tmp_path: Path) -> None:
     line.cut()
-    search = GridSearchCV(network(max_iter=4), {"alpha": [0.1, 1.0]}, cv=2)  # a file for each fold, as with processes
+    search = GridSearchCV(network(max_iter=4), {"alpha": [0.1]}, cv=2)  # a file for each fold, as with processes
     with pytest.warns(TrackingWarning, match="replay"):
         search.set_callbacks(MLflowCallback("away", tracking_uri=line.uri, artifacts=False)).fit(X, Y)
     line.connect()
-    for _ in range(2):
-        assert replay(tmp_path / "skmlp-mlflow-spool").rejected == []
-        children = server_runs.children("away")
-        assert len(children) == 5
-        server_runs.assert_complete(children)
-        assert sum("score/test" in run.data.metrics for run in children) == 4
+    assert len(list((tmp_path / "skmlp-mlflow-spool").iterdir())) > 2
+    assert replay(tmp_path / "skmlp-mlflow-spool").rejected == []
+    children = server_runs.children("away")
+    assert len(children) == 3
+    server_runs.assert_complete(children)
+    assert sum("score/test" in run.data.metrics for run in children) == 2
 
 
 def test_a_fit_without_a_server_and_without_a_writable_folder_succeeds(tmp_path: Path) -> None:
