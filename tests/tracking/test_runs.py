@@ -54,6 +54,7 @@ def test_metrics_are_history_and_monitor(runs: Any) -> None:
         assert [value for _, value in runs.curve(run, metric)] == est.history_[column]
     for statistic, metric in {
         "gradient_norm": "grad_norm",
+        "gradient_largest": "grad_absmax",
         "weight_norm": "weight_norm",
         "update_ratio": "update_ratio",
         "dead_fraction": "dead_fraction",
