@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from skmlp._configurable import Configurable
+from skmlp._configurable import Configurable, Range
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver
 
 __all__ = ["StopWhen", "TargetLoss"]
@@ -92,11 +92,8 @@ class TargetLoss(Configurable):
     True
     """
 
-    loss: float
+    loss: Annotated[float, Range("[-inf, inf)")]
     column: str = "train_loss"
-
-    def __post_init__(self) -> None:
-        self._check_range("loss", float("-inf"))
 
     def __call__(self, history: Mapping[str, Sequence[float]]) -> bool:
         """Return whether the last epoch reached the target."""
