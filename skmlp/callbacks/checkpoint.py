@@ -11,7 +11,7 @@ import joblib
 
 from skmlp.callbacks._files import move_into_place, remove_stale, temporary_beside
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver, is_score
-from skmlp.estimators.argument_checks import Number, check_argument
+from skmlp.estimators.parameter_checks import Number, check_argument
 
 __all__ = ["Checkpoint"]
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from skmlp.callbacks._observing import EpochCallback, Fit, FitObserver, is_score
 from skmlp.callbacks._text_plot import MARKS, text_plot
-from skmlp.estimators.argument_checks import Number, check_argument
+from skmlp.estimators.parameter_checks import Number, check_argument
 from skmlp.training.history import empty_history
 
 __all__ = ["LivePlot"]

@@ -12,8 +12,6 @@ from skmlp.diagnosis.findings import Finding, Remedy
 from skmlp.diagnosis.remedies import CLIP_GRADIENT, FIND_LEARNING_RATE, change_learning_rate
 from skmlp.diagnosis.rules import rule
 
-__all__ = ["diverged", "learning_rate_too_high", "learning_rate_too_low", "not_converged", "plateau"]
-
 # Norm of the update relative to the weights: median over the layers, largest of the training. About 1e-3 is the rule of
 # thumb; adaptive solvers start at 0.01 to 0.1. The recommended learning rates aim at the second numbers.
 TOO_LARGE, AIM_IF_TOO_LARGE = 0.2, 0.01

@@ -10,8 +10,6 @@ from skmlp.diagnosis.findings import Finding, Remedy
 from skmlp.diagnosis.remedies import SCALE_INPUTS, scale_target
 from skmlp.diagnosis.rules import rule
 
-__all__ = ["class_imbalance", "constant_inputs", "unscaled_inputs", "unscaled_target"]
-
 # Root mean square of the largest feature. Initial weights are made for 1; a factor of 10 either way is learned quickly.
 INPUT_RANGE, SEVERE_INPUT = (0.1, 10.0), 1000.0
 # Standard deviation of the target. Large ones give large gradients, small ones fall below the tolerance.

@@ -10,8 +10,6 @@ import numpy as np
 
 from skmlp._typing import AnyArray, BoolArray, FloatArray
 
-__all__ = ["Evidence", "first_epoch", "largest_finite"]
-
 
 @dataclass(frozen=True)
 class Evidence:

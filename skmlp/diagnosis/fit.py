@@ -11,8 +11,6 @@ from skmlp.diagnosis.findings import Finding, Remedy
 from skmlp.diagnosis.remedies import SCALE_INPUTS, change_learning_rate, round_to_one_digit, scale_target
 from skmlp.diagnosis.rules import rule
 
-__all__ = ["overfitting", "undefined_score", "underfitting", "worse_than_constant"]
-
 # Last over lowest validation loss.
 OVERFITTED, SEVERE_OVERFITTED = 1.2, 2.0
 # Training loss relative to that of a constant prediction. Above the second number a penalty is not to blame.

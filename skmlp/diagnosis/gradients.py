@@ -17,8 +17,6 @@ from skmlp.diagnosis.remedies import (
 )
 from skmlp.diagnosis.rules import rule
 
-__all__ = ["exploding_gradients", "small_batch", "vanishing_gradients"]
-
 # Gradient norm of the first layer relative to the last. In healthy networks it lies between 0.1 and 10; each layer of
 # logistic units divides it by about 4.
 VANISHING, SEVERE_VANISHING = 1e-3, 1e-4

@@ -9,8 +9,6 @@ from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import SEVERITIES, Diagnosis, Finding, Severity
 from skmlp.diagnosis.rules import CAUSES, RULES
 
-__all__ = ["judge"]
-
 
 def judge(evidence: Evidence) -> Diagnosis:
     """Return what the rules find in the evidence.

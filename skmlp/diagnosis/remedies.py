@@ -7,19 +7,6 @@ from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Remedy
 from skmlp.nn.losses import LOSSES, Loss
 
-__all__ = [
-    "CLIP_GRADIENT",
-    "DEFAULT_WEIGHTS",
-    "FIND_LEARNING_RATE",
-    "SCALE_INPUTS",
-    "change_learning_rate",
-    "has_default_weights",
-    "has_equal_neighbours",
-    "normalize_layers",
-    "round_to_one_digit",
-    "scale_target",
-]
-
 SCALE_INPUTS = Remedy("Standardize the features: make_pipeline(StandardScaler(), ...)", scale_inputs=True)
 CLIP_GRADIENT = Remedy("Clip the gradient", {"gradient_clip": 1.0})
 DEFAULT_WEIGHTS = Remedy("Use the default initial weights", {"weight_init": "auto"})

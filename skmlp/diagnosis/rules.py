@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Finding
 
-__all__ = ["CAUSES", "RULES", "Rule", "rule"]
-
 # Takes the evidence and yields what it finds.
 Rule = Callable[[Evidence], Iterator[Finding]]
 

@@ -17,8 +17,6 @@ from skmlp.diagnosis.remedies import (
 )
 from skmlp.diagnosis.rules import rule
 
-__all__ = ["dead_units", "saturated_units", "symmetric_units", "unused_capacity"]
-
 # Fractions of a layer's units. A tenth of dead relu units is common, and a third of saturated outputs does no harm.
 DEAD, SEVERE_DEAD = 0.5, 0.9
 SATURATED, SEVERE_SATURATED = 0.5, 0.95

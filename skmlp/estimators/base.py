@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -26,16 +27,16 @@ from skmlp.estimators.input_checks import (
     validate_rows_and_targets,
     validate_weight,
 )
-from skmlp.estimators.input_gradients import input_gradient
 from skmlp.estimators.model import Model
+from skmlp.estimators.parameter_checks import check_argument
 from skmlp.estimators.parameters import ParameterTable
 from skmlp.estimators.storing import restore_state, storable_state
 from skmlp.estimators.targets import Targets
+from skmlp.nn.input_gradient import input_jacobian
+from skmlp.nn.losses.links import LINK_JACOBIANS
 from skmlp.training.batches import Data
 from skmlp.training.engine import Buffers
 from skmlp.training.threads import limit_blas
-
-__all__ = ["BaseMLP"]
 
 
 class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
@@ -338,7 +339,17 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         array([[ 3., -1.]])
         """
         check_is_fitted(self)
-        return input_gradient(self, validate_rows(self, X, np.float64), of)
+        return self._input_gradient(validate_rows(self, X, np.float64), of)
+
+    def _input_gradient(self, rows: Any, of: str = "prediction") -> FloatArray:
+        """Return the derivatives at rows that are validated and in float64."""
+        check_argument("input_gradient", "of", of, StrOptions({"prediction", "raw"}))
+        model = self._model
+        params = model.params.on(model.params.vector.astype(np.float64))
+        jacobian = self._fitted_targets().decode_jacobian if of == "prediction" else LINK_JACOBIANS["identity"]
+        with np.errstate(over="ignore", invalid="ignore"):
+            gradient = input_jacobian(model.network, params, rows, jacobian)
+        return gradient[:, 0] if gradient.shape[1] == 1 else gradient
 
     def diagnose(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> Diagnosis:
         """Diagnose problems of the training, with evidence and remedies.

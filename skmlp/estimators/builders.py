@@ -12,7 +12,6 @@ import numpy as np
 
 from skmlp.estimators.model import Architecture, Model, without_addresses
 from skmlp.estimators.parameters import ADAM_FAMILY
-from skmlp.estimators.random import spawn_streams
 from skmlp.estimators.reporting import warn_caller
 from skmlp.estimators.targets import Targets, choose_loss, loss_object
 from skmlp.nn.activations import check_derivative
@@ -25,22 +24,6 @@ from skmlp.optim.solvers import SGD, SOLVERS, Solver, WithWeightDecay
 from skmlp.training.batches import Data
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import Plateau, TrainingState
-
-__all__ = [
-    "adopt_settings",
-    "batch_rows",
-    "build_architecture",
-    "build_objective",
-    "build_recipe",
-    "build_schedule",
-    "check_architecture",
-    "compute_dtype",
-    "new_model",
-    "resumed_model",
-    "start_output_bias",
-    "training_settings",
-    "warn_about_batch_size",
-]
 
 _COMPARED_AS_THEY_ARE = {str, float, int, bool, tuple, type(None)}
 
@@ -211,24 +194,38 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
         if not isinstance(activation, str):  # registered activations were checked when they were registered
             check_derivative(activation)
     network = architecture.build_network()
-    streams = spawn_streams(estimator.random_state)
+    weight_seed, shuffle_seed, split_seed, dropout_seed = _spawn_seeds(estimator.random_state)
     params = network.parameters(dtype=data.X.dtype)
     bias_init = "zeros" if _starts_at_constant(estimator) else estimator.bias_init
-    initialize(network, params, streams.initial_weights, estimator.weight_init, bias_init)
+    initialize(network, params, np.random.default_rng(weight_seed), estimator.weight_init, bias_init)
     if not isinstance(targets.loss, str):
         check_loss(loss_object(targets.loss), data.y, n_raw=network.n_out)
     state = TrainingState(
         params=params,
         solver_state={},
-        rng=streams.shuffle,
+        rng=np.random.default_rng(shuffle_seed),
         learning_rate=float(estimator.learning_rate_init),
         plateau=Plateau(estimator.tol, estimator.n_iter_no_change),
-        dropout_rng=streams.dropout,
+        dropout_rng=np.random.default_rng(dropout_seed),
     )
-    model = Model(architecture, network, state, streams.split_seed, float(estimator.learning_rate_init))
+    split_state = int(split_seed.generate_state(1)[0])
+    model = Model(architecture, network, state, split_state, float(estimator.learning_rate_init))
     if estimator.solver != "lbfgs":
         adopt_settings(estimator, model, targets, new_fit=True)
     return model
+
+
+def _spawn_seeds(random_state: Any) -> list[np.random.SeedSequence]:
+    """Return independent seeds of the initial weights, the shuffling, the validation split and dropout.
+
+    None takes fresh entropy from the system. A RandomState or Generator is advanced, so that fits in a row differ.
+    """
+    entropy = random_state
+    if isinstance(random_state, np.random.RandomState):
+        entropy = random_state.randint(0, 2**32, size=4, dtype=np.uint32).tolist()
+    elif isinstance(random_state, np.random.Generator):
+        entropy = random_state.integers(0, 2**32, size=4, dtype=np.uint32).tolist()
+    return np.random.SeedSequence(entropy).spawn(4)
 
 
 def start_output_bias(estimator: Any, model: Model, data: Data) -> None:

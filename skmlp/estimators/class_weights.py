@@ -8,27 +8,11 @@ import numpy as np
 from skmlp._typing import AnyArray, FloatArray, IntArray
 from skmlp.estimators.targets import LabelTargets
 
-__all__ = ["weigh_classes"]
-
 
 def weigh_classes(
     class_weight: Any, y: AnyArray, sample_weight: FloatArray | None, targets: LabelTargets
 ) -> FloatArray:
-    """Return the sample weights times the weights of the rows' classes, in float64.
-
-    Parameters
-    ----------
-    class_weight : dict or "balanced"
-    y : ndarray
-        Encoded targets.
-    sample_weight : ndarray of shape (n_samples,) or None
-    targets : LabelTargets
-
-    Raises
-    ------
-    ValueError
-        For multilabel targets, unknown classes, and invalid weights.
-    """
+    """Return the sample weights times the weights of the rows' classes, in float64; `y` is encoded."""
     if targets.kind == "multilabel":
         raise ValueError(
             "class_weight is for targets with one class per row, but y is multilabel. "

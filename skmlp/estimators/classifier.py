@@ -13,15 +13,12 @@ from skmlp.estimators import fitting
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.class_weights import weigh_classes
 from skmlp.estimators.combinations import is_stochastic
-from skmlp.estimators.constraints import LossChoice
 from skmlp.estimators.documentation import ATTRIBUTES, CONTINUATION, documented
 from skmlp.estimators.input_checks import naming
+from skmlp.estimators.parameter_checks import LossChoice
 from skmlp.estimators.parameters import CLASSIFIER
 from skmlp.estimators.targets import Kind, LabelTargets, all_labels, as_loss, choose_loss
 from skmlp.training.batches import Data
-
-__all__ = ["MLPClassifier"]
-
 
 _LOSS = LossChoice(classification=True)
 # Log-odds of an impossible class: the probability is 0 in every type, its logarithm is finite.

@@ -10,8 +10,6 @@ from skmlp.estimators.holdout import is_fraction, wants_split
 from skmlp.nn.layers import BatchNorm
 from skmlp.optim.solvers import Solver
 
-__all__ = ["check_batch", "check_fit", "check_partial_fit", "is_stochastic"]
-
 
 def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
     """Raise ValueError when parameters and arguments of fit contradict each other."""

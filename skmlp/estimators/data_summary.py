@@ -11,8 +11,6 @@ from skmlp._typing import AnyArray, BoolArray, FloatArray, IntArray
 from skmlp.estimators.model import Model
 from skmlp.training.batches import Data
 
-__all__ = ["constant_loss", "summarize_data"]
-
 # Maximum number of rows in the sample, and of elements in a dense copy of it.
 ROWS, ELEMENTS = 500, 1_000_000
 # Loss of the best constant prediction below which nearly all rows have one class, and standard deviation of numbers,
@@ -23,20 +21,11 @@ CERTAIN, CONSTANT = 1e-3, 1e-6
 def summarize_data(model: Model, data: Data) -> dict[str, Any]:
     """Return numbers and arrays that describe features, targets and the outputs of the network.
 
-    Parameters
-    ----------
-    model : Model
-    data : Data
-        Rows, encoded targets and weights.
-
-    Returns
-    -------
-    summary : dict
-        ``n_samples``; ``constant``, of bool, which features have a single value; and from a sample of the rows
-        ``feature_mean``, ``feature_std``, ``loss`` (mean, without penalty), ``baseline_loss`` (of the best constant
-        prediction) and ``is_scale`` (whether other losses can be measured by it); ``unit_spread``, for each hidden
-        layer the standard deviation of each unit's output; for regression ``target_mean`` and ``target_std``; for
-        classification ``class_share``, the fraction of all rows in each class, and, from the sample, ``class_recall``.
+    They are ``n_samples``; ``constant``, of bool, which features have a single value; and from a sample of the rows
+    ``feature_mean``, ``feature_std``, ``loss`` (mean, without penalty), ``baseline_loss`` (of the best constant
+    prediction) and ``is_scale`` (whether other losses can be measured by it); ``unit_spread``, for each hidden layer
+    the standard deviation of each unit's output; for regression ``target_mean`` and ``target_std``; for classification
+    ``class_share``, the fraction of all rows in each class, and, from the sample, ``class_recall``.
     """
     X, y, weight = _some_of(data)
     workspace = model.network.workspace(len(y), model.dtype)

@@ -1,16 +1,10 @@
 """The text that the docstrings of the two estimators share."""
 
 import inspect
-import re
-import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["ATTRIBUTES", "CONTINUATION", "documented", "fill"]
-
 Documented = TypeVar("Documented", bound=Callable[..., Any])
-
-WIDTH, INDENT = 112, " " * 4
 
 ATTRIBUTES = """\
 coefs_ : list of ndarray
@@ -89,24 +83,3 @@ def documented(**texts: str) -> Callable[[Documented], Documented]:
         return target
 
     return fill_in
-
-
-def fill(text: str) -> str:
-    """Return paragraphs and lists of items (``- ...``) filled to one width and indented as a description."""
-    return "\n\n".join(_fill_paragraph(paragraph.strip()) for paragraph in text.split("\n\n"))
-
-
-def _fill_paragraph(paragraph: str) -> str:
-    items = re.split(r"(?:^|\n *)- ", paragraph)[1:] if paragraph.startswith("- ") else []
-    return "\n".join(_fill_lines(item, "- ") for item in items) if items else _fill_lines(paragraph, "")
-
-
-def _fill_lines(text: str, bullet: str) -> str:
-    return textwrap.fill(
-        " ".join(text.split()),
-        WIDTH,
-        initial_indent=INDENT + bullet,
-        subsequent_indent=INDENT + " " * len(bullet),
-        break_on_hyphens=False,
-        break_long_words=False,
-    )

@@ -15,8 +15,6 @@ from skmlp.training.monitor import QUANTILE_STATISTICS
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FittedAttributes"]
-
 
 class FittedAttributes:
     """Attributes derived from ``_model`` and ``history_``; before fit they do not exist."""

@@ -1,14 +1,18 @@
 """What fit and partial_fit do, step by step."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from scipy import sparse
 from sklearn import get_config
 
 from skmlp._typing import IntArray
 from skmlp.estimators.builders import (
     adopt_settings,
     batch_rows,
+    build_objective,
     build_schedule,
     check_architecture,
     compute_dtype,
@@ -20,9 +24,14 @@ from skmlp.estimators.builders import (
 )
 from skmlp.estimators.combinations import check_batch, check_fit, check_partial_fit
 from skmlp.estimators.data_summary import summarize_data
-from skmlp.estimators.health import warn_about_health, warn_if_worse_than_constant
+from skmlp.estimators.health import (
+    advice_on_divergence,
+    divergence_error,
+    warn_about_health,
+    warn_if_worse_than_constant,
+)
 from skmlp.estimators.holdout import DataSplit, as_validation, split_data
-from skmlp.estimators.input_checks import OWN_VALIDATION, in_form_of
+from skmlp.estimators.input_checks import OWN_VALIDATION
 from skmlp.estimators.model import Model
 from skmlp.estimators.records import (
     monitor_for,
@@ -30,56 +39,40 @@ from skmlp.estimators.records import (
     publish_start,
     record_epoch,
     reset_history,
-    snapshot,
     unchanged_on_error,
 )
-from skmlp.estimators.reporting import EpochTasks, print_plateau, warn_about
+from skmlp.estimators.reporting import EpochTasks, print_convergence, warn_about
 from skmlp.estimators.scales import warn_about_scales
 from skmlp.estimators.targets import Targets
-from skmlp.estimators.training import advice_on_divergence, prepare_rows, refit, train
-from skmlp.training.batches import Data
-from skmlp.training.events import Result, Row
+from skmlp.training.batches import Data, merge_duplicates
+from skmlp.training.events import NonFiniteError, Result, Row
+from skmlp.training.loop import train
 from skmlp.training.monitor import Monitor
 from skmlp.training.plan import Criterion, Plan, Validation
-from skmlp.training.state import Plateau
-
-__all__ = ["fit", "partial_fit"]
+from skmlp.training.quasi_newton import run_lbfgs
+from skmlp.training.state import Plateau, TrainingState
+from skmlp.training.threads import limit_blas, threads_for
 
 # X, y and sample_weight as the user passed them.
 Arguments = tuple[Any, Any, Any]
 
 
 class _Prepared(NamedTuple):
-    """All that a fit needs to start training.
-
-    Attributes
-    ----------
-    model : Model
-    targets : Targets
-    split : DataSplit
-    data : Data
-        The rows of ``split.training`` as they are trained on.
-    copies : ndarray or None
-        How many of those rows each row of `data` stands for.
-    batch_size : int
-    validation : Validation or None
-    continues : bool
-        Whether the model comes from an earlier fit.
-    """
+    """All that a fit needs to start training."""
 
     model: Model
     targets: Targets
     split: DataSplit
-    data: Data
-    copies: IntArray | None
+    data: Data  # the rows of split.training as they are trained on
+    copies: IntArray | None  # how many of those rows each row of data stands for
     batch_size: int
     validation: Validation | None
-    continues: bool
+    continues: bool  # whether the model comes from an earlier fit
 
 
 def fit(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> None:
     """Train until a stopping rule holds; `own` is the user's own validation data."""
-    with unchanged_on_error(estimator), EpochTasks(estimator, *given, lambda: snapshot(estimator)) as tasks:
+    with unchanged_on_error(estimator), EpochTasks(estimator, *given, lambda: _snapshot(estimator)) as tasks:
         check_fit(estimator, *own, groups)
         prepared = _prepare(estimator, given, own, groups)
         model, has_validation = prepared.model, prepared.validation is not None
@@ -88,11 +81,16 @@ def fit(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> None:
         result = _train(estimator, prepared, monitor, tasks)
         model.state.reset_params()
         publish_end(estimator, result, validation=has_validation)
-        _print_convergence(estimator, result)
+        print_convergence(estimator, result)
         if monitor is not None:
             estimator._data_summary = summarize_data(model, prepared.split.training.in_one_type())
         tasks.end()
     _warn_about_fit(estimator, prepared, result)
+
+
+def _snapshot(estimator: Any) -> dict[str, Any]:
+    """Return the attributes with which a copy of the estimator predicts as it would now."""
+    return {"_model": estimator._model.snapshot(), "t_": estimator._model.state.samples_seen}
 
 
 def _prepare(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> _Prepared:
@@ -109,7 +107,7 @@ def _prepare(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> _
     split = split_data(
         estimator, rows, held_out, targets, model.split_seed, groups, lambda data: estimator._weigh(data, targets)
     )
-    data, copies = prepare_rows(model, split.training, batch_size)
+    data, copies = _prepare_rows(model, split.training, batch_size)
     if fitted is None:
         start_output_bias(estimator, model, data)
     validation = as_validation(estimator, split, targets, model)
@@ -119,9 +117,20 @@ def _prepare(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> _
 def _validate_own(estimator: Any, own: Arguments, rows: Data, model: Model, targets: Targets) -> Data:
     """Return the user's own validation data, in the form of the rows to train on."""
     data, _ = estimator._validate(*own, rows.X.dtype, fitted=model, targets=targets, names=OWN_VALIDATION, weigh=False)
-    data = data._replace(X=in_form_of(rows.X, data.X))
+    if sparse.issparse(rows.X) != sparse.issparse(data.X):
+        data = data._replace(X=sparse.csr_matrix(data.X) if sparse.issparse(rows.X) else data.X.toarray())
     warn_about_scales(estimator, rows, data)
     return data
+
+
+def _prepare_rows(model: Model, data: Data, batch_size: int) -> tuple[Data, IntArray | None]:
+    """Return the rows to train on, and the number of copies that each stands for.
+
+    In full batches equal rows are merged, unless dropout disables different units for each of them.
+    """
+    if batch_size < data.n_samples or any(model.architecture.dropout):
+        return data.in_one_type(), None
+    return merge_duplicates(data)
 
 
 def _train(estimator: Any, prepared: _Prepared, monitor: Monitor | None, tasks: EpochTasks) -> Result:
@@ -148,15 +157,65 @@ def _train(estimator: Any, prepared: _Prepared, monitor: Monitor | None, tasks: 
         restore_best=estimator.early_stopping if estimator.restore_best is None else estimator.restore_best,
         fallback=model.params.vector.copy() if prepared.continues else None,
     )
-    result = train(estimator, model, prepared.data, plan, criterion, on_epoch_end=on_epoch_end, monitor=monitor)
+    result = _run_solver(estimator, model, prepared.data, plan, criterion, on_epoch_end=on_epoch_end, monitor=monitor)
     if start is not None and result.reason != "interrupted":
-        result = refit(estimator, model, start, split, result)
+        result = _refit(estimator, model, start, split, result)
     return result
 
 
-def _print_convergence(estimator: Any, result: Result) -> None:
-    if estimator.verbose and result.reason == "converged" and estimator.solver != "lbfgs":
-        print_plateau(estimator.tol, estimator.n_iter_no_change, early_stopping=estimator.early_stopping)
+def _run_solver(
+    estimator: Any, model: Model, data: Data, plan: Plan, criterion: Criterion | None = None, **options: Any
+) -> Result:
+    """Train the model by the estimator's solver; `options` are those of :func:`skmlp.training.loop.train`.
+
+    A training that diverges before there are weights worth keeping raises DivergedError.
+    """
+    lbfgs = estimator.solver == "lbfgs"
+    try:
+        n_rows = data.n_samples if lbfgs else min(plan.batch_size, data.n_samples)
+        n_threads = threads_for(model.network, n_rows)
+        with limit_blas(model.network, n_rows, in_training=True):
+            if lbfgs:
+                objective = build_objective(estimator, model.network, model.loss)
+                limits = {"max_fun": estimator.max_fun, "tol": estimator.tol}
+                result = run_lbfgs(objective, model.state, data, plan, criterion, **limits, **options)
+                return replace(result, engine="numpy: solver='lbfgs'")
+            assert model.recipe is not None
+            return train(model.recipe, model.state, data, plan, criterion, n_threads=n_threads, **options)
+    except NonFiniteError as event:
+        raise divergence_error(estimator, model, data, event, options.get("monitor")) from event
+
+
+def _refit(estimator: Any, model: Model, start: TrainingState, split: DataSplit, found: Result) -> Result:
+    """Train from the state `start` on all rows for the best number of epochs; return the result of both trainings.
+
+    If the user interrupts it, the model is that of the first training, whose result is `found`.
+    """
+    assert split.everything is not None
+    first = model.state
+    model.state = start
+    start.plateau = Plateau(0.0, math.inf)
+    if found.best_epoch > 0:
+        n_samples = split.everything.n_samples
+        batch_size = batch_rows(estimator, n_samples)
+        plan = Plan(
+            batch_size=batch_size,
+            max_epochs=found.best_epoch,
+            length=estimator.max_iter,  # schedules are those of the first training
+            shuffle=estimator.shuffle,
+            samples_per_epoch=n_samples,
+        )
+        data, _ = _prepare_rows(model, split.everything, batch_size)
+        result = _run_solver(estimator, model, data, plan, Criterion(fallback=start.eval_params.vector.copy()))
+        if result.reason == "non_finite":
+            event = NonFiniteError(f"in the refit on all rows: {result.detail}")
+            raise divergence_error(estimator, model, split.everything, event)
+        if result.reason == "interrupted":
+            model.state = first
+            return replace(found, reason="interrupted")
+        found = replace(found, engine=result.engine)
+    start.plateau = first.plateau
+    return found
 
 
 def _warn_about_fit(estimator: Any, prepared: _Prepared, result: Result) -> None:
@@ -180,14 +239,8 @@ def _warn_about_fit(estimator: Any, prepared: _Prepared, result: Result) -> None
 def partial_fit(estimator: Any, given: Arguments, targets_of_classes: Callable[[], Targets] | None = None) -> None:
     """Train for one epoch on the given data.
 
-    Parameters
-    ----------
-    estimator : BaseMLP
-    given : tuple
-        X, y and sample_weight.
-    targets_of_classes : callable, optional
-        Returns the targets of a classifier from the classes that the user passed. It is called when the parameters
-        are known to be valid.
+    `targets_of_classes` returns the targets of a classifier from the classes that the user passed. It is called when
+    the parameters are known to be valid.
     """
     fitted = getattr(estimator, "_model", None)
     settings = training_settings(estimator, () if fitted is None else fitted.settings)
@@ -207,7 +260,7 @@ def partial_fit(estimator: Any, given: Arguments, targets_of_classes: Callable[[
             model = _continued_model(estimator, fitted, targets, changed=settings != fitted.settings)
         result = _train_one_epoch(estimator, model, data, keep_start=fitted is not None)
         publish_end(estimator, result, validation=False)
-    _print_convergence(estimator, result)
+    print_convergence(estimator, result)
     if result.reason in ("interrupted", "non_finite"):
         warn_about(result, advice=advice_on_divergence(estimator, model, data))
 
@@ -248,7 +301,7 @@ def _train_one_epoch(estimator: Any, model: Model, data: Data, *, keep_start: bo
         return False
 
     try:
-        return train(
+        return _run_solver(
             estimator,
             model,
             data,

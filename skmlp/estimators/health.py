@@ -6,23 +6,37 @@ from typing import Any
 
 import numpy as np
 
-from skmlp.diagnosis import Diagnosis, Evidence, Finding, TrainingHealthWarning, judge
+from skmlp.diagnosis import Diagnosis, DivergedError, Evidence, Finding, TrainingHealthWarning, judge
 from skmlp.estimators.data_summary import constant_loss, summarize_data
 from skmlp.estimators.model import Model
 from skmlp.estimators.reporting import warn_caller
 from skmlp.training.batches import Data
+from skmlp.training.events import NonFiniteError
 from skmlp.training.monitor import Monitor
-
-__all__ = ["diagnose", "diagnose_divergence", "warn_about_health", "warn_if_worse_than_constant"]
 
 # The network is examined if its loss is this many times the loss of the best constant prediction.
 SUSPICIOUS = 3.0
+# Targets of this size or larger may be the reason why a training diverged.
+LARGE_TARGET = 1000.0
 
 
 def diagnose(estimator: Any, data: Data | None = None) -> Diagnosis:
     """Return the diagnosis of the last training, from a summary of `data` or the one made during training."""
     summary = estimator._data_summary if data is None else summarize_data(estimator._model, data)
-    return judge(_evidence(estimator, summary))
+    n_epochs = max(1, len(estimator.history_["loss"]) - estimator._epochs_before)
+    is_stream = n_epochs > max(1, estimator.n_iter_)  # calls of partial_fit, none of which ended for a reason
+    keeps_best = estimator.early_stopping if estimator.restore_best is None else estimator.restore_best
+    return judge(
+        _evidence(
+            estimator,
+            estimator.history_,
+            summary,
+            stop_reason="" if is_stream and estimator.stop_reason_ == "max_iter" else estimator.stop_reason_,
+            stop_message=estimator.stop_message_,
+            n_iter=n_epochs,
+            restored=bool(keeps_best) and estimator.best_n_iter_ is not None,
+        )
+    )
 
 
 def warn_about_health(estimator: Any) -> None:
@@ -53,11 +67,41 @@ def _warn_of(findings: Sequence[Finding], more: str) -> None:
         warn_caller(f"{told}{first} {more} tells more.", TrainingHealthWarning)
 
 
-def diagnose_divergence(estimator: Any, model: Model, data: Data, message: str, monitor: Monitor | None) -> Diagnosis:
-    """Return the diagnosis of a training that diverged with this message, in an epoch that is not recorded.
+def divergence_error(
+    estimator: Any, model: Model, data: Data, event: NonFiniteError, monitor: Monitor | None = None
+) -> DivergedError:
+    """Return an error with scikit-learn's message, for a training that diverged too early to keep any weights.
 
     It must be called before the attributes of the estimator are restored.
     """
+    diagnosis = _diagnose_divergence(estimator, model, data, str(event), monitor)
+    reason = f"{diagnosis[0].title}: {diagnosis[0].message}" if diagnosis else f"In detail: {event}."
+    error = DivergedError(
+        "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+        f"preprocessed. {reason} {advice_on_divergence(estimator, model, data)} "
+        "See the attribute diagnosis of this error."
+    )
+    error.diagnosis = diagnosis
+    return error
+
+
+def advice_on_divergence(estimator: Any, model: Model, data: Data) -> str:
+    """Return advice on a training that diverged on these rows."""
+    advice = (
+        "Scale the input data, for example with a StandardScaler, or lower "
+        f"learning_rate_init={estimator.learning_rate_init}."
+    )
+    if getattr(estimator, "standardize_target", True) or not model.loss.is_equivariant:
+        return advice
+    with np.errstate(over="ignore"):
+        size = float(np.abs(data.y).max(initial=0.0))
+    if size < LARGE_TARGET:
+        return advice
+    return f"The targets are as large as {size:.3g}: set standardize_target=True. {advice}"
+
+
+def _diagnose_divergence(estimator: Any, model: Model, data: Data, message: str, monitor: Monitor | None) -> Diagnosis:
+    """Return the diagnosis of a training that diverged with this message, in an epoch that is not recorded."""
     observed = None if monitor is None else monitor.end_epoch()
     if monitor is not None and observed is not None:
         estimator._observations.append(monitor.epoch, observed.layers)
@@ -67,44 +111,20 @@ def diagnose_divergence(estimator: Any, model: Model, data: Data, message: str, 
         summary = summarize_data(model, data)
     except Exception:  # a custom loss or activation may fail on infinite values
         summary = {}
-    return judge(
-        Evidence(
-            history=history,
-            monitor=estimator.monitor_,
-            params=estimator.get_params(deep=False),
-            data_summary=summary,
-            weights=estimator.coefs_,
-            biases=estimator.intercepts_,
-            stop_reason="non_finite",
-            stop_message=message,
-            n_iter=estimator.n_iter_ + 1,
-            **_names(estimator),
-        )
-    )
+    stop = {"stop_reason": "non_finite", "stop_message": message, "n_iter": estimator.n_iter_ + 1}
+    return judge(_evidence(estimator, history, summary, **stop))
 
 
-def _names(estimator: Any) -> dict[str, Any]:
-    """Return the names of features and classes."""
-    return {
-        "feature_names": getattr(estimator, "feature_names_in_", ()),
-        "class_names": np.asarray(getattr(estimator, "classes_", ())).tolist(),
-    }
-
-
-def _evidence(estimator: Any, summary: Mapping[str, Any]) -> Evidence:
-    n_epochs = max(1, len(estimator.history_["loss"]) - estimator._epochs_before)
-    is_stream = n_epochs > max(1, estimator.n_iter_)  # calls of partial_fit, none of which ended for a reason
-    keeps_best = estimator.early_stopping if estimator.restore_best is None else estimator.restore_best
+def _evidence(estimator: Any, history: Any, summary: Mapping[str, Any], **stop: Any) -> Evidence:
+    """Return what is known of a training that stopped in the given way."""
     return Evidence(
-        history=estimator.history_,
+        history=history,
         monitor=estimator.monitor_,
         params=estimator.get_params(deep=False),
         data_summary=summary,
         weights=estimator.coefs_,
         biases=estimator.intercepts_,
-        stop_reason="" if is_stream and estimator.stop_reason_ == "max_iter" else estimator.stop_reason_,
-        stop_message=estimator.stop_message_,
-        n_iter=n_epochs,
-        restored=bool(keeps_best) and estimator.best_n_iter_ is not None,
-        **_names(estimator),
+        feature_names=getattr(estimator, "feature_names_in_", ()),
+        class_names=np.asarray(getattr(estimator, "classes_", ())).tolist(),
+        **stop,
     )

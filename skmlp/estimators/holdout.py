@@ -20,26 +20,14 @@ from skmlp.nn.parameters import Parameters
 from skmlp.training.batches import Data, join
 from skmlp.training.plan import Validation
 
-__all__ = ["DataSplit", "as_validation", "is_fraction", "split_data", "wants_split"]
-
 
 class DataSplit(NamedTuple):
-    """The data of a fit, split into training and validation data.
-
-    Attributes
-    ----------
-    training : Data
-    held_out : Data or None
-    score_weight : ndarray or None
-        The weights of the held-out rows as the user passed them, for a scorer.
-    everything : Data or None
-        Training and validation data, for a refit.
-    """
+    """The data of a fit, split into training and validation data."""
 
     training: Data
     held_out: Data | None = None
-    score_weight: FloatArray | None = None
-    everything: Data | None = None
+    score_weight: FloatArray | None = None  # of the held-out rows, as the user passed them
+    everything: Data | None = None  # training and validation data, for a refit
 
 
 def wants_split(estimator: Any) -> bool:
@@ -56,20 +44,10 @@ def split_data(
     groups: Any,
     weigh: Callable[[Data], Data],
 ) -> DataSplit:
-    """Hold rows out as the parameters say, unless the user passed validation data.
+    """Hold rows out as the parameters say, unless the user passed validation data of their `own`.
 
-    Parameters
-    ----------
-    estimator : BaseMLP
-    rows : Data
-        With the weights as the user passed them.
-    own : Data or None
-        The user's validation data, also with weights as passed.
-    targets : Targets
-    seed : int
-    groups : array-like or None
-    weigh : callable
-        Returns rows with the weights to train with, which class weights may change.
+    `rows` and `own` have the weights that the user passed; `weigh` returns them with the weights to train with, which
+    class weights may change.
     """
     everything = weigh(rows)
     if own is not None:
@@ -160,12 +138,12 @@ def as_validation(estimator: Any, split: DataSplit, targets: Targets, model: Mod
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
     weights = {} if split.score_weight is None or not takes_weight(scorer) else {"sample_weight": split.score_weight}
     y = targets.original(data.y)
-    safe_score = _SafeScore(scoring)
+    compute_safely = _safe_score(scoring)
 
     def score(params: Parameters, raw: FloatArray) -> float:
         if not np.isfinite(raw).all():
             return math.nan
-        return safe_score(lambda: scorer(_at(estimator, model, params), data.X, y, **weights))
+        return compute_safely(lambda: scorer(_at(estimator, model, params), data.X, y, **weights))
 
     return Validation(data, loss, score)
 
@@ -180,21 +158,12 @@ def takes_weight(scorer: Any) -> bool:
     return "sample_weight" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
-class _SafeScore:
-    """Computes the user's score; one that cannot be computed is NaN, with one warning per training.
+def _safe_score(scoring: Any) -> Callable[[Callable[[], Any]], float]:
+    """Return a function that computes a score; one that cannot be computed is NaN, with one warning per training."""
+    warned = False
 
-    Parameters
-    ----------
-    scoring : str or callable
-        What the user chose, for the warning.
-    """
-
-    def __init__(self, scoring: Any) -> None:
-        self._scoring = scoring
-        self._warned = False
-
-    def __call__(self, compute: Callable[[], Any]) -> float:
-        """Return the score that `compute` returns, or NaN."""
+    def compute_safely(compute: Callable[[], Any]) -> float:
+        nonlocal warned
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UndefinedMetricWarning)  # the warning below says the same
@@ -203,15 +172,17 @@ class _SafeScore:
             score, reason = math.nan, f"it raised {type(error).__name__}: {error}"
         else:
             reason = "it is not defined for these data (NaN)"
-        if math.isnan(score) and not self._warned:
-            self._warned = True
+        if math.isnan(score) and not warned:
+            warned = True
             warn_caller(
-                f"The validation score scoring={self._scoring!r} could not be computed: {reason}. The history has NaN "
-                "in its place, and the validation loss is used to find the best epoch and to stop early. "
-                "Choose another scoring, or other validation data.",
+                f"The validation score scoring={scoring!r} could not be computed: {reason}. The history has NaN in its "
+                "place, and the validation loss is used to find the best epoch and to stop early. Choose another "
+                "scoring, or other validation data.",
                 UndefinedMetricWarning,
             )
         return score
+
+    return compute_safely
 
 
 def _at(estimator: Any, model: Model, params: Parameters) -> Any:

@@ -21,16 +21,6 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from skmlp._typing import FloatArray
 from skmlp.estimators.reporting import warn_caller
 
-__all__ = [
-    "FITTED",
-    "OWN_VALIDATION",
-    "in_form_of",
-    "naming",
-    "validate_rows",
-    "validate_rows_and_targets",
-    "validate_weight",
-]
-
 # Names of rows, targets and weights in error messages: the arguments of fit.
 Names = tuple[str, str, str]
 FITTED: Names = ("X", "y", "sample_weight")
@@ -193,13 +183,6 @@ def validate_weight(sample_weight: Any, X: Any, name: str = "sample_weight") -> 
                 "Divide all weights by the largest one."
             )
     return weight
-
-
-def in_form_of(rows: Any, others: Any) -> Any:
-    """Return `others` as a CSR matrix if `rows` are one, else as an array."""
-    if sparse.issparse(rows) == sparse.issparse(others):
-        return others
-    return sparse.csr_matrix(others) if sparse.issparse(rows) else others.toarray()
 
 
 def _plain_rows(estimator: Any, X: Any, dtype: Any) -> FloatArray | None:

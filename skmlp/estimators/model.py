@@ -28,8 +28,6 @@ from skmlp.training.monitor import Monitor
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 
-__all__ = ["Architecture", "Complete", "Model", "without_addresses"]
-
 # Version of the stored form. It is increased when earlier versions of the package cannot read a new form; `_complete`
 # then adds what earlier forms lack. Format 1 had no number.
 FORMAT = 2

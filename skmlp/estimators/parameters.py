@@ -1,5 +1,7 @@
 """The constructor parameters of the two estimators: defaults, rules, documentation, and who uses them."""
 
+import inspect
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,16 +13,13 @@ import numpy as np
 from sklearn.metrics import get_scorer_names
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 
-from skmlp.estimators.constraints import ActivationChoice, Function, InstanceWith, LossChoice, Registered
-from skmlp.estimators.documentation import fill
+from skmlp.estimators.parameter_checks import ActivationChoice, Function, InstanceWith, LossChoice, Registered
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.initializers import INITIALIZERS
 from skmlp.nn.layers import NORMALIZATIONS, Normalization
 from skmlp.optim.clipping import CLIPS, Clip
 from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled
 from skmlp.optim.solvers import SOLVERS, Solver
-
-__all__ = ["ADAM_FAMILY", "CLASSIFIER", "REGRESSOR", "Parameter", "ParameterTable"]
 
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
 ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
@@ -46,7 +45,7 @@ class Parameter:
     solvers : tuple of str, default=()
         The solvers, chosen by name, that alone use it; empty for all.
     text : str
-        Its documentation, in any layout: paragraphs are filled.
+        Its documentation, with any indentation.
     """
 
     name: str
@@ -65,19 +64,19 @@ class Parameter:
 
     @staticmethod
     def is_off(value: Any) -> bool:
-        """Tell whether a value of a parameter that is refused somewhere asks for nothing."""
+        """Tell whether a value asks for nothing, so that it need not be refused."""
         return value is None or (isinstance(value, Real) and value == 0)
 
     @property
     def documentation(self) -> str:
         """Its entry in a numpydoc section."""
         default = f'"{self.default}"' if isinstance(self.default, str) else repr(self.default)
-        text = self.text
+        text = inspect.cleandoc(self.text)
         if self.lbfgs != "used" and not self.solvers:
-            text += " Not used by lbfgs." if self.lbfgs == "ignored" else " Not available with lbfgs."
+            text += "\nNot used by lbfgs." if self.lbfgs == "ignored" else "\nNot available with lbfgs."
         if self.partial_fit == "refused":
-            text += " Not available in partial_fit."
-        return f"{self.name} : {self.type}, default={default}\n{fill(text)}"
+            text += "\nNot available in partial_fit."
+        return f"{self.name} : {self.type}, default={default}\n{textwrap.indent(text, '    ')}"
 
 
 @dataclass(frozen=True)

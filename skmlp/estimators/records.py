@@ -14,16 +14,6 @@ from skmlp.training.events import Result, Row
 from skmlp.training.history import Observations, append_row, empty_history
 from skmlp.training.monitor import Monitor, no_observations
 
-__all__ = [
-    "monitor_for",
-    "publish_end",
-    "publish_start",
-    "record_epoch",
-    "reset_history",
-    "snapshot",
-    "unchanged_on_error",
-]
-
 # Attributes that scikit-learn's callback machinery keeps on an estimator during fit.
 _CALLBACK_ATTRIBUTES = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 
@@ -91,11 +81,6 @@ def record_epoch(estimator: Any, row: Row, monitor: Monitor | None) -> None:
             estimator._observations.append(monitor.epoch, observed.layers)
             row = {**row, **observed.overall}
     append_row(estimator.history_, row)
-
-
-def snapshot(estimator: Any) -> dict[str, Any]:
-    """Return the attributes with which a copy of the estimator predicts as it would now."""
-    return {"_model": estimator._model.snapshot(), "t_": estimator._model.state.samples_seen}
 
 
 @contextmanager

@@ -10,13 +10,11 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.base import BaseMLP
-from skmlp.estimators.constraints import LossChoice
 from skmlp.estimators.documentation import ATTRIBUTES, documented
+from skmlp.estimators.parameter_checks import LossChoice
 from skmlp.estimators.parameters import REGRESSOR
 from skmlp.estimators.targets import RealTargets, as_loss, choose_loss, loss_object, quantile_score
 from skmlp.nn.losses import GaussianNLL, Quantile
-
-__all__ = ["MLPRegressor"]
 
 _LOSS = LossChoice(classification=False)
 

@@ -10,8 +10,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp.training.events import Result, Row
 
-__all__ = ["EpochTasks", "print_epoch", "print_plateau", "warn_about", "warn_caller"]
-
 _INTERNAL = ("skmlp.", "sklearn.", "scipy.", "contextlib.")
 
 
@@ -40,10 +38,7 @@ def warn_about(
     if result.reason == "interrupted":
         warn_caller("Training interrupted by user.", UserWarning)
     elif result.reason == "non_finite":
-        warn_caller(
-            f"Training diverged and was stopped: {result.detail}. {advice}",
-            ConvergenceWarning,
-        )
+        warn_caller(f"Training diverged and was stopped: {result.detail}. {advice}", ConvergenceWarning)
     elif result.reason == "max_iter" and planned:
         return
     elif result.reason == "max_iter" and not lbfgs:
@@ -83,10 +78,12 @@ def print_epoch(n_iter: int, row: Row, verbose: int = 1) -> None:
         print("  " + ", ".join(f"{name} {row[name]:{form}}" for name, form in details.items() if name in row))
 
 
-def print_plateau(tol: float, n_iter_no_change: float, *, early_stopping: bool) -> None:
-    """Print that training ended because progress stopped."""
-    what = "Validation score" if early_stopping else "Training loss"
-    print(f"{what} did not improve more than tol={tol:f} for {n_iter_no_change} consecutive epochs. Stopping.")
+def print_convergence(estimator: Any, result: Result) -> None:
+    """Print that training ended because progress stopped, if it did and the user wants to see it."""
+    if estimator.verbose and result.reason == "converged" and estimator.solver != "lbfgs":
+        what = "Validation score" if estimator.early_stopping else "Training loss"
+        limits = f"tol={estimator.tol:f} for {estimator.n_iter_no_change} consecutive epochs"
+        print(f"{what} did not improve more than {limits}. Stopping.")
 
 
 class EpochTasks:
@@ -94,15 +91,8 @@ class EpochTasks:
 
     An error in a callback becomes a warning and does not end the fit. As a context manager, it tells callbacks with a
     method ``on_fit_task_error(estimator, context, error)`` about a fit that fails; scikit-learn's protocol does not do
-    so for an estimator inside another one.
-
-    Parameters
-    ----------
-    estimator : estimator with callback support
-    X, y, sample_weight : object
-        What the user passed to fit.
-    snapshot : callable
-        Returns the attributes that make a copy of the estimator ready to predict.
+    so for an estimator inside another one. `snapshot` returns the attributes with which a copy of the estimator
+    predicts.
     """
 
     def __init__(

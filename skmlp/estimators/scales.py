@@ -8,8 +8,6 @@ from skmlp._typing import AnyArray, FloatArray
 from skmlp.estimators.reporting import warn_caller
 from skmlp.training.batches import Data
 
-__all__ = ["warn_about_scales"]
-
 # Maximum number of rows in a sample and of elements in a dense copy of it, and minimum number of rows.
 ROWS, ELEMENTS, FEWEST = 500, 1_000_000, 20
 # Columns are compared by medians and median absolute deviations, which are robust to outliers and heavy tails. A column

@@ -3,17 +3,10 @@
 from typing import Any
 
 from scipy.stats import loguniform, uniform
-from sklearn.utils._param_validation import StrOptions, validate_parameter_constraints
+from sklearn.utils._param_validation import StrOptions
 
+from skmlp.estimators.parameter_checks import check_argument
 from skmlp.optim.schedules import FlatCosine, Warmup
-
-__all__ = ["search_space"]
-
-_RULES = {
-    "size": [StrOptions({"small", "large"})],
-    "prefix": [str],
-    "task": [StrOptions({"classification", "regression"}), None],
-}
 
 
 def search_space(size: str = "small", *, prefix: str = "", task: str | None = None) -> dict[str, Any]:
@@ -66,7 +59,9 @@ def search_space(size: str = "small", *, prefix: str = "", task: str | None = No
     >>> model = make_pipeline(StandardScaler(), MLPClassifier(max_iter=50))
     >>> search = RandomizedSearchCV(model, search_space(prefix="mlpclassifier__"), n_iter=20)
     """
-    validate_parameter_constraints(_RULES, {"size": size, "prefix": prefix, "task": task}, "search_space")
+    check_argument("search_space", "size", size, StrOptions({"small", "large"}))
+    check_argument("search_space", "prefix", prefix, str)
+    check_argument("search_space", "task", task, StrOptions({"classification", "regression"}), None)
     if prefix and not prefix.endswith("__"):
         raise ValueError(f"prefix must end with two underscores, as in 'mlpclassifier__'. Got {prefix!r}.")
     space = _small() if size == "small" else _large(task)

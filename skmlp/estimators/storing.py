@@ -1,6 +1,5 @@
 """The stored form of an estimator, for pickle, joblib, skops and copies."""
 
-import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +13,6 @@ from skmlp._version import __version__
 from skmlp.estimators.model import Complete, Model
 from skmlp.training.history import Observations
 from skmlp.training.monitor import no_observations
-
-__all__ = ["OtherVersionWarning", "restore_state", "storable_state"]
 
 
 class OtherVersionWarning(InconsistentVersionWarning):
@@ -56,10 +53,10 @@ def storable_state(attributes: dict[str, Any]) -> dict[str, Any]:
     return {**state, "_skmlp_version": __version__, "_sklearn_version": sklearn.__version__}
 
 
-def restore_state(cls: type, state: dict[str, Any]) -> dict[str, Any]:
+def restore_state(cls: Any, state: dict[str, Any]) -> dict[str, Any]:
     """Undo :func:`storable_state`, also for earlier versions; warn when another version wrote it."""
     # Parameters that are newer than the stored estimator get their defaults.
-    state = Complete(_defaults(cls) | state)
+    state = Complete({row.name: row.default for row in cls._parameters.rows} | state)
     stored = state.pop("_stored_model", None)
     versions = state.pop("_skmlp_version", __version__), state.pop("_sklearn_version", sklearn.__version__)
     if stored is not None:
@@ -76,9 +73,3 @@ def _observations(columns: Mapping[str, AnyArray], n_layers: int) -> Observation
     n_rows, now = len(columns["epoch"]), no_observations(n_layers).columns
     missing = {name: np.full((n_rows, *cells.shape[1:]), np.nan) for name, cells in now.items() if name not in columns}
     return Observations({**columns, **missing})
-
-
-def _defaults(cls: type) -> dict[str, Any]:
-    """Return the default values of the constructor's parameters."""
-    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
-    return {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}

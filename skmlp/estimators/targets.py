@@ -15,18 +15,6 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from skmlp._typing import AnyArray, FloatArray
 from skmlp.nn.losses import LOSSES, FunctionLoss, Loss, Quantile
 
-__all__ = [
-    "Kind",
-    "LabelTargets",
-    "RealTargets",
-    "Targets",
-    "all_labels",
-    "as_loss",
-    "choose_loss",
-    "loss_object",
-    "quantile_score",
-]
-
 Kind = Literal["binary", "multiclass", "multilabel"]
 
 
@@ -191,6 +179,15 @@ class LabelTargets:
             return sparse.csr_matrix(positive.astype(int)) if self.sparse_output else positive.astype(int)
         return self.classes[np.minimum(positive[:, 0], len(self.classes) - 1)]
 
+    def decode_jacobian(self, raw: FloatArray) -> FloatArray:
+        """Return the derivatives of the predicted probabilities, or raw outputs, with respect to `raw`."""
+        loss = loss_object(self.loss)
+        jacobian = loss.predict_jacobian(raw)
+        # The probability of a single class is always 1.
+        return (
+            jacobian * 0.0 if len(self.classes) == 1 and self.kind == "binary" and loss.has_probabilities else jacobian
+        )
+
     def score(self, y: AnyArray, raw: FloatArray, sample_weight: FloatArray | None) -> float:
         """Return the accuracy for encoded targets; multilabel rows must have every label right."""
         if not np.isfinite(raw).all():
@@ -301,18 +298,25 @@ class RealTargets:
         """Return predictions, of shape (n_samples,) if there is one per sample."""
         predicted = self.loss_object.predict(raw)
         if self.shift is not None and self.scale is not None:
-            # All quantile levels of a target have its unit.
-            repeats = predicted.shape[1] // self.n_targets
-            scale, shift = np.repeat(self.scale, repeats), np.repeat(self.shift, repeats)
+            scale, shift = self._per_prediction(self.scale, predicted), self._per_prediction(self.shift, predicted)
             dtype = _holds(raw.dtype, scale, shift)
             predicted = predicted * scale.astype(dtype) + shift.astype(dtype)
         return predicted[:, 0] if predicted.shape[1] == 1 else predicted
+
+    def decode_jacobian(self, raw: FloatArray) -> FloatArray:
+        """Return the derivatives of the predictions with respect to `raw`, (n_samples, n_predictions, n_raw)."""
+        jacobian = self.loss_object.predict_jacobian(raw)
+        return jacobian if self.scale is None else jacobian * self._per_prediction(self.scale, jacobian)[:, np.newaxis]
 
     def decode_std(self, std: FloatArray) -> FloatArray:
         """Return standard deviations, of the shape of the predictions."""
         if self.scale is not None:
             std = std * self.scale.astype(_holds(std.dtype, self.scale))
         return std[:, 0] if self.n_targets == 1 else std
+
+    def _per_prediction(self, unit: AnyArray, predicted: AnyArray) -> AnyArray:
+        """Repeat a number of each target for each prediction of it: all quantile levels of a target have its unit."""
+        return np.repeat(unit, predicted.shape[1] // self.n_targets)
 
     def score(self, y: AnyArray, raw: FloatArray, sample_weight: FloatArray | None) -> float:
         """Return R squared, averaged over outputs; a constant target scores 1 if predicted exactly, else 0.
@@ -346,15 +350,7 @@ def _holds(dtype: np.dtype[Any], *numbers: AnyArray) -> np.dtype[Any]:
 
 
 def quantile_score(y: AnyArray, predicted: AnyArray, loss: Quantile, sample_weight: Any = None) -> float:
-    """Return the mean of D squared with the pinball loss over targets and levels: 1 is perfect, 0 a constant.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples, n_targets)
-    predicted : ndarray of shape (n_samples, n_targets * n_levels)
-    loss : Quantile
-    sample_weight : ndarray of shape (n_samples,), optional
-    """
+    """Return the mean of D squared with the pinball loss over targets and levels: 1 is perfect, 0 a constant."""
     scores = [
         d2_pinball_score(y[:, index // loss.n_levels], column, alpha=level, sample_weight=sample_weight)
         for index, column in enumerate(predicted.T)

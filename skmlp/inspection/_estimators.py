@@ -8,16 +8,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from skmlp.estimators.base import BaseMLP
 
-__all__ = [
-    "ACCEPTED",
-    "fitted_attribute",
-    "fitted_mlp",
-    "nested_estimators",
-    "transform_data",
-    "transformed_feature_names",
-    "unwrap_unfitted",
-]
-
 # For error messages.
 ACCEPTED = (
     "an MLPClassifier or MLPRegressor of skmlp, also as the last step of a Pipeline, in a search or in a "

@@ -6,8 +6,6 @@ from typing import Any
 from skmlp.diagnosis import Diagnosis, Evidence, judge
 from skmlp.inspection._estimators import fitted_mlp, transform_data
 
-__all__ = ["diagnose"]
-
 
 def diagnose(
     estimator_or_history: Any,

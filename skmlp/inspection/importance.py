@@ -5,18 +5,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from scipy import sparse
 from sklearn.utils import gen_batches
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skmlp._typing import FloatArray
-from skmlp.estimators.argument_checks import StrOptions, check_argument
 from skmlp.estimators.input_checks import validate_rows
-from skmlp.estimators.input_gradients import input_gradient
+from skmlp.estimators.parameter_checks import check_argument
 from skmlp.inspection._estimators import fitted_mlp, transform_data, transformed_feature_names
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["feature_importance"]
 
 # Number of samples whose gradients are in memory at a time.
 BLOCK_ROWS = 1024
@@ -115,7 +113,7 @@ def _by_gradient(estimator: Any, X: Any) -> tuple[list[str], FloatArray, FloatAr
     n_samples, n_features = rows.shape
     moves = np.empty((n_samples, n_features))
     for block in gen_batches(n_samples, BLOCK_ROWS):
-        gradient = np.abs(input_gradient(network, rows[block], "prediction"))
+        gradient = np.abs(network._input_gradient(rows[block]))
         moves[block] = gradient if gradient.ndim == 2 else gradient.mean(axis=1)
     moves *= _spread(rows)
     names = getattr(network, "feature_names_in_", transformed_feature_names(estimator))

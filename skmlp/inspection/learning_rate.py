@@ -13,10 +13,10 @@ from typing import Any, Self
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.estimators.argument_checks import Number, check_argument
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_output_bias
 from skmlp.estimators.combinations import check_fit
+from skmlp.estimators.parameter_checks import Number, check_argument
 from skmlp.inspection._estimators import ACCEPTED, nested_estimators, unwrap_unfitted
 from skmlp.inspection.displays._base import NamedDisplay
 from skmlp.inspection.displays._drawing import BLUE, PALETTE, VERMILLION, label_log_scale, style_axes
@@ -27,8 +27,6 @@ from skmlp.training.events import NonFiniteError
 from skmlp.training.loop import train
 from skmlp.training.plan import Plan
 from skmlp.training.state import Plateau
-
-__all__ = ["LearningRateDisplay", "LearningRateSearch", "lr_find"]
 
 # Decay of the exponential average of the losses, which covers about ten steps.
 SMOOTHING = 0.9

@@ -13,8 +13,6 @@ from skmlp.estimators.builders import current_objective
 from skmlp.inspection._estimators import fitted_mlp, transform_data
 from skmlp.inspection._recording import Step, record
 
-__all__ = ["Step", "Trace", "trace"]
-
 # More samples would take much memory and be impossible to read.
 MAX_SAMPLES = 1000
 # Of matrices with more rows or columns than this, so many are printed at each end.

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.utils._param_validation import StrOptions
 
-from skmlp.estimators.argument_checks import StrOptions, check_argument
+from skmlp.estimators.parameter_checks import check_argument
 from skmlp.tracking.dashboard import find_experiment
 from skmlp.tracking.tables import as_served, first_rows
 

@@ -9,7 +9,9 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
 
-from skmlp.estimators.argument_checks import Number, StrOptions, check_argument
+from sklearn.utils._param_validation import StrOptions
+
+from skmlp.estimators.parameter_checks import Number, check_argument
 
 __all__ = ["Settings", "active_run", "chosen_experiment"]
 

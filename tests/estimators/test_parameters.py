@@ -10,7 +10,7 @@ import pytest
 from sklearn.utils._param_validation import make_constraint
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.estimators.documentation import documented, fill
+from skmlp.estimators.documentation import documented
 from skmlp.estimators.parameters import CLASSIFIER, REGRESSOR, Parameter
 
 BOTH = pytest.mark.parametrize(("cls", "table"), [(MLPClassifier, CLASSIFIER), (MLPRegressor, REGRESSOR)])
@@ -55,19 +55,21 @@ def test_documentation_says_what_lbfgs_and_partial_fit_do_with_a_parameter() -> 
     plain = Parameter("rate", 0.5, "float", [], text="The rate.")
     assert plain.documentation == "rate : float, default=0.5\n    The rate."
     ignored = replace(plain, lbfgs="ignored", default="auto").documentation
-    assert ignored == 'rate : float, default="auto"\n    The rate. Not used by lbfgs.'
+    assert ignored == 'rate : float, default="auto"\n    The rate.\n    Not used by lbfgs.'
     refused = replace(plain, lbfgs="refused", partial_fit="refused").documentation
-    assert refused.endswith("The rate. Not available with lbfgs. Not available in partial_fit.")
+    assert refused.endswith("The rate.\n    Not available with lbfgs.\n    Not available in partial_fit.")
     assert replace(plain, lbfgs="ignored", solvers=("sgd",)).documentation == plain.documentation
 
 
-def test_fill_wraps_paragraphs_and_lists() -> None:
-    text = f"First\nparagraph:\n\n- an item\n  {'of many words ' * 10}\n- another"
-    first, gap, item, *more, last = fill(text).split("\n")
-    assert (first, gap, last) == ("    First paragraph:", "", "    - another")
-    assert item.startswith("    - an item of many words")
-    assert more
-    assert all(line.startswith("      ") for line in more)
+def test_documentation_keeps_paragraphs_and_lists() -> None:
+    text = """
+        First:
+
+        - an item
+          of two lines
+    """
+    documentation = Parameter("rate", 0.5, "float", [], text=text).documentation
+    assert documentation == "rate : float, default=0.5\n    First:\n\n    - an item\n      of two lines"
 
 
 def test_documented_replaces_placeholders_and_nothing_else() -> None:

@@ -96,12 +96,12 @@ def test_without_validation_two_copies_equal_a_weight_of_two():
 def test_dropout_keeps_copies_of_a_row_apart(monkeypatch):
     X, y = _exclusive_or(40)
     seen = []
-    train = fitting.train
+    run = fitting._run_solver
     monkeypatch.setattr(
         fitting,
-        "train",
-        lambda est, model, data, *args, **options: (
-            seen.append(data.n_samples) or train(est, model, data, *args, **options)
+        "_run_solver",
+        lambda est, model, data, *rest, **options: (
+            seen.append(data.n_samples) or run(est, model, data, *rest, **options)
         ),
     )
     for dropout in (0.0, 0.5):

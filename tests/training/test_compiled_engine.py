@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor, optim
-from skmlp.estimators import training
+from skmlp.estimators import fitting
 from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.layers import ActivationLayer, BatchNorm, Dense, LayerNorm, LayerNormalization, Parallel
 from skmlp.nn.losses import LOSSES, Quantile
@@ -63,7 +63,7 @@ def data():
 @pytest.fixture(params=[1, 2], ids=["alone", "two threads"])
 def n_threads(monkeypatch, request):
     """Have batches shared by so many threads, however small they are."""
-    monkeypatch.setattr(training, "threads_for", lambda *_: request.param)
+    monkeypatch.setattr(fitting, "threads_for", lambda *_: request.param)
     return request.param
 
 
@@ -246,7 +246,7 @@ def test_threads_share_rows_where_steps_are_fused_and_products_small(monkeypatch
     X, y, _ = data
     sizes, original = [], compiled_engine.WorkerPool
     monkeypatch.setenv("SKMLP_COMPILED", "1")
-    monkeypatch.setattr(training, "threads_for", lambda *_: 2)
+    monkeypatch.setattr(fitting, "threads_for", lambda *_: 2)
     monkeypatch.setattr(
         compiled_engine, "WorkerPool", lambda kept, **options: sizes.append(1 + len(kept)) or original(kept, **options)
     )

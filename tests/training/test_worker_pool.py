@@ -81,7 +81,7 @@ def train_on_two_threads(monkeypatch, run):
         run(worker, worker.program.thread, original)
 
     monkeypatch.setenv("SKMLP_COMPILED", "1")
-    monkeypatch.setattr("skmlp.estimators.training.threads_for", lambda *_: 2)
+    monkeypatch.setattr("skmlp.estimators.fitting.threads_for", lambda *_: 2)
     monkeypatch.setattr(ThreadProgram, "run", of_thread)
     X = np.random.default_rng(0).normal(size=(1100, 10))
     network = MLPRegressor(hidden_layer_sizes=(5,), batch_size=100, max_iter=50, random_state=0, dtype="float64")

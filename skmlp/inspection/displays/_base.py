@@ -9,8 +9,6 @@ from skmlp.inspection._estimators import fitted_mlp
 from skmlp.inspection.displays._drawing import finite_or_nan, new_axes
 from skmlp.inspection.displays._matplotlib import Axes, Figure, SubFigure
 
-__all__ = ["Display", "MonitorDisplay", "NamedDisplay"]
-
 
 class Display(ABC):
     """Base of all displays; not for direct use."""

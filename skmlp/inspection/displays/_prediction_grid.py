@@ -9,8 +9,6 @@ from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from skmlp._typing import AnyArray, FloatArray, IntArray
 
-__all__ = ["PredictionGrid", "encode_targets", "predict"]
-
 # Margin around the data on each side, relative to their range.
 MARGIN = 0.08
 

@@ -5,9 +5,10 @@ from math import ceil, floor, log10
 from typing import Any, Literal
 
 import numpy as np
+from sklearn.utils._param_validation import StrOptions
 
 from skmlp._typing import FloatArray
-from skmlp.estimators.argument_checks import StrOptions, check_argument
+from skmlp.estimators.parameter_checks import check_argument
 from skmlp.inspection.displays._base import MonitorDisplay
 from skmlp.inspection.displays._drawing import (
     SMALL,
@@ -20,8 +21,6 @@ from skmlp.inspection.displays._drawing import (
 )
 from skmlp.inspection.displays._matplotlib import Axes, Colorbar
 from skmlp.nn.statistics import BANDS
-
-__all__ = ["ActivationDisplay"]
 
 # More panels would be too small to read; of more layers, evenly spaced ones are drawn.
 MAX_PANELS = 12

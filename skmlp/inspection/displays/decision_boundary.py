@@ -7,13 +7,11 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import AnyArray, FloatArray
-from skmlp.estimators.argument_checks import Number, check_argument
+from skmlp.estimators.parameter_checks import Number, check_argument
 from skmlp.inspection.displays._base import Display
 from skmlp.inspection.displays._drawing import INK, PALETTE, legend_above, shorten
 from skmlp.inspection.displays._matplotlib import Axes, Colorbar
 from skmlp.inspection.displays._prediction_grid import PredictionGrid, encode_targets, predict
-
-__all__ = ["DecisionBoundaryDisplay"]
 
 # Of the classes' points: colors repeat after ten classes, markers after seven, pairs of them after 70.
 MARKERS = "os^DvPX"

@@ -16,8 +16,6 @@ from skmlp.inspection.displays._drawing import (
 )
 from skmlp.inspection.displays._matplotlib import Axes, Colorbar
 
-__all__ = ["GradientFlowDisplay"]
-
 
 class GradientFlowDisplay(MonitorDisplay):
     """Norm of each layer's gradient over the epochs: where and when gradients vanish or explode.

@@ -5,15 +5,14 @@ from numbers import Integral
 from typing import Any, Literal, Self
 
 import numpy as np
+from sklearn.utils._param_validation import StrOptions
 
 from skmlp._typing import FloatArray
-from skmlp.estimators.argument_checks import Number, StrOptions, check_argument
+from skmlp.estimators.parameter_checks import Number, check_argument
 from skmlp.inspection._estimators import fitted_attribute
 from skmlp.inspection.displays._base import Display
 from skmlp.inspection.displays._drawing import INK, NOT_FINITE, finite_or_nan
 from skmlp.inspection.displays._matplotlib import Axes, BboxBase, Colorbar
-
-__all__ = ["HiddenUnitsDisplay"]
 
 # Space beside an image, and above it for the number of the unit, relative to its width and height.
 BESIDE, ABOVE = 0.08, 0.24

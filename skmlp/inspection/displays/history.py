@@ -23,8 +23,6 @@ from skmlp.inspection.displays._drawing import (
 )
 from skmlp.inspection.displays._matplotlib import Axes, Line2D
 
-__all__ = ["HistoryDisplay"]
-
 # Relative heights of the panels.
 LOSSES, SCORE, LEARNING_RATE = 4.0, 2.0, 1.6
 LOSS_COLUMNS, COLUMNS_BELOW = ("train_loss", "validation_loss"), ("validation_score", "learning_rate")

@@ -6,16 +6,14 @@ from typing import Any, Self
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.estimators.argument_checks import Number, check_argument
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import current_objective
+from skmlp.estimators.parameter_checks import Number, check_argument
 from skmlp.inspection._estimators import fitted_mlp, transform_data
 from skmlp.inspection.displays._base import Display
 from skmlp.inspection.displays._drawing import INK, NOT_FINITE, finite_or_nan, label_log_scale, legend_above, log_range
 from skmlp.inspection.displays._matplotlib import Axes, Colorbar, Line2D
 from skmlp.nn.parameters import Parameters
-
-__all__ = ["LossSurfaceDisplay"]
 
 N_CONTOURS = 16
 

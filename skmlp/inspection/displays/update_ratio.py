@@ -20,8 +20,6 @@ from skmlp.inspection.displays._drawing import (
 )
 from skmlp.inspection.displays._matplotlib import Artist, Axes, Colorbar, Line2D
 
-__all__ = ["UpdateRatioDisplay"]
-
 # Rule of thumb: updates of about a thousandth of the weights. A power of ten more or less is no reason for concern.
 HEALTHY = (1e-4, 1e-2)
 # With more lines than this, a color bar replaces the names.

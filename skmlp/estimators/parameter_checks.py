@@ -1,14 +1,24 @@
-"""Rules for constructor parameters beyond those scikit-learn ships."""
+"""Checks of parameters beyond those scikit-learn ships, with its error messages."""
 
 import inspect
 from collections.abc import Collection
 from typing import Any
 
-from sklearn.utils._param_validation import HasMethods, Options
+from sklearn.utils._param_validation import HasMethods, Interval, Options, validate_parameter_constraints
 
 from skmlp.nn.losses import LOSSES, Loss
 
-__all__ = ["ActivationChoice", "Function", "InstanceWith", "LossChoice", "Registered"]
+
+def check_argument(function: str, name: str, value: Any, *allowed: Any) -> None:
+    """Raise ValueError if an argument of a function satisfies none of the allowed constraints."""
+    validate_parameter_constraints({name: list(allowed)}, {name: value}, caller_name=function)
+
+
+class Number(Interval):
+    """An interval of numbers that contains neither True nor False."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        return not isinstance(val, bool) and bool(super().is_satisfied_by(val))
 
 
 class Function(Options):
