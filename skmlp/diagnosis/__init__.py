@@ -8,8 +8,7 @@ all. Nothing here runs a network.
 from skmlp.diagnosis import convergence, dataset, fit, gradients, units  # noqa: F401 - importing registers their rules
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Diagnosis, DivergedError, Finding, Remedy, Severity, TrainingHealthWarning
-from skmlp.diagnosis.judging import judge
-from skmlp.diagnosis.rules import CAUSES, RULES
+from skmlp.diagnosis.rules import CAUSES, RULES, judge
 
 __all__ = [
     "CAUSES",

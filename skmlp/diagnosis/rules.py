@@ -1,10 +1,13 @@
-"""The registry of rules, and which finding explains which."""
+"""The registry of rules, applying them all to the evidence, and telling causes from symptoms."""
 
 from bisect import insort
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from skmlp.diagnosis.evidence import Evidence
-from skmlp.diagnosis.findings import Finding
+from skmlp.diagnosis.findings import SEVERITIES, Diagnosis, Finding, Severity
 
 # Takes the evidence and yields what it finds.
 Rule = Callable[[Evidence], Iterator[Finding]]
@@ -35,3 +38,58 @@ def rule(rank: int, explained_by: tuple[str, ...] = ()) -> Callable[[Rule], Rule
         return function
 
     return register
+
+
+def judge(evidence: Evidence) -> Diagnosis:
+    """Return what the rules find in the evidence.
+
+    A finding explained by another one is reduced to an info. Its cause gets the highest severity among its symptoms.
+    """
+    with np.errstate(all="ignore"):  # after a divergence, numbers may be near the largest ones or beyond
+        findings = [_with_effective_remedies(each, evidence) for rule in RULES for each in rule(evidence)]
+    return Diagnosis(_link_symptoms(findings), list(_not_examined(evidence)))
+
+
+def _with_effective_remedies(finding: Finding, evidence: Evidence) -> Finding:
+    """Return the finding without remedies that change nothing, unless there is no other."""
+    ineffective = {"learning_rate_init", "learning_rate"} if evidence.is_lbfgs else set()
+
+    def changes(name: str, value: object) -> bool:
+        now = evidence.params.get(name)
+        return name not in ineffective and not (type(now) is type(value) and now == value)
+
+    remedies = [
+        remedy
+        for remedy in finding.remedies
+        if not remedy.params or any(changes(name, value) for name, value in remedy.params.items())
+    ]
+    return replace(finding, remedies=tuple(remedies) or finding.remedies)
+
+
+def _link_symptoms(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings, each symptom with the code of its cause, and each cause with its symptoms' severity."""
+    codes = {finding.code for finding in findings}
+    cause_of = {code: next((cause for cause in CAUSES.get(code, ()) if cause in codes), None) for code in codes}
+    highest: dict[str, Severity] = {}
+    for finding in findings:
+        root = finding.code
+        while (cause := cause_of[root]) is not None:
+            root = cause
+        highest[root] = max(highest.get(root, "info"), finding.severity, key=SEVERITIES.index)
+    return [
+        replace(finding, severity=highest[finding.code])
+        if cause_of[finding.code] is None
+        else replace(finding, severity="info", symptom_of=cause_of[finding.code])
+        for finding in findings
+    ]
+
+
+def _not_examined(evidence: Evidence) -> Iterator[str]:
+    if not evidence.was_monitored:
+        yield "gradients, updates and units; fit with monitor=True."
+    if not evidence.data_summary:
+        yield "scales, classes, and the loss of a constant prediction; fit with monitor=True, or pass X and y."
+    if not evidence.params:
+        yield "why the training ended, and whether the best weights were kept; pass the estimator."
+    if not evidence.column("validation_loss").size:
+        yield "overfitting; fit with validation data: X_val and y_val, validation_split or early_stopping=True."

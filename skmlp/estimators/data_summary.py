@@ -27,7 +27,7 @@ def summarize_data(model: Model, data: Data) -> dict[str, Any]:
     the standard deviation of each unit's output; for regression ``target_mean`` and ``target_std``; for classification
     ``class_share``, the fraction of all rows in each class, and, from the sample, ``class_recall``.
     """
-    X, y, weight = _some_of(data)
+    X, y, weight = data.take(_spread(data)).in_one_type()
     workspace = model.network.workspace(len(y), model.dtype)
     with np.errstate(all="ignore"):
         features = X if isinstance(X, np.ndarray) else X.toarray()
@@ -79,18 +79,17 @@ def _is_scale(model: Model, y: AnyArray, weight: FloatArray | None, baseline: Fl
     return bool(varies and baseline.min() >= 0.0)
 
 
-def _some_of(data: Data) -> Data:
-    """Return a sample of the rows."""
-    return data.take(_spread(data)).in_one_type()
-
-
 def _spread(data: Data) -> IntArray:
-    """Return the indices of the sampled rows, evenly spread from the first to the last."""
-    n_samples, n_features = data.X.shape
-    counting = np.arange(n_samples) if data.sample_weight is None else np.flatnonzero(data.sample_weight)
-    n_rows = min(len(counting), ROWS, max(1, ELEMENTS // n_features))
-    spread: IntArray = counting[np.linspace(0, len(counting) - 1, n_rows).round().astype(int)]
+    """Return the indices of a sample of the rows with a positive weight."""
+    counting = np.arange(data.n_samples) if data.sample_weight is None else np.flatnonzero(data.sample_weight)
+    spread: IntArray = counting[evenly_spread(len(counting), data.X.shape[1])]
     return spread
+
+
+def evenly_spread(n_rows: int, n_columns: int) -> IntArray:
+    """Return the indices of a sample of rows, from the first to the last one."""
+    n_sampled = min(n_rows, ROWS, max(1, ELEMENTS // n_columns))
+    return np.linspace(0, n_rows - 1, n_sampled).round().astype(int)
 
 
 def _mean_and_deviation(values: FloatArray, weight: FloatArray | None) -> tuple[FloatArray, FloatArray]:

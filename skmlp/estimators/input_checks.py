@@ -29,16 +29,9 @@ OWN_VALIDATION: Names = ("X_val", "y_val", "sample_weight_val")
 
 @contextmanager
 def naming(name: str, value: Any, usual: str = "") -> Iterator[None]:
-    """Make errors of the body name the argument, and the first entry that is not a number.
+    """Make errors of the body name the argument, and the first entry of its `value` that is not a number.
 
-    Parameters
-    ----------
-    name : str
-        The argument.
-    value : object
-        What the user passed.
-    usual : str, optional
-        The name that scikit-learn's errors use instead.
+    `usual` is the name that scikit-learn's errors use.
     """
     try:
         yield

@@ -22,14 +22,9 @@ class Number(Interval):
 
 
 class Function(Options):
-    """A function that takes the given positional arguments. Classes do not count as functions.
+    """A function, not a class, that can be called as `call` says, for example ``"f(rng, n_in)"``.
 
-    Parameters
-    ----------
-    call : str
-        How it is called, for error messages: ``"f(rng, n_in)"``.
-    hint : str, default=""
-        Added to error messages.
+    `hint` is added to error messages.
     """
 
     def __init__(self, call: str, hint: str = "") -> None:

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import AnyArray, FloatArray
+from skmlp.estimators.data_summary import evenly_spread
 from skmlp.estimators.reporting import warn_caller
 from skmlp.training.batches import Data
 
-# Maximum number of rows in a sample and of elements in a dense copy of it, and minimum number of rows.
-ROWS, ELEMENTS, FEWEST = 500, 1_000_000, 20
+# Fewest rows to compare.
+FEWEST = 20
 # Columns are compared by medians and median absolute deviations, which are robust to outliers and heavy tails. A column
 # has another scale if the deviation of validation data from the training median is this many times the deviation of
 # training data (more for one or two columns, which may drift), ...
@@ -70,7 +71,6 @@ def _median_and_spread(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _some_of(values: Any) -> FloatArray:
     """Return a sample of the rows, evenly spread, in float64."""
     values = values.reshape(-1, 1) if values.ndim == 1 else values
-    n_rows = min(values.shape[0], ROWS, ELEMENTS // values.shape[1])
-    chosen: Any = values[np.linspace(0, values.shape[0] - 1, n_rows).round().astype(int)]
+    chosen: Any = values[evenly_spread(*values.shape)]
     rows: AnyArray = chosen if isinstance(chosen, np.ndarray) else chosen.toarray()
     return rows.astype(np.float64)

@@ -178,7 +178,7 @@ def test_a_cause_gets_the_highest_severity_of_its_symptoms(monkeypatch):
         Finding("unused_capacity", "info", "."),  # a symptom of a symptom
         Finding("overfitting", "warning", "."),
     ]
-    monkeypatch.setattr(import_module("skmlp.diagnosis.judging"), "RULES", (lambda evidence: iter(found),))
+    monkeypatch.setattr(import_module("skmlp.diagnosis.rules"), "RULES", (lambda evidence: iter(found),))
     diagnosis = judge(Evidence({"train_loss": [1.0]}))
     severities = {each.code: each.severity for each in diagnosis}
     assert severities == {

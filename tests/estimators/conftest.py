@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ def small(cls: Any, **params: Any) -> Any:
     return cls(**{"hidden_layer_sizes": (5,), "max_iter": 2, "random_state": 0, **params})
 
 
+@cache
+def _fitted(cls: Any, *, warm_start: bool) -> Any:
+    return small(cls, warm_start=warm_start).fit(X, Y)
+
+
 def assert_refuses(
     cls: Any, error: type[Exception], words: str, call: Callable[[Any], Any], *, warm: bool = True, **params: Any
 ) -> None:
@@ -46,9 +52,9 @@ def assert_refuses(
     `params` are set before the call, on the fitted estimator after its fit. With `warm`, an estimator with warm_start
     is tried, too.
     """
-    kinds = {"new": small(cls), "fitted": small(cls).fit(X, Y)}
+    kinds = {"new": small(cls), "fitted": copy.deepcopy(_fitted(cls, warm_start=False))}
     if warm:
-        kinds["warm"] = small(cls, warm_start=True).fit(X, Y)
+        kinds["warm"] = copy.deepcopy(_fitted(cls, warm_start=True))
     for estimator in kinds.values():
         before = everything_of(estimator.set_params(**params))
         with pytest.raises(error, match=words):

@@ -300,14 +300,15 @@ def test_grid_search_over_every_added_parameter_changes_the_scores(cls: Any) -> 
     needs_validation = {"scoring", "refit"}
     grids = [{name: values} for name, values in choices.items() if name not in needs_validation]
     grids += [{name: choices[name], "validation_split": [0.3]} for name in sorted(needs_validation)]
+    split = ShuffleSplit(1, test_size=0.5, random_state=0)
     scoring = "neg_log_loss" if cls is MLPClassifier else "r2"
-    search = GridSearchCV(est, grids, cv=2, scoring=scoring).fit(X, y)
+    search = GridSearchCV(est, grids, cv=split, scoring=scoring).fit(X, y)
     tried = search.cv_results_["params"]
     assert len(tried) == 2 * len(choices)
     scores = search.cv_results_["mean_test_score"]
     assert np.isfinite(scores).all()
     plain = cls(**est.get_params())
-    base = GridSearchCV(plain, {"alpha": [est.alpha]}, cv=2, scoring=scoring).fit(X, y).best_score_
+    base = GridSearchCV(plain, {"alpha": [est.alpha]}, cv=split, scoring=scoring).fit(X, y).best_score_
     # These do not change the trained network: they have the default value here, or only observe.
     silent = {"dtype", "monitor", "max_time", "scoring"}
     changes = {

@@ -374,7 +374,7 @@ def test_normalization_makes_a_deep_network_trainable() -> None:
 
     def score(**params: Any) -> float:
         # With larger steps so deep a training is chaotic: its score then hangs on the last digits.
-        settings = {"learning_rate_init": 0.003, "batch_size": 50, "max_iter": 100, "n_iter_no_change": np.inf}
+        settings = {"learning_rate_init": 0.003, "batch_size": 50, "max_iter": 60, "n_iter_no_change": np.inf}
         return MLPClassifier((8,) * 20, random_state=1, **settings, **params).fit(X, y).score(X, y)
 
     assert score() < 0.6

@@ -519,8 +519,8 @@ def test_an_interrupted_refit_keeps_the_first_training(numbers, monkeypatch):
     X, X_val, y, y_val = numbers
     settings = {"early_stopping": True, "solver": _Interrupting(), "max_iter": 10}
     first = _regressor(**settings).fit(X, y, X_val=X_val, y_val=y_val)
-    refit = fitting.refit
-    monkeypatch.setattr(fitting, "refit", lambda *a, **o: setattr(_Interrupting, "armed", True) or refit(*a, **o))
+    refit = fitting._refit
+    monkeypatch.setattr(fitting, "_refit", lambda *a, **o: setattr(_Interrupting, "armed", True) or refit(*a, **o))
     monkeypatch.setattr(_Interrupting, "armed", False)
     with pytest.warns(UserWarning, match="interrupted by user"):
         model = _regressor(refit=True, **settings).fit(X, y, X_val=X_val, y_val=y_val)

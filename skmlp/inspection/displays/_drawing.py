@@ -40,14 +40,8 @@ def split_axes(
 ) -> list[Axes]:
     """Divide the area of `ax` into panels with the same horizontal axis; `ax` becomes the first of them.
 
-    Parameters
-    ----------
-    ax : matplotlib Axes
-    n_rows, n_cols : int
-    cells : sequence of int, optional
-        The cells of the grid to fill, counted row by row from 0; by default all.
-    **options
-        Options of matplotlib's GridSpec: ratios, and spaces, which apply only without a layout engine.
+    `cells` are those to fill, counted row by row from 0; by default all. `options` are those of matplotlib's GridSpec:
+    ratios, and spaces, which apply only without a layout engine.
     """
     figure: Any = ax.figure
     spec = ax.get_subplotspec()

@@ -148,18 +148,8 @@ class HiddenUnitsDisplay(Display):
 class _Mosaic:
     """Positions of images, row by row from the upper left, as large as possible in a `box` given in inches.
 
-    Attributes
-    ----------
-    corners : list of (float, float)
-        Left and upper edge of each image, in pixels of the images, as all lengths here.
-    height, width : int
-        Size of an image.
-    above : float
-        Height of the space for a number above each image.
-    right, bottom : float
-        Edges of the last column and row.
-    font_size : float
-        For the numbers, in points.
+    Lengths are in pixels of the images. `corners` are the left and upper edges of the images, `above` is the height of
+    the space for a number above each of them, and `right` and `bottom` are the edges of the last column and row.
     """
 
     def __init__(self, image_shape: tuple[int, int], n_images: int, box: BboxBase) -> None:

@@ -1,5 +1,6 @@
 """The objective around the trained weights."""
 
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -135,10 +136,10 @@ class LossSurfaceDisplay(Display):
         check_argument(function, "span", span, Number(Real, 0.0, np.inf, closed="neither"))
         check_argument(function, "resolution", resolution, Number(Integral, 2, None, closed="left"))
         model = fitted_mlp(estimator, cls.__name__)
-        surface = _Surface(model, *transform_data(estimator, X, y), sample_weight, random_state)
+        objective_at = _objective_on_plane(model, *transform_data(estimator, X, y), sample_weight, random_state)
         steps = np.linspace(-float(span), float(span), resolution)
-        losses = np.array([[surface.loss(a, b) for a in steps] for b in steps])
-        return cls(steps, losses, surface.loss(0.0, 0.0)).plot(ax)
+        losses = np.array([[objective_at(a, b) for a in steps] for b in steps])
+        return cls(steps, losses, objective_at(0.0, 0.0)).plot(ax)
 
     def _check(self) -> None:
         if not np.isfinite(self.losses).any():
@@ -170,27 +171,27 @@ class LossSurfaceDisplay(Display):
         legend_above(ax, [self.point_])
 
 
-class _Surface:
-    """The objective of a fitted estimator around its weights, in float64."""
+def _objective_on_plane(
+    estimator: BaseMLP, X: Any, y: Any, sample_weight: Any, random_state: Any
+) -> Callable[[float, float], float]:
+    """Return the objective of a fitted estimator as a function of the place on the plane, computed in float64."""
+    from sklearn.utils import check_random_state
 
-    def __init__(self, estimator: BaseMLP, X: Any, y: Any, sample_weight: Any, random_state: Any) -> None:
-        from sklearn.utils import check_random_state
+    model = estimator._model
+    data, _ = estimator._validate(X, y, sample_weight, np.dtype(np.float64), fitted=model, partial=True)
+    X, y, weight = data.in_one_type()
+    objective = current_objective(estimator, model)
+    trained = model.params.on(model.params.vector.astype(np.float64))
+    rng = check_random_state(random_state)
+    first, second = (_direction(trained, rng) for _ in range(2))
 
-        model = estimator._model
-        data, _ = estimator._validate(X, y, sample_weight, np.dtype(np.float64), fitted=model, partial=True)
-        self._data = data.in_one_type()
-        self._objective = current_objective(estimator, model)
-        self._trained = model.params.on(model.params.vector.astype(np.float64))
-        rng = check_random_state(random_state)
-        self._directions = [_direction(self._trained, rng) for _ in range(2)]
-
-    def loss(self, a: float, b: float) -> float:
-        """Return the objective at a point of the plane."""
-        first, second = self._directions
-        params = self._trained.on(self._trained.vector + a * first + b * second)
+    def objective_at(a: float, b: float) -> float:
+        params = trained.on(trained.vector + a * first + b * second)
         with np.errstate(over="ignore", invalid="ignore"):
-            value = self._objective.value(params, self._data.X, self._data.y, self._data.sample_weight)
+            value = objective.value(params, X, y, weight)
         return value.loss + value.penalty
+
+    return objective_at
 
 
 def _direction(trained: Parameters, rng: np.random.RandomState) -> FloatArray:
