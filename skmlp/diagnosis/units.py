@@ -128,7 +128,7 @@ def fraction_of_copies(weights: FloatArray, biases: FloatArray) -> float:
 
 @rule(rank=190, explained_by=("dead_units", "learning_rate_too_high", "diverged", "underfitting", "symmetric_units"))
 def unused_capacity(evidence: Evidence) -> Iterator[Finding]:
-    """Find layers in which many units contribute next to nothing to the next layer."""
+    """Find layers in which many units contribute almost nothing to the next layer."""
     spreads = evidence.data_summary.get("unit_spread", ())
     for layer, (spread, outgoing) in enumerate(zip(spreads, evidence.weights[1:], strict=False), start=1):
         with np.errstate(invalid="ignore"):  # infinity times 0

@@ -28,7 +28,7 @@ _IMPOSSIBLE = -10_000.0
 def _has_probabilities(estimator: Any) -> bool:
     """Tell whether the fitted loss, or before fit the chosen one, learns probabilities.
 
-    An invalid loss counts as the default: fit is to report it.
+    An invalid loss counts as the default, because fit reports it.
     """
     if "_model" in vars(estimator):
         return bool(estimator._model.loss.has_probabilities)

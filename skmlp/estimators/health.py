@@ -64,7 +64,7 @@ def _warn_of(findings: Sequence[Finding], more: str) -> None:
     if findings:
         told = " ".join(f"{each.title}: {each.message}" for each in findings)
         first = f" Try: {findings[0].remedies[0]}." if findings[0].remedies else ""
-        warn_caller(f"{told}{first} {more} tells more.", TrainingHealthWarning)
+        warn_caller(f"{told}{first} See {more} for details.", TrainingHealthWarning)
 
 
 def divergence_error(

@@ -112,7 +112,7 @@ REFUSED_BY_FIT: dict[str, tuple[dict[str, Any], str]] = {
         {"refit": True},
         "refit=True needs validation data .* Set early_stopping=True or validation_split",
     ),
-    "lbfgs sets no rows aside by itself": (
+    "lbfgs holds out no rows unless validation_split is set": (
         {"solver": "lbfgs", "early_stopping": True, "scoring": "loss"},
         "scoring='loss' needs validation data",
     ),
@@ -390,7 +390,7 @@ def test_invalid_values_of_every_added_parameter_are_refused(cls: Any, assert_re
 
 @BOTH
 def test_numpy_and_python_numbers_train_the_same_network(cls: Any) -> None:
-    """What a search over np.linspace passes is computed with in float32 all the same."""
+    """float64 values, as a search over np.linspace passes them, do not change the float32 computation."""
     numbers = {
         "dropout": 0.25,
         "alpha_l1": 0.5,

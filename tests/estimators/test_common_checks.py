@@ -32,21 +32,18 @@ THOROUGH: list[Any] = [
 ]  # fmt: skip
 # On the rest run the checks of what an estimator computes, which differ by solver, loss and target.
 NUMERICAL: list[Any] = [
-    MLPClassifier(early_stopping=True, **SHORT),
     MLPClassifier(
         normalization="batch", dropout=0.1, averaging=0.9, gradient_clip=1.0, weight_decay=0.01, residual=True,
-        hidden_layer_sizes=(20, 20), **SHORT,
+        hidden_layer_sizes=(20, 20), early_stopping=True, **SHORT,
     ),
     # One check fits twice and expects equal predictions: the first fit must already be at the only optimum.
     *(cls(warm_start=True, solver="lbfgs", hidden_layer_sizes=(), alpha=1.0) for cls in (MLPClassifier, MLPRegressor)),
     # Updates of adadelta start at sqrt(epsilon), and there are few of them.
     MLPRegressor(solver="adadelta", dtype="input", activation="gelu", learning_rate_init=1.0, max_iter=EPOCHS),
     MLPClassifier(class_weight="balanced", label_smoothing=0.1, **SHORT),
-    MLPClassifier(class_weight="balanced", **LBFGS),
     MLPClassifier(loss="hinge", **SHORT),
-    MLPClassifier(loss="focal", **LBFGS),
-    MLPRegressor(normalization="layer", **LBFGS),
-    MLPRegressor(loss="tweedie", **LBFGS),
+    MLPClassifier(loss="focal", class_weight="balanced", **LBFGS),
+    MLPRegressor(loss="tweedie", normalization="layer", **LBFGS),
     MLPRegressor(loss=LEVELS, **SHORT),
     MLPRegressor(loss="gaussian_nll", standardize_target=True, **SHORT),
 ]  # fmt: skip
@@ -116,7 +113,7 @@ def _checks_of(estimator: Any) -> Any:
             yield name, check, pytest.mark.xfail(reason=expected[name]) if name in expected else ()
 
 
-# The checks train on tiny data for a few epochs; convergence is not what they are about. Some have unscaled rows of
+# The checks train on tiny data for a few epochs; they do not test convergence. Some have unscaled rows of
 # mean 100 or random targets, where a network may end far worse than a constant.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),

@@ -447,7 +447,7 @@ def test_severe_findings_give_one_warning_at_the_callers_line(cls):
     assert len(severe) > 1
     assert all(f"{each.title}: {each.message}" in message for each in severe)
     assert f"Try: {severe[0].remedies[0]}." in message
-    assert message.endswith("estimator.diagnose() tells more.")
+    assert message.endswith("See estimator.diagnose() for details.")
 
 
 @BOTH

@@ -130,7 +130,7 @@ def test_a_network_worse_than_a_constant_gives_one_warning(case):
     assert "Unscaled inputs" in message
     assert "times that of a constant prediction" in message
     assert "Try: Standardize the features" in message
-    assert message.endswith("estimator.diagnose(X, y) tells more.")
+    assert message.endswith("See estimator.diagnose(X, y) for details.")
 
 
 def test_a_monitored_network_worse_than_a_constant_gives_one_warning():

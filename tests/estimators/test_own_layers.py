@@ -1,4 +1,4 @@
-"""A normalization of one's own, whose parameters may have any names."""
+"""A user-defined normalization, whose parameters may have any names."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Random combinations of all parameters: a fit works, or it is refused in words that are known."""
+"""Random combinations of all parameters: a fit works, or it raises one of the known errors."""
 
 import pickle
 import re
@@ -41,7 +41,7 @@ _rng = np.random.default_rng(0)
 X = _rng.standard_normal((N_SAMPLES, N_FEATURES))
 LABELS = np.arange(N_SAMPLES) % 3
 POSITIVE = np.exp(0.3 * X[:, 0]) + 0.1
-# Whoever draws these finds one of the rules; everything else has to work.
+# The errors of combinations that are refused. Every other combination has to work.
 KNOWN = re.compile(
     "|".join(
         [

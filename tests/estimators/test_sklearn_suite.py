@@ -1,7 +1,7 @@
 """scikit-learn's own tests of its MLP, run against skmlp.
 
 The test file of the installed scikit-learn is read, its import is pointed at skmlp with ``dtype="input"`` (compute in
-the dtype of X, which those tests assert), and pytest runs the copy. Left out are only tests of private attributes.
+the dtype of X, which those tests assert), and pytest runs the copy. Only tests of private attributes are excluded.
 """
 
 import os
