@@ -385,7 +385,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         >>> X, y = load_wine(return_X_y=True)
         >>> est = MLPClassifier(max_iter=50, tol=1.0, random_state=0).fit(X, y)
         >>> print(est.diagnose(X, y).find("unscaled_inputs"))
-        [warning] Unscaled inputs: The sizes of the features range from 0.38 to 8.1e+02 (column 12); they should be about 1.
+        [warning] Unscaled inputs: The sizes of the features range from 0.38 to 8.1e+02 (column 12); they should be
+        about 1.
             evidence: largest 810, smallest 0.383
             try: Standardize the features: make_pipeline(StandardScaler(), ...)
         """
