@@ -26,7 +26,9 @@ def test_the_functions_are_the_steps_and_those_of_everything_with_a_name():
     assert names.count("activation_forward") == len({activation.kernel for activation in ACTIVATIONS.values()})
     assert {type(loss).__name__ for loss in LOSSES.values()} <= set(names)
     assert {solver.__name__ for solver in SOLVERS.values()} <= set(names)
-    assert {"steps", "dense_forward", "dropout_backward", "normalization_forward", "residual_forward"} <= set(names)
+    assert {"steps", "dense_forward", "dropout_backward", "layer_normalization_forward", "residual_forward"} <= set(
+        names
+    )
 
 
 def test_functions_of_both_dtypes_are_made_ready_and_counted(monkeypatch, capsys):

@@ -87,7 +87,7 @@ def unscaled_target(evidence: Evidence) -> Iterator[Finding]:
 )
 def class_imbalance(evidence: Evidence) -> Iterator[Finding]:
     """Find a rare class with a low recall."""
-    fraction = np.asarray(evidence.data_summary.get("class_share", ()))
+    fraction = np.asarray(evidence.data_summary.get("class_fraction", ()))
     recall = np.asarray(evidence.data_summary.get("class_recall", ()))
     n_classes = np.count_nonzero(fraction > 0.0)
     if n_classes < 2 or evidence.params.get("class_weight") is not None:
@@ -103,7 +103,7 @@ def class_imbalance(evidence: Evidence) -> Iterator[Finding]:
         "warning",
         f"Class {name!r} makes up {fraction[rarest]:.1%} of the samples and has a recall of {recall[rarest]:.0%}: the "
         "other classes dominate the loss.",
-        {"share": float(fraction[rarest]), "recall": float(recall[rarest])},
+        {"fraction": float(fraction[rarest]), "recall": float(recall[rarest])},
         remedies=(
             Remedy("Give all classes the same total weight", {"class_weight": "balanced"}),
             Remedy("Give misclassified samples more weight", {"loss": "focal", **no_smoothing}),

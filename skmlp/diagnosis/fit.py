@@ -88,7 +88,7 @@ def underfitting(evidence: Evidence) -> Iterator[Finding]:
     widths = [weights.shape[1] for weights in evidence.weights[:-1]]
     if UNDERFITTED <= relative <= TOO_BAD_FOR_A_PENALTY and (penalty > LARGE_PENALTY or shrunk_to < SHRUNK):
         cause = "The penalty keeps the weights too small"
-        numbers = {"penalty_share": penalty, "weights_shrank_to": shrunk_to}
+        numbers = {"penalty_fraction": penalty, "weights_shrank_to": shrunk_to}
         remedies = _weaker_penalties(evidence.params)
     elif relative > UNDERFITTED_IF_NARROW and widths and min(widths) < NARROW:
         cause = f"A hidden layer of {min(widths)} unit{'s' if min(widths) > 1 else ''} is too narrow"

@@ -25,7 +25,7 @@ def summarize_data(model: Model, data: Data) -> dict[str, Any]:
     ``feature_mean``, ``feature_std``, ``loss`` (mean, without penalty), ``baseline_loss`` (of the best constant
     prediction) and ``is_scale`` (whether other losses can be measured by it); ``unit_spread``, for each hidden layer
     the standard deviation of each unit's output; for regression ``target_mean`` and ``target_std``; for classification
-    ``class_share``, the fraction of all rows in each class, and, from the sample, ``class_recall``.
+    ``class_fraction``, the fraction of all rows in each class, and, from the sample, ``class_recall``.
     """
     X, y, weight = data.take(_spread(data)).in_one_type()
     workspace = model.network.workspace(len(y), model.dtype)
@@ -124,4 +124,4 @@ def _classes(data: Data, y: AnyArray, weight: FloatArray | None, raw: FloatArray
     found = np.bincount(codes[hit], None if weight is None else weight[hit], n_classes)
     counts = np.bincount(data.y.reshape(-1).astype(int), data.sample_weight, n_classes)
     recall = np.divide(found, seen, out=np.full(n_classes, np.nan), where=seen > 0)
-    return {"class_share": counts / counts.sum(), "class_recall": recall}
+    return {"class_fraction": counts / counts.sum(), "class_recall": recall}

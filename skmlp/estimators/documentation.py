@@ -15,7 +15,7 @@ intercepts_ : list of ndarray
 history_ : dict of lists
     One entry per epoch: ``loss`` (the objective), ``train_loss`` and ``penalty`` (its two parts, averages over the
     epoch's batches), ``learning_rate`` (mean over the steps; NaN for lbfgs), ``gradient_norm`` (mean over
-    the steps of the norm of the whole gradient, before clipping), ``clipped_share`` (fraction of steps), ``seconds``,
+    the steps of the norm of the whole gradient, before clipping), ``clipped_fraction`` (of the steps), ``seconds``,
     ``samples_per_second``; with validation data ``validation_loss`` (without penalty) and ``validation_score``.
     With `monitor`, NaN where nothing was measured: ``effective_step`` (norm of the update over norm of the
     gradient), ``gradient_ratio`` (norm of the first layer's gradient over the last one's) and ``noise_scale``.

@@ -266,7 +266,8 @@ _COMMON = (
               [_POSITIVE, Registered(CLIPS, Clip), None], lbfgs="refused", text="""
         Gradient clipping rule. A positive number limits the norm of the whole gradient; names and objects of
         :mod:`skmlp.optim` limit each entry, the norm of each array, the norm of the whole gradient, or the norm for
-        each unit relative to that of its weights. ``history_["clipped_share"]`` tells how often gradients were clipped.
+        each unit relative to that of its weights. ``history_["clipped_fraction"]`` is the fraction of steps with
+        clipping.
     """),
     Parameter("averaging", None, "float or None",
               [Interval(Real, 0, 1, closed="neither"), None], lbfgs="refused", text="""

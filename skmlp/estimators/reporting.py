@@ -72,7 +72,7 @@ def print_epoch(n_iter: int, row: Row, verbose: int = 1) -> None:
             "validation_loss": ".6f",
             "learning_rate": ".3g",
             "gradient_norm": ".3g",
-            "clipped_share": ".0%",
+            "clipped_fraction": ".0%",
             "seconds": ".2f",
         }
         print("  " + ", ".join(f"{name} {row[name]:{form}}" for name, form in details.items() if name in row))

@@ -19,7 +19,7 @@ HISTORY = {
     "train_score": "score/train",
     "validation_score": "score/validation",
     "learning_rate": "optim/learning_rate",
-    "clipped_share": "optim/clipped_share",
+    "clipped_fraction": "optim/clipped_fraction",
     "gradient_norm": "grad_norm/global",
     "seconds": "time/epoch_seconds",
     "samples_per_second": "time/samples_per_second",

@@ -21,7 +21,7 @@ _ALWAYS = (
     "penalty",
     "learning_rate",
     "gradient_norm",
-    "clipped_share",
+    "clipped_fraction",
     "seconds",
     "samples_per_second",
 )

@@ -197,7 +197,7 @@ class EpochRunner:
             "penalty": penalty,
             "learning_rate": sums.learning_rate / sums.n_steps if varies else self._state.learning_rate,
             "gradient_norm": sums.norm / sums.n_steps,
-            "clipped_share": sums.n_clipped / sums.n_steps,
+            "clipped_fraction": sums.n_clipped / sums.n_steps,
         }
 
     def _n_fused_steps(self) -> int:

@@ -134,7 +134,7 @@ class _LBFGSRun:
 
     def record(self, *, is_last: bool) -> bool:
         """Finish the row of an iteration, and tell whether training should end."""
-        row = {**self._row, "learning_rate": math.nan, "clipped_share": 0.0}
+        row = {**self._row, "learning_rate": math.nan, "clipped_fraction": 0.0}
         value, limit = self.tracker.judge(row, self.n_iter), self.plan.max_seconds
         now = perf_counter()
         if self.criterion.early_stopping and self.state.plateau.update(value):

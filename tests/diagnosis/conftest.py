@@ -25,7 +25,7 @@ def records(history: Any = (), monitor: Any = (), **others: Any) -> Evidence:
         "penalty": 0.01,
         "learning_rate": 1e-3,
         "gradient_norm": [2.0, 1.5, 1.2, 1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.4, 0.4, 0.4],
-        "clipped_share": 0.0,
+        "clipped_fraction": 0.0,
         "validation_loss": [1.0, 0.7, 0.5, 0.4, 0.33, 0.3, 0.29, 0.28, 0.28, 0.28, 0.28, 0.28],
         **dict(history),
     }
@@ -64,7 +64,7 @@ def records(history: Any = (), monitor: Any = (), **others: Any) -> Evidence:
             "loss": 0.17,
             "baseline_loss": 1.1,
             "unit_spread": [np.full(8, 0.7), np.full(6, 0.6)],
-            "class_share": np.array([0.5, 0.3, 0.2]),
+            "class_fraction": np.array([0.5, 0.3, 0.2]),
             "class_recall": np.array([0.9, 0.9, 0.8]),
         },
         "weights": [rng.standard_normal(size) for size in ((4, 8), (8, 6), (6, 3))],

@@ -21,7 +21,7 @@ WARNING = Finding(
     "strange_thing",
     "warning",
     "It is strange.",
-    {"size": 1234.5678, "share": 0.25},
+    {"size": 1234.5678, "fraction": 0.25},
     layer=2,
     epoch=7,
     remedies=(Remedy("Do this", {"alpha": 0.1, "solver": "adam"}), Remedy("Or think")),
@@ -78,7 +78,7 @@ def test_text_report_lists_findings_remedies_and_what_was_not_examined():
         "    evidence: size inf",
         "    try: Scale",
         "[warning] Strange thing: It is strange.",
-        "    evidence: layer 2, since epoch 7, size 1.23e+03, share 0.25",
+        "    evidence: layer 2, since epoch 7, size 1.23e+03, fraction 0.25",
         "    try: Do this: alpha=0.1, solver='adam'",
         "    or: Or think",
         "[info] Late thing: It came.",
@@ -120,7 +120,7 @@ def test_html_report_has_the_content_of_the_text_report():
     reader = Reader(diagnosis._repr_html_())
     for words in (
         "2 findings to act on", "Bad thing: It is bad.", "size inf",
-        "layer 2, since epoch 7, size 1.23e+03, share 0.25",
+        "layer 2, since epoch 7, size 1.23e+03, fraction 0.25",
         "try: Do this: alpha=0.1, solver='adam'", "or: Or think", "explained by: bad thing",
         "Not examined: the weather & the stars", "severe", "warning", "info",
     ):  # fmt: skip
@@ -163,7 +163,7 @@ def test_to_dicts_is_valid_json():
         "symptom_of": None,
         "remedies": ["Scale"],
     }
-    assert dicts[1]["evidence"] == {"size": 1234.5678, "share": 0.25}
+    assert dicts[1]["evidence"] == {"size": 1234.5678, "fraction": 0.25}
     assert (dicts[1]["layer"], dicts[1]["epoch"]) == (2, 7)
     assert dicts[1]["remedies"] == ["Do this: alpha=0.1, solver='adam'", "Or think"]
     assert dicts[2]["symptom_of"] == "bad_thing"

@@ -69,7 +69,7 @@ FAULTS = {
     },
     "plateau": {"history": {"train_loss": 1.1}, "data_summary": {"baseline_loss": 1.1}},
     "small_batch": {"monitor": {"gradient_snr": 0.01}, "params": {"batch_size": 2}},
-    "class_imbalance": {"data_summary": {"class_share": [0.95, 0.05], "class_recall": [1.0, 0.0]}},
+    "class_imbalance": {"data_summary": {"class_fraction": [0.95, 0.05], "class_recall": [1.0, 0.0]}},
     "unused_capacity": {"data_summary": {"unit_spread": [np.array([1.0, *[0.0] * 7]), np.full(6, 1.0)]}},
     "constant_inputs": {"data_summary": {"feature_mean": np.ones(2), "feature_std": np.array([0.0, 1.0])}},
 }
@@ -238,7 +238,7 @@ numbers = st.one_of(
 )
 signed = st.one_of(numbers, st.sampled_from([-1.0, -1e-9, -1e30, -math.inf]))
 HISTORY = (
-    "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_share", "validation_loss",
+    "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_fraction", "validation_loss",
     "validation_score", "effective_step", "gradient_ratio", "noise_scale",
 )  # fmt: skip
 STATISTICS = (
@@ -293,7 +293,7 @@ def any_evidence(draw):
     if draw(st.booleans()):
         data_summary |= {"target_std": array(n_features)}
     if draw(st.booleans()):
-        data_summary |= {"class_share": array(n_features), "class_recall": array(n_features)}
+        data_summary |= {"class_fraction": array(n_features), "class_recall": array(n_features)}
     if draw(st.booleans()):
         data_summary |= {"unit_spread": [array(size) for size in sizes[1:-1]]}
     has_weights = draw(st.booleans())

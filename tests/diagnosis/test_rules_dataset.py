@@ -155,7 +155,7 @@ def test_standardizing_the_target_is_recommended_only_if_the_loss_allows_it(loss
 
 
 def _classes(fraction, recall, params=None, names=("cold", "hot", "mild")):
-    data_summary = {"class_share": np.array(fraction), "class_recall": np.array(recall)}
+    data_summary = {"class_fraction": np.array(fraction), "class_recall": np.array(recall)}
     return Evidence({}, params=params or {}, data_summary=data_summary, class_names=names)
 
 
@@ -180,7 +180,7 @@ def test_rarity_is_relative_to_the_number_of_classes_present(n_classes, fraction
 def test_class_imbalance_finding(only):
     finding = only(class_imbalance(_classes([0.92, 0.05, 0.03], [1.0, 0.1, 0.25])))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("class_imbalance", "warning", None, None)
-    assert finding.evidence == {"share": 0.03, "recall": 0.25}
+    assert finding.evidence == {"fraction": 0.03, "recall": 0.25}
     assert "Class 'mild' makes up 3.0% of the samples and has a recall of 25%" in finding.message
     assert [dict(remedy.params) for remedy in finding.remedies] == [{"class_weight": "balanced"}, {"loss": "focal"}]
     assert "Class 2 makes" in only(class_imbalance(_classes([0.92, 0.05, 0.03], [1.0, 0.1, 0.25], names=()))).message

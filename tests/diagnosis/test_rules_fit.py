@@ -165,7 +165,9 @@ def test_underfitting_is_found_by_shrunken_weights(shrank_to, found, records):
 def test_underfitting_finding(records, only):
     finding = only(underfitting(_held_down(records, norms=None, params={"alpha": 10.0})))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("underfitting", "warning", None, 1)
-    assert finding.evidence == pytest.approx({"loss_over_constant": 0.9, "penalty_share": 0.31, "weights_shrank_to": 1})
+    assert finding.evidence == pytest.approx(
+        {"loss_over_constant": 0.9, "penalty_fraction": 0.31, "weights_shrank_to": 1}
+    )
     assert "The penalty keeps the weights too small: the training loss is 90% of" in finding.message
     assert [dict(remedy.params) for remedy in finding.remedies] == [{"alpha": 1e-4}]
 

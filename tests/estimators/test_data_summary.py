@@ -80,7 +80,7 @@ def test_summary_of_two_classes(form, weight):
     assert summary["baseline_loss"] == pytest.approx(
         -fraction * np.log(fraction) - (1.0 - fraction) * np.log(1.0 - fraction)
     )
-    np.testing.assert_allclose(summary["class_share"], [1.0 - fraction, fraction])
+    np.testing.assert_allclose(summary["class_fraction"], [1.0 - fraction, fraction])
     np.testing.assert_allclose(summary["class_recall"], _recall(est.predict(X), y, weight))
     assert not {"target_mean", "target_std"} & set(summary)
 
@@ -96,7 +96,7 @@ def test_summary_of_several_classes(form, weight):
     assert summary["loss"] == pytest.approx(np.average(-np.log(p), weights=weight))
     fractions = np.array([np.average(y == k, weights=weight) for k in range(3)])
     assert summary["baseline_loss"] == pytest.approx(-np.sum(fractions * np.log(fractions)))
-    np.testing.assert_allclose(summary["class_share"], fractions)
+    np.testing.assert_allclose(summary["class_fraction"], fractions)
     np.testing.assert_allclose(summary["class_recall"], _recall(est.predict(X), y, weight))
 
 
@@ -105,7 +105,7 @@ def test_recall_of_a_class_without_rows_is_nan():
     est = _fit(MLPClassifier, y)
     some = y < 2
     summary = summarize_data(est._model, Data(X[some], y[some]))
-    assert summary["class_share"][2] == 0.0
+    assert summary["class_fraction"][2] == 0.0
     assert np.isnan(summary["class_recall"][2])
     assert np.isfinite(summary["class_recall"][:2]).all()
     assert np.isfinite(summary["baseline_loss"])
@@ -120,7 +120,7 @@ def test_summary_of_multilabel_targets_has_no_classes():
     assert summary["loss"] == pytest.approx(-np.log(likelihoods).sum(axis=1).mean())
     p_yes = y.mean(axis=0)
     assert summary["baseline_loss"] == pytest.approx(-np.sum(p_yes * np.log(p_yes) + (1 - p_yes) * np.log(1 - p_yes)))
-    assert not {"class_share", "class_recall", "target_std"} & set(summary)
+    assert not {"class_fraction", "class_recall", "target_std"} & set(summary)
 
 
 @SPARSE
@@ -137,7 +137,7 @@ def test_summary_of_numeric_targets(form, weight, n_targets):
     assert summary["baseline_loss"] == pytest.approx(np.average(spread, weights=weight))
     np.testing.assert_allclose(summary["target_mean"], np.average(y, axis=0, weights=weight))
     np.testing.assert_allclose(summary["target_std"], _deviation(y, weight))
-    assert not {"class_share", "class_recall"} & set(summary)
+    assert not {"class_fraction", "class_recall"} & set(summary)
 
 
 def test_fit_with_monitor_summarizes_its_training_rows():
@@ -165,7 +165,7 @@ def test_sample_is_spread_evenly_over_many_rows(form, n_rows):
     np.testing.assert_allclose(summary["unit_spread"][0], _hidden(est, seen)[0].std(axis=0))
     # The rows and the classes are counted in full.
     assert summary["n_samples"] == n_rows
-    np.testing.assert_allclose(summary["class_share"], [1.0 - y.mean(), y.mean()])
+    np.testing.assert_allclose(summary["class_fraction"], [1.0 - y.mean(), y.mean()])
 
 
 @pytest.mark.parametrize("n_features", [ELEMENTS // 10, ELEMENTS // 10 + 1, ELEMENTS + 1])
@@ -272,5 +272,5 @@ def test_merged_rows_count_with_their_copies():
     y = np.repeat([0, 1, 1], [96, 2, 2])
     est = MLPClassifier((4,), solver="lbfgs", monitor=True, random_state=0).fit(rows, y)
     assert est._data_summary["n_samples"] == 100
-    np.testing.assert_allclose(est._data_summary["class_share"], [0.96, 0.04])
+    np.testing.assert_allclose(est._data_summary["class_fraction"], [0.96, 0.04])
     np.testing.assert_allclose(est._data_summary["feature_std"], rows.std(axis=0))

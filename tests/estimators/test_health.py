@@ -192,7 +192,7 @@ def test_findings_use_class_labels():
     finding = est.diagnose(DIABETES, RARE).find("class_imbalance")
     fraction = np.mean(RARE == "rare")
     assert f"Class 'rare' makes up {fraction:.1%} of the samples" in finding.message
-    assert finding.evidence["share"] == pytest.approx(fraction)
+    assert finding.evidence["fraction"] == pytest.approx(fraction)
     recall = np.mean(est.predict(DIABETES[RARE == "rare"]) == "rare")
     assert finding.evidence["recall"] == pytest.approx(recall)
     balanced = _fit(finding.remedies[0].apply(est), DIABETES, RARE)

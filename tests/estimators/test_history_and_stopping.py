@@ -15,7 +15,8 @@ from skmlp.training import history as history_module
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
 MAY_END = pytest.mark.filterwarnings("ignore:(Stochastic Optimizer|lbfgs failed):sklearn.exceptions.ConvergenceWarning")
 COLUMNS = [
-    "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_share", "seconds", "samples_per_second",
+    "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_fraction", "seconds",
+    "samples_per_second",
 ]  # fmt: skip
 WITH_VALIDATION = [*COLUMNS, "validation_loss", "validation_score"]
 

@@ -97,7 +97,7 @@ def test_partial_fit_calls_equal_one_fit_bit_for_bit(cls: Any, case: str) -> Non
     by_parts = _passes(cls, _small(cls, **EVERYTHING[case]), 3)
     np.testing.assert_array_equal(_vector(by_parts), _vector(fitted))
     np.testing.assert_array_equal(by_parts.predict(X), fitted.predict(X))
-    for name in ("loss", "penalty", "learning_rate", "gradient_norm", "clipped_share"):
+    for name in ("loss", "penalty", "learning_rate", "gradient_norm", "clipped_fraction"):
         np.testing.assert_array_equal(by_parts.history_[name], fitted.history_[name])
 
 
@@ -139,7 +139,7 @@ def test_default_values_train_the_plain_network(cls: Any) -> None:
         explicit = _small(cls, **settings).fit(X, y)
         np.testing.assert_array_equal(_vector(explicit), _vector(plain))
         assert explicit.history_["loss"] == plain.history_["loss"]
-        assert explicit.history_["clipped_share"] == [0.0] * 3
+        assert explicit.history_["clipped_fraction"] == [0.0] * 3
     recipe, network = plain._model.recipe, plain._model.network
     assert [type(layer).__name__ for layer in network.layers] == ["Dense", "ActivationLayer"] * 2 + ["Dense"]
     assert (recipe.clip, recipe.max_norm, recipe.averaging) == (None, None, None)
@@ -555,20 +555,20 @@ def test_clipping_limits_the_length_of_a_step(choice: Any, longest: float | None
     free_step = np.linalg.norm(_vector(free) - initial)
     assert free_step == pytest.approx(0.01 * free.history_["gradient_norm"][0], rel=1e-10)
     assert est.history_["gradient_norm"] == free.history_["gradient_norm"]
-    assert est.history_["clipped_share"] == [1.0]
-    assert free.history_["clipped_share"] == [0.0]
+    assert est.history_["clipped_fraction"] == [1.0]
+    assert free.history_["clipped_fraction"] == [0.0]
     assert 0.0 < step < 0.5 * free_step
     if longest is not None:
         assert step <= 0.01 * longest * (1.0 + 1e-9)
 
 
 @BOTH
-def test_clipped_share_is_the_fraction_of_clipped_steps(cls: Any) -> None:
+def test_clipped_fraction_is_the_fraction_of_clipped_steps(cls: Any) -> None:
     X, y = _data(cls)
     norms = [_small(cls, max_iter=1, shuffle=False, gradient_clip=c).fit(X, y).history_ for c in (1e-6, 1e6)]
-    assert [each["clipped_share"] for each in norms] == [[1.0], [0.0]]
+    assert [each["clipped_fraction"] for each in norms] == [[1.0], [0.0]]
     middle = norms[1]["gradient_norm"][0]  # the mean over the three steps
-    clipped = _small(cls, max_iter=20, gradient_clip=middle).fit(X, y).history_["clipped_share"]
+    clipped = _small(cls, max_iter=20, gradient_clip=middle).fit(X, y).history_["clipped_fraction"]
     assert all(0.0 <= each <= 1.0 and (3 * each) % 1 == pytest.approx(0.0, abs=1e-12) for each in clipped)
     assert 0.0 < np.mean(clipped) < 1.0
 

@@ -27,7 +27,7 @@ X = RNG.standard_normal((150, 4))
 SIGNAL = X[:, 0] - 0.5 * X[:, 1]
 Y = np.sin(SIGNAL) + 0.1 * RNG.standard_normal(150)
 # 90, 45 and 15 rows, in an order that has nothing to do with X.
-SHARES = np.array([0.6, 0.3, 0.1])
+FRACTIONS = np.array([0.6, 0.3, 0.1])
 CLASSES = np.array(["a", "b", "c"])
 UNBALANCED = CLASSES[RNG.permutation(np.repeat([0, 1, 2], [90, 45, 15]))]
 
@@ -316,11 +316,11 @@ def test_labels_start_at_the_best_constant(weighted: bool) -> None:
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_first_probabilities_are_the_class_frequencies(loss: Any, solver: str) -> None:
     start = _classifier(loss=loss, solver=solver, weight_init="zeros", learning_rate_init=1e-9, max_iter=1)
-    assert_allclose(start.fit(X, UNBALANCED).predict_proba(X), np.tile(SHARES, (150, 1)), rtol=1e-5)
+    assert_allclose(start.fit(X, UNBALANCED).predict_proba(X), np.tile(FRACTIONS, (150, 1)), rtol=1e-5)
     p = clone(start).fit(X, UNBALANCED == "c").predict_proba(X)
     assert_allclose(p, np.tile([0.9, 0.1], (150, 1)), rtol=1e-5)
     several = np.column_stack([each == UNBALANCED for each in CLASSES]).astype(int)
-    assert_allclose(clone(start).fit(X, several).predict_proba(X), np.tile(SHARES, (150, 1)), rtol=1e-5)
+    assert_allclose(clone(start).fit(X, several).predict_proba(X), np.tile(FRACTIONS, (150, 1)), rtol=1e-5)
     # The weights count, those of the classes, too.
     weighted = clone(start).set_params(class_weight={"c": 3.0}).fit(X, UNBALANCED)
     assert_allclose(weighted.predict_proba(X[:1]), [np.array([90.0, 45.0, 45.0]) / 180.0], rtol=1e-5)

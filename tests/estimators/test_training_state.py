@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification, make_regression
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.estimators import builders
 from skmlp.nn.activations import GELU, LeakyReLU
 from skmlp.optim import SOLVERS, Adam, InverseScaling
 
@@ -275,3 +276,13 @@ def test_loss_and_gradients_agrees_with_finite_differences(cls: Any, solver: str
         loss - penalty, rel=1e-12
     )
     np.testing.assert_array_equal(_vector(est), before)
+
+
+@BOTH
+def test_weights_row_order_validation_split_and_dropout_have_streams_of_their_own(cls, monkeypatch):
+    seeds, default_rng = [], np.random.default_rng
+    monkeypatch.setattr(builders.np.random, "default_rng", lambda seed: seeds.append(seed) or default_rng(seed))
+    X, y = np.eye(40), np.arange(40) % 2
+    cls(hidden_layer_sizes=(4,), dropout=0.2, early_stopping=True, max_iter=1, random_state=0).fit(X, y)
+    keys = [seed.spawn_key for seed in seeds if isinstance(seed, np.random.SeedSequence)]
+    assert len(keys) == len(set(keys)) == 3

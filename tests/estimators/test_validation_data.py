@@ -1,6 +1,7 @@
 """Validation data of the user's own, splitters, scorers, the best epoch, refit and a limit on time."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from skmlp import MLPClassifier, MLPRegressor
+from skmlp.diagnosis import DivergedError
 from skmlp.estimators import fitting, holdout
 from skmlp.optim import Adam
 
@@ -571,3 +573,15 @@ def test_higher_verbose_prints_more_per_epoch(labels, capsys):
     _classifier(verbose=2, max_iter=2).fit(X, y, X_val=X_val, y_val=y_val)
     more = capsys.readouterr().out
     assert more.count("gradient_norm") == more.count("validation_loss") == 2
+
+
+def test_a_refit_that_diverges_raises(monkeypatch):
+    X, y = load_diabetes(return_X_y=True)
+    train, results = fitting.train, iter(["max_iter", "non_finite"])
+    monkeypatch.setattr(
+        fitting, "train", lambda *args, **options: replace(train(*args, **options), reason=next(results), detail="NaN")
+    )
+    est = MLPRegressor(hidden_layer_sizes=(4,), validation_split=0.2, refit=True, scoring="loss", max_iter=3)
+    with pytest.raises(DivergedError, match="in the refit on all rows: NaN"):
+        est.fit(X, y)
+    assert not hasattr(est, "coefs_")

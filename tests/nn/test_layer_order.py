@@ -1,4 +1,4 @@
-"""Networks of layers in any order that fits: nobody's data are overwritten, and a wrong order is an error."""
+"""Networks of layers in any order that fits: no layer overwrites what another needs; a wrong order is an error."""
 
 from dataclasses import replace
 

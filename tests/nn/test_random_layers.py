@@ -24,7 +24,9 @@ cases = st.fixed_dictionaries(
         "loss": st.sampled_from(["squared_error", "binary_log_loss", "log_loss"]),
         "weights": st.one_of(st.none(), st.lists(st.integers(0, 3), min_size=7, max_size=7)),
         "n_samples": st.integers(2, 7),
-        "spare_rows": st.integers(-4, 2),  # negative: worked off in blocks, where rows do not depend on each other
+        "spare_rows": st.integers(
+            -4, 2
+        ),  # negative: the pass takes several blocks, where rows do not depend on each other
         "alpha": st.sampled_from([0.0, 0.3]),
         "alpha_l1": st.sampled_from([0.0, 0.2]),
         "seed": st.integers(0, 10**6),
@@ -33,7 +35,7 @@ cases = st.fixed_dictionaries(
 
 
 @hypothesis.given(cases)
-@hypothesis.settings(max_examples=150)
+@hypothesis.settings(max_examples=100)
 def test_gradient_of_any_network(case):
     rng = np.random.default_rng(case["seed"])
     hidden = [3] * len(case["hidden"]) if case["equal_widths"] else case["hidden"]

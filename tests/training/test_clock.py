@@ -281,7 +281,7 @@ def test_training_in_two_calls_equals_one_call_with_scheduled_settings(copied):
         assert getattr(parts, name) == getattr(whole, name), name
     for name in ("rng", "dropout_rng"):
         assert getattr(parts, name).bit_generator.state == getattr(whole, name).bit_generator.state, name
-    for name in ("loss", "learning_rate", "gradient_norm", "clipped_share"):
+    for name in ("loss", "learning_rate", "gradient_norm", "clipped_fraction"):
         assert [row[name] for row in first + second] == [row[name] for row in rows], name
 
 

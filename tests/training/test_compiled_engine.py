@@ -88,7 +88,7 @@ def assert_equal(reference, compiled, dtype):
         np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance)
     vectors = [each._model.state.params.vector for each in (reference, compiled)]  # running averages, too
     np.testing.assert_allclose(vectors[1], vectors[0], rtol=tolerance, atol=tolerance)
-    for name in ("loss", "train_loss", "penalty", "gradient_norm", "learning_rate", "clipped_share"):
+    for name in ("loss", "train_loss", "penalty", "gradient_norm", "learning_rate", "clipped_fraction"):
         np.testing.assert_allclose(compiled.history_[name], reference.history_[name], rtol=tolerance, atol=tolerance)
 
 

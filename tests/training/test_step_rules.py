@@ -89,7 +89,7 @@ def test_fraction_of_clipped_steps_and_norm_before_clipping_are_recorded():
     norms = _norms(plain.solver.grads)
     long = norms + 1e-6 > limit
     assert 0 < long.sum() < STEPS
-    assert row["clipped_share"] == long.sum() / STEPS
+    assert row["clipped_fraction"] == long.sum() / STEPS
     assert row["gradient_norm"] == expected["gradient_norm"] == pytest.approx(norms.mean(), rel=1e-12)
     # The solver receives the clipped gradients, and the short ones unchanged.
     np.testing.assert_allclose(_norms(recipe.solver.grads), np.minimum(norms, limit), rtol=1e-5)
@@ -108,7 +108,7 @@ def test_fraction_of_clipped_steps_and_norm_before_clipping_are_recorded():
 def test_clips_receive_the_trained_arrays_and_their_gradients(clip, normalization):
     recipe, state = _problem(clip=clip, normalization=normalization)
     _, (row,) = _run(recipe, state, 1, batch_size=N_SAMPLES)
-    assert row["clipped_share"] == 1.0
+    assert row["clipped_fraction"] == 1.0
     plain, same = _problem(normalization=normalization)
     start, grad = same.params.on(same.params.vector.copy()), same.params.like()
     _run(plain, same, 1, batch_size=N_SAMPLES)
@@ -122,7 +122,7 @@ def test_a_limit_that_is_never_reached_does_not_change_training():
     plain, same = _problem()
     _, rows = _run(recipe, state, 3)
     _run(plain, same, 3)
-    assert [row["clipped_share"] for row in rows] == [0.0] * 3
+    assert [row["clipped_fraction"] for row in rows] == [0.0] * 3
     np.testing.assert_array_equal(state.params.vector, same.params.vector)
 
 

@@ -67,7 +67,7 @@ def test_negative_scores_are_values():
 
 def test_history_has_validation_columns_only_with_validation():
     common = {
-        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_share", "seconds",
+        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_fraction", "seconds",
         "samples_per_second",
     }  # fmt: skip
     assert set(empty_history(validation=False)) == common

@@ -146,10 +146,10 @@ def test_the_row_of_an_epoch_is_the_weighted_mean_over_its_batches():
     assert row["penalty"] == pytest.approx(np.average(penalties, weights=weights), rel=1e-14)
     assert row["loss"] == row["train_loss"] + row["penalty"]
     assert row["gradient_norm"] == pytest.approx(np.mean(norms), rel=1e-14)
-    assert (row["learning_rate"], row["clipped_share"]) == (0.0, 0.0)
+    assert (row["learning_rate"], row["clipped_fraction"]) == (0.0, 0.0)
     assert 0.0 <= row["seconds"] <= elapsed
     assert set(row) == {
-        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_share", "seconds",
+        "loss", "train_loss", "penalty", "learning_rate", "gradient_norm", "clipped_fraction", "seconds",
         "samples_per_second", "is_last",
     }  # fmt: skip
     assert (result.reason, result.n_epochs, state.samples_seen) == ("max_iter", 1, 20)
