@@ -46,17 +46,17 @@ def weight_gradient(
     n_rows, n_in, n_out = x.shape[0], x.shape[1], delta.shape[1]
     if n_out == 1:
         _sum_of_rows(x, delta, out)
+        bias_gradient[0] = _sum(delta)
     elif min(n_rows, n_in) < TILE:
         _columns_by_row(x, delta, out)
+        _column_sums(delta, bias_gradient)
     elif n_rows * n_in * n_out > large:
         gemm(True, False, n_in, n_out, n_rows, x, n_in, delta, n_out, out)
+        _column_sums(delta, bias_gradient)
     elif n_in * x.itemsize >= FAR and n_out >= FEW_PANELS * width(out) and n_rows >= SHORT:
         _product_of_columns(x, delta, out, bias_gradient, panel)
-        return
     else:
         _product(x, 1, n_in, delta, n_out, 1, n_rows, stretch(bias_gradient, 0, 0), out, bias_gradient, panel)
-        return
-    _column_sums(delta, bias_gradient)
 
 
 def error_signal(delta: FloatArray, weights: FloatArray, out: FloatArray, panel: FloatArray, large: float) -> None:
@@ -88,6 +88,14 @@ def _sum_of_rows(x: FloatArray, delta: FloatArray, out: FloatArray) -> None:
     for row in range(1, x.shape[0]):
         for i in range(x.shape[1]):
             out[i, 0] += x[row, i] * delta[row, 0]
+
+
+@allow_reassociation
+def _sum(column: FloatArray) -> Any:
+    total = element(column, 0)
+    for row in range(1, column.shape[0]):
+        total += element(column, row)
+    return total
 
 
 def _row_by_row(x: FloatArray, weights: FloatArray, biases: FloatArray, out: FloatArray) -> None:
@@ -172,10 +180,11 @@ def _product(
     for next_column in range(0, n_columns, n_lanes):
         # The last panel and the last tile overlap those before, rather than being smaller.
         column = min(next_column, n_columns - n_wide)
-        total = _fill(panel, right, column * right_column, right_k, right_column, n_k, n_wide)
-        store(narrow, 0, total)
-        for j in range(n_wide if sums.size > 0 else 0):
-            sums[column + j] = narrow[0, j]
+        _fill(panel, right, column * right_column, right_k, right_column, n_k, n_wide)
+        if sums.size > 0:
+            store(narrow, 0, _sum_of_panel(panel, n_k))
+            for j in range(n_wide):
+                sums[column + j] = narrow[0, j]
         for j in range(n_wide):
             narrow[0, j] = biases[column + j] if biases.size > 0 else 0.0
         start = load(narrow, 0)
@@ -205,7 +214,9 @@ def _product_of_columns(x: FloatArray, delta: FloatArray, out: FloatArray, sums:
         end = min(begin + n_panels * n_lanes, n_columns)
         for next_column in range(begin, end, n_lanes):
             column, to = min(next_column, n_columns - n_lanes), (next_column - begin) * n_k
-            store(sums, column, _fill(stretch(panel, to, to + size), delta, column, n_columns, 1, n_k, n_lanes))
+            filled = stretch(panel, to, to + size)
+            _fill(filled, delta, column, n_columns, 1, n_k, n_lanes)
+            store(sums, column, _sum_of_panel(filled, n_k))
         for next_row in range(0, n_rows, TILE):
             row = min(next_row, n_rows - TILE)
             for k in range(n_k):
@@ -219,20 +230,23 @@ def _product_of_columns(x: FloatArray, delta: FloatArray, out: FloatArray, sums:
 
 def _fill(
     panel: FloatArray, right: FloatArray, start: int, right_k: int, right_column: int, n_k: int, n_wide: int
-) -> Any:
-    """Copy `n_wide` columns, the first of which begins at `start`, and return their sums; other lanes do not matter."""
-    n_lanes, total = width(panel), zeros(panel)
+) -> None:
+    """Copy `n_wide` columns, the first of which begins at `start`; other lanes do not matter."""
+    n_lanes = width(panel)
     if right_column == 1 and n_wide == n_lanes:
         for k in range(n_k):
-            row = load(right, start + k * right_k)
-            store(panel, k * n_lanes, row)
-            total = add(total, row)
-        return total
-    for j in range(n_wide):
-        for k in range(n_k):
-            panel[k * n_lanes + j] = element(right, start + j * right_column + k * right_k)
+            store(panel, k * n_lanes, load(right, start + k * right_k))
+    else:
+        for j in range(n_wide):
+            for k in range(n_k):
+                panel[k * n_lanes + j] = element(right, start + j * right_column + k * right_k)
+
+
+def _sum_of_panel(panel: FloatArray, n_k: int) -> Any:
+    """Return the sums of the columns of a panel."""
+    total = zeros(panel)
     for k in range(n_k):
-        total = add(total, load(panel, k * n_lanes))
+        total = add(total, load(panel, k * width(panel)))
     return total
 
 
