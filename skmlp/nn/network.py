@@ -12,7 +12,6 @@ In general the layers are the nodes of a graph: each reads one or more values, t
 value that several layers read gets the sum of their error signals.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
@@ -209,11 +208,12 @@ class Network:
             ``dL/dX``, when it is needed.
         """
         memories = workspace.rows(delta.shape[0])
-        signals: defaultdict[int, list[FloatArray]] = defaultdict(list)  # by value, one from each reader
-        signals[len(self.nodes)].append(delta)
+        signals: list[list[FloatArray]] = [[] for _ in self.nodes]  # of each value, one from each reader
+        signals.append([delta])
         for node in reversed(self.nodes):
             index, layer, inputs = node.index, node.layer, node.inputs
-            total = _sum_signals(signals.pop(index + 1))
+            received = signals[index + 1]
+            total = received[0] if len(received) == 1 else _sum_signals(received)
             if watch is not None:
                 watch(node, total)
             x = activations[inputs[0]] if len(inputs) == 1 else tuple(activations[value] for value in inputs)
@@ -227,10 +227,12 @@ class Network:
                 batch,
                 needs_input_delta=needs_input_delta or inputs != (0,),
             )
-            for value, signal in zip(inputs, returned if len(inputs) > 1 else (returned,), strict=True):
-                if value > 0 or needs_input_delta:
-                    signals[value].append(signal)
-        return _sum_signals(signals.pop(0)) if needs_input_delta else None
+            if len(inputs) == 1:
+                signals[inputs[0]].append(returned)
+                continue
+            for value, signal in zip(inputs, returned, strict=True):
+                signals[value].append(signal)
+        return _sum_signals(signals[0]) if needs_input_delta else None
 
     def layer_outputs(self, workspace: "Workspace") -> list[LayerOutput]:
         """Return the outputs of each dense layer, with its activation, of the last forward and backward pass."""
