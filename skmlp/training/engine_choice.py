@@ -17,9 +17,9 @@ from skmlp.training.state import TrainingState
 
 __all__ = ["choose_engine"]
 
-# Seconds from which on training is worth a compiled engine. Loading it takes a tenth of a second; but where it was
-# never used before, its functions are compiled first, which takes some seconds.
-LOADING = 0.75
+# Seconds with NumPy from which on a training is worth compiling for. To load compiled functions takes a few hundredths
+# of a second; but the first training of a kind of network waits some seconds until they are compiled.
+WORTH_COMPILING = 0.75
 
 # Seconds of a step with NumPy: for the function calls, for each number that is processed (the output of a unit for a
 # row, or a weight with its solver state), and for each multiplication in the matrix products.
@@ -62,12 +62,12 @@ def _why_numpy(state: TrainingState, batches: Batches) -> str:
         if weight is not None and weight.dtype != X.dtype:
             return f"sample weights that {X.dtype} cannot hold"
     if choice == "auto" and not state.is_long:
-        return "the training takes less time than loading the compiled steps"
+        return "the training is too short to be worth compiling"
     return compiled.why_not(choice)
 
 
 def _is_long(state: TrainingState, batches: Batches, network: Network, plan: Plan) -> bool:
-    """Tell whether NumPy takes longer for all steps, done and planned, than loading the compiled engine.
+    """Tell whether all steps, done and planned, take NumPy so long that compiling is worth it.
 
     Those done count, because many short calls, or a fit that is resumed, are one long training.
     """
@@ -77,4 +77,4 @@ def _is_long(state: TrainingState, batches: Batches, network: Network, plan: Pla
     n_planned: float = (plan.length or plan.max_epochs) * batches.n_batches
     if plan.max_seconds is not None:
         n_planned = min(n_planned, plan.max_seconds / seconds)
-    return state.samples_seen // n_rows + n_planned > LOADING / seconds
+    return state.samples_seen // n_rows + n_planned > WORTH_COMPILING / seconds

@@ -52,7 +52,7 @@ from skmlp.training import engine_choice
 if "NUMBA_DISABLE_JIT" not in os.environ:
     sys.modules["numba"] = None
 compiled._has_numba = lambda: True
-engine_choice.LOADING = 0.0  # every training is long enough
+engine_choice.WORTH_COMPILING = 0.0  # every training is long enough
 X = np.eye(20)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")

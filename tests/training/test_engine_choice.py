@@ -21,7 +21,7 @@ from skmlp.training.plan import Plan
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:lbfgs failed to converge")
 
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="compiled steps need numba")
-SHORT = "numpy: the training takes less time than loading the compiled steps"
+SHORT = "numpy: the training is too short to be worth compiling"
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(96, 4))
 Y = X[:, 0] * X[:, 1]
@@ -38,7 +38,7 @@ def ten_epochs_are_long(monkeypatch):
     monkeypatch.setattr(engine_choice, "PER_STEP", 1.0)
     monkeypatch.setattr(engine_choice, "PER_NUMBER", 0.0)
     monkeypatch.setattr(engine_choice, "PER_MULTIPLICATION", 0.0)
-    monkeypatch.setattr(engine_choice, "LOADING", 29.0)
+    monkeypatch.setattr(engine_choice, "WORTH_COMPILING", 29.0)
 
 
 def network(**changes):
