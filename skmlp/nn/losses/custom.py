@@ -83,7 +83,7 @@ def _of_shape(shape: tuple[int, ...], name: str, values: AnyArray) -> AnyArray:
     return values
 
 
-_ROWS = 20  # checked at most
+_ROWS = 20  # at most so many samples are checked
 _STEP = 1e-6
 
 
