@@ -122,8 +122,9 @@ def test_any_kind_of_error_restores_the_estimator(error, fail):
     assert _stored(est) == before
 
 
-def test_weight_views_stay_valid_after_a_failed_call(fail):
-    est = _estimator()
+@pytest.mark.parametrize("averaging", [None, 0.9])
+def test_weight_views_stay_valid_after_a_failed_call(fail, averaging):
+    est = _estimator(averaging=averaging)
     for call in range(3):
         est.partial_fit(*_data(call))
     weights = est.coefs_[0]
