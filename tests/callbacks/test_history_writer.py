@@ -291,7 +291,7 @@ def test_a_relative_path_starts_in_the_first_folder(tmp_path: Path, data: Any, s
 
 
 @pytest.mark.parametrize("path", ["history.txt", "history", "csv"])
-def test_another_ending_raises(path: str) -> None:
+def test_a_path_that_ends_neither_in_csv_nor_jsonl_raises(path: str) -> None:
     with pytest.raises(
         ValueError,
         match=rf"'path' parameter of HistoryWriter must end with \.csv or \.jsonl\. Got '{path}' instead",

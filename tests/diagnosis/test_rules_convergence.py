@@ -45,7 +45,7 @@ def test_missing_records_give_no_finding(rule, history):
 # ---------------------------------------------------------------------- diverged
 
 
-def test_diverged_finding(records, only):
+def test_finding_of_divergence_names_place_evidence_and_remedies(records, only):
     bad = np.zeros((5, 3))
     bad[-1] = [3.0, 7.0, 0.0]
     message = "the gradient of layer 2 became infinite or NaN at step 40 in epoch 12; the weights of epoch 3 are kept"
@@ -102,12 +102,12 @@ def _jumping(records, *, ratio=0.5, peak=2.0, last=2.0, **others):
         ({"ratio": 0.0}, None),
     ],
 )
-def test_learning_rate_too_high_thresholds(change, severity, records):
+def test_learning_rate_too_high_is_found_beyond_its_thresholds(change, severity, records):
     found = list(learning_rate_too_high(_jumping(records, **change)))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
-def test_learning_rate_too_high_finding(records, only):
+def test_finding_of_too_high_a_learning_rate_names_place_evidence_and_remedies(records, only):
     ratios = np.full((5, 3), 0.05)
     ratios[2] = [0.1, 0.8, 0.4]  # monitored in epoch 3; the median is 0.4
     ratios[3] = [9.0, 0.1, 0.1]  # large in one layer only
@@ -230,11 +230,11 @@ def _slow(records, *, ratio=1e-5, last=1.0, first=1.0, **others):
         ({"first": math.inf, "last": math.inf}, False),
     ],
 )
-def test_learning_rate_too_low_thresholds(change, found, records):
+def test_learning_rate_too_low_is_found_beyond_its_thresholds(change, found, records):
     assert len(list(learning_rate_too_low(_slow(records, **change)))) == found
 
 
-def test_learning_rate_too_low_finding(records, only):
+def test_finding_of_too_low_a_learning_rate_names_place_evidence_and_remedies(records, only):
     ratios = np.full((5, 3), 1e-6)
     ratios[1] = [7e-3, 3e-5, 2e-5]  # their median is 3e-5
     ratios[4] = math.nan
@@ -286,11 +286,11 @@ def _falling(records, *, last=0.9, name="train_loss", history=(), **others):
         ({"data_summary": {"baseline_loss": math.inf}}, True),
     ],
 )
-def test_not_converged_thresholds(change, found, records):
+def test_lack_of_convergence_is_found_beyond_its_thresholds(change, found, records):
     assert len(list(not_converged(_falling(records, **change)))) == found
 
 
-def test_not_converged_finding(records, only):
+def test_finding_of_lack_of_convergence_names_place_evidence_and_remedies(records, only):
     finding = only(not_converged(_falling(records)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("not_converged", "warning", None, 12)
     assert finding.evidence == pytest.approx({"to_gain": 0.4, "n_epochs": 12.0, "last_loss": 0.9})
@@ -368,11 +368,11 @@ def _flat(n_flat, n_epochs=12, *, value=1.0, baseline=1.0, start=(), **others):
         (_flat(12, value=math.inf), False),
     ],
 )
-def test_plateau_thresholds(evidence, found):
+def test_plateau_is_found_beyond_its_thresholds(evidence, found):
     assert len(list(plateau(evidence))) == found
 
 
-def test_plateau_finding(only):
+def test_finding_of_a_plateau_names_place_evidence_and_remedies(only):
     params = {"activation": "relu", "learning_rate_init": 0.002}
     finding = only(plateau(_flat(7, value=2.02, baseline=2.0, start=[9.0, 4.0, 2.5, 0.5, 0.5], params=params)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("plateau", "warning", None, 6)

@@ -44,12 +44,12 @@ def _features(mean, std, **others):
         (1e-9, "warning"),
     ],
 )
-def test_unscaled_inputs_thresholds(size, severity):
+def test_unscaled_inputs_are_found_beyond_their_thresholds(size, severity):
     found = list(unscaled_inputs(_features([0.0, 0.0], [0.05, size])))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
-def test_unscaled_inputs_finding(only):
+def test_finding_of_unscaled_inputs_names_place_evidence_and_remedies(only):
     evidence = _features([30.0, 0.0, 7.0], [40.0, 0.02, 0.0])
     finding = only(unscaled_inputs(evidence))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("unscaled_inputs", "warning", None, None)
@@ -72,7 +72,7 @@ def test_features_whose_square_overflows_are_unscaled(only):
     assert finding.evidence == pytest.approx({"largest": 5e200, "smallest": 1.0})
 
 
-def test_constant_inputs_finding(only):
+def test_finding_of_constant_inputs_names_place_evidence_and_remedies(only):
     finding = only(constant_inputs(_features(np.zeros(9), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("constant_inputs", "info", None, None)
     assert finding.evidence == {"n_constant": 7.0, "n_features": 9.0}
@@ -113,11 +113,11 @@ def test_small_variation_around_a_large_mean_is_not_constant():
 @pytest.mark.parametrize(
     ("deviation", "found"), [(30.0, False), (30.0 * ABOVE, True), (0.1 * ABOVE, False), (0.1 * BELOW, True)]
 )
-def test_unscaled_target_thresholds(deviation, found, records):
+def test_unscaled_target_is_found_beyond_its_thresholds(deviation, found, records):
     assert len(list(unscaled_target(records(data_summary={"target_std": np.array([1.0, deviation])})))) == found
 
 
-def test_unscaled_target_finding(records, only):
+def test_finding_of_an_unscaled_target_names_place_evidence_and_remedies(records, only):
     finding = only(unscaled_target(records(data_summary={"target_std": np.array([77.0])})))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("unscaled_target", "warning", None, None)
     assert finding.evidence == {"target_std": 77.0}
@@ -163,7 +163,7 @@ def _classes(fraction, recall, params=None, names=("cold", "hot", "mild")):
     ("fraction", "recall", "found"),
     [(0.0999, 0.6999, True), (0.1001, 0.0, False), (0.05, 0.7, False), (0.05, 0.0, True), (0.05, math.nan, False)],
 )
-def test_class_imbalance_thresholds(fraction, recall, found):
+def test_class_imbalance_is_found_beyond_its_thresholds(fraction, recall, found):
     """With three classes, a class is rare below 0.3 times a third of the samples."""
     evidence = _classes([0.5, fraction, 0.5 - fraction], [0.9, recall, 0.9])
     assert len(list(class_imbalance(evidence))) == found
@@ -177,7 +177,7 @@ def test_rarity_is_relative_to_the_number_of_classes_present(n_classes, fraction
     assert len(list(class_imbalance(_classes(fractions, [0.1] * len(fractions), names=())))) == found
 
 
-def test_class_imbalance_finding(only):
+def test_finding_of_class_imbalance_names_place_evidence_and_remedies(only):
     finding = only(class_imbalance(_classes([0.92, 0.05, 0.03], [1.0, 0.1, 0.25])))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("class_imbalance", "warning", None, None)
     assert finding.evidence == {"fraction": 0.03, "recall": 0.25}

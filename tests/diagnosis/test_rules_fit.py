@@ -65,12 +65,12 @@ def _rising(records, *, last=1.3, best=4, lowest=1.0, history=(), **others):
         ({"last": 5.0, "lowest": -1.0}, None),
     ],
 )
-def test_overfitting_thresholds(change, severity, records):
+def test_overfitting_is_found_beyond_its_thresholds(change, severity, records):
     found = list(overfitting(_rising(records, **change)))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
-def test_overfitting_finding(records, only):
+def test_finding_of_overfitting_names_place_evidence_and_remedies(records, only):
     finding = only(overfitting(_rising(records, last=1.5, params={"alpha": 0.003})))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("overfitting", "warning", None, 4)
     assert finding.evidence == pytest.approx({"last_over_lowest": 1.5, "lowest": 1.0, "training_loss": 0.172})
@@ -148,7 +148,7 @@ def _held_down(records, *, relative=0.9, penalty=0.31, norms=1.0, **others):
         ({"data_summary": {"baseline_loss": math.nan}}, False),
     ],
 )
-def test_underfitting_thresholds(change, found, records):
+def test_underfitting_is_found_beyond_its_thresholds(change, found, records):
     assert len(list(underfitting(_held_down(records, **change)))) == found
 
 
@@ -162,7 +162,7 @@ def test_underfitting_is_found_by_shrunken_weights(shrank_to, found, records):
         assert found_ones[0].evidence["weights_shrank_to"] == pytest.approx(shrank_to)
 
 
-def test_underfitting_finding(records, only):
+def test_finding_of_underfitting_names_place_evidence_and_remedies(records, only):
     finding = only(underfitting(_held_down(records, norms=None, params={"alpha": 10.0})))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("underfitting", "warning", None, 1)
     assert finding.evidence == pytest.approx(

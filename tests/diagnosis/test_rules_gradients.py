@@ -48,12 +48,12 @@ def test_missing_records_give_no_finding(rule, bare):
         (0.0, None),
     ],
 )
-def test_vanishing_gradients_thresholds(ratio, severity, records):
+def test_vanishing_gradients_are_found_beyond_their_thresholds(ratio, severity, records):
     found = list(vanishing_gradients(records(monitor={"gradient_norm": [2.0 * ratio, 1e-9, 2.0]})))
     assert [finding.severity for finding in found] == ([severity] if severity else [])
 
 
-def test_vanishing_gradients_finding(records, only):
+def test_finding_of_vanishing_gradients_names_place_evidence_and_remedies(records, only):
     norms = np.full((5, 3), 2.0)
     norms[1:, 0] = [1e-3, 2e-3, 4e-4, 1e-3]  # from the second monitored epoch on
     finding = only(vanishing_gradients(records(monitor={"gradient_norm": norms}, weights=[])))
@@ -123,12 +123,12 @@ def _norms(largest, *, at=4):
     [({"feature_std": np.ones(2), "baseline_loss": 50.0}, 50.0), ({"baseline_loss": 0.01}, 1.0), ({}, 1.0)],
     ids=["in units of a large loss", "a small loss does not count", "without data_summary"],
 )
-def test_exploding_gradients_thresholds(largest, severity, data_summary, scale, records):
+def test_exploding_gradients_are_found_beyond_their_thresholds(largest, severity, data_summary, scale, records):
     found = list(exploding_gradients(records({"gradient_norm": _norms(scale * largest)}, data_summary=data_summary)))
     assert [(finding.severity, finding.epoch) for finding in found] == ([(severity, 4)] if severity else [])
 
 
-def test_exploding_gradients_finding(records, only):
+def test_finding_of_exploding_gradients_names_place_evidence_and_remedies(records, only):
     largest = np.ones((5, 3))
     largest[3, 1] = 600.0
     data_summary = {**records().data_summary, "baseline_loss": 2.2}
@@ -205,7 +205,7 @@ def _noisy(records, *, batch_size=4, signal=0.05, last=0.5):
     )
 
 
-def test_small_batch_finding(records, only):
+def test_finding_of_a_small_batch_names_place_evidence_and_remedies(records, only):
     finding = only(small_batch(_noisy(records)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("small_batch", "warning", None, 1)
     expected = {"batch_size": 4.0, "signal_to_noise": 0.05, "last_over_largest_norm": 0.5}
@@ -234,7 +234,7 @@ def test_small_batch_finding(records, only):
         ({"last": math.nan}, False),
     ],
 )
-def test_small_batch_thresholds(change, found, records):
+def test_small_batch_is_found_beyond_its_thresholds(change, found, records):
     assert len(list(small_batch(_noisy(records, **change)))) == found
 
 

@@ -42,7 +42,7 @@ def test_missing_records_give_no_finding(rule, bare):
 @pytest.mark.parametrize(
     ("fraction", "severity"), [(0.499, None), (0.5, "warning"), (0.899, "warning"), (0.9, "severe"), (1.0, "severe")]
 )
-def test_dead_units_thresholds(fraction, severity, records):
+def test_dead_units_are_found_beyond_their_thresholds(fraction, severity, records):
     dead = np.tile([0.1, 0.1, NONE], (5, 1))
     dead[-1, 1] = fraction
     assert [f.severity for f in dead_units(records(monitor={"dead_fraction": dead}))] == [severity] * bool(severity)
@@ -50,7 +50,7 @@ def test_dead_units_thresholds(fraction, severity, records):
     assert list(dead_units(records(monitor={"dead_fraction": dead}))) == []
 
 
-def test_dead_units_finding(records, only):
+def test_finding_of_dead_units_names_place_evidence_and_remedies(records, only):
     dead = np.tile([0.55, 0.2, NONE], (5, 1))
     dead[2:, 1] = 0.75  # monitored in epoch 3
     params = {"learning_rate_init": 0.02, "bias_init": "auto"}
@@ -102,12 +102,12 @@ def test_dead_units_consider_the_last_training_only(records):
 @pytest.mark.parametrize(
     ("fraction", "severity"), [(0.499, None), (0.5, "warning"), (0.949, "warning"), (0.95, "severe"), (1.0, "severe")]
 )
-def test_saturated_units_thresholds(fraction, severity, records):
+def test_saturated_units_are_found_beyond_their_thresholds(fraction, severity, records):
     found = list(saturated_units(records(monitor={"saturated_fraction": [0.2, fraction, NONE]})))
     assert [finding.severity for finding in found] == [severity] * bool(severity)
 
 
-def test_saturated_units_finding(records, only):
+def test_finding_of_saturated_units_names_place_evidence_and_remedies(records, only):
     saturated = np.tile([0.55, 0.2, NONE], (5, 1))
     saturated[1:, 1] = [0.3, 0.8, 0.7, 0.6]
     finding = only(saturated_units(records(monitor={"saturated_fraction": saturated})))
@@ -213,7 +213,7 @@ def _with_copies(records, layer, n_copies, n_units=8):
 
 
 @pytest.mark.parametrize("layer", [1, 2])
-def test_symmetric_units_finding(layer, records, only):
+def test_finding_of_symmetric_units_names_place_evidence_and_remedies(layer, records, only):
     finding = only(symmetric_units(_with_copies(records, layer, 5)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("symmetric_units", "severe", layer, 1)
     assert finding.evidence == {"share_of_copies": 0.625, "n_units": 8}
@@ -246,7 +246,7 @@ def _with_unused(records, strengths):
 @pytest.mark.parametrize(
     ("n_idle", "strength", "n_used"), [(4, 0.00999, 4), (4, 0.01001, None), (3, 0.0, None), (7, 1e-3, 1), (5, 0.0, 3)]
 )
-def test_unused_capacity_thresholds(n_idle, strength, n_used, records):
+def test_unused_capacity_is_found_beyond_its_thresholds(n_idle, strength, n_used, records):
     strengths = [20.0] * (8 - n_idle) + [20.0 * strength] * n_idle
     found = list(unused_capacity(_with_unused(records, strengths)))
     if n_used is None:

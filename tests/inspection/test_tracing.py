@@ -270,7 +270,7 @@ dL/db_1 = 1^T delta_1   gradient of the biases, 1
     0.0000"""
 
 
-def test_printed_trace():
+def test_a_printed_trace_has_every_formula_and_number():
     assert str(_by_hand()) == PRINTED
 
 

@@ -34,7 +34,7 @@ EXAMPLES = {
     ("draw", "variance"),
     [(INITIALIZERS[name], variance) for name, variance in VARIANCES.items()] + [(EXAMPLES["fan_out"], 3.0 / N_OUT)],
 )
-def test_mean_and_variance(draw, variance):
+def test_weights_have_mean_0_and_the_variance_of_the_rule(draw, variance):
     weights = draw(np.random.default_rng(0), N_IN, N_OUT, np.float64)
     # Five standard errors: of a mean, sigma / sqrt(N); of a variance, sigma^2 sqrt((kurtosis - 1) / N).
     kurtosis = {"normal": 3.0, "uniform": 1.8}[draw.distribution]
@@ -90,7 +90,7 @@ def test_weights_depend_on_the_seed_alone_also_after_clone_and_pickle(draw):
         np.testing.assert_array_equal(same(np.random.default_rng(3), 7, 5, np.float32), first)
 
 
-def test_constant_weights():
+def test_constant_and_zeros_fill_the_weights_with_their_value():
     np.testing.assert_array_equal(Constant(0.25)(np.random.default_rng(0), 2, 3, np.float32), np.full((2, 3), 0.25))
     assert not INITIALIZERS["zeros"](np.random.default_rng(0), 2, 3, np.float32).any()
 

@@ -26,7 +26,7 @@ def _where(attribute):
     return {name for name, loss in LOSSES.items() if getattr(loss, attribute)}
 
 
-def test_kinds_of_losses():
+def test_the_kind_of_each_loss():
     assert _where("is_classification") == CLASSIFICATION
     assert _where("takes_codes") == {"log_loss", "multiclass_hinge", "multiclass_focal"}
     assert _where("has_probabilities") == {"binary_log_loss", "log_loss", "focal", "multiclass_focal"}
@@ -66,7 +66,7 @@ def test_best_predictions_are_equivariant_to_shifts_and_scales_of_the_targets(na
         (MultinomialFocalLoss(0.5), MultinomialFocalLoss(0.5)),
     ],
 )
-def test_multiclass_form(loss, multiclass):
+def test_multiclass_returns_the_loss_for_several_classes(loss, multiclass):
     assert loss.multiclass() == multiclass
 
 

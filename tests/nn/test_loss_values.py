@@ -193,7 +193,7 @@ def test_every_registered_loss_has_reference_values():
 
 
 @pytest.mark.parametrize(("loss", "raw", "y", "value", "gradient"), REFERENCE, ids=[repr(row[0]) for row in REFERENCE])
-def test_reference_values(loss, raw, y, value, gradient):
+def test_losses_and_gradients_agree_with_reference_values(loss, raw, y, value, gradient):
     for dtype, eps in EPS.items():
         points, targets = np.array([raw], dtype), np.array([y]) if isinstance(y, int) else np.array([y], dtype)
         # Differences of numbers as large as |raw| max(1, y) are rounded to eps times that; exp itself to a few eps.
@@ -238,7 +238,7 @@ def test_reference_values(loss, raw, y, value, gradient):
         (MultinomialLogLoss(), [0.0, 1.0], False),
     ],
 )
-def test_domain(loss, y, inside):
+def test_in_domain_tells_which_targets_are_allowed(loss, y, inside):
     assert loss.in_domain(np.array(y)) is inside
 
 

@@ -114,7 +114,7 @@ def test_softmax_gradient_is_zero_on_average_over_the_true_probabilities():
     np.testing.assert_allclose(gradients.sum(axis=1), 0.0, atol=4e-16)
 
 
-def test_links():
+def test_predictions_are_the_link_of_the_raw_outputs():
     raw = np.array([[-2.0, 0.5, 3.0]])
     expected = {
         "identity": raw,

@@ -35,7 +35,7 @@ def _evaluate(objective, params, X, y, weight, workspace=None):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_value_by_formula(weighted, problem):
+def test_value_agrees_with_the_formulas_of_loss_and_penalty(weighted, problem):
     objective, params, X, y, weight = problem()
     s = weight if weighted else np.ones(9)
     hidden = np.tanh(X @ params.weights[0] + params.biases[0])

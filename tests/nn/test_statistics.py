@@ -25,7 +25,7 @@ from skmlp.nn.statistics import (
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
-def test_norm(dtype, scale):
+def test_global_norm_of_a_known_vector_of_any_scale(dtype, scale):
     vector = (scale * np.array([3.0, -4.0, 12.0])).astype(dtype)
     assert global_norm(vector) == pytest.approx(13.0 * scale, rel=4 * float(np.finfo(dtype).eps), abs=0.0)
     assert type(global_norm(vector)) is float
@@ -69,7 +69,7 @@ def test_layer_norms_do_not_round_tiny_gradients_to_zero():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (1.0, 2.0), (-50.0, 1.0), (1000.0, 0.5), (1e-20, 1e-22)])
-def test_mean_and_deviation(dtype, mean, deviation):
+def test_mean_and_deviation_agree_with_double_precision(dtype, mean, deviation):
     values = (mean + deviation * np.random.default_rng(0).standard_normal(5000)).astype(dtype)
     exact = values.astype(np.float64)
     accuracy = 1e-5 if dtype == np.float32 else 1e-12
@@ -91,7 +91,7 @@ def test_inner_products_of_tiny_and_huge_vectors(size):
     assert inner_product(a, b, global_norm(a) * global_norm(b)) == pytest.approx(exact, rel=1e-6, abs=0.0)
 
 
-def test_counts_and_fractions():
+def test_counts_and_fractions_of_known_values():
     values = np.array([0.0, -3.0, 2.0, 0.0], np.float32)
     assert largest_magnitude(values) == 3.0
     assert zero_fraction(values) == 0.5
@@ -106,7 +106,7 @@ def test_counts_and_fractions():
     assert np.isnan(ratio(3.0, 0.0))
 
 
-def test_signal_and_noise():
+def test_signal_to_noise_and_noise_scale_of_known_variances():
     # A noise variance of 1 in batches of 10.
     assert signal_to_noise(4.0, 1.0) == 4.0
     assert noise_scale(4.0, 10.0) == 2.5 == 10 / signal_to_noise(4.0, 1.0)

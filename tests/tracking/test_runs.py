@@ -69,7 +69,7 @@ def test_metrics_are_history_and_monitor(runs: Any) -> None:
     assert run.data.metrics["n_iter"] == EPOCHS
 
 
-def test_name_and_tags(runs: Any) -> None:
+def test_the_run_has_the_name_and_tags_of_the_callback_and_of_the_fit(runs: Any) -> None:
     fit(network(), "test", "mine", tags={"team": "a", "team (x)": "b"})
     run = runs.top()
     assert run.info.run_name == "mine"
