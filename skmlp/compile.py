@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for dtype in dtypes:
             print(make_ready(dtype), flush=True)
     except (ImportError, RuntimeError) as error:
-        parser.exit(1, f"Nothing is compiled, or not all of it. {error}\n")
+        parser.exit(1, f"Not all functions were compiled. {error}\n")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ else:
     import fcntl
 
     def _lock(descriptor: int, *, wait: bool = True) -> bool:
-        """Lock a file until it is closed, also by a kill. Return False when it is locked or locks are not supported."""
+        """Lock a file until it is closed or the process ends; return False if that is not possible."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
@@ -93,7 +93,7 @@ def move_into_place(temporary: str, path: str) -> None:
 
 
 def sync(path: str, flags: int = os.O_RDWR) -> None:
-    """Wait until a file or a folder is on the disk; some errors, as of a full disk, only occur here."""
+    """Wait until a file or a folder is on the disk; some errors, such as a full disk, occur only here."""
     descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
@@ -134,7 +134,7 @@ def append_lines(path: str, lines: bytes, is_complete: Callable[[bytes], bool]) 
             end = file.truncate(end - len(partial))
         try:
             while lines:
-                lines = lines[file.write(lines) :]  # a full disk writes a part
+                lines = lines[file.write(lines) :]  # a disk that fills up takes only a part
         except BaseException:
             file.truncate(end)
             raise

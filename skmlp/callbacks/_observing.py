@@ -44,7 +44,7 @@ class Fit:
         return {name: column[-1] for name, column in self.estimator.history_.items()}
 
     def advance(self) -> bool:
-        """Count an epoch; return False if it was announced and never ran, as the last one of L-BFGS."""
+        """Count an epoch; return False if it was announced and never ran, like the last one of L-BFGS."""
         before, self.n_iter = self.n_iter, self.estimator.n_iter_
         return self.n_iter > before
 

@@ -24,13 +24,13 @@ class Checkpoint(EpochCallback):
 
     For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search. Only
     the skmlp estimator is stored; in a pipeline it expects the output of the preceding steps. Files are written
-    atomically, also when the process is killed or the power fails. A hidden file ``.skmlp-...`` of a killed process is
+    atomically, even if the process is killed or the power fails. A hidden file ``.skmlp-...`` of a killed process is
     removed by the next fit that stores in the same folder (not on Windows, which has no such file locks). When the disk
     is full, the fit continues with one warning.
 
     ``joblib.load`` (only for files you trust, like any pickle) returns a fitted estimator with its weights, history and
     the states of the optimizer and the random number generators. Continued with ``partial_fit`` on the same rows,
-    training in mini-batches is identical to the bit to uninterrupted training; in full batches it differs by rounding,
+    training in mini-batches is bit for bit identical to uninterrupted training; in full batches it differs by rounding,
     since `fit` merges equal rows. A fit with ``warm_start=True`` and `max_iter` set to the remaining epochs is
     identical, too, except that the count of epochs without improvement and the learning rate schedule restart
     (``"invscaling"`` counts samples and continues), that `averaging` continues from the average, and that L-BFGS starts
@@ -43,7 +43,7 @@ class Checkpoint(EpochCallback):
         column of ``history_``, as in ``"{epoch:03d}-{validation_loss:.3f}.joblib"``; ``{fit}``, which is ``"fit"``, or
         in a search ``"cv7"`` for the fit ``candidate * n_splits + split`` and ``"refit"``; ``{run}``, eight characters
         that identify the outermost fit. In a search without ``{fit}`` in `path`, ``-cv7`` or ``-refit`` is inserted
-        before the ending, so that fits do not overwrite each other's files. Independent fits, as those of
+        before the ending, so that fits do not overwrite each other's files. Independent fits, such as those of
         ``cross_val_score`` or a bagging ensemble, need ``{run}``. A relative path starts in the folder that was current
         when the callback was created; folders are created as needed.
     every : int, default=1

@@ -26,12 +26,12 @@ NARROWEST, LOWEST = 30, 2
 class LivePlot(EpochCallback):
     """Plot columns of the history in the terminal during training, in plain text.
 
-    On a terminal, each plot replaces the last one. Elsewhere, as in a log file or a notebook, the plot is printed once
-    at the end of the fit. Below the curves are their last values and their best epochs. Epochs with NaN are gaps. The
-    vertical axis is logarithmic when the values span a factor of ten.
+    On a terminal, each plot replaces the last one. Elsewhere, such as in a log file or a notebook, the plot is printed
+    once at the end of the fit. Below the curves are their last values and their best epochs. Epochs with NaN are gaps.
+    The vertical axis is logarithmic when the values span a factor of ten.
 
     For ``set_callbacks`` of an skmlp estimator, or of the outermost estimator around it: a pipeline or a search. Of a
-    search, only the refit is drawn, and nothing in worker processes. Other output during the fit, as that of
+    search, only the refit is drawn, and nothing in worker processes. Other output during the fit, such as that of
     ``verbose=True``, breaks the plot.
 
     Parameters

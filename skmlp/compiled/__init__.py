@@ -16,10 +16,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 
-__all__ = ["NotCompiledError", "choice", "compiles_here", "loading", "why_not"]
-
-# Whether this process compiles what is not on disk, as python -m skmlp.compile does; others have it compiled there.
-compiles_here = False
+__all__ = ["NotCompiledError", "choice", "loading", "why_not"]
 
 # What went wrong when this process loaded or compiled them.
 _failure = ""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dis import get_instructions
 from functools import cache
 from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -108,17 +109,19 @@ def referred_globals(function: FunctionType) -> dict[str, Any]:
 
 def _code(code: CodeType) -> Iterator[Any]:
     yield code.co_code, code.co_names, code.co_varnames
-    for constant in code.co_consts[1:] if isinstance(code.co_consts[:1][0], str) else code.co_consts:  # no docstring
+    has_docstring = isinstance(next(iter(code.co_consts), None), str)
+    for constant in code.co_consts[has_docstring:]:
         yield from _code(constant) if isinstance(constant, CodeType) else [constant]
 
 
 @cache
 def version() -> str:
-    """Return a text for what machine code depends on besides the kernel: this package, Python, LLVM, the processor."""
+    """Return a text for what machine code depends on besides the kernel: this package, Python, numba, LLVM, the CPU."""
     import llvmlite
     from llvmlite import binding
 
-    digest = sha256(repr((sys.version_info[:2], llvmlite.__version__, binding.get_process_triple())).encode())
+    versions = sys.version_info[:2], metadata.version("numba"), llvmlite.__version__
+    digest = sha256(repr((*versions, binding.get_process_triple())).encode())
     digest.update(binding.get_host_cpu_name().encode() + binding.get_host_cpu_features().flatten().encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())

@@ -92,15 +92,7 @@ def _view(context: Any, builder: Any, vector: Any, signature: Any, arguments: An
     Numba's slices count their users, and its reshape is a call; both cost more than the product of two small matrices.
     A view made here must not outlive its vector, nor be returned to Python.
     """
-    whole, bytes_of_one = shape[0].type, vector.dtype.bitwidth // 8
-    view = context.make_array(signature.return_type)(context, builder)
-    data = _address(context, builder, vector, *arguments[:2])
-    strides = [ir.Constant(whole, bytes_of_one)]
-    for length in shape[:0:-1]:
-        strides.insert(0, builder.mul(strides[0], length))
-    fill: Any = arrayobj.populate_array
-    fill(view, data, shape=shape, strides=strides, itemsize=bytes_of_one, meminfo=None)
-    return view._getvalue()
+    return _array(context, builder, signature.return_type, _address(context, builder, vector, *arguments[:2]), shape)
 
 
 def _build_matrix(typingctx: Any, vector: Any, start: Any, n_rows: Any, n_columns: Any) -> Any:
@@ -272,15 +264,14 @@ def _pointer(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _array(context: Any, builder: Any, kind: Any, address: Any, shape: list[Any]) -> Any:
-    """Return an array of a numba array type in C order on the memory that begins at an address."""
+def _array(context: Any, builder: Any, kind: Any, data: Any, shape: list[Any]) -> Any:
+    """Return an array of a numba array type in C order on the memory that begins at a pointer."""
     view = context.make_array(kind)(context, builder)
     itemsize = ir.Constant(shape[0].type, kind.dtype.bitwidth // 8)
     strides = [itemsize]
     for length in shape[:0:-1]:
         strides.insert(0, builder.mul(strides[0], length))
     fill: Any = arrayobj.populate_array
-    data = _pointer(builder, address, context.get_data_type(kind.dtype))
     fill(view, data, shape=shape, strides=strides, itemsize=itemsize, meminfo=None)
     return view._getvalue()
 
@@ -294,7 +285,8 @@ def _build_array_at(typingctx: Any, dtype: Any, address: Any, shape: Any) -> Any
             context.cast(builder, each, one, types.intp)
             for each, one in zip(cgutils.unpack_tuple(builder, arguments[2]), signature.args[2], strict=True)
         ]
-        return _array(context, builder, kind, arguments[1], lengths)
+        data = _pointer(builder, arguments[1], context.get_data_type(kind.dtype))
+        return _array(context, builder, kind, data, lengths)
 
     return kind(dtype, address, shape), build
 
@@ -319,7 +311,8 @@ def views(groups: Sequence[Sequence[tuple[Any, int]]]) -> Any:
                     cells = [builder.load(builder.gep(words, [_whole(place + cell)])) for cell in range(1 + kind.ndim)]
                     is_open = builder.icmp_signed("<", cells[1], _whole(0))
                     shape = [builder.select(is_open, rows, cells[1]), *cells[2:]]
-                    arrays.append(_array(context, builder, kind, builder.add(start, cells[0]), shape))
+                    data = _pointer(builder, builder.add(start, cells[0]), context.get_data_type(kind.dtype))
+                    arrays.append(_array(context, builder, kind, data, shape))
                     place += 3
                 found.append(context.make_tuple(builder, returned, arrays))
             return context.make_tuple(builder, signature.return_type, found)

@@ -9,8 +9,10 @@ import numpy as np
 from skmlp._typing import FloatArray
 
 __all__ = [
+    "BYTES",
     "LARGE",
     "LARGE_ALONE",
+    "TILE",
     "error_signal",
     "forward",
     "panel_size",

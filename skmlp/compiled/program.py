@@ -1,6 +1,6 @@
 """What the compiled steps are told: a record of numbers and addresses, and tables that it refers to.
 
-A program is all that :func:`skmlp.compiled.steps.take_steps` gets. It can do any training, since what differs between
+A program is all that :func:`skmlp.compiled.steps.step_loop` gets. It can do any training, since what differs between
 networks, losses and solvers is called by address.
 """
 
@@ -18,18 +18,25 @@ __all__ = [
     "EXTRA",
     "FORWARD",
     "LINE",
+    "LOSS",
     "MASK",
+    "NORM",
     "N_BATCHES",
     "N_CLIPPED",
     "N_COLUMNS",
     "N_DRAWN",
     "N_EXTRA",
     "N_OUT",
+    "N_ROWS",
+    "N_STEPS",
     "N_SUMS",
+    "PENALTY",
     "PROGRAM",
+    "RATE",
     "SETTINGS",
     "TABLE",
     "UPDATE",
+    "WEIGHT",
     "WHOLE",
     "Program",
     "address",

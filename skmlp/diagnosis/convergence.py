@@ -9,7 +9,7 @@ import numpy as np
 from skmlp._typing import FloatArray
 from skmlp.diagnosis.evidence import Evidence, first_epoch, largest_finite
 from skmlp.diagnosis.findings import Finding, Remedy
-from skmlp.diagnosis.remedies import CLIP_GRADIENT, FIND_LEARNING_RATE, change_learning_rate
+from skmlp.diagnosis.remedies import CLIP_GRADIENT, FIND_LEARNING_RATE, SCALE_INPUTS, change_learning_rate
 from skmlp.diagnosis.rules import rule
 
 # Norm of the update relative to the weights: median over the layers, largest of the training. About 1e-3 is the rule of
@@ -68,7 +68,7 @@ def learning_rate_too_high(evidence: Evidence) -> Iterator[Finding]:
     else:
         jumps = np.diff(finite) > JUMP * np.abs(finite[:1])
         fraction = float(jumps.mean()) if jumps.size else 0.0
-        found, numbers = fraction > MANY_JUMPS, {"share_of_rising_epochs": fraction}
+        found, numbers = fraction > MANY_JUMPS, {"fraction_of_rising_epochs": fraction}
         epoch = first_epoch(np.arange(2, len(finite) + 1), jumps)
     if not found:
         return
@@ -77,7 +77,7 @@ def learning_rate_too_high(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         "learning_rate_too_high",
         "warning" if has_learned else "severe",
-        f"{'Updates are as large as the weights, and the' if ratios.size else 'The'} loss jumps instead of falling.",
+        f"{'Updates are large beside the weights, and the' if ratios.size else 'The'} loss jumps instead of falling.",
         {**numbers, "loss_rose_to": rose_to},
         epoch=epoch,
         remedies=_reduce_steps(evidence),
@@ -99,6 +99,8 @@ def _update_ratios(evidence: Evidence) -> FloatArray:
 
 
 def _reduce_steps(evidence: Evidence) -> tuple[Remedy, ...]:
+    if evidence.is_lbfgs:  # line searches choose the steps
+        return (SCALE_INPUTS,)
     ratios = _update_ratios(evidence)
     ratios = ratios[np.isfinite(ratios) & (ratios > 0.0)]
     factor = min(0.3, max(1e-3, AIM_IF_TOO_LARGE / float(ratios[0]))) if ratios.size else 0.1
@@ -198,7 +200,7 @@ def plateau(evidence: Evidence) -> Iterator[Finding]:
         "plateau",
         "warning",
         f"In {fraction:.0%} of the epochs the loss is that of a constant prediction: the network ignores the inputs.",
-        {"share_of_epochs": fraction, "loss": float(loss[-1]), "constant": baseline},
+        {"fraction_of_epochs": fraction, "loss": float(loss[-1]), "constant": baseline},
         epoch=first_epoch(np.arange(1, len(loss) + 1), flat),
         remedies=(
             Remedy("Use an activation that does not saturate", {"activation": "relu", "weight_init": "auto"})

@@ -1,5 +1,6 @@
 """The registry of rules, applying them all to the evidence, and telling causes from symptoms."""
 
+import math
 from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ def rule(rank: int, explained_by: tuple[str, ...] = ()) -> Callable[[Rule], Rule
 
     def register(function: Rule) -> Rule:
         _ranks[function] = rank
-        insort(RULES, function, key=_ranks.__getitem__)
+        insort(RULES, function, key=lambda each: _ranks.get(each, math.inf))
         if explained_by:
             CAUSES[function.__name__] = explained_by
         return function

@@ -92,7 +92,7 @@ def symmetric_units(evidence: Evidence) -> Iterator[Finding]:
                 "severe",
                 f"{fraction:.0%} of the units of layer {layer} are copies of others: units that start with the same "
                 "weights learn the same.",
-                {"share_of_copies": fraction, "n_units": weights.shape[1]},
+                {"fraction_of_copies": fraction, "n_units": weights.shape[1]},
                 layer=layer,
                 epoch=1,
                 remedies=(Remedy("Use random initial weights", {"weight_init": "auto"}),),

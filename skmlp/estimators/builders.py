@@ -68,7 +68,7 @@ def build_schedule(estimator: Any) -> Schedule:
 
 
 def build_objective(estimator: Any, network: Network, loss: Loss) -> Objective:
-    """Return the objective that training minimises."""
+    """Return the objective that training minimizes."""
     smoothing = _number(getattr(estimator, "label_smoothing", 0.0))
     if smoothing != 0.0:
         loss = replace(loss, label_smoothing=smoothing)  # type: ignore[type-var]

@@ -18,7 +18,7 @@ def weigh_classes(
             "class_weight is for targets with one class per row, but y is multilabel. "
             "Set class_weight=None, and weight the rows with sample_weight."
         )
-    codes = y if targets.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
+    codes = targets.codes(y)
     if isinstance(class_weight, str):
         per_class = _balanced(codes, sample_weight, len(targets.classes))
     else:

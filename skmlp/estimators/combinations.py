@@ -121,7 +121,7 @@ def _check_lbfgs(estimator: Any) -> None:
         value = getattr(estimator, row.name)
         if row.lbfgs == "refused" and not row.is_off(value):
             raise ValueError(
-                f'solver="lbfgs" minimises a fixed, smooth function of all data at once and does not support '
+                f'solver="lbfgs" minimizes a fixed, smooth function of all data at once and does not support '
                 f"{row.name}={value!r}. Set {row.name}={row.default!r}, or use a stochastic solver, for example "
                 'solver="adam".'
             )
@@ -133,7 +133,7 @@ def _check_lbfgs(estimator: Any) -> None:
     smoothing = getattr(estimator, "label_smoothing", 0.0)
     if is_scheduled(smoothing):
         raise ValueError(
-            f'solver="lbfgs" minimises a fixed function and does not support label_smoothing={smoothing!r}. '
+            f'solver="lbfgs" minimizes a fixed function and does not support label_smoothing={smoothing!r}. '
             'Use a number, or a stochastic solver, for example solver="adam".'
         )
 

@@ -30,7 +30,7 @@ from skmlp.estimators.health import (
     warn_about_health,
     warn_if_worse_than_constant,
 )
-from skmlp.estimators.holdout import DataSplit, as_validation, split_data
+from skmlp.estimators.holdout import DataSplit, as_validation, keeps_best, split_data
 from skmlp.estimators.input_checks import OWN_VALIDATION
 from skmlp.estimators.model import Model
 from skmlp.estimators.records import (
@@ -154,7 +154,7 @@ def _train(estimator: Any, prepared: _Prepared, monitor: Monitor | None, tasks: 
     criterion = Criterion(
         validation=prepared.validation,
         early_stopping=estimator.early_stopping and prepared.validation is not None,
-        restore_best=estimator.early_stopping if estimator.restore_best is None else estimator.restore_best,
+        restore_best=keeps_best(estimator),
         fallback=model.params.vector.copy() if prepared.continues else None,
     )
     result = _run_solver(estimator, model, prepared.data, plan, criterion, on_epoch_end=on_epoch_end, monitor=monitor)
@@ -230,7 +230,7 @@ def _warn_about_fit(estimator: Any, prepared: _Prepared, result: Result) -> None
         planned=not lbfgs and build_schedule(estimator).ignores_plateau,
         advice=advice_on_divergence(estimator, model, prepared.data) if result.reason == "non_finite" else "",
     )
-    if estimator.monitor is not False:
+    if estimator.monitor:
         warn_about_health(estimator)
     elif result.reason in ("converged", "max_iter", "max_fun", "failed"):
         warn_if_worse_than_constant(estimator, model, prepared.split.training.in_one_type())

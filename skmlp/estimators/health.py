@@ -8,6 +8,7 @@ import numpy as np
 
 from skmlp.diagnosis import Diagnosis, DivergedError, Evidence, Finding, TrainingHealthWarning, judge
 from skmlp.estimators.data_summary import constant_loss, summarize_data
+from skmlp.estimators.holdout import keeps_best
 from skmlp.estimators.model import Model
 from skmlp.estimators.reporting import warn_caller
 from skmlp.training.batches import Data
@@ -25,7 +26,6 @@ def diagnose(estimator: Any, data: Data | None = None) -> Diagnosis:
     summary = estimator._data_summary if data is None else summarize_data(estimator._model, data)
     n_epochs = max(1, len(estimator.history_["loss"]) - estimator._epochs_before)
     is_stream = n_epochs > max(1, estimator.n_iter_)  # calls of partial_fit, none of which ended for a reason
-    keeps_best = estimator.early_stopping if estimator.restore_best is None else estimator.restore_best
     return judge(
         _evidence(
             estimator,
@@ -87,10 +87,8 @@ def divergence_error(
 
 def advice_on_divergence(estimator: Any, model: Model, data: Data) -> str:
     """Return advice on a training that diverged on these rows."""
-    advice = (
-        "Scale the input data, for example with a StandardScaler, or lower "
-        f"learning_rate_init={estimator.learning_rate_init}."
-    )
+    lower = "" if estimator.solver == "lbfgs" else f", or lower learning_rate_init={estimator.learning_rate_init}"
+    advice = f"Scale the input data, for example with a StandardScaler{lower}."
     if getattr(estimator, "standardize_target", True) or not model.loss.is_equivariant:
         return advice
     with np.errstate(over="ignore"):

@@ -35,6 +35,11 @@ def wants_split(estimator: Any) -> bool:
     return estimator.validation_split is not None or (estimator.early_stopping and estimator.solver != "lbfgs")
 
 
+def keeps_best(estimator: Any) -> bool:
+    """Tell whether training ends with the weights of the best epoch; by default with early stopping only."""
+    return bool(estimator.early_stopping if estimator.restore_best is None else estimator.restore_best)
+
+
 def split_data(
     estimator: Any,
     rows: Data,
@@ -116,7 +121,7 @@ def take_rows(data: Data, train: IntArray, held_out: IntArray) -> tuple[Data, Da
         if part.n_samples == 0 or part.total_weight == 0.0:
             raise ValueError(
                 f"All samples in the {name} part have weight zero. Choose a validation_split that leaves samples with "
-                "a positive sample_weight in both split."
+                "a positive sample_weight in both parts."
             )
     return parts["training"], parts["validation"]
 

@@ -38,7 +38,7 @@ class Parameter:
     rule : list
         scikit-learn's constraints, any of which a value must satisfy.
     lbfgs : {"used", "ignored", "refused"}, default="used"
-        How ``solver="lbfgs"`` treats it; where it is refused, any value but the default is an error.
+        How ``solver="lbfgs"`` treats it; where it is refused, any value that switches it on is an error.
     partial_fit : {"compared", "fixed", "refused"}, default="compared"
         How partial_fit treats it: a value changed between two calls is adopted, a change has no effect, or any value
         that switches it on is an error.
@@ -65,7 +65,7 @@ class Parameter:
     @staticmethod
     def is_off(value: Any) -> bool:
         """Tell whether a value asks for nothing, so that it need not be refused."""
-        return value is None or (isinstance(value, Real) and value == 0)
+        return value is None or (isinstance(value, Real | np.bool_) and value == 0)
 
     @property
     def documentation(self) -> str:
@@ -182,10 +182,10 @@ _COMMON = (
         count of epochs without improvement are reset. A changed architecture is an error.
     """),
     Parameter("momentum", 0.9, "float or scheduled value",
-              [Interval(Real, 0, 1, closed="both"), Scheduled], lbfgs="ignored", solvers=("sgd",), text="""
+              [Interval(Real, 0, 1, closed="both"), Scheduled], solvers=("sgd",), text="""
         Momentum of ``solver="sgd"``, in [0, 1]. ``OneCycle.momentum()`` goes with ``learning_rate="one_cycle"``.
     """),
-    Parameter("nesterovs_momentum", True, "bool", ["boolean"], lbfgs="ignored", solvers=("sgd",), text="""
+    Parameter("nesterovs_momentum", True, "bool", ["boolean"], solvers=("sgd",), text="""
         Use Nesterov's momentum with ``solver="sgd"``.
     """),
     Parameter("early_stopping", False, "bool", ["boolean"], partial_fit="refused", text="""
@@ -197,13 +197,13 @@ _COMMON = (
         Fraction of the samples to hold out, in [0, 1). A classifier's split is stratified by class, except for
         multilabel targets and where a class is too small for it.
     """),
-    Parameter("beta_1", 0.9, "float", [_FRACTION], lbfgs="ignored", solvers=ADAM_FAMILY, text="""
+    Parameter("beta_1", 0.9, "float", [_FRACTION], solvers=ADAM_FAMILY, text="""
         Decay rate of the Adam family's first moment, in [0, 1).
     """),
-    Parameter("beta_2", 0.999, "float", [_FRACTION], lbfgs="ignored", solvers=ADAM_FAMILY, text="""
+    Parameter("beta_2", 0.999, "float", [_FRACTION], solvers=ADAM_FAMILY, text="""
         Decay rate of the Adam family's second moment, in [0, 1).
     """),
-    Parameter("epsilon", 1e-8, "float", [_POSITIVE], lbfgs="ignored", solvers=ADAM_FAMILY, text="""
+    Parameter("epsilon", 1e-8, "float", [_POSITIVE], solvers=ADAM_FAMILY, text="""
         Added to the denominator by the Adam family, positive.
     """),
     Parameter("n_iter_no_change", 10, "int or inf", [_AT_LEAST_ONE, Options(Real, {np.inf})], text="""
@@ -306,7 +306,7 @@ CLASSIFIER = ParameterTable(
         *_COMMON,
         Parameter("loss", "log_loss", '{"log_loss", "hinge", "focal"}, Loss or tuple',
                   [LossChoice(classification=True)], text="""
-            Loss to minimise; objects of :mod:`skmlp.nn.losses` have settings, such as ``FocalLoss(gamma=1.0)``, and a
+            Loss to minimize; objects of :mod:`skmlp.nn.losses` have settings, such as ``FocalLoss(gamma=1.0)``, and a
             pair ``(loss, gradient)`` of functions of ``(y, raw)`` works, too: its gradient is checked when fit starts.
             ``"hinge"`` has `decision_function` in place of probabilities.
         """),
@@ -324,7 +324,7 @@ CLASSIFIER = ParameterTable(
 REGRESSOR = ParameterTable(
     (
         Parameter("loss", "squared_error", "str, Loss or tuple", [LossChoice(classification=False)], text="""
-            Loss to minimise, summed over outputs: ``"squared_error"`` (half of it), ``"absolute_error"``, ``"huber"``,
+            Loss to minimize, summed over outputs: ``"squared_error"`` (half of it), ``"absolute_error"``, ``"huber"``,
             ``"log_cosh"``, ``"quantile"`` (the median), ``"gaussian_nll"`` (learns a standard deviation, too; see
             :meth:`predict`), and, with predictions that are ``exp`` of the raw output, half the deviances ``"poisson"``
             (``y >= 0``), ``"gamma"`` (``y > 0``) and ``"tweedie"``. Objects of :mod:`skmlp.nn.losses` have settings

@@ -58,7 +58,7 @@ def monitor_for(estimator: Any, model: Model, copies: IntArray | None = None) ->
     """Return what observes the training, if the user or a callback asks for it."""
     callbacks = getattr(estimator, "_skl_callbacks", ())
     requested = any(getattr(callback, "requests_monitor", False) for callback in callbacks)
-    if estimator.monitor is False and not requested:
+    if not estimator.monitor and not requested:
         return None
     every = None if isinstance(estimator.monitor, bool | np.bool_) else int(estimator.monitor)
     monitor = model.monitor_for(every, first_epoch=len(estimator.history_["loss"]) + 1, closely=requested)

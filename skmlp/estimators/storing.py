@@ -49,7 +49,6 @@ def storable_state(attributes: dict[str, Any]) -> dict[str, Any]:
     if "_model" in state:
         state["_stored_model"] = state.pop("_model").to_plain()
         state["_observations"] = state["_observations"].columns
-        state["_facts"] = state.pop("_data_summary")
     return {**state, "_skmlp_version": __version__, "_sklearn_version": sklearn.__version__}
 
 
@@ -62,7 +61,6 @@ def restore_state(cls: Any, state: dict[str, Any]) -> dict[str, Any]:
     if stored is not None:
         state["_model"] = Model.from_plain(stored)
         state["_observations"] = _observations(state["_observations"], len(state["_model"].params.weights))
-        state["_data_summary"] = state.pop("_facts")
     if versions != (__version__, sklearn.__version__):
         warnings.warn(OtherVersionWarning(cls.__name__, *versions), stacklevel=3)
     return state

@@ -12,7 +12,7 @@ from scipy import sparse
 from sklearn.metrics import d2_pinball_score
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
-from skmlp._typing import AnyArray, FloatArray
+from skmlp._typing import AnyArray, FloatArray, IntArray
 from skmlp.nn.losses import LOSSES, FunctionLoss, Loss, Quantile
 
 Kind = Literal["binary", "multiclass", "multilabel"]
@@ -132,11 +132,15 @@ class LabelTargets:
         """Columns of the raw output."""
         return 1 if self.kind == "binary" else len(self.classes)
 
+    def codes(self, y: AnyArray) -> IntArray:
+        """Return the class codes of encoded targets with one class per row."""
+        return y if self.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
+
     def original(self, y: AnyArray) -> Any:
         """Undo :meth:`encode`."""
         if self.kind == "multilabel":
             return y.astype(int)
-        return self.classes[y if self.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)]
+        return self.classes[self.codes(y)]
 
     def encode(self, y: Any, dtype: np.dtype[Any]) -> AnyArray:
         """Return class codes (multiclass) or a 0/1 matrix (binary, multilabel); unknown labels raise ValueError."""
@@ -204,7 +208,7 @@ class LabelTargets:
         """
         if self.kind == "multilabel":
             return None
-        codes = y if self.kind == "multiclass" else (y[:, 0] > 0.5).astype(int)
+        codes = self.codes(y)
         counts = np.bincount(codes)
         counts = counts[counts > 0]
         feasible = counts.min() >= 2 and len(counts) <= min(n_held_out, len(codes) - n_held_out)

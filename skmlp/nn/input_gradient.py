@@ -30,7 +30,7 @@ def input_gradient(network: Network, params: Parameters, X: Any, delta_raw: Floa
     X : ndarray or CSR matrix of shape (n_samples, n_in)
         In the dtype of `params`.
     delta_raw : ndarray of shape (n_samples, n_out)
-        The factors :math:`\delta_k`. Kept.
+        The factors :math:`\delta_k`. Not modified.
 
     Returns
     -------

@@ -199,8 +199,7 @@ class Network:
         needs_input_delta : bool, default=False
             Whether to compute the error signal of the data, too.
         watch : callable, optional
-            ``watch(node, delta)`` is called before each layer, with the error signal of its output, and after the
-            first layer where that of the data is needed.
+            ``watch(node, delta)`` is called before each layer, with the error signal of its output.
 
         Returns
         -------

@@ -122,5 +122,5 @@ def _check_roles(layer: Layer) -> None:
         raise ValueError(
             f"{layer} has parameters of shapes {found}. A weight and a bias go together, of shapes "
             f"{weight} and {bias} here. Give other parameters the role 'factor', "
-            "which is penalised as well, or 'scale' or 'offset', which are not."
+            "which is penalized as well, or 'scale' or 'offset', which are not."
         )

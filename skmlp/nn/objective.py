@@ -1,4 +1,4 @@
-r"""What training minimises: the mean loss of a network on a batch, plus a penalty on its weights.
+r"""What training minimizes: the mean loss of a network on a batch, plus a penalty on its weights.
 
 .. math::
     J = \frac{1}{\sum_i s_i} \Bigl( \sum_i s_i \, \ell(y_i, raw_i) + \frac{\alpha}{2} \sum_l \lVert W_l \rVert^2

@@ -19,7 +19,7 @@ __all__ = ["ParameterShape", "Parameters"]
 
 Role = Literal["weight", "bias", "factor", "scale", "offset", "statistic"]
 
-# Where in the vector the arrays of a role lie: weights and factors are penalised, statistics are not trained.
+# Where in the vector the arrays of a role lie: weights and factors are penalized, statistics are not trained.
 _WEIGHTS, _FACTORS, _OTHERS, _STATISTICS = range(4)
 _PLACES: dict[str, int] = {
     "weight": _WEIGHTS,
@@ -41,9 +41,9 @@ class ParameterShape:
         Its name within the layer; nothing outside the layer depends on it.
     shape : tuple of int
     role : {"weight", "bias", "factor", "scale", "offset", "statistic"}
-        A weight is the matrix of shape (n_in, n_out) that connects the layer's inputs and outputs: penalised, decayed,
+        A weight is the matrix of shape (n_in, n_out) that connects the layer's inputs and outputs: penalized, decayed,
         monitored, one of ``coefs_``. A bias, of shape (n_out,), goes with it. A factor is anything else that is
-        penalised and decayed. Scales and offsets are trained, and nothing else. Statistics are not trained: they are
+        penalized and decayed. Scales and offsets are trained, and nothing else. Statistics are not trained: they are
         running averages of what passes through.
     """
 
@@ -74,7 +74,7 @@ class Parameters:
     ----------
     vector : ndarray of shape (n_parameters,)
     n_weights, n_trained : int
-        ``vector[:n_weights]`` holds all that is penalised, ``vector[:n_trained]`` all that is trained.
+        ``vector[:n_weights]`` holds all that is penalized, ``vector[:n_trained]`` all that is trained.
     trained : ndarray of shape (n_trained,)
         That part, a view; without statistics the vector itself.
     layers : list of dict
@@ -133,7 +133,7 @@ class Parameters:
         return Parameters(self.shapes, vector)
 
     def like(self) -> "Parameters":
-        """Return the same views over new memory, uninitialised."""
+        """Return the same views over new memory, uninitialized."""
         return self.on(np.empty_like(self.vector))
 
     @property

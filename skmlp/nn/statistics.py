@@ -60,10 +60,10 @@ def mean_and_deviation(values: FloatArray, norm: float | None = None) -> tuple[f
     `norm` is the Euclidean norm of the values, if it is known.
     """
     mean = float(np.add.reduce(values)) / values.size
-    mean_square = (global_norm(values) if norm is None else norm) ** 2 / values.size
-    if mean_square < 100.0 * mean * mean:  # the difference would have lost digits
+    rms = (global_norm(values) if norm is None else norm) / math.sqrt(values.size)
+    if rms < 10.0 * abs(mean):  # the difference would have lost digits
         return mean, global_norm(values - values.dtype.type(mean)) / math.sqrt(values.size)
-    return mean, math.sqrt(mean_square - mean * mean)
+    return mean, math.sqrt(rms - abs(mean)) * math.sqrt(rms + abs(mean))  # the squares could overflow
 
 
 def largest_magnitude(values: FloatArray) -> float:

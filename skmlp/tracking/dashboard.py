@@ -44,7 +44,7 @@ START_TIMEOUT = 120.0
 # Seconds for a server to end after a signal.
 STOP_TIMEOUT = 10.0
 
-_LAYER = re.compile(r"(?P<family>.+)/layer_(?P<number>\d+)")
+_LAYER = re.compile(r".+/layer_(?P<number>\d+)")
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "skmlp/dashboard")
 
 
@@ -213,7 +213,9 @@ def _present_keys(chart: _Chart, metrics: set[str], n_layers: int) -> list[str]:
         if not key.endswith("/layer_"):
             keys += [key] if key in metrics else []
             continue
-        layers = {int(found["number"]): name for name in metrics if (found := _LAYER.fullmatch(name)) and key in name}
+        layers = {
+            int(found["number"]): name for name in metrics if (found := _LAYER.fullmatch(name)) and name.startswith(key)
+        }
         keys += _spread([layers[number] for number in sorted(layers)], n_layers)
     return keys
 

@@ -62,7 +62,7 @@ def html_report(
     }
     page = _template()
     for name, text in parts.items():
-        # No part can contain the placeholder of another one, since every < in it is escaped.
+        # No text can contain the placeholder of another part, since every < of a text is escaped.
         page = page.replace(f"<!--{name}-->", text)
     return page
 

@@ -52,7 +52,7 @@ class Settings:
             "every_n_epochs": [Number(Integral, 1, None, closed="left")],
             "child_runs": [StrOptions({"auto", "all", "none"}), Number(Integral, 0, None, closed="left")],
             "on_error": [StrOptions({"warn", "raise", "ignore"})],
-            "close_timeout": [Number(Real, 0, None, closed="neither")],
+            "close_timeout": [Number(Real, 0, float("inf"), closed="right")],
         }
         for name, allowed in constraints.items():
             check_argument("MLflowCallback", name, getattr(self, name), *allowed)
@@ -60,7 +60,7 @@ class Settings:
     @property
     def max_child_runs(self) -> float:
         """The largest number of fits of a search for which each has its own run."""
-        if isinstance(self.child_runs, int):
+        if not isinstance(self.child_runs, str):
             return self.child_runs
         return {"auto": 50, "all": float("inf"), "none": 0}[self.child_runs]
 

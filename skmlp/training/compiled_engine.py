@@ -11,7 +11,6 @@ from skmlp._typing import AnyArray, BoolArray, FloatArray, IntArray
 from skmlp.compiled import NotCompiledError, loader, products, program
 from skmlp.compiled.entries import Entry
 from skmlp.compiled.program import address
-from skmlp.nn.layers import Dense
 from skmlp.nn.losses import Loss
 from skmlp.nn.network import LayerOutput, Network
 from skmlp.nn.objective import BLOCK_ROWS, Objective
@@ -82,7 +81,7 @@ def _can_share(network: Network, n_rows: int, n_threads: int) -> bool:
     threads use the random numbers that it would draw.
     """
     draws = any(layer.draws for layer in network.layers)
-    largest = n_rows * max(layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense))
+    largest = n_rows * max(network.weight_sizes)
     is_possible = not network.couples_rows and not (draws and n_rows > BLOCK_ROWS)
     return is_possible and largest <= n_threads * products.LARGE_ALONE
 

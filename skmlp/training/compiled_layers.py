@@ -15,15 +15,15 @@ from skmlp.compiled import NotCompiledError, products, program
 from skmlp.compiled.entries import Entry
 from skmlp.compiled.kernels import kernel_of
 from skmlp.compiled.program import address
-from skmlp.nn.layers import ActivationLayer, Dense, Kernels, Layer
+from skmlp.nn.layers import ActivationLayer, Kernels, Layer
 from skmlp.nn.network import LayerOutput, Network
 from skmlp.nn.parameters import Parameters
 
-__all__ = ["LayerTables", "aligned", "layer_kernels", "needs_blas"]
+__all__ = ["LayerTables", "aligned", "needs_blas"]
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> AnyArray:
-    """Return an uninitialised array that begins where a cache line does."""
+    """Return an uninitialized array that begins where a cache line does."""
     dtype = np.dtype(dtype)
     n = int(np.prod(shape))
     memory = np.empty(n * dtype.itemsize + products.BYTES, np.uint8)
@@ -32,7 +32,7 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> AnyArray:
     return array
 
 
-def layer_kernels(layer: Layer) -> Kernels:
+def _layer_kernels(layer: Layer) -> Kernels:
     """Return the compiled form of a layer.
 
     Raises
@@ -77,7 +77,7 @@ class LayerTables:
     def __init__(self, network: Network, params: Parameters, capacity: int, large: int) -> None:
         self._network, self._params, self._capacity = network, params, capacity
         self._dtype = params.vector.dtype
-        self._kernels = [layer_kernels(layer) for layer in network.layers]
+        self._kernels = [_layer_kernels(layer) for layer in network.layers]
         self._panel = self._memory_of_products()
         self.X = self._empty(network.n_in)
         self._outputs = self._allocate_outputs()
@@ -97,7 +97,7 @@ class LayerTables:
 
     def settings_at(self, network: Network) -> FloatArray:
         """Return what `settings` are for another version of the network, :meth:`Network.at` a time."""
-        kernels = [layer_kernels(layer) for layer in network.layers]
+        kernels = [_layer_kernels(layer) for layer in network.layers]
         return np.array([value for each in kernels for value in self._settings(each, self._large)])
 
     def layer_outputs(self, n_rows: int) -> list[LayerOutput]:
@@ -207,5 +207,4 @@ def _place(array: FloatArray) -> tuple[int, int, int]:
 
 def needs_blas(network: Network, capacity: int, large: int) -> bool:
     """Tell whether BLAS computes some of the products of a block."""
-    largest = max((layer.n_in * layer.n_out for layer in network.layers if isinstance(layer, Dense)), default=0)
-    return capacity * largest > large
+    return capacity * max(network.weight_sizes, default=0) > large

@@ -157,7 +157,7 @@ def test_a_fit_that_fails_before_its_first_epoch_leaves_no_observer(made: list[A
         small().set_callbacks(*made).fit(np.full((60, 4), np.nan), data[1])
 
 
-def test_two_callbacks_work_in_either_order(made: list[Any], tmp_path: Path, data: Any, small: Any) -> None:
+def test_callbacks_work_in_either_order(made: list[Any], data: Any, small: Any) -> None:
     stop = StopWhen(lambda history: len(history["loss"]) == 2)
     assert small().set_callbacks(*made, stop).fit(*data).n_iter_ == 2
     assert small().set_callbacks(stop, *made).fit(*data).n_iter_ == 2

@@ -16,7 +16,7 @@ def cache_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def compiled_call(tmp_path_factory):
+def compiled_call():
     """Return a function that compiles another one for arrays and calls it, without keeping it."""
     from numba import types
 

@@ -12,8 +12,9 @@ pytest.importorskip("numba", reason="compiled steps need numba")
 
 WHAT_TO_DO = (
     "When numba moves: read in its change log what happened to the internals below; run tests/compiled, tests/training "
-    "and python -m benchmarks.products with the new version; mend intrinsics.py, build.py and loader.py in "
-    "skmlp/compiled, which use them; then raise the upper bound in pyproject.toml: the extra 'fast', the groups "
+    "and python -m benchmarks.products with the new version; mend adapters.py, build.py, fast_maths.py, "
+    "intrinsics.py and loader.py in skmlp/compiled, which use them; then raise the upper bound "
+    "in pyproject.toml: the extra 'fast', the groups "
     "'test' and 'bench'."
 )
 
@@ -36,6 +37,8 @@ def test_the_extra_and_the_groups_have_one_bound_and_it_holds_what_is_installed(
     ("module", "name"),
     [
         ("numba.core.cgutils", "alloca_once"),
+        ("numba.core.cgutils", "as_bool_bit"),
+        ("numba.np.numpy_support", "carray"),
         ("numba.core.cgutils", "get_or_insert_function"),
         ("numba.core.cgutils", "unpack_tuple"),
         ("numba.core.codegen", "CPUCodeLibrary._ensure_finalized"),

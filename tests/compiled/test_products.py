@@ -62,7 +62,7 @@ class Checker:
         self.call(function, *inputs, *(out for out, _ in outputs), panel, np.array([large], np.float64))
         for (found, around), values in zip(outputs, expected, strict=True):
             scale = max(np.abs(values).max(), 1.0)
-            np.testing.assert_allclose(found, values, rtol=0.0, atol=40 * np.finfo(self.dtype).eps * scale)
+            np.testing.assert_allclose(found, values, rtol=0.0, atol=20 * np.finfo(self.dtype).eps * scale)
             guards = (*guards, *around)
         assert all((guard == -7.0).all() for guard in guards)
 

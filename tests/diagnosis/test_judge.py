@@ -360,8 +360,8 @@ SETTINGS = [
     {"early_stopping": True, "learning_rate": "cosine"},
     {"max_time": 100.0},
 ]
-# Found only for solvers with a learning rate.
-OF_STEPS = ("diverged", "learning_rate_too_high", "learning_rate_too_low", "small_batch")
+# Found only for solvers with mini-batches and a learning rate.
+OF_STEPS = ("learning_rate_too_high", "learning_rate_too_low", "small_batch")
 
 
 def _evidence_for(est, code, records):

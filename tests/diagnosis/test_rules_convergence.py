@@ -174,7 +174,7 @@ def test_without_statistics_the_loss_must_jump_in_more_than_a_fifth_of_the_epoch
 
 def test_learning_rate_too_high_finding_without_statistics(only):
     finding = only(learning_rate_too_high(_by_losses([1.0, 0.5, 4.0, 0.8, 3.0], baseline=2.0)))
-    assert finding.evidence == {"share_of_rising_epochs": 0.5, "loss_rose_to": 2.0}
+    assert finding.evidence == {"fraction_of_rising_epochs": 0.5, "loss_rose_to": 2.0}
     assert (finding.severity, finding.epoch) == ("severe", 3)
     assert finding.remedies[0].params == {"learning_rate_init": pytest.approx(0.01)}
     assert finding.message == "The loss jumps instead of falling."
@@ -376,7 +376,7 @@ def test_finding_of_a_plateau_names_place_evidence_and_remedies(only):
     params = {"activation": "relu", "learning_rate_init": 0.002}
     finding = only(plateau(_flat(7, value=2.02, baseline=2.0, start=[9.0, 4.0, 2.5, 0.5, 0.5], params=params)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("plateau", "warning", None, 6)
-    assert finding.evidence == pytest.approx({"share_of_epochs": 7 / 12, "loss": 2.02, "constant": 2.0})
+    assert finding.evidence == pytest.approx({"fraction_of_epochs": 7 / 12, "loss": 2.02, "constant": 2.0})
     assert finding.remedies[0].params == {"solver": "adam"}
     assert finding.remedies[1].params == {"learning_rate_init": pytest.approx(0.02)}
     assert finding.remedies[2].params == {}

@@ -216,7 +216,7 @@ def _with_copies(records, layer, n_copies, n_units=8):
 def test_finding_of_symmetric_units_names_place_evidence_and_remedies(layer, records, only):
     finding = only(symmetric_units(_with_copies(records, layer, 5)))
     assert (finding.code, finding.severity, finding.layer, finding.epoch) == ("symmetric_units", "severe", layer, 1)
-    assert finding.evidence == {"share_of_copies": 0.625, "n_units": 8}
+    assert finding.evidence == {"fraction_of_copies": 0.625, "n_units": 8}
     assert [dict(remedy.params) for remedy in finding.remedies] == [{"weight_init": "auto"}]
     assert list(symmetric_units(_with_copies(records, layer, 4))) == []  # exactly half
 

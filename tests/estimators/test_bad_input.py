@@ -186,6 +186,8 @@ def test_partial_fit_refuses_unknown_labels_and_changed_classes(everything_of: A
         est.partial_fit(X, np.array(["a", "b", "z"])[Y])
     with pytest.raises(ValueError, match=r"`classes=\['a', 'b'\]` is not the same as on last call to partial_fit, was"):
         est.partial_fit(X, np.array(["a", "b", "c"])[Y], classes=["a", "b"])
+    with pytest.raises(ValueError, match=r"`classes=\['a', 'b', 'z'\]` is not the same as on last call to partial_fit"):
+        est.partial_fit(X, np.array(["a", "b", "b"])[Y], classes=["a", "b", "z"])
     np.testing.assert_equal(everything_of(est), before)
 
 

@@ -63,7 +63,7 @@ def _data(cls: type) -> tuple[Any, Any]:
 
 # ---------------------------------------------------------------------- refused by fit
 
-LBFGS = 'solver="lbfgs" minimises a fixed, smooth function of all data at once and does not support {}. Set {}'
+LBFGS = 'solver="lbfgs" minimizes a fixed, smooth function of all data at once and does not support {}. Set {}'
 REFUSED_BY_FIT: dict[str, tuple[dict[str, Any], str]] = {
     **{
         f"lbfgs and {name}={value!r}": (
@@ -471,3 +471,10 @@ def test_unusual_combinations_train_without_error(cls: Any) -> None:
         est = cls(**{"hidden_layer_sizes": (4, 4), "max_iter": 5, "random_state": 0, **params}).fit(X, y)
         assert np.isfinite(est.predict(X)).all()
         assert np.isfinite(est.history_["loss"]).all()
+
+
+@pytest.mark.parametrize("name", ["early_stopping", "refit", "monitor"])
+def test_numpys_false_is_false(name):
+    X, y = np.eye(6), np.arange(6.0)
+    model = MLPRegressor(hidden_layer_sizes=(2,), **{name: np.False_}).partial_fit(X, y)
+    assert len(model.monitor_["epoch"]) == 0

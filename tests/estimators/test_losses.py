@@ -459,7 +459,7 @@ def test_positive_only_tag_depends_on_the_loss() -> None:
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_a_pair_of_functions_equals_the_builtin_loss(solver: str) -> None:
     params: dict[str, Any] = {"solver": solver, "bias_init": "zeros", "dtype": "float64"}
-    for standardize in (False, True):  # the functions then see the standardised targets
+    for standardize in (False, True):  # the functions then see the standardized targets
         params["standardize_target"] = standardize
         pair = _regressor((squared, squared_gradient), **params).fit(X, Y)
         assert_allclose(pair.predict(X), _regressor("squared_error", **params).fit(X, Y).predict(X), rtol=1e-9)
@@ -760,7 +760,7 @@ def test_label_smoothing_is_refused_with_other_losses(loss: Any, smoothing: Any,
         (1.0, r"'label_smoothing' parameter of MLPClassifier must be a float in the range \[0.0, 1.0\)", "adam"),
         (-0.1, r"'label_smoothing' parameter of MLPClassifier must be a float in the range \[0.0, 1.0\)", "adam"),
         (2.0 * Cosine(), r"'label_smoothing' parameter .*must be a float in the range \[0.0, 1.0\). Got 2.0", "adam"),
-        (0.1 * Cosine(), 'solver="lbfgs" minimises a fixed function and does not support label_smoothing=', "lbfgs"),
+        (0.1 * Cosine(), 'solver="lbfgs" minimizes a fixed function and does not support label_smoothing=', "lbfgs"),
     ],
     ids=_in_words,
 )

@@ -77,7 +77,7 @@ def test_parameter_named_weights_is_not_monitored_as_a_layer(data, role):
     assert est.diagnose(*data) is not None
 
 
-def test_factors_are_penalised_and_scales_are_not(data):
+def test_factors_are_penalized_and_scales_are_not(data):
     alpha, n_units, n_samples = 10.0, 4, 40
     first = {role: _fit(data, role, alpha=alpha, max_iter=1).history_["penalty"][0] for role in ("scale", "factor")}
     # Of the first batch, which is all samples, when the numbers are still 1.

@@ -45,8 +45,8 @@ POSITIVE = np.exp(0.3 * X[:, 0]) + 0.1
 KNOWN = re.compile(
     "|".join(
         [
-            r"minimises a fixed, smooth function of all data at once and does not support \w+=",
-            r"minimises a fixed function and does not support label_smoothing=",
+            r"minimizes a fixed, smooth function of all data at once and does not support \w+=",
+            r"minimizes a fixed function and does not support label_smoothing=",
             r"does not support normalization=\"batch\"",
             r"weight decay is set twice",
             r"label_smoothing=.* is only for the log loss",

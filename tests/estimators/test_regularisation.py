@@ -478,7 +478,7 @@ def test_weight_decay_is_decoupled_for_every_solver(solver: str, how: str) -> No
     for weights, before in zip(est.coefs_, initial.coefs_, strict=True):
         np.testing.assert_allclose(weights, before * (1.0 - rate * decay) ** n_steps, rtol=1e-12)
     np.testing.assert_array_equal(np.concatenate(est.intercepts_), 0.0)
-    # It is no part of what is minimised.
+    # It is no part of what is minimized.
     assert est.history_["penalty"] == [0.0] * 3
 
 
@@ -647,6 +647,3 @@ def test_averaging_can_be_turned_off_and_on_between_calls(cls: Any) -> None:
     assert warm._model.state.average is None
     twice = _vector(warm.fit(X, y))
     assert np.isfinite(twice).all()
-
-
-# ---------------------------------------------------------------------- label smoothing

@@ -400,11 +400,11 @@ NEEDS_LENGTH: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", NEEDS_LENGTH)
-def test_partial_fit_refuses_schedules_without_a_length(case: str, everything_of: Any) -> None:
+def test_partial_fit_refuses_schedules_without_a_length(case: str) -> None:
     cls = (MLPClassifier, MLPRegressor)[list(NEEDS_LENGTH).index(case) % 2]
     X, y = _data(cls)
     params = NEEDS_LENGTH[case]
-    name = next((each for each in params if each == case), "solver" if case == "solver" else "learning_rate")
+    name = case if case in params else "learning_rate"
     words = (
         rf"{name} depends on the progress of the whole training, which partial_fit does not know: .*"
         r"Give the schedule its length in steps \(horizon=.* Warmup unit=.*or use one that counts epochs or steps"

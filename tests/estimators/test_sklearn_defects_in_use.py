@@ -241,7 +241,7 @@ def test_d20_prediction_takes_bounded_memory(cls: Any) -> None:
 
 
 def test_d21_history_separates_loss_and_penalty() -> None:
-    """The penalty is not mixed into the training loss: the history has both, and their sum is what is minimised."""
+    """The penalty is not mixed into the training loss: the history has both, and their sum is what is minimized."""
     X, y = _labels(n_classes=2)
 
     def halves(rng: np.random.Generator, n_in: int, n_out: int, dtype: Any) -> Any:

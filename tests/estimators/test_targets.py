@@ -1,4 +1,4 @@
-"""What training makes of y: standardised targets, the start at the best constant, and weights of classes."""
+"""What training makes of y: standardized targets, the start at the best constant, and weights of classes."""
 
 import pickle
 import warnings
@@ -72,7 +72,7 @@ def test_every_equivariant_loss_is_tested() -> None:
     }
 
 
-# ---------------------------------------------------------------------- standardised targets
+# ---------------------------------------------------------------------- standardized targets
 
 
 @pytest.mark.parametrize("loss", UNIT_FREE, ids=str)
@@ -221,7 +221,7 @@ def test_validation_is_in_the_unit_of_y(scoring: Any) -> None:
         None: est.score(X[100:], y[100:]),
         "r2": est.score(X[100:], y[100:]),
         "neg_mean_absolute_error": -np.abs(est.predict(X[100:]) - y[100:]).mean(),
-        # The loss is that of the standardised targets.
+        # The loss is that of the standardized targets.
         "loss": -0.5 * (((est.predict(X[100:]) - y[100:]) / est.target_scale_) ** 2).mean(),
     }[scoring]
     assert est.validation_scores_[-1] == pytest.approx(expected, rel=1e-9)

@@ -215,7 +215,7 @@ def test_ordinary_differences_of_validation_data_give_no_warning(other):
     )
 
 
-def test_mostly_zero_columns_are_not_compared(labels):
+def test_mostly_zero_columns_are_not_compared():
     X = np.eye(40)[np.arange(200) % 40]
     y = np.arange(200) % 2
     _classifier(max_iter=3).fit(sparse.csr_matrix(X), y, X_val=sparse.csr_matrix(X[:30] * 100.0), y_val=y[:30])

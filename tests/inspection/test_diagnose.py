@@ -71,9 +71,10 @@ def test_diagnose_of_nested_pipelines():
 def test_sample_weights_are_passed_on():
     est = _fit(_network(learning_rate_init=1e-9))
     weight = np.where(Y == 0, 1.0, 1e-6)
-    told = [diagnose(est, X, Y).to_dicts(), diagnose(est, X, Y, weight).to_dicts()]
-    assert told[1] == est.diagnose(X, Y, weight).to_dicts()
-    assert diagnose(est, X, Y, sample_weight=weight).to_dicts() == told[1]
+    unweighted, weighted = diagnose(est, X, Y).to_dicts(), diagnose(est, X, Y, weight).to_dicts()
+    assert weighted != unweighted
+    assert weighted == est.diagnose(X, Y, weight).to_dicts()
+    assert diagnose(est, X, Y, sample_weight=weight).to_dicts() == weighted
 
 
 # ---------------------------------------------------------------------- records

@@ -12,8 +12,7 @@ from scipy import sparse
 from skmlp.nn.activations import ACTIVATIONS
 from skmlp.nn.input_gradient import input_gradient, input_jacobian
 from skmlp.nn.layers import BatchNorm, Dense, Layer, LayerNorm
-from skmlp.nn.losses import LOSSES, FunctionLoss, Loss, MultinomialLogLoss, Quantile, TweedieDeviance
-from skmlp.nn.losses.links import LINKS
+from skmlp.nn.losses import LOSSES, Loss
 from skmlp.nn.network import PREDICT_ROWS, Network, initialize, multilayer_perceptron
 from skmlp.nn.parameters import ParameterShape
 
@@ -55,23 +54,14 @@ def _random_network(rng, sizes, activations, **options):
 
 # ---------------------------------------------------------------------- links
 
-SETTINGS = [
-    *LOSSES.values(),
-    Quantile((0.1, 0.5, 0.9)),
-    TweedieDeviance(1.9),
-    MultinomialLogLoss(label_smoothing=0.2),
-    *(FunctionLoss(np.add, np.add, link) for link in LINKS),
-]
-
 
 @pytest.mark.parametrize("n_targets", [1, 2, 3])
-@pytest.mark.parametrize("loss", SETTINGS, ids=repr)
-def test_derivative_of_every_link(loss, n_targets):
-    raw = np.random.default_rng(n_targets).uniform(-2.0, 2.0, (7, loss.n_raw(n_targets)))
+def test_derivative_of_every_link(any_loss, n_targets):
+    raw = np.random.default_rng(n_targets).uniform(-2.0, 2.0, (7, any_loss.n_raw(n_targets)))
     kept = raw.copy()
-    _assert_is_derivative(loss.predict_jacobian(raw), loss.predict, raw)
+    _assert_is_derivative(any_loss.predict_jacobian(raw), any_loss.predict, raw)
     np.testing.assert_array_equal(raw, kept)
-    assert loss.predict_jacobian(raw.astype(np.float32)).dtype == np.float32
+    assert any_loss.predict_jacobian(raw.astype(np.float32)).dtype == np.float32
 
 
 def test_derivative_of_a_link_keeps_its_digits_where_the_prediction_rounds_to_1():

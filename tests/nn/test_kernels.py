@@ -127,8 +127,9 @@ def test_activation_kernels_convert_their_constants(any_activation):
 
 
 def test_loss_kernels_convert_their_constants(any_loss):
-    if any_loss.kernel is not None:
-        assert _unconverted_floats(any_loss.kernel) == []
+    if any_loss.kernel is None:
+        pytest.skip("a kernel for rows adds up in float64")
+    assert _unconverted_floats(any_loss.kernel) == []
 
 
 def test_unconverted_constants_are_found():

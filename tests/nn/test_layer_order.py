@@ -174,6 +174,6 @@ def test_residual_connection_over_no_layer_is_refused():
 
 
 @pytest.mark.parametrize("normalization", [BatchNorm(), LayerNorm()])
-def test_ordinary_network_overwrites_what_nobody_needs(normalization):
+def test_ordinary_network_overwrites_what_nothing_else_needs(normalization):
     network = multilayer_perceptron([3, 4, 2], [ACTIVATIONS["relu"]], normalization=normalization)
     assert [layer.consumes_input for layer in network.layers] == [False, True, True, False]

@@ -28,7 +28,7 @@ def _is_approximate(loss):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_intercept_minimizes_the_mean_loss(draw_targets, any_loss, weighted):
     if _is_approximate(any_loss):
-        return
+        pytest.skip("its best constant is only approximate")
     rng = np.random.default_rng(3)
     y = draw_targets(any_loss, rng, 60, 3)
     y = np.abs(y) if isinstance(any_loss, TweedieDeviance) else y  # a negative mean has no logarithm

@@ -104,9 +104,9 @@ def test_the_penalty_acts_on_weights_only(problem):
     objective = problem(alpha=0.0)[0]
     plain, grad = _evaluate(objective, params, X, y, weight)
     assert plain.penalty == objective.value(params, X, y, weight).penalty == 0.0
-    penalised, penalised_grad = _evaluate(Objective(objective.network, objective.loss, 2.0), params, X, y, weight)
-    assert penalised.loss == plain.loss
-    difference = penalised_grad - grad
+    penalized, penalized_grad = _evaluate(Objective(objective.network, objective.loss, 2.0), params, X, y, weight)
+    assert penalized.loss == plain.loss
+    difference = penalized_grad - grad
     np.testing.assert_allclose(difference[:42], 2.0 * params.vector[:42] / weight.sum(), rtol=0.0, atol=1e-15)
     np.testing.assert_array_equal(difference[42:], 0.0)
 

@@ -58,7 +58,7 @@ def test_on_returns_the_same_views_of_another_vector():
     assert not params.vector.any()
 
 
-def test_like_returns_zeros_of_the_same_dtype_and_shapes():
+def test_like_returns_new_memory_of_the_same_dtype_and_shapes():
     params = Parameters(SHAPES, dtype=np.float64)
     twin = params.like()
     twin.vector[:] = 1.0

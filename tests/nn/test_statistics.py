@@ -79,6 +79,10 @@ def test_mean_and_deviation_agree_with_double_precision(dtype, mean, deviation):
     assert mean_and_deviation(values, global_norm(values)) == mean_and_deviation(values)
 
 
+def test_deviation_of_numbers_whose_squares_overflow():
+    assert mean_and_deviation(np.array([1e200, -1e200])) == pytest.approx((0.0, 1e200))
+
+
 def test_deviation_of_equal_numbers_is_zero():
     assert mean_and_deviation(np.full(7, 0.1, np.float32))[1] == pytest.approx(0.0, abs=1e-8)
     assert mean_and_deviation(np.zeros(7, np.float32)) == (0.0, 0.0)
@@ -121,7 +125,7 @@ def test_signal_and_noise_in_the_limits():
     assert np.isnan(noise_scale(0.0, 0.0))
 
 
-def _location(change_params=None, change_grad=None, change_data=None, loss="squared_error"):
+def _location(change_params=None, change_grad=None, change_data=None):
     """Return the location found after a pass through three dense layers in which something was made non-finite."""
     rng = np.random.default_rng(0)
     network = multilayer_perceptron([3, 4, 4, 2], [ACTIVATIONS["tanh"], ACTIVATIONS["softplus"]])
@@ -132,9 +136,10 @@ def _location(change_params=None, change_grad=None, change_data=None, loss="squa
         change_params(params)
     if change_data is not None:
         change_data(X, y)
-    grad, workspace = params.like(), Objective(network, LOSSES[loss]).workspace(5, np.float64)
+    objective, grad = Objective(network, LOSSES["squared_error"]), params.like()
+    workspace = objective.workspace(5, np.float64)
     with np.errstate(all="ignore"):
-        Objective(network, LOSSES[loss]).value_and_gradient(params, X, y, None, workspace, grad)
+        objective.value_and_gradient(params, X, y, None, workspace, grad)
         if change_grad is not None:
             change_grad(grad)
         return non_finite_place(params, network.forward(params, X, workspace), grad)

@@ -19,6 +19,7 @@ from skmlp.optim import (
     RAdam,
     RMSProp,
 )
+from skmlp.optim.schedules import Linear, Time
 
 NAN, INF = float("nan"), float("inf")
 SETTINGS = [
@@ -116,3 +117,12 @@ def test_defaults_are_those_documented(cls):
 
 def test_every_registered_solver_is_tested_here():
     assert {type(settings) for settings in SETTINGS} == set(SOLVERS.values()) == set(DEFAULTS)
+
+
+def test_scheduled_settings_outside_their_range_raise_in_the_step_where_they_are():
+    p, g = np.zeros(2), np.ones(2)
+    for solver in (SGD(momentum=0.9 * Linear(1.0, 1.5)), RMSProp(momentum=0.9 * Linear(1.0, 2.0))):
+        state = solver.init(p, 2)
+        solver.update(p, g, state, 0.1, Time(progress=0.0))
+        with pytest.raises(ValueError, match="must be a float in the range"):
+            solver.update(p, g, state, 0.1, Time(progress=1.0))

@@ -267,3 +267,7 @@ def test_a_pickled_callback_holds_settings_only(runs: Any) -> None:
 def test_invalid_settings_raise(params: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=f"The '{words}' parameter of MLflowCallback must be .* Got"):
         MLflowCallback(**params)
+
+
+def test_sending_may_take_any_time() -> None:
+    assert MLflowCallback(close_timeout=float("inf")).settings.close_timeout == float("inf")

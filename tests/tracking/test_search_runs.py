@@ -101,7 +101,7 @@ def test_a_halving_search_numbers_its_iterations(runs: Any) -> None:
         assert "score/test" in run.data.metrics
 
 
-@pytest.mark.parametrize(("child_runs", "n_children"), [(5, 1), ("none", 1), (6, 7)])
+@pytest.mark.parametrize(("child_runs", "n_children"), [(5, 1), ("none", 1), (6, 7), (np.int64(6), 7)])
 def test_folds_have_runs_only_up_to_child_runs_fits(runs: Any, child_runs: Any, n_children: int) -> None:
     search().set_callbacks(MLflowCallback("test", child_runs=child_runs)).fit(X, Y)
     assert len(runs.children()) == n_children

@@ -18,8 +18,8 @@ from skmlp.tracking.journal import CreateRun, EndRun, Log
 from skmlp.tracking.sender import RemoteStore, SendError
 
 
-def _create(run: str = "run", parent: str | None = None, wait: float = 0.0, start: int = 1) -> CreateRun:
-    return CreateRun(run, run, "test", None, parent, start, {}, wait)
+def _create(run: str = "run", parent: str | None = None, wait: float = 0.0) -> CreateRun:
+    return CreateRun(run, run, "test", None, parent, 1, {}, wait)
 
 
 def _runs(uri: str) -> list[Any]:

@@ -48,7 +48,7 @@ def test_a_linear_network_reaches_the_ridge_solution():
     objective, params, data = _problem(hidden=())
     result, _ = _run(objective, params, data, tol=1e-9)
     assert result.reason == "converged"
-    # The normal equations with an unpenalised bias: half squares, sums over weights.
+    # The normal equations with an unpenalized bias: half squares, sums over weights.
     A = np.column_stack([data.X, np.ones(40)])
     penalty = np.diag([0.1, 0.1, 0.1, 0.0])
     solution = np.linalg.solve(

@@ -111,9 +111,9 @@ class MonitorDisplay(Display):
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If no epoch was monitored, or for an invalid parameter.
+            If no epoch was monitored, if the statistic is missing, or for an invalid parameter.
         """
-        return cls(fitted_mlp(estimator, cls.__name__).monitor_, **options).plot(ax)
+        return cls.from_history(fitted_mlp(estimator, cls.__name__).monitor_, ax=ax, **options)
 
     @classmethod
     def from_history(cls, monitor: Mapping[str, Any], *, ax: Axes | None = None, **options: Any) -> Self:
@@ -135,7 +135,7 @@ class MonitorDisplay(Display):
         Raises
         ------
         ValueError
-            If no epoch was monitored, or for an invalid parameter.
+            If no epoch was monitored, if the statistic is missing, or for an invalid parameter.
         """
         return cls(monitor, **options).plot(ax)
 

@@ -4,10 +4,9 @@ An activation is one small class with two forms of the same formula. The NumPy f
 on whole arrays and writes into the arrays it is given, so that a training step allocates nothing. The `kernel` computes
 both values for a single number; the compiled training steps use it.
 
-To add an activation, write a subclass of :class:`Activation` in one of the modules here and put an instance
-into :data:`ACTIVATIONS`. From
-outside the package, :func:`register_activation` makes a subclass, or a :class:`FunctionActivation` made of two
-functions, available by name in every estimator.
+To add an activation, write a subclass of :class:`Activation` in one of the modules here and put an instance into
+:data:`ACTIVATIONS`. From outside the package, :func:`register_activation` makes a subclass, or a
+:class:`FunctionActivation` made of two functions, available by name in every estimator.
 
 At a kink the derivative is the one from the left (``relu'(0) = 0``), as in torch.
 """

@@ -44,7 +44,7 @@ class GELU(Activation):
     ----------
     approximate : {"none", "tanh"}, default="none"
         ``"none"``: :math:`\Phi(z) = (1 + \operatorname{erf}(z / \sqrt 2)) / 2`, ``sigma' = Phi(z) + z phi(z)``.
-        ``"tanh"``: :math:`\Phi(z) \approx (1 + \tanh(\sqrt{2/\pi}\,(z + 0.044715 z^3))) / 2`, about four times faster.
+        ``"tanh"``: :math:`\Phi(z) \approx (1 + \tanh(\sqrt{2/\pi}\,(z + 0.044715 z^3))) / 2`, which is faster.
 
     References
     ----------

@@ -17,7 +17,7 @@ __all__ = ["SGD", "Trace"]
 class Trace(Transform):
     """Momentum: ``v = momentum * v + g``; passes on v, or with Nesterov's look-ahead ``momentum * v + g``."""
 
-    momentum: float = 0.9
+    momentum: Annotated[float, Range("[0.0, 1.0]", may_be_scheduled=True)] = 0.9
     nesterov: bool = False
 
     def init(self, params: FloatArray) -> State:

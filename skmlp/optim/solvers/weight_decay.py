@@ -18,7 +18,7 @@ class DecayWeights(Transform):
     Not the same as an L2 penalty, whose gradient an adaptive rule would rescale. Biases are not decayed.
     """
 
-    weight_decay: float = 0.01
+    weight_decay: Annotated[float, Range("[0.0, inf)", may_be_scheduled=True)] = 0.01
     weights_only = True
 
     def prepare(self, state: State, count: Any, learning_rate: Any) -> Numbers:
