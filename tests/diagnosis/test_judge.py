@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.diagnosis import CAUSES, RULES, Evidence, Finding, judge
+from skmlp.diagnosis.rules import rule as register_rule
 from skmlp.nn.activations import LeakyReLU
 from skmlp.optim import SGD
 
@@ -447,3 +448,16 @@ def test_a_user_defined_rule_can_be_appended(records):
 
     RULES.append(many_epochs)
     assert judge(records()).find("many_epochs").message == "There were 12 epochs."
+
+
+@pytest.mark.usefixtures("put_rules_back")
+def test_a_rule_can_be_registered_after_another_was_appended():
+    def appended(evidence):
+        yield from ()
+
+    def registered(evidence):
+        yield from ()
+
+    RULES.append(appended)
+    register_rule(10**6)(registered)
+    assert RULES[-2:] == [registered, appended]

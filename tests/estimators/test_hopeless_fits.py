@@ -57,6 +57,12 @@ def test_the_error_is_a_value_error_with_scikit_learns_message():
     assert str(_error(CALLS["fit"])).startswith("Solver produced non-finite parameter weights. The input data may")
 
 
+def test_lbfgs_is_not_advised_to_change_steps_that_it_chooses_itself():
+    error = _error(CALLS["lbfgs"])
+    assert "learning_rate_init" not in str(error)
+    assert [remedy.params for remedy in error.diagnosis.find("diverged").remedies] == [{}]
+
+
 def test_diagnosis_of_the_error_includes_monitor_statistics():
     watched, unwatched = (_error(CALLS[name]).diagnosis for name in ("monitor", "fit"))
     assert watched.find("diverged").evidence["bad_gradients"] > 0
