@@ -360,7 +360,7 @@ def initialize(
     """
     for index, (layer, views) in enumerate(zip(network.layers, params.layers, strict=True)):
         if not isinstance(layer, Dense):
-            layer.initialize(views)
+            layer.initialize(views, rng)
             continue
         followers = (later for later in network.layers[index + 1 : index + 3] if isinstance(later, ActivationLayer))
         auto = next((follower.activation.initializer for follower in followers), "glorot_uniform")

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from skmlp._typing import FloatArray
 
-__all__ = ["ParameterShape", "Parameters"]
+__all__ = ["ParameterShape", "Parameters", "Span"]
 
 Role = Literal["weight", "bias", "factor", "scale", "offset", "statistic"]
 
@@ -44,18 +44,40 @@ class ParameterShape:
         A weight is the matrix of shape (n_in, n_out) that connects the layer's inputs and outputs: penalized, decayed,
         monitored, one of ``coefs_``. A bias, of shape (n_out,), goes with it. A factor is anything else that is
         penalized and decayed. Scales and offsets are trained, and nothing else. Statistics are not trained: they are
-        running averages of what passes through.
+        running averages of what passes through, or were learned from the data before training.
+    rate_factor : float, default=1.0
+        The learning rate of the array is the network's times this factor, positive.
     """
 
     name: str
     shape: tuple[int, ...]
     role: Role
+    rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
         if self.role not in _PLACES:
             raise ValueError(
                 f"The role of the parameter {self.name!r} must be one of {list(_PLACES)}. Got {self.role!r} instead."
             )
+        if not self.rate_factor > 0.0:
+            raise ValueError(
+                f"The rate_factor of the parameter {self.name!r} must be positive. Got {self.rate_factor!r} instead."
+            )
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where an array lies in the flat vector.
+
+    Attributes
+    ----------
+    start, stop : int
+    spec : ParameterShape
+    """
+
+    start: int
+    stop: int
+    spec: ParameterShape
 
 
 class Parameters:
@@ -79,6 +101,8 @@ class Parameters:
         That part, a view; without statistics the vector itself.
     layers : list of dict
         ``layers[l][name]``: a view of the vector.
+    spans : list of Span
+        Every array, in the order of the vector.
     """
 
     def __init__(
@@ -100,14 +124,17 @@ class Parameters:
         self.shapes = shapes
         starts = [0, sizes[_WEIGHTS], self.n_weights, self.n_trained]
         self.layers: list[dict[str, FloatArray]] = []
+        spans: list[Span] = []
         for layer in shapes:
             views = {}
             for spec in layer:
                 place = _PLACES[spec.role]
                 stop = starts[place] + prod(spec.shape)
                 views[spec.name] = self.vector[starts[place] : stop].reshape(spec.shape)
+                spans.append(Span(starts[place], stop, spec))
                 starts[place] = stop
             self.layers.append(views)
+        self.spans = sorted(spans, key=lambda span: span.start)
 
     @property
     def trained_arrays(self) -> list[FloatArray]:

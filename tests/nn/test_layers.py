@@ -31,7 +31,7 @@ GOLDEN = json.loads(Path(__file__).with_name("golden_normalization.json").read_t
 def _layer_with(layer, weight, bias):
     params = Parameters([layer.shapes], dtype=np.float64)
     views = params.layers[0]
-    layer.initialize(views)
+    layer.initialize(views, np.random.default_rng(0))
     views["scale"][...], views["offset"][...] = weight, bias
     return views, params.like().layers[0]
 

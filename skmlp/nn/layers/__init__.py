@@ -7,11 +7,13 @@ from skmlp.nn.layers.dense import Dense
 from skmlp.nn.layers.dropout import Dropout
 from skmlp.nn.layers.layer_normalization import LayerNorm, LayerNormalization
 from skmlp.nn.layers.normalization import NORMALIZATIONS, Normalization
+from skmlp.nn.layers.numeric_embedding import NUMERIC_EMBEDDINGS, NumericEmbedding
 from skmlp.nn.layers.parallel import Concatenate, Parallel
 from skmlp.nn.layers.residual import Residual
 
 __all__ = [
     "NORMALIZATIONS",
+    "NUMERIC_EMBEDDINGS",
     "ActivationLayer",
     "Batch",
     "BatchNorm",
@@ -25,6 +27,7 @@ __all__ = [
     "LayerNormalization",
     "LayerTrace",
     "Normalization",
+    "NumericEmbedding",
     "Parallel",
     "Quantity",
     "Residual",

@@ -151,8 +151,12 @@ class Layer(ABC):
         """The parameter arrays of this layer."""
         return ()
 
-    def initialize(self, params: Views) -> None:
-        """Set the parameters that are not drawn at random, where zeros are not the place to start."""
+    def initialize(self, params: Views, rng: np.random.Generator) -> None:
+        """Set the parameters where zeros are not the place to start; those of a dense layer are set by initializers."""
+        return
+
+    def learn(self, params: Views, x: FloatArray) -> None:
+        """Set the statistics that are learned before training, from the layer's input for the training data."""
         return
 
     @abstractmethod

@@ -70,7 +70,7 @@ class BatchNormalization(Layer):
             ParameterShape("running_variance", (self.n_out,), "statistic"),
         )
 
-    def initialize(self, params: Views) -> None:
+    def initialize(self, params: Views, rng: np.random.Generator) -> None:
         params["scale"][...] = 1.0
         params["running_variance"][...] = 1.0
 

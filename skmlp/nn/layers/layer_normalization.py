@@ -54,7 +54,7 @@ class LayerNormalization(Layer):
             ParameterShape("offset", (self.n_out,), "offset"),
         )
 
-    def initialize(self, params: Views) -> None:
+    def initialize(self, params: Views, rng: np.random.Generator) -> None:
         params["scale"][...] = 1.0
 
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> Memory:
