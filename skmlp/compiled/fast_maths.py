@@ -1,7 +1,7 @@
 r"""Elementary functions without branches or calls, so that a loop over an array computes many elements at once.
 
 Most rest on :math:`e^x = 2^k e^r` with a whole number k and :math:`|r| \le \log(2) / 2`, where a short series gives
-:math:`e^r - 1` with all digits.
+:math:`e^r - 1` with all digits. Cosine and sine rest on :math:`x = 2 \pi k + 2 h` with :math:`|h| \le \pi / 2`.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from numba.extending import intrinsic, overload
 
 from skmlp.compiled.intrinsics import stretch
 
-__all__ = ["exp", "expm1", "flat", "log_1_plus_exp", "logistic", "tanh"]
+__all__ = ["cos_and_sin", "exp", "expm1", "flat", "log_1_plus_exp", "logistic", "tanh"]
 
 # In the order they are written: `(x * c + magic) - magic` rounds only then.
 _IN_ORDER: Any = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
@@ -138,10 +138,68 @@ def _choose_log_1_plus(q: Any) -> Callable[[Any], Any]:
     return single if q == types.float32 else double
 
 
+# One turn in three parts, the first two with few bits: whole numbers times them are exact.
+_TURN_32 = _constants(6.28125, 1.9350051879882812e-3, 3.019915981956753e-7)
+_TURN_64 = 6.283185303211212, 3.9683743166540886e-9, 2.068073192717642e-18
+# The remainder may be a little more than half a turn, since the number of turns is rounded.
+_TURNS_32, _HALF_TURN_32 = _constants(0.15915494309189535, 3.2)
+_TURNS_64, _HALF_TURN_64 = 0.15915494309189535, 3.2
+_S3, _S5, _S7, _S9, _S11 = _constants(-1 / 6, 1 / 120, -1 / 5040, 1 / 362880, -1 / 39916800)
+_S13, _ONE = _constants(1 / 6227020800, 1.0)
+_C2, _C4, _C6, _C8, _C10 = _constants(-1 / 2, 1 / 24, -1 / 720, 1 / 40320, -1 / 3628800)
+_C12, _C14 = _constants(1 / 479001600, -1 / 87178291200)
+
+
+def cos_and_sin(x: Any) -> tuple[Any, Any]:
+    r"""Return :math:`\cos 2h = 1 - 2 \sin^2 h` and :math:`\sin 2h = 2 \sin h \cos h`.
+
+    They are accurate to a few units of the last digit of 1 for angles up to some thousand turns, and between -1 and 1
+    for all.
+    """
+    sine, cosine, one = _half_angle(x)
+    doubled = sine + sine
+    return one - doubled * sine, doubled * cosine
+
+
+def _half_angle(x: Any) -> Any:
+    """Return the sine and cosine of half the angle up to whole turns, and 1."""
+
+
+@overload(_half_angle, jit_options=_IN_ORDER)
+def _choose_half_angle(x: Any) -> Callable[[Any], Any]:
+    def single(x: Any) -> Any:
+        k = (x * _TURNS_32 + _MAGIC_32) - _MAGIC_32
+        r = ((x - k * _TURN_32[0]) - k * _TURN_32[1]) - k * _TURN_32[2]
+        r = -_HALF_TURN_32 if r < -_HALF_TURN_32 else r
+        r = _HALF_TURN_32 if r > _HALF_TURN_32 else r
+        h = r * _2
+        t = h * h
+        sine = (((((_S13 * t + _S11) * t + _S9) * t + _S7) * t + _S5) * t + _S3) * t
+        cosine = ((((((_C14 * t + _C12) * t + _C10) * t + _C8) * t + _C6) * t + _C4) * t + _C2) * t
+        return sine * h + h, cosine + _ONE, _ONE
+
+    def double(x: Any) -> Any:
+        k = (x * _TURNS_64 + _MAGIC_64) - _MAGIC_64
+        r = ((x - k * _TURN_64[0]) - k * _TURN_64[1]) - k * _TURN_64[2]
+        r = -_HALF_TURN_64 if r < -_HALF_TURN_64 else r
+        r = _HALF_TURN_64 if r > _HALF_TURN_64 else r
+        h = r * 0.5
+        t = h * h
+        sine = ((1 / 51090942171709440000 * t - 1 / 121645100408832000) * t + 1 / 355687428096000) * t
+        sine = (((sine - 1 / 1307674368000) * t + 1 / 6227020800) * t - 1 / 39916800) * t
+        sine = ((((sine + 1 / 362880) * t - 1 / 5040) * t + 1 / 120) * t - 1 / 6) * t
+        cosine = ((1 / 2432902008176640000 * t - 1 / 6402373705728000) * t + 1 / 20922789888000) * t
+        cosine = (((cosine - 1 / 87178291200) * t + 1 / 479001600) * t - 1 / 3628800) * t
+        cosine = ((((cosine + 1 / 40320) * t - 1 / 720) * t + 1 / 24) * t - 1 / 2) * t
+        return sine * h + h, cosine + 1.0, 1.0
+
+    return single if x == types.float32 else double
+
+
 def flat(array: Any) -> Any:
     """Return a view with one axis."""
     return stretch(array, 0, array.size)
 
 
 # Functions that numba chooses by the type of their argument.
-OVERLOADED = frozenset({_parts, _log_1_plus})
+OVERLOADED = frozenset({_parts, _log_1_plus, _half_angle})

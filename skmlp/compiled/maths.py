@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["erf", "exp", "expm1", "flat", "log_1_plus_exp", "logistic", "tanh"]
+__all__ = ["cos_and_sin", "erf", "exp", "expm1", "flat", "log_1_plus_exp", "logistic", "tanh"]
 
 
 def exp(x: Any) -> Any:
@@ -38,6 +38,11 @@ def logistic(x: Any) -> Any:
 def log_1_plus_exp(x: Any) -> Any:
     """Return ``log(1 + exp(x))``, which does not overflow."""
     return np.logaddexp(type(x)(0.0), x)
+
+
+def cos_and_sin(x: Any) -> tuple[Any, Any]:
+    """Return the cosine and the sine of an angle in radians."""
+    return np.cos(x), np.sin(x)
 
 
 def erf(x: Any) -> Any:

@@ -36,7 +36,7 @@ def values(compiled_call):
 
 
 def test_every_function_for_kernels_has_a_compiled_form_or_is_one():
-    assert set(fast_maths.__all__) == set(REFERENCE) | {"flat"} == set(maths.__all__) - {"erf"}
+    assert set(fast_maths.__all__) == set(REFERENCE) | {"flat", "cos_and_sin"} == set(maths.__all__) - {"erf"}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -61,3 +61,37 @@ def test_infinite_arguments_have_the_limits_and_nan_stays_nan(values, dtype):
     }
     for name, found in values(np.array([-np.inf, np.inf, np.nan], dtype)).items():
         np.testing.assert_allclose(found, [*limits[name], np.nan], atol=2e-38, err_msg=name)
+
+
+@pytest.fixture
+def circle(compiled_call):
+    """Return a function of angles that returns the compiled cosines and sines."""
+    cos_and_sin = maths.cos_and_sin
+
+    def apply(x, out):
+        for i in range(x.size):
+            out[0, i], out[1, i] = cos_and_sin(x[i])
+
+    def circle(angles):
+        found = np.zeros((2, angles.size), angles.dtype)
+        compiled_call(apply, angles, found)
+        return found
+
+    return circle
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cosine_and_sine_are_right_to_a_few_units_of_the_last_digit_of_1(circle, dtype):
+    rng = np.random.default_rng(1)
+    quarters = np.arange(-40, 41) * (np.pi / 2)
+    angles = np.concatenate([rng.uniform(-7.0, 7.0, 500), rng.uniform(-5e3, 5e3, 500), quarters]).astype(dtype)
+    exact = angles.astype(np.longdouble)
+    for found, expected in zip(circle(angles), (np.cos(exact), np.sin(exact)), strict=True):
+        assert np.max(np.abs(found - expected)) <= 6.0 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cosine_and_sine_of_huge_angles_stay_within_the_circle_and_nan_stays_nan(circle, dtype):
+    found = circle(np.array([1e9, -1e12, 3e38, -3e38], dtype))
+    assert np.all(np.abs(found) <= 1.0 + 8.0 * np.finfo(dtype).eps)
+    assert np.isnan(circle(np.array([np.nan, np.inf, -np.inf], dtype))).all()

@@ -12,7 +12,19 @@ from sklearn.exceptions import ConvergenceWarning
 from skmlp import MLPClassifier, MLPRegressor, optim
 from skmlp.estimators import fitting
 from skmlp.nn.activations import ACTIVATIONS
-from skmlp.nn.layers import ActivationLayer, BatchNorm, Dense, LayerNorm, LayerNormalization, Parallel
+from skmlp.nn.layers import (
+    ActivationLayer,
+    BatchNorm,
+    CategoryEmbedding,
+    Columns,
+    Dense,
+    LayerNorm,
+    LayerNormalization,
+    OneHot,
+    Parallel,
+    PBLDLayer,
+    Scale,
+)
 from skmlp.nn.losses import LOSSES, Quantile
 from skmlp.nn.network import Network, initialize
 from skmlp.nn.objective import Objective
@@ -466,15 +478,36 @@ def test_the_time_to_compile_is_not_that_of_an_epoch(monkeypatch, data):
     assert order == ["make_ready", "begin_epoch", "begin_epoch"]
 
 
-def test_parallel_branches_train_as_with_numpy():
-    rng = np.random.default_rng(0)
+def _branches():
     tanh = ACTIVATIONS["tanh"]
     branches = Parallel([Dense(6, 4), ActivationLayer(4, tanh, consumes_input=True)], [Dense(6, 3)], [])
-    network = Network([branches, Dense(13, 5), LayerNormalization(5), ActivationLayer(5, tanh), Dense(5, 2)])
+    return [branches, Dense(13, 5), LayerNormalization(5), ActivationLayer(5, tanh), Dense(5, 2)]
+
+
+def _front_of_a_table(after=()):
+    """Return a network of every kind of front layer; with layers before them, their error signals are needed."""
+    front = Parallel(
+        [Columns(6, 0, 3), PBLDLayer(3, 5, 2, 0.7)],
+        [Columns(6, 3, 4)],
+        [Columns(6, 4, 5), OneHot(1, 4)],
+        [Columns(6, 5, 6), CategoryEmbedding(1, 7, 3)],
+    )
+    return [*after, front, Scale(17), Dense(17, 5, 0.3), ActivationLayer(5, ACTIVATIONS["mish"]), Dense(5, 2, 0.4)]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [_branches(), _front_of_a_table(), _front_of_a_table([Scale(6)])],
+    ids=["branches", "table", "table after a layer"],
+)
+def test_a_network_trains_as_with_numpy(layers):
+    rng = np.random.default_rng(0)
+    network = Network(layers)
     recipe = Recipe(Objective(network, LOSSES["squared_error"], alpha=0.1), Adam(), optim.as_schedule("constant"), 0.01)
     start = network.parameters(dtype=np.float64)
     initialize(network, start, rng)
-    data = Data(rng.standard_normal((50, 6)), rng.standard_normal((50, 2)))
+    X = np.hstack([rng.standard_normal((50, 4)), rng.integers(0, 5, (50, 1)), rng.integers(0, 8, (50, 1))])
+    data = Data(X, rng.standard_normal((50, 2)))
     vectors = []
     for engine in (NumpyEngine, compiled_engine.compiled_engine):
         params = start.on(start.vector.copy())

@@ -3,13 +3,17 @@
 from skmlp.nn.layers.activation import ActivationLayer
 from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
 from skmlp.nn.layers.batch_normalization import BatchNorm, BatchNormalization
+from skmlp.nn.layers.categories import CategoryEmbedding, OneHot
+from skmlp.nn.layers.columns import Columns
 from skmlp.nn.layers.dense import Dense
 from skmlp.nn.layers.dropout import Dropout
 from skmlp.nn.layers.layer_normalization import LayerNorm, LayerNormalization
 from skmlp.nn.layers.normalization import NORMALIZATIONS, Normalization
 from skmlp.nn.layers.numeric_embedding import NUMERIC_EMBEDDINGS, NumericEmbedding
 from skmlp.nn.layers.parallel import Concatenate, Parallel
+from skmlp.nn.layers.pbld import PBLD, PBLDLayer
 from skmlp.nn.layers.residual import Residual
+from skmlp.nn.layers.scale import Scale
 
 __all__ = [
     "NORMALIZATIONS",
@@ -18,6 +22,8 @@ __all__ = [
     "Batch",
     "BatchNorm",
     "BatchNormalization",
+    "CategoryEmbedding",
+    "Columns",
     "Concatenate",
     "Dense",
     "Dropout",
@@ -28,7 +34,11 @@ __all__ = [
     "LayerTrace",
     "Normalization",
     "NumericEmbedding",
+    "OneHot",
+    "PBLD",
+    "PBLDLayer",
     "Parallel",
     "Quantity",
     "Residual",
+    "Scale",
 ]
