@@ -8,7 +8,6 @@ import numpy as np
 from skmlp.nn.objective import Objective
 from skmlp.nn.statistics import global_norm, non_finite_parameters
 from skmlp.nn.weight_norms import limit_norms
-from skmlp.optim.schedules import Schedule
 from skmlp.training.batches import Batches, Data
 from skmlp.training.clock import StepClock
 from skmlp.training.engine import Buffers, Evaluation, Sums
@@ -20,7 +19,7 @@ from skmlp.training.progress import ProgressTracker
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
 
-__all__ = ["EpochRunner", "train"]
+__all__ = ["EpochRunner", "Training", "train"]
 
 
 def train(
@@ -66,54 +65,99 @@ def train(
     ValueError
         If batch normalization meets batches of one sample, or a scheduled setting leaves its range.
     """
-    epochs = EpochRunner(recipe, state, data, plan, monitor, buffers, n_threads)
-    network, criterion = recipe.objective.network, criterion or Criterion()
-    tracker = ProgressTracker(network, state, criterion, by_training_loss=plan.max_epochs > 1)
-    # An overflow becomes a non-finite loss or gradient in the same step, which reports it.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        reason, n_epochs, detail = _run_epochs(epochs, tracker, recipe.schedule, plan.max_epochs, on_epoch_end)
-    if reason == "non_finite":
-        state.solver_state = recipe.solver.init(state.params.trained, state.params.n_weights)
-    tracker.restore_best(reason)
-    return Result(reason, n_epochs, detail, tracker.best.epoch, epochs.engine.name)
+    training = Training(recipe, state, data, plan, criterion, monitor=monitor, buffers=buffers, n_threads=n_threads)
+    while training.reason is None:
+        row = training.advance()
+        if row is not None and on_epoch_end is not None and on_epoch_end(row, training.reason is not None):
+            training.stop("callback")
+    return training.finish()
 
 
-def _run_epochs(
-    epochs: "EpochRunner",
-    tracker: ProgressTracker,
-    schedule: Schedule,
-    max_epochs: int,
-    on_epoch_end: OnEpochEnd | None,
-) -> tuple[StopReason, int, str]:
-    """Train until there is a reason to stop; return it, the number of epochs, and details."""
-    for epoch in range(1, max_epochs + 1):
-        started = perf_counter()
-        reason: StopReason | None = None
-        detail = ""
+class Training:
+    """A training that advances epoch by epoch, so that several can take turns.
+
+    Parameters are those of :func:`train`. From the first call of :meth:`advance` to that of :meth:`finish`, the `state`
+    belongs to the training.
+
+    Attributes
+    ----------
+    reason : StopReason or None
+        Why training ended; None as long as it continues.
+    n_epochs : int
+        Number of epochs done.
+    clock : StepClock
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        state: TrainingState,
+        data: Data,
+        plan: Plan,
+        criterion: Criterion | None = None,
+        *,
+        monitor: Monitor | None = None,
+        buffers: Buffers | None = None,
+        n_threads: int = 1,
+    ) -> None:
+        self._recipe, self._state, self._plan = recipe, state, plan
+        self._epochs = EpochRunner(recipe, state, data, plan, monitor, buffers, n_threads)
+        self.clock = self._epochs.clock
+        self._tracker = ProgressTracker(
+            recipe.objective.network, state, criterion or Criterion(), by_training_loss=plan.max_epochs > 1
+        )
+        self.reason: StopReason | None = None
+        self.n_epochs = 0
+        self._detail = ""
+
+    def advance(self) -> Row | None:
+        """Train for an epoch and judge it; return its row of the history, or None if the user interrupts it.
+
+        Raises
+        ------
+        NonFiniteError
+            If a loss or gradient is infinite or NaN before there are good weights to return to.
+        """
+        started, epoch, tracker = perf_counter(), self.n_epochs + 1, self._tracker
         tracker.begin_epoch()
-        try:
-            row = epochs.run()
-        except KeyboardInterrupt:
-            return "interrupted", epoch - 1, ""
-        except NonFiniteError as error:
-            if tracker.best.vector is None:
-                raise
-            row, reason = tracker.failed_epoch(), "non_finite"
-            detail = f"{error} in epoch {epoch}; the weights {tracker.describe_best()} are kept"
-        else:
-            value = tracker.judge(row, epoch)
-            if not tracker.continues(schedule, row, value):
-                reason = "converged"
-            elif epochs.clock.is_over:
-                reason = "max_time"
+        # An overflow becomes a non-finite loss or gradient in the same step, which reports it.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            try:
+                row = self._epochs.run()
+            except KeyboardInterrupt:
+                self.reason = "interrupted"
+                return None
+            except NonFiniteError as error:
+                if tracker.best.vector is None:
+                    raise
+                row, self.reason = tracker.failed_epoch(), "non_finite"
+                self._detail = f"{error} in epoch {epoch}; the weights {tracker.describe_best()} are kept"
+            else:
+                value = tracker.judge(row, epoch)
+                if not tracker.continues(self._recipe.schedule, row, value):
+                    self.reason = "converged"
+                elif self.clock.is_over:
+                    self.reason = "max_time"
+        self.n_epochs = epoch
         row["seconds"] = perf_counter() - started
-        row["samples_per_second"] = epochs.n_samples / max(row["seconds"], 1e-9)
-        is_last = reason is not None or epoch == max_epochs
-        if on_epoch_end is not None and on_epoch_end(row, is_last):
-            reason = reason or "callback"
-        if reason is not None:
-            return reason, epoch, detail
-    return "max_iter", max_epochs, ""
+        row["samples_per_second"] = self._epochs.n_samples / max(row["seconds"], 1e-9)
+        if self.reason is None and epoch == self._plan.max_epochs:
+            self.reason = "max_iter"
+        return row
+
+    def stop(self, reason: StopReason) -> None:
+        """End the training, if it has not ended for another reason than its planned length."""
+        if self.reason in (None, "max_iter"):
+            self.reason = reason
+
+    def finish(self) -> Result:
+        """Leave the weights that training ends with in the state, and return the result."""
+        assert self.reason is not None
+        state, tracker = self._state, self._tracker
+        if self.reason == "non_finite":
+            state.solver_state = self._recipe.solver.init(state.params.trained, state.params.n_weights)
+        tracker.restore_best(self.reason)
+        return Result(self.reason, self.n_epochs, self._detail, tracker.best.epoch, self._epochs.engine.name)
 
 
 class EpochRunner:
