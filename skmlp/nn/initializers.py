@@ -84,6 +84,22 @@ class Orthogonal(Configurable):
 
 
 @dataclass
+class Normal(Configurable):
+    """Independent normal numbers of mean 0, whatever the sizes of the layer: suitable for biases.
+
+    Parameters
+    ----------
+    std : float, default=1.0
+        The standard deviation, positive.
+    """
+
+    std: Positive = 1.0
+
+    def __call__(self, rng: np.random.Generator, n_in: int, n_out: int, dtype: DTypeLike) -> FloatArray:
+        return (self.std * rng.standard_normal((n_in, n_out))).astype(dtype, copy=False)
+
+
+@dataclass
 class Constant(Configurable):
     """All weights equal to `value`: suitable for biases, not for weights, which would stay equal."""
 
@@ -101,5 +117,6 @@ INITIALIZERS: dict[str, Initializer] = {
     "lecun_uniform": VarianceScaling(1.0, "fan_in", "uniform"),
     "lecun_normal": VarianceScaling(1.0, "fan_in", "normal"),
     "orthogonal": Orthogonal(),
+    "normal": Normal(),
     "zeros": Constant(0.0),
 }

@@ -12,6 +12,7 @@ In general the layers are the nodes of a graph: each reads one or more values, t
 value that several layers read gets the sum of their error signals.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
@@ -24,6 +25,7 @@ from numpy.typing import DTypeLike
 from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray, IntArray
 from skmlp.nn.activations import Activation
+from skmlp.nn.front import Front
 from skmlp.nn.initializers import INITIALIZERS, Initializer
 from skmlp.nn.layers import ActivationLayer, Batch, Dense, Dropout, Layer, Normalization, Parallel, Residual
 from skmlp.nn.nodes import Node, connect
@@ -302,9 +304,11 @@ def multilayer_perceptron(
     layer_sizes: Sequence[int],
     activations: Sequence[Activation],
     *,
+    front: Front | None = None,
     normalization: Normalization | None = None,
     dropout: Sequence[Any] = (),
     residual: bool = False,
+    ntk: bool = False,
 ) -> Network:
     """Build dense layers with activations between them; the last is linear, its link belongs to the loss.
 
@@ -317,21 +321,29 @@ def multilayer_perceptron(
         ``(n_features, *hidden_layer_sizes, n_outputs)``.
     activations : sequence of Activation
         One for each hidden layer.
+    front : Front, optional
+        Comes before the first dense layer, for features that are the columns of an encoded table.
     normalization : Normalization, optional
     dropout : sequence of float or scheduled value, optional
         The rate of each hidden layer; a layer with rate 0 has none.
     residual : bool, default=False
         Add its input to the output of every hidden layer that is as wide as the hidden layer before it.
+    ntk : bool, default=False
+        Use the neural tangent parametrization of dense layers, in which biases learn at a tenth of the rate.
     """
-    layers: list[Layer] = []
-    for index, (n_in, n_out) in enumerate(pairwise(layer_sizes)):
+    layers: list[Layer | Parallel] = [] if front is None else front.layers()
+    sizes = [layer_sizes[0] if front is None else front.width, *layer_sizes[1:]]
+    for index, (n_in, n_out) in enumerate(pairwise(sizes)):
         start = len(layers)
-        layers.append(Dense(n_in, n_out))
+        dense = Dense(n_in, n_out, 1.0 / math.sqrt(n_in), bias_rate=0.1) if ntk else Dense(n_in, n_out)
+        layers.append(dense)
         if index == len(activations):
             break
+        last: Layer = dense
         if normalization is not None:
-            layers.append(normalization.layer(n_out))
-        layers.append(ActivationLayer(n_out, activations[index], consumes_input=not layers[-1].needs_output))
+            last = normalization.layer(n_out)
+            layers.append(last)
+        layers.append(ActivationLayer(n_out, activations[index], consumes_input=not last.needs_output))
         if dropout and dropout[index] != 0.0:
             layers.append(Dropout(n_out, dropout[index]))
         if residual and index > 0 and n_in == n_out:
@@ -356,7 +368,8 @@ def initialize(
     weight_init, bias_init : initializer or str
         ``"auto"`` takes the initializer of the activation that follows the layer (He for relu and its relatives,
         LeCun for selu, Glorot for the others and for the output layer). A bias is drawn as one row of a
-        (n_in, n_out) matrix.
+        (n_in, n_out) matrix. Weights are divided by the gain of their layer, so that a network starts as the same
+        function in either parametrization.
     """
     for index, (layer, views) in enumerate(zip(network.layers, params.layers, strict=True)):
         if not isinstance(layer, Dense):
@@ -373,4 +386,4 @@ def initialize(
                     f"The initializer {draw!r} must return finite values of shape {(layer.n_in, layer.n_out)}; "
                     f"it returned shape {values.shape}."
                 )
-            views[name][...] = values if name == "weights" else values[0]
+            views[name][...] = values / layer.gain if name == "weights" else values[0]

@@ -35,11 +35,14 @@ class Dense(Layer):
         A constant g in :math:`z = g\, a W + b`. The neural tangent parametrization has :math:`g = 1 / \sqrt{n_{in}}`
         and weights of unit variance, so that one learning rate suits layers of any width (Jacot, Gabriel and Hongler,
         2018, arXiv 1806.07572).
+    bias_rate : float, default=1.0
+        The learning rate of the biases is the network's times this factor.
     """
 
     n_in: int
     n_out: int
     gain: float = 1.0
+    bias_rate: float = 1.0
     needs_output = False
     symbol = "z"
 
@@ -47,7 +50,7 @@ class Dense(Layer):
     def shapes(self) -> Sequence[ParameterShape]:
         return (
             ParameterShape("weights", (self.n_in, self.n_out), "weight"),
-            ParameterShape("biases", (self.n_out,), "bias"),
+            ParameterShape("biases", (self.n_out,), "bias", self.bias_rate),
         )
 
     def allocate(self, n_samples: int, dtype: DTypeLike, *, is_first: bool) -> Memory:
