@@ -1,0 +1,31 @@
+"""From tables to arrays: columns of numbers and categories, missing values, scaling. Learned once, then applied.
+
+Any frame that narwhals knows is a table (pandas, polars, pyarrow and others), and so is an array-like of numbers or
+objects. :class:`TableEncoder` makes two arrays of it: numbers, and codes of categories.
+"""
+
+from skmlp.tables.categories import CategoryColumn
+from skmlp.tables.encoder import TableEncoder
+from skmlp.tables.encoding import EncodedTable
+from skmlp.tables.numbers import NumberColumn
+from skmlp.tables.scaling import (
+    SCALINGS,
+    QuantileScaling,
+    RobustScaling,
+    Scaling,
+    StandardScaling,
+    learn_scaling,
+)
+
+__all__ = [
+    "CategoryColumn",
+    "EncodedTable",
+    "NumberColumn",
+    "QuantileScaling",
+    "RobustScaling",
+    "SCALINGS",
+    "Scaling",
+    "StandardScaling",
+    "TableEncoder",
+    "learn_scaling",
+]
