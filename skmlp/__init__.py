@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from skmlp import inspection as inspection
     from skmlp import nn as nn
     from skmlp import optim as optim
+    from skmlp import tables as tables
     from skmlp import tracking as tracking
     from skmlp import training as training
-    from skmlp.estimators import MLPClassifier, MLPRegressor
+    from skmlp.estimators import MLPClassifier, MLPRegressor, TabularMLPClassifier, TabularMLPRegressor
     from skmlp.estimators.search_space import search_space
     from skmlp.inspection import lr_find
 else:
@@ -25,10 +26,20 @@ else:
         {
             "MLPClassifier": "skmlp.estimators",
             "MLPRegressor": "skmlp.estimators",
+            "TabularMLPClassifier": "skmlp.estimators",
+            "TabularMLPRegressor": "skmlp.estimators",
             "lr_find": "skmlp.inspection",
             "search_space": "skmlp.estimators.search_space",
         },
-        modules=("callbacks", "diagnosis", "estimators", "inspection", "nn", "optim", "tracking", "training"),
+        modules=("callbacks", "diagnosis", "estimators", "inspection", "nn", "optim", "tables", "tracking", "training"),
     )
 
-__all__ = ["MLPClassifier", "MLPRegressor", "__version__", "lr_find", "search_space"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "TabularMLPClassifier",
+    "TabularMLPRegressor",
+    "__version__",
+    "lr_find",
+    "search_space",
+]

@@ -2,5 +2,7 @@
 
 from skmlp.estimators.classifier import MLPClassifier
 from skmlp.estimators.regressor import MLPRegressor
+from skmlp.estimators.tabular_classifier import TabularMLPClassifier
+from skmlp.estimators.tabular_regressor import TabularMLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "TabularMLPClassifier", "TabularMLPRegressor"]

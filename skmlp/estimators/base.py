@@ -22,6 +22,9 @@ from skmlp.estimators.fitted import FittedAttributes
 from skmlp.estimators.health import diagnose
 from skmlp.estimators.input_checks import (
     FITTED,
+    encode_rows,
+    encode_rows_and_targets,
+    learn_table,
     naming,
     validate_rows,
     validate_rows_and_targets,
@@ -31,7 +34,9 @@ from skmlp.estimators.model import Model
 from skmlp.estimators.parameter_checks import check_argument
 from skmlp.estimators.parameters import ParameterTable
 from skmlp.estimators.storing import restore_state, storable_state
+from skmlp.estimators.table_inputs import TableInputs
 from skmlp.estimators.targets import Targets
+from skmlp.nn.front import TableLayout
 from skmlp.nn.input_gradient import input_jacobian
 from skmlp.nn.losses.links import LINK_JACOBIANS
 from skmlp.training.batches import Data
@@ -48,6 +53,10 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
     # What the two estimators define: the parameters of the constructor, whether y is numeric, and what y means.
     _parameters: ClassVar[ParameterTable]
     _y_numeric: ClassVar[bool]
+    # What was learned about the user's table, and the columns of the array that the network reads; None where the
+    # network reads X as it is.
+    _table: TableInputs | None = None
+    _layout: TableLayout | None = None
 
     def _set_parameters(self, arguments: dict[str, Any]) -> None:
         """Store the arguments of the constructor, which are among its local variables."""
@@ -221,9 +230,16 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         warm-started fit, but not in a `partial` one, `y` must have all classes. The weights include class weights only
         with `weigh`.
         """
-        X, y = validate_rows_and_targets(
-            self, X, y, dtype, y_numeric=self._y_numeric, reset=fitted is None, names=names
-        )
+        reset = fitted is None
+        if reset:
+            self._table = learn_table(self, X, names[0])
+            self._layout = None if self._table is None else self._table.layout
+        if self._table is None:
+            X, y = validate_rows_and_targets(self, X, y, dtype, y_numeric=self._y_numeric, reset=reset, names=names)
+        else:
+            X, y = encode_rows_and_targets(
+                self, self._table, X, y, dtype, y_numeric=self._y_numeric, reset=reset, names=names
+            )
         if fitted is not None and targets is None:
             targets = self._fitted_targets()
             if not partial:
@@ -247,7 +263,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         check_is_fitted(self)
         model = self._model
         dtype: Any = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
-        X = validate_rows(self, X, dtype)
+        X = self._validate_rows(X, dtype)
         params = model.params
         if params.vector.dtype != dtype:
             params = params.on(params.vector.astype(dtype))
@@ -339,7 +355,15 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         array([[ 3., -1.]])
         """
         check_is_fitted(self)
-        return self._input_gradient(validate_rows(self, X, np.float64), of)
+        rows = self._validate_rows(X, np.float64)
+        gradient = self._input_gradient(rows, of)
+        return gradient if self._table is None else self._table.gradient(gradient, X)
+
+    def _validate_rows(self, X: Any, dtype: Any) -> Any:
+        """Return `X` as the array that the network reads."""
+        if self._table is None:
+            return validate_rows(self, X, dtype)
+        return encode_rows(self, self._table, X, dtype)
 
     def _input_gradient(self, rows: Any, of: str = "prediction") -> FloatArray:
         """Return the derivatives at rows that are validated and in float64."""

@@ -172,6 +172,11 @@ def build_architecture(estimator: Any, n_features: int, targets: Targets) -> Arc
         copy(estimator.normalization),
         tuple(map(_number, dropout)),
         bool(estimator.residual),
+        str(estimator.parametrization),
+        estimator._layout,
+        copy(estimator.numeric_embedding),
+        copy(estimator.categorical_embedding),
+        _number(estimator.input_scale),
     )
 
 
@@ -194,9 +199,11 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
         if not isinstance(activation, str):  # registered activations were checked when they were registered
             check_derivative(activation)
     network = architecture.build_network()
-    weight_seed, shuffle_seed, split_seed, dropout_seed = _spawn_seeds(estimator.random_state)
+    weight_seed, shuffle_seed, split_seed, dropout_seed = spawn_seeds(estimator.random_state, 4)
     params = network.parameters(dtype=data.X.dtype)
-    bias_init = "zeros" if _starts_at_constant(estimator) else estimator.bias_init
+    bias_init = estimator.bias_init
+    if _starts_at_constant(estimator):
+        bias_init = "normal" if estimator.parametrization == "ntk" else "zeros"
     initialize(network, params, np.random.default_rng(weight_seed), estimator.weight_init, bias_init)
     if not isinstance(targets.loss, str):
         check_loss(loss_object(targets.loss), data.y, n_raw=network.n_out)
@@ -215,8 +222,8 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
     return model
 
 
-def _spawn_seeds(random_state: Any) -> list[np.random.SeedSequence]:
-    """Return independent seeds of the initial weights, the shuffling, the validation split and dropout.
+def spawn_seeds(random_state: Any, n_seeds: int) -> list[np.random.SeedSequence]:
+    """Return independent seeds.
 
     None takes fresh entropy from the system. A RandomState or Generator is advanced, so that fits in a row differ.
     """
@@ -225,7 +232,7 @@ def _spawn_seeds(random_state: Any) -> list[np.random.SeedSequence]:
         entropy = random_state.randint(0, 2**32, size=4, dtype=np.uint32).tolist()
     elif isinstance(random_state, np.random.Generator):
         entropy = random_state.integers(0, 2**32, size=4, dtype=np.uint32).tolist()
-    return np.random.SeedSequence(entropy).spawn(4)
+    return np.random.SeedSequence(entropy).spawn(n_seeds)
 
 
 def start_output_bias(estimator: Any, model: Model, data: Data) -> None:

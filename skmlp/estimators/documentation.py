@@ -64,6 +64,28 @@ n_layers_ : int
 n_outputs_ : int
     Number of outputs of the network: columns before the link."""
 
+TABULAR_ATTRIBUTES = """\
+estimators_ : list of MLPClassifier or MLPRegressor
+    The members. What they predict from is the encoded table, an array, not the table itself.
+members_ : list of dict
+    One entry per member: the settings in which members differ, ``score`` (on the validation data; NaN without),
+    ``best_epoch`` (whose weights it has), ``n_iter``, ``loss`` (of its last epoch), ``seconds`` and
+    ``stop_reason``. ``members_frame()`` makes a table of it.
+history_ : dict of lists
+    One entry per epoch: means over the members of what :class:`~skmlp.MLPClassifier` records, ``seconds`` of all
+    members together; with validation data ``validation_loss`` and ``validation_score`` of the mean of the members, and
+    ``best_member_score``. ``history_frame()`` makes a table of it.
+n_iter_ : int
+    Number of epochs.
+stop_reason_ : str
+    Why training ended: ``"max_iter"``, ``"max_time"``, ``"callback"``, ``"interrupted"`` or ``"non_finite"``.
+engine_ : str
+    What computed the steps: ``"compiled"``, or ``"numpy: "`` and the reason why not compiled steps.
+n_features_in_ : int
+    Number of features.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the features, when X was a data frame with string column names."""
+
 # What partial_fit does.
 CONTINUATION = """\
 The optimizer's state and the random streams are kept from call to call: k calls on the same data are the same training

@@ -143,7 +143,7 @@ def as_validation(estimator: Any, split: DataSplit, targets: Targets, model: Mod
     scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
     weights = {} if split.score_weight is None or not takes_weight(scorer) else {"sample_weight": split.score_weight}
     y = targets.original(data.y)
-    compute_safely = _safe_score(scoring)
+    compute_safely = safe_score(scoring)
 
     def score(params: Parameters, raw: FloatArray) -> float:
         if not np.isfinite(raw).all():
@@ -163,7 +163,7 @@ def takes_weight(scorer: Any) -> bool:
     return "sample_weight" in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
-def _safe_score(scoring: Any) -> Callable[[Callable[[], Any]], float]:
+def safe_score(scoring: Any) -> Callable[[Callable[[], Any]], float]:
     """Return a function that computes a score; one that cannot be computed is NaN, with one warning per training."""
     warned = False
 
@@ -195,5 +195,7 @@ def _at(estimator: Any, model: Model, params: Parameters) -> Any:
     stand_in = object.__new__(type(estimator))
     # The rows to predict are arrays, for which feature names would cause a warning.
     attributes = {name: value for name, value in vars(estimator).items() if name != "feature_names_in_"}
-    stand_in.__dict__.update(attributes, _model=model.with_params(params.vector))
+    # They are encoded, too.
+    attributes |= {"_table": None, "n_features_in_": model.network.n_in, "_model": model.with_params(params.vector)}
+    stand_in.__dict__.update(attributes)
     return stand_in

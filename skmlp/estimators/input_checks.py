@@ -16,10 +16,18 @@ import numpy as np
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array, column_or_1d
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_sample_weight,
+    _check_y,
+    check_consistent_length,
+    validate_data,
+)
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.reporting import warn_caller
+from skmlp.estimators.table_inputs import TableInputs
+from skmlp.tables import may_have_categories
 
 # Names of rows, targets and weights in error messages: the arguments of fit.
 Names = tuple[str, str, str]
@@ -135,15 +143,7 @@ def validate_rows_and_targets(
                 advice = 'If its numbers are finite, scale it, or compute in float64 with dtype="float64".'
                 raise ValueError(f"{error} {advice}") from None
             raise
-    if y.ndim == 2 and y.shape[1] == 1:
-        with naming(names[1], targets, "y"):
-            y = column_or_1d(y)
-        warn_caller(
-            "A column-vector y was passed when a 1d array was expected. "
-            "Please change the shape of y to (n_samples,), for example using ravel().",
-            DataConversionWarning,
-        )
-    return X, y
+    return X, _as_vector(y, targets, names)
 
 
 def _at_fault(error: Exception, X: Any, y: Any, dtype: Any, names: Names) -> tuple[str, Any, str]:
@@ -193,3 +193,69 @@ def _plain_rows(estimator: Any, X: Any, dtype: Any) -> FloatArray | None:
         converted: FloatArray = np.ascontiguousarray(X, dtype=dtype)
         # A finite sum means that every number is finite; if only the sum overflows, the full checks decide.
         return converted if isfinite(converted.sum()) else None
+
+
+def learn_table(estimator: Any, X: Any, name: str = "X") -> TableInputs | None:
+    """Return what there is to learn about `X` as a table; None if the network can read it as it is."""
+    chosen = estimator.categorical_features
+    from_dtype = isinstance(chosen, str) and chosen == "from_dtype"
+    is_asked_for = (
+        (chosen is not None and not from_dtype)
+        or estimator.missing != "error"
+        or any(getattr(estimator, parameter) is not None for parameter in _OF_TABLES)
+    )
+    if not is_asked_for and not (from_dtype and may_have_categories(X)):
+        return None
+    table = TableInputs.learn(
+        X,
+        categorical_features=chosen,
+        max_categories=estimator.max_categories,
+        missing=estimator.missing,
+        scaling=estimator.scaling,
+        embed=estimator.categorical_embedding,
+        name=name,
+    )
+    return table if is_asked_for or table.encoder.code_inputs else None
+
+
+# Parameters that need the columns of X.
+_OF_TABLES = ("scaling", "numeric_embedding", "categorical_embedding", "input_scale")
+
+
+def encode_rows(estimator: Any, table: TableInputs, X: Any, dtype: Any, name: str = "X") -> FloatArray:
+    """Return `X` for a fitted estimator as the array that its network reads."""
+    if not hasattr(X, "columns") and not hasattr(X, "column_names"):
+        _check_feature_names(estimator, X, reset=False)  # warns about rows without names
+    return table.rows(X, dtype, name)
+
+
+def encode_rows_and_targets(
+    estimator: Any, table: TableInputs, X: Any, y: Any, dtype: Any, *, y_numeric: bool, reset: bool, names: Names
+) -> tuple[FloatArray, Any]:
+    """Return `X` as the array that the network reads, and `y` as :func:`validate_rows_and_targets` does."""
+    if y is None:
+        raise ValueError(
+            f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
+        )
+    with naming(names[1], y, "y"):
+        targets = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
+    if reset:
+        _check_feature_names(estimator, X, reset=True)
+        estimator.n_features_in_ = len(table.encoder.columns)
+    dtype = dtype[0] if isinstance(dtype, list) else dtype  # a table has no dtype of its own
+    rows = encode_rows(estimator, table, X, dtype, names[0])
+    check_consistent_length(rows, targets)
+    return rows, _as_vector(targets, y, names)
+
+
+def _as_vector(y: Any, given: Any, names: Names) -> Any:
+    """Return `y` with a single column flattened, with a warning."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        with naming(names[1], given, "y"):
+            y = column_or_1d(y)
+        warn_caller(
+            "A column-vector y was passed when a 1d array was expected. "
+            "Please change the shape of y to (n_samples,), for example using ravel().",
+            DataConversionWarning,
+        )
+    return y

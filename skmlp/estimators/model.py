@@ -8,7 +8,7 @@ stored as they are.
 import copy
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from skmlp._typing import FloatArray
 from skmlp._version import __version__
 from skmlp.estimators.targets import loss_object
 from skmlp.nn.activations import ACTIVATIONS, Activation
-from skmlp.nn.layers import NORMALIZATIONS, Normalization
+from skmlp.nn.front import Front, TableLayout
+from skmlp.nn.layers import NORMALIZATIONS, NUMERIC_EMBEDDINGS, EmbedCategories, Normalization, NumericEmbedding
 from skmlp.nn.losses import LOSSES, Loss
 from skmlp.nn.network import Network, multilayer_perceptron
 from skmlp.nn.objective import Objective
@@ -30,7 +31,7 @@ from skmlp.training.state import TrainingState
 
 # Version of the stored form. It is increased when earlier versions of the package cannot read a new form; `_complete`
 # then adds what earlier forms lack. Format 1 had no number.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ class Architecture:
     dropout : tuple of float or Scheduled
         One for each hidden layer. Alone among these it may change from one training to the next.
     residual : bool
+    parametrization : {"standard", "ntk"}
+    layout : TableLayout or None
+        The columns of an encoded table; None where the features are numbers as they are.
+    numeric_embedding : str, NumericEmbedding or None
+    categorical_embedding : EmbedCategories or None
+    input_scale : float or None
     """
 
     layer_sizes: tuple[int, ...]
@@ -57,6 +64,11 @@ class Architecture:
     normalization: str | Normalization | None = None
     dropout: tuple[float | Scheduled, ...] = ()
     residual: bool = False
+    parametrization: str = "standard"
+    layout: TableLayout | None = None
+    numeric_embedding: str | NumericEmbedding | None = None
+    categorical_embedding: EmbedCategories | None = None
+    input_scale: float | None = None
 
     def build_network(self) -> Network:
         """Return the network."""
@@ -65,9 +77,20 @@ class Architecture:
             self.layer_sizes,
             [_named(each, ACTIVATIONS, "activation") if isinstance(each, str) else each for each in self.activations],
             normalization=_named(chosen, NORMALIZATIONS, "normalization")() if isinstance(chosen, str) else chosen,
+            front=self._front(),
             dropout=self.dropout,
             residual=self.residual,
+            ntk=self.parametrization == "ntk",
         )
+
+    def _front(self) -> Front | None:
+        """Return the front of a network for tables."""
+        if self.layout is None:
+            return None
+        embedding, categories = self.numeric_embedding, self.categorical_embedding or EmbedCategories()
+        if isinstance(embedding, str):
+            embedding = _named(embedding, NUMERIC_EMBEDDINGS, "numeric_embedding")()
+        return Front(self.layout, embedding, categories.dimension, self.input_scale)
 
     def changes_from(self, fitted: "Architecture") -> str:
         """Describe the differences from the `fitted` architecture by parameter; empty if there are none."""
@@ -77,6 +100,10 @@ class Architecture:
             ("loss", fitted.loss, self.loss),
             ("normalization", fitted.normalization, self.normalization),
             ("residual", fitted.residual, self.residual),
+            ("parametrization", fitted.parametrization, self.parametrization),
+            ("numeric_embedding", fitted.numeric_embedding, self.numeric_embedding),
+            ("categorical_embedding", fitted.categorical_embedding, self.categorical_embedding),
+            ("input_scale", fitted.input_scale, self.input_scale),
         )
         return ", ".join(f"{name} was {was!r} and is now {now!r}" for name, was, now in pairs if was != now)
 
@@ -211,6 +238,11 @@ class Model:
             "normalization": architecture.normalization,
             "dropout": list(architecture.dropout),
             "residual": architecture.residual,
+            "parametrization": architecture.parametrization,
+            "layout": None if architecture.layout is None else asdict(architecture.layout),
+            "numeric_embedding": _plain_embedding(architecture.numeric_embedding),
+            "categorical_embedding": architecture.categorical_embedding and asdict(architecture.categorical_embedding),
+            "input_scale": architecture.input_scale,
             **self.state.to_plain(),
             "learning_rate_init": self.learning_rate_init,
             "split_seed": self.split_seed,
@@ -237,6 +269,11 @@ class Model:
             plain["normalization"],
             tuple(plain["dropout"]),
             plain["residual"],
+            plain["parametrization"],
+            None if plain["layout"] is None else _layout(plain["layout"]),
+            _embedding(plain["numeric_embedding"]),
+            None if plain["categorical_embedding"] is None else EmbedCategories(**plain["categorical_embedding"]),
+            plain["input_scale"],
         )
         network = architecture.build_network()
         state = TrainingState.from_plain(plain, network.parameters)
@@ -245,6 +282,25 @@ class Model:
         if plain["monitor"] is not None:
             model._monitor = Monitor.from_plain(plain["monitor"], state.params)
         return model
+
+
+def _layout(plain: Mapping[str, Any]) -> TableLayout:
+    groups = {name: tuple(plain[name]) for name in ("one_hot", "embedded")}
+    return TableLayout(**{**plain, **groups})
+
+
+def _plain_embedding(embedding: str | NumericEmbedding | None) -> Any:
+    """Return a numeric embedding by its name and its settings; the object itself if its class has no name."""
+    name = next((name for name, kind in NUMERIC_EMBEDDINGS.items() if type(embedding) is kind), None)
+    return embedding if not isinstance(embedding, NumericEmbedding) or name is None else [name, asdict(embedding)]  # type: ignore[call-overload]
+
+
+def _embedding(plain: Any) -> Any:
+    """Undo :func:`_plain_embedding`."""
+    if not isinstance(plain, list):
+        return plain
+    name, settings = plain
+    return _named(name, NUMERIC_EMBEDDINGS, "numeric_embedding")(**settings)
 
 
 def without_addresses(words: str) -> str:
@@ -270,6 +326,9 @@ def _complete(plain: dict[str, Any]) -> dict[str, Any]:
             f"reads formats up to {FORMAT}: upgrade skmlp to load the estimator."
         )
     added: dict[str, Any] = {"schedule_in_words": "", "monitor": None, "is_long": False} if written == 1 else {}
+    if written < 3:
+        tables = ("layout", "numeric_embedding", "categorical_embedding", "input_scale")
+        added |= {"parametrization": "standard", **dict.fromkeys(tables)}
     return Complete(added | plain)
 
 

@@ -16,7 +16,13 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from skmlp.estimators.parameter_checks import ActivationChoice, Function, InstanceWith, LossChoice, Registered
 from skmlp.nn.activations import ACTIVATIONS, Activation
 from skmlp.nn.initializers import INITIALIZERS
-from skmlp.nn.layers import NORMALIZATIONS, Normalization
+from skmlp.nn.layers import (
+    NORMALIZATIONS,
+    NUMERIC_EMBEDDINGS,
+    EmbedCategories,
+    Normalization,
+    NumericEmbedding,
+)
 from skmlp.optim.clipping import CLIPS, Clip
 from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled
 from skmlp.optim.solvers import SOLVERS, Solver
@@ -298,6 +304,46 @@ _COMMON = (
     Parameter("max_time", None, "float or None", [_POSITIVE, None], partial_fit="refused", text="""
         Seconds after which training ends. Schedules that span the whole training follow the clock if the time runs out
         before `max_iter` epochs, so that results depend on it. Neither a refit nor compilation is counted.
+    """),
+    Parameter("categorical_features", "from_dtype", 'array-like of str, int or bool, "from_dtype" or None',
+              ["array-like", StrOptions({"from_dtype"}), None], partial_fit="fixed", text="""
+        Which columns of X are categories. ``"from_dtype"``: those of a frame that hold text or have a data type made
+        for categories. Otherwise their names, positions, or a mask; None for no column. A column with two categories
+        becomes a number of -1 or 1. The others are one-hot within the network, or embedded, see
+        `categorical_embedding`; categories that are not in the training data are all zeros.
+    """),
+    Parameter("max_categories", 255, "int or None", [_AT_LEAST_ONE, None], partial_fit="fixed", text="""
+        Most categories of one column. If there are more, the most frequent ``max_categories - 1`` are kept and the
+        others become one, which also stands for categories that are not in the training data.
+    """),
+    Parameter("missing", "error", '{"error", "indicator"}', [StrOptions({"error", "indicator"})],
+              partial_fit="fixed", text="""
+        What a missing value in X is. ``"error"``: an error that names the column. ``"indicator"``: among numbers it is
+        replaced by the median of the column, and a further input says where it was missing; among categories it is a
+        category of its own.
+    """),
+    Parameter("scaling", None, '{"robust", "standard", "quantile"} or None',
+              [StrOptions({"robust", "standard", "quantile"}), None], partial_fit="fixed", text="""
+        Scale the numbers in X before the network: ``"robust"`` by median and interquartile range, with a smooth clip
+        to (-3, 3), ``"standard"`` by mean and standard deviation, ``"quantile"`` to a normal distribution.
+    """),
+    Parameter("numeric_embedding", None, "str, NumericEmbedding or None",
+              [Registered(NUMERIC_EMBEDDINGS, NumericEmbedding), None], text="""
+        Put learned functions of each number beside it, so that the network can fit jumps and fine patterns: ``"pbld"``
+        (cosines of learned frequencies), or an object of :mod:`skmlp.nn.layers`. The numbers should be scaled.
+    """),
+    Parameter("categorical_embedding", None, "EmbedCategories or None", [EmbedCategories, None], text="""
+        Learn a vector for each category of columns with many of them, see
+        :class:`~skmlp.nn.layers.EmbedCategories`; None makes all one-hot.
+    """),
+    Parameter("input_scale", None, "float or None", [_POSITIVE, None], text="""
+        Multiply every input of the first hidden layer by a learned scale, whose learning rate is the network's times
+        this factor, positive. RealMLP uses 6.
+    """),
+    Parameter("parametrization", "standard", '{"standard", "ntk"}', [StrOptions({"standard", "ntk"})], text="""
+        ``"ntk"``, the neural tangent parametrization: a layer of n inputs computes ``a W / sqrt(n) + b``, with initial
+        weights so much larger, and biases learn at a tenth of the rate. One learning rate then suits layers of any
+        width; it is higher, about 0.04 for Adam.
     """),
 )
 

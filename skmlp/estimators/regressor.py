@@ -117,6 +117,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         restore_best: bool | None = None,
         refit: bool = False,
         max_time: float | None = None,
+        categorical_features: Any = "from_dtype",
+        max_categories: int | None = 255,
+        missing: str = "error",
+        scaling: str | None = None,
+        numeric_embedding: Any = None,
+        categorical_embedding: Any = None,
+        input_scale: float | None = None,
+        parametrization: str = "standard",
         standardize_target: bool = False,
     ) -> None:
         self._set_parameters(locals())

@@ -11,6 +11,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from skmlp._typing import AnyArray
 from skmlp._version import __version__
 from skmlp.estimators.model import Complete, Model
+from skmlp.estimators.table_inputs import TableInputs
 from skmlp.training.history import Observations
 from skmlp.training.monitor import no_observations
 
@@ -49,6 +50,9 @@ def storable_state(attributes: dict[str, Any]) -> dict[str, Any]:
     if "_model" in state:
         state["_stored_model"] = state.pop("_model").to_plain()
         state["_observations"] = state["_observations"].columns
+    if state.get("_table") is not None:
+        state["_table"] = state["_table"].to_plain()
+    state.pop("_layout", None)  # the model has it
     return {**state, "_skmlp_version": __version__, "_sklearn_version": sklearn.__version__}
 
 
@@ -61,6 +65,9 @@ def restore_state(cls: Any, state: dict[str, Any]) -> dict[str, Any]:
     if stored is not None:
         state["_model"] = Model.from_plain(stored)
         state["_observations"] = _observations(state["_observations"], len(state["_model"].params.weights))
+        state["_layout"] = state["_model"].architecture.layout
+    if state.get("_table") is not None:
+        state["_table"] = TableInputs.from_plain(state["_table"])
     if versions != (__version__, sklearn.__version__):
         warnings.warn(OtherVersionWarning(cls.__name__, *versions), stacklevel=3)
     return state

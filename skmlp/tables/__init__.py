@@ -7,6 +7,7 @@ objects. :class:`TableEncoder` makes two arrays of it: numbers, and codes of cat
 from skmlp.tables.categories import CategoryColumn
 from skmlp.tables.encoder import TableEncoder
 from skmlp.tables.encoding import EncodedTable
+from skmlp.tables.kinds import may_have_categories
 from skmlp.tables.numbers import NumberColumn
 from skmlp.tables.scaling import (
     SCALINGS,
@@ -28,4 +29,5 @@ __all__ = [
     "StandardScaling",
     "TableEncoder",
     "learn_scaling",
+    "may_have_categories",
 ]

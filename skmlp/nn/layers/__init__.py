@@ -3,7 +3,7 @@
 from skmlp.nn.layers.activation import ActivationLayer
 from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
 from skmlp.nn.layers.batch_normalization import BatchNorm, BatchNormalization
-from skmlp.nn.layers.categories import CategoryEmbedding, OneHot
+from skmlp.nn.layers.categories import CategoryEmbedding, EmbedCategories, OneHot
 from skmlp.nn.layers.columns import Columns
 from skmlp.nn.layers.dense import Dense
 from skmlp.nn.layers.dropout import Dropout
@@ -27,6 +27,7 @@ __all__ = [
     "Concatenate",
     "Dense",
     "Dropout",
+    "EmbedCategories",
     "Kernels",
     "Layer",
     "LayerNorm",

@@ -7,16 +7,17 @@ exact up to 16 million of them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skmlp._configurable import Configurable, Range
 from skmlp._typing import FloatArray
 from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Memory, Quantity, Views
 from skmlp.nn.parameters import ParameterShape
 
-__all__ = ["CategoryEmbedding", "OneHot"]
+__all__ = ["CategoryEmbedding", "EmbedCategories", "OneHot"]
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,22 @@ class CategoryEmbedding(Layer):
             Quantity("E", "", "vectors of the categories", trace.params["table"]),
             Quantity("e", f"rows {sources[0]} of E", "embedded categories", trace.output),
         ]
+
+
+@dataclass
+class EmbedCategories(Configurable):
+    """Which categories are embedded, and with how many numbers; the others are one-hot.
+
+    Parameters
+    ----------
+    dimension : int, default=8
+        Length of the vector of a category, at least 1.
+    min_categories : int, default=9
+        Columns with fewer categories are one-hot, at least 3: two categories are one column in any case.
+    """
+
+    dimension: Annotated[int, Range("[1, inf)")] = 8
+    min_categories: Annotated[int, Range("[3, inf)")] = 9
 
 
 def _no_delta(layer: Layer, delta: FloatArray, memory: Memory, *, needs_input_delta: bool) -> FloatArray:

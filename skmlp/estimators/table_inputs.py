@@ -1,0 +1,145 @@
+"""From the user's table to the array that a network for tables reads."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skmlp._typing import FloatArray, IntArray
+from skmlp.nn.front import TableLayout
+from skmlp.nn.layers import EmbedCategories
+from skmlp.tables import Scaling, TableEncoder, learn_scaling
+
+__all__ = ["TableInputs"]
+
+
+@dataclass(frozen=True, eq=False)
+class TableInputs:
+    """What is learned about a table, and how its columns are arranged for the network.
+
+    Two categories become a flag of -1 and 1. The other columns of codes are one-hot or embedded, by their number of
+    categories; the codes of a group count through its columns.
+
+    Attributes
+    ----------
+    encoder : TableEncoder
+    scaling : Scaling or None
+        Of the numbers.
+    flags, one_hot, embedded : tuple of int
+        Which columns of codes belong to each group.
+    """
+
+    encoder: TableEncoder
+    scaling: Scaling | None
+    flags: tuple[int, ...]
+    one_hot: tuple[int, ...]
+    embedded: tuple[int, ...]
+
+    @classmethod
+    def learn(
+        cls,
+        X: Any,
+        *,
+        categorical_features: Any,
+        max_categories: int | None,
+        missing: Literal["indicator", "error"],
+        scaling: str | None,
+        embed: EmbedCategories | None,
+        name: str = "X",
+    ) -> "TableInputs":
+        """Learn from the training table; see the parameters of the estimators."""
+        encoder = TableEncoder.learn(
+            X, categorical_features=categorical_features, missing=missing, max_categories=max_categories, name=name
+        )
+        learned = None
+        if scaling is not None:
+            learned = learn_scaling(scaling, encoder.encode(X, np.float64).numbers)
+        sizes = list(enumerate(encoder.sizes))
+        most_one_hot = np.inf if embed is None else embed.min_categories - 1
+        return cls(
+            encoder,
+            learned,
+            tuple(column for column, size in sizes if size == 2),
+            tuple(column for column, size in sizes if 2 < size <= most_one_hot),
+            tuple(column for column, size in sizes if size > max(2, most_one_hot)),
+        )
+
+    @property
+    def layout(self) -> TableLayout:
+        """The columns of the array."""
+        sizes = self.encoder.sizes
+        groups = [(len(group), sum(sizes[column] for column in group)) for group in (self.one_hot, self.embedded)]
+        n_numbers = len(self.encoder.number_inputs)
+        # A table without information has a column of zeros.
+        n_flags = len(self.flags) if n_numbers + len(sizes) > 0 else 1
+        return TableLayout(n_numbers, n_flags, *groups)
+
+    def rows(self, X: Any, dtype: DTypeLike, name: str = "X") -> FloatArray:
+        """Return the array, of shape (n_samples, n_columns); errors call the table by its `name`."""
+        # Differences that float32 cannot hold, as between times in seconds, are kept until the numbers are scaled.
+        table = self.encoder.encode(X, dtype if self.scaling is None else np.float64, name=name)
+        layout, n = self.layout, table.numbers.shape[1]
+        out: FloatArray = np.zeros((len(table.numbers), layout.n_columns), dtype)
+        if self.scaling is None:
+            out[:, :n] = table.numbers
+        else:
+            self.scaling.apply(table.numbers, out=out[:, :n])
+        for place, column in enumerate(self.flags, n):
+            out[:, place] = _FLAGS[table.codes[:, column]]
+        place = n + layout.n_flags
+        for group in (self.one_hot, self.embedded):
+            before = 0
+            for column in group:
+                codes = table.codes[:, column]
+                np.add(codes, before, out=out[:, place], where=codes > 0, casting="unsafe")
+                before += self.encoder.sizes[column]
+                place += 1
+        return out
+
+    def gradient(self, jacobian: FloatArray, X: Any) -> FloatArray:
+        """Return derivatives by column of the user's table from those by column of the array.
+
+        Parameters
+        ----------
+        jacobian : ndarray of shape (n_samples, n_outputs, n_columns)
+        X : table
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples, n_outputs, n_features)
+            NaN for categories, which have none; 0 for constant columns.
+        """
+        found = np.zeros((*jacobian.shape[:2], len(self.encoder.columns)))
+        numbers = list(self.encoder.number_inputs)
+        found[:, :, numbers] = jacobian[:, :, : len(numbers)]
+        if self.scaling is not None and numbers:
+            slopes = self.scaling.derivative(self.encoder.encode(X, np.float64).numbers)
+            found[:, :, numbers] *= slopes[:, np.newaxis, :]
+        categories = sorted(set(self.encoder.code_inputs) - set(numbers))  # not the indicators of missing numbers
+        found[:, :, categories] = np.nan
+        return found
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the stored form."""
+        groups: dict[str, Sequence[int]] = {"flags": self.flags, "one_hot": self.one_hot, "embedded": self.embedded}
+        return {
+            "encoder": self.encoder.to_plain(),
+            "scaling": None if self.scaling is None else self.scaling.to_plain(),
+            **{name: list(group) for name, group in groups.items()},
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "TableInputs":
+        """Undo :meth:`to_plain`."""
+        scaling = plain["scaling"]
+        return cls(
+            TableEncoder.from_plain(plain["encoder"]),
+            None if scaling is None else Scaling.from_plain(scaling),
+            *(tuple(plain[name]) for name in ("flags", "one_hot", "embedded")),
+        )
+
+
+# The values of a flag by its code.
+_FLAGS: IntArray = np.array([0, -1, 1])

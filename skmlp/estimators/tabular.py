@@ -1,0 +1,271 @@
+"""The base of the two tabular estimators."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from copy import copy
+from math import nan
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils.validation import check_is_fitted
+
+from skmlp._typing import FloatArray
+from skmlp.estimators import tabular_fitting
+from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.input_checks import encode_rows
+from skmlp.estimators.parameters import ParameterTable
+from skmlp.estimators.storing import restore_state, storable_state
+from skmlp.estimators.table_inputs import TableInputs
+from skmlp.nn.losses import Loss
+from skmlp.training.history import History
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BaseTabularMLP"]
+
+# Rows that are predicted at a time, so that memory stays bounded.
+BLOCK_ROWS = 8192
+
+
+class BaseTabularMLP(CallbackSupportMixin, BaseEstimator, ABC):
+    """Base of the two tabular estimators; not for direct use."""
+
+    # Every cross-validation takes `groups` for its own splitter; fit gets them on set_fit_request(groups=True) only.
+    __metadata_request__fit = {"groups": False}
+
+    _parameters: ClassVar[ParameterTable]
+    _member_parameters: ClassVar[ParameterTable]
+    _table: TableInputs | None
+    estimators_: list[Any]
+    members_: list[dict[str, Any]]
+    history_: History
+    n_iter_: int
+
+    def _set_parameters(self, arguments: dict[str, Any]) -> None:
+        """Store the arguments of the constructor, which are among its local variables."""
+        for row in self._parameters.rows:
+            setattr(self, row.name, arguments[row.name])
+
+    @abstractmethod
+    def _new_member(self, settings: dict[str, Any]) -> BaseMLP:
+        """Return an unfitted member with the default settings but for some."""
+
+    @abstractmethod
+    def _default_space(self) -> dict[str, Any]:
+        """Return the distributions that members draw from by default."""
+
+    @abstractmethod
+    def _publish(self, template: Any, targets: Any) -> None:
+        """Set the fitted attributes that hold the meaning of `y`."""
+
+    @abstractmethod
+    def _mean_raw(self, raws: list[FloatArray]) -> FloatArray:
+        """Return raw outputs whose prediction is the mean of the members' predictions."""
+
+    @abstractmethod
+    def _loss_of_mean(self) -> Loss:
+        """Return the loss to evaluate the mean with."""
+
+    def _member_settings(self) -> Any:
+        return self._default_space() if self.members is None else self.members
+
+    def _settings_drawn(self) -> list[str]:
+        """Return the names of the settings in which members differ."""
+        settings = self._member_settings()
+        found = [settings] if hasattr(settings, "keys") else settings
+        return list(dict.fromkeys(name for each in found for name in each))
+
+    def _adopt_inputs(self, template: Any) -> None:
+        """Take over what the template learned about the table."""
+        self._table = template._table
+        self.n_features_in_ = template.n_features_in_
+        if hasattr(template, "feature_names_in_"):
+            self.feature_names_in_ = template.feature_names_in_
+        elif "feature_names_in_" in vars(self):
+            del self.feature_names_in_
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Fit the members to a table and targets.
+
+        Parameters
+        ----------
+        X : {data frame, array-like} of shape (n_samples, n_features)
+            Numbers, booleans and categories as they are, with missing values. See `categorical_features`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            For a classifier, labels that can be sorted, or a 0/1 indicator matrix for multilabel classification. For a
+            regressor, numbers in any unit.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights; a weight of 2 counts as the row twice.
+        X_val, y_val : like X and y, default=None
+            Validation data of your own, evaluated after every epoch.
+        sample_weight_val : array-like, default=None
+            Weights of the rows of X_val.
+        groups : array-like of shape (n_samples,), default=None
+            For a `validation_split` that keeps groups together. With scikit-learn's metadata routing, an outer
+            estimator or cross-validation passes them on after ``set_fit_request(groups=True)``; otherwise it uses them
+            for its own splitter only.
+
+        Returns
+        -------
+        self : estimator instance
+
+        Raises
+        ------
+        ValueError
+            When the table or a parameter is invalid. The estimator is then as it was before the call.
+        TypeError
+            For a sparse matrix, and for columns that are neither numbers nor categories, such as dates.
+        """
+        tabular_fitting.fit(self, (X, y, sample_weight), (X_val, y_val, sample_weight_val), groups)
+        return self
+
+    # ------------------------------------------------------------------ prediction
+
+    def _rows(self, X: Any) -> FloatArray:
+        """Return `X` as the array that the members read, in float32."""
+        check_is_fitted(self)
+        if self._table is None:
+            rows: FloatArray = X
+            return rows
+        return encode_rows(self, self._table, X, np.float32)
+
+    def _over_members(self, X: Any, predict: Callable[[Any, FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
+        """Return the mean, and the standard deviation, of what `predict` returns for each member, in float64."""
+        rows = self._rows(X)
+        means, spreads = [], []
+        for start in range(0, len(rows), BLOCK_ROWS):
+            block = rows[start : start + BLOCK_ROWS]
+            found = np.array([predict(member, block) for member in self.estimators_], np.float64)
+            means.append(found.mean(axis=0))
+            spreads.append(found.std(axis=0))
+        return np.concatenate(means), np.concatenate(spreads)
+
+    def _of_encoded_rows(self) -> Any:
+        """Return a copy whose prediction methods take encoded rows."""
+        stand_in = copy(self)
+        stand_in._table = None
+        return stand_in
+
+    def input_gradient(self, X: Any) -> FloatArray:
+        """Return the derivatives of the prediction with respect to the numeric features, row by row.
+
+        They are the means of the members' derivatives; see :meth:`skmlp.MLPClassifier.input_gradient`.
+
+        Parameters
+        ----------
+        X : {data frame, array-like} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples, n_outputs, n_features) or (n_samples, n_features)
+            In float64, per unit of the feature. NaN for categories, which have no derivative; 0 for columns that were
+            constant in training. A single output, as for two classes or one target, has no axis.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        """
+        check_is_fitted(self)
+        assert self._table is not None
+        rows = encode_rows(self, self._table, X, np.float64)
+        total: Any = sum(member._input_gradient(rows) for member in self.estimators_)
+        jacobian = total / len(self.estimators_)
+        if jacobian.ndim == 3:
+            return self._table.gradient(jacobian, X)
+        return self._table.gradient(jacobian[:, np.newaxis], X)[:, 0]
+
+    # ------------------------------------------------------------------ inspection
+
+    def history_frame(self) -> "pd.DataFrame":
+        """Return the history as a pandas DataFrame, one row per epoch, indexed by the number of the epoch from 1.
+
+        Returns
+        -------
+        frame : DataFrame
+            Columns as in ``history_``.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        """
+        import pandas as pd
+
+        check_is_fitted(self)
+        frame = pd.DataFrame(self.history_)
+        frame.index = pd.RangeIndex(1, len(frame) + 1, name="epoch")
+        return frame
+
+    def members_frame(self) -> "pd.DataFrame":
+        """Return ``members_`` as a pandas DataFrame, one row per member.
+
+        Returns
+        -------
+        frame : DataFrame
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        """
+        import pandas as pd
+
+        check_is_fitted(self)
+        frame = pd.DataFrame(self.members_)
+        frame.index.name = "member"
+        return frame
+
+    @property
+    def loss_curve_(self) -> list[float]:
+        """The mean of the members' objectives in each epoch: ``history_["loss"]``."""
+        return self._fitted("loss_curve_").history_["loss"]
+
+    @property
+    def validation_scores_(self) -> list[float] | None:
+        """The score of the mean after each epoch; None without validation data."""
+        return self._fitted("validation_scores_").history_.get("validation_score")
+
+    @property
+    def best_validation_score_(self) -> float | None:
+        """The highest of ``validation_scores_``; None without validation data."""
+        scores = self._fitted("best_validation_score_").history_.get("validation_score")
+        return None if scores is None else max((score for score in scores if score == score), default=nan)
+
+    def _fitted(self, attribute: str) -> "BaseTabularMLP":
+        if "estimators_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r} before fit.")
+        return self
+
+    # ------------------------------------------------------------------ scikit-learn's and pickle's protocols
+
+    def __getstate__(self) -> dict[str, Any]:
+        return storable_state(super().__getstate__())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(restore_state(type(self), state))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "estimators_" in vars(self)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags

@@ -1,0 +1,350 @@
+"""What the fit of a tabular estimator does: encode the table, train the members together, record every epoch."""
+
+from collections.abc import Mapping
+from copy import copy
+from math import nan
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.metrics import get_scorer
+
+from skmlp._threads import available_threads, can_start_threads
+from skmlp._typing import FloatArray
+from skmlp.estimators.builders import new_model, spawn_seeds, start_output_bias
+from skmlp.estimators.combinations import check_fit
+from skmlp.estimators.health import divergence_error
+from skmlp.estimators.holdout import DataSplit, safe_score, split_data, takes_weight
+from skmlp.estimators.input_checks import FITTED, OWN_VALIDATION
+from skmlp.estimators.members import draw_settings
+from skmlp.estimators.model import Model
+from skmlp.estimators.records import monitor_for, publish_end, publish_start, record_epoch, unchanged_on_error
+from skmlp.estimators.reporting import EpochTasks, warn_about, warn_caller
+from skmlp.estimators.targets import Targets
+from skmlp.nn.parameters import Parameters
+from skmlp.training.ensemble import Outcome, train_together
+from skmlp.training.events import NonFiniteError, Result, Row, StopReason
+from skmlp.training.history import append_row, empty_history
+from skmlp.training.loop import Training
+from skmlp.training.monitor import Monitor
+from skmlp.training.plan import Criterion, Plan, Validation
+
+# X, y and sample_weight as the user passed them.
+Arguments = tuple[Any, Any, Any]
+
+
+class _Member(NamedTuple):
+    """A member in training."""
+
+    estimator: Any
+    model: Model
+    training: Training
+    monitor: Monitor | None
+    outputs: "_Outputs"
+
+
+class _Outputs:
+    """What a member predicted for the validation data after its last epoch."""
+
+    raw: FloatArray | None = None
+    score: float = nan
+
+
+def fit(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> None:
+    """Train all members; `own` is the user's own validation data."""
+    with (
+        unchanged_on_error(estimator),
+        EpochTasks(estimator, *given, lambda: {"estimators_": _snapshot(estimator)}) as tasks,
+    ):
+        template = estimator._new_member({})
+        template.set_params(validation_split=estimator.validation_split, scoring=estimator.scoring)
+        check_fit(template, *own, groups)
+        split_seed, *seeds = spawn_seeds(estimator.random_state, 1 + estimator.n_members)
+        split, targets = _prepare(estimator, template, given, own, groups, split_seed)
+        members = _new_members(estimator, split, targets, seeds)
+        estimator._publish(template, targets)
+        run = _Run(estimator, members, split, targets, tasks)
+        tasks.begin()
+        train_together([member.training for member in members], _n_threads(estimator), run.on_round)
+        run.finish()
+        tasks.end()
+    run.warn()
+
+
+def _prepare(
+    estimator: Any, template: Any, given: Arguments, own: Arguments, groups: Any, seed: np.random.SeedSequence
+) -> tuple[DataSplit, Targets]:
+    """Learn the table and the meaning of y, and split the data."""
+    dtype = np.dtype(np.float32)
+    data, targets = template._validate(*given, dtype, fitted=None, names=FITTED, weigh=False)
+    estimator._adopt_inputs(template)
+    held_out = None
+    if own[0] is not None:
+        held_out, _ = template._validate(
+            *own, dtype, fitted=template, targets=targets, names=OWN_VALIDATION, weigh=False
+        )
+    split = split_data(
+        template,
+        data,
+        held_out,
+        targets,
+        int(seed.generate_state(1)[0]),
+        groups,
+        lambda rows: template._weigh(rows, targets),
+    )
+    return split._replace(training=split.training.in_one_type()), targets
+
+
+def _new_members(
+    estimator: Any, split: DataSplit, targets: Targets, seeds: list[np.random.SeedSequence]
+) -> list[_Member]:
+    """Build the members, each with its own settings and seeds."""
+    rngs = [np.random.default_rng(seed) for seed in seeds]
+    drawn = draw_settings(estimator._member_settings(), estimator._member_parameters, rngs)
+    return [_new_member(estimator, settings, rng, split, targets) for settings, rng in zip(drawn, rngs, strict=True)]
+
+
+def _new_member(
+    estimator: Any, settings: Mapping[str, Any], rng: np.random.Generator, split: DataSplit, targets: Targets
+) -> _Member:
+    member, data = estimator._new_member(settings), split.training
+    n_rows = data.n_samples
+    member.set_params(random_state=int(rng.integers(2**31)))
+    if not isinstance(member.batch_size, str):
+        member.batch_size = min(member.batch_size, n_rows)
+    member._validate_params()
+    member._layout, member.n_features_in_ = estimator._table.layout, estimator._table.layout.n_columns
+    model = new_model(member, data, targets)
+    start_output_bias(member, model, data)
+    publish_start(member, model, targets, validation=split.held_out is not None, keep_history=False)
+    monitor = monitor_for(member, model)
+    plan = Plan(
+        batch_size=n_rows if isinstance(member.batch_size, str) else member.batch_size,
+        max_epochs=estimator.max_iter,
+        length=estimator.max_iter,
+        max_seconds=_seconds_of_a_member(estimator),
+        shuffle=member.shuffle,
+    )
+    outputs = _Outputs()
+    criterion = Criterion(
+        validation=_validation(split, targets, model, outputs), restore_best=bool(estimator.restore_best)
+    )
+    assert model.recipe is not None
+    training = Training(model.recipe, model.state, data, plan, criterion, monitor=monitor)
+    return _Member(member, model, training, monitor, outputs)
+
+
+def _validation(split: DataSplit, targets: Targets, model: Model, outputs: _Outputs) -> Validation | None:
+    """Return the held-out data; the score also keeps what the member predicted, for the mean of all."""
+    data = split.held_out
+    if data is None:
+        return None
+
+    def score(params: Parameters, raw: FloatArray) -> float:
+        outputs.raw, outputs.score = raw, targets.score(data.y, raw, data.sample_weight)
+        return outputs.score
+
+    return Validation(data, model.loss.eval_loss(), score)
+
+
+def _n_threads(estimator: Any) -> int:
+    """Return how many members may compute at the same time."""
+    if not can_start_threads():
+        return 1
+    n_jobs, available = estimator.n_jobs, available_threads()
+    if n_jobs is None:
+        return min(available, estimator.n_members)
+    wanted = available + 1 + n_jobs if n_jobs < 0 else n_jobs
+    return max(1, min(wanted, estimator.n_members))
+
+
+def _seconds_of_a_member(estimator: Any) -> float | None:
+    """Return the time limit of each member, which counts its own seconds."""
+    if estimator.max_time is None:
+        return None
+    return float(estimator.max_time) * _n_threads(estimator) / float(estimator.n_members)
+
+
+class _Run:
+    """The training of all members: what is recorded and published."""
+
+    def __init__(
+        self, estimator: Any, members: list[_Member], split: DataSplit, targets: Targets, tasks: EpochTasks
+    ) -> None:
+        self._estimator, self._members, self._targets, self._tasks = estimator, members, targets, tasks
+        self._held_out = split.held_out
+        self._n_samples = split.training.n_samples
+        self._score = _score_of_mean(estimator, split, targets)
+        self._errors: dict[int, NonFiniteError] = {}
+        self._data = split.training
+        self._began = self._epoch_began = perf_counter()
+        self._reason: StopReason = "max_iter"
+        estimator.history_ = empty_history(validation=self._held_out is not None)
+        if self._held_out is not None:
+            estimator.history_["best_member_score"] = []
+        estimator.estimators_ = []
+        estimator.members_ = []
+        estimator.n_iter_ = 0
+
+    def on_round(self, outcomes: Mapping[int, Outcome], is_last: bool) -> bool:
+        """Record an epoch of the members; return whether a callback asks to stop."""
+        rows: list[Row] = []
+        for index, outcome in outcomes.items():
+            member = self._members[index]
+            if isinstance(outcome, NonFiniteError):
+                self._errors[index] = outcome
+            elif outcome is not None:
+                rows.append(outcome)
+                record_epoch(member.estimator, outcome, member.monitor)
+        if not rows:
+            return False
+        estimator = self._estimator
+        estimator.n_iter_ += 1
+        estimator.estimators_ = self._alive()
+        now = perf_counter()
+        row = _mean_row(rows) | {"seconds": now - self._epoch_began}
+        row["samples_per_second"] = len(rows) * self._n_samples / max(row["seconds"], 1e-9)
+        self._epoch_began = now
+        if self._held_out is not None:
+            row |= self._validate()
+        append_row(estimator.history_, row)
+        if estimator.verbose:
+            self._print(row, now - self._began)
+        return self._tasks.end_epoch(is_last=is_last)
+
+    def finish(self) -> None:
+        """Publish the members that were trained."""
+        estimator = self._estimator
+        self._finished: list[_Member] = []
+        reasons: list[StopReason] = []
+        estimator.members_, engines = [], []
+        for index, member in enumerate(self._members):
+            if index in self._errors or member.training.n_epochs == 0:
+                continue
+            result = member.training.finish()
+            member.model.state.reset_params()
+            publish_end(member.estimator, result, validation=self._held_out is not None)
+            reasons.append(result.reason)
+            engines.append(result.engine)
+            self._finished.append(member)
+            estimator.members_.append(self._describe(member, result))
+        if not self._finished:
+            raise self._nothing_to_keep()
+        estimator.estimators_ = [member.estimator for member in self._finished]
+        estimator.stop_reason_ = next((each for each in _BY_IMPORTANCE if each in reasons), reasons[0])
+        estimator.engine_ = engines[0]
+        self._reasons = reasons
+
+    def warn(self) -> None:
+        """Warn about members that diverged, and about an interruption."""
+        n_diverged = len(self._errors) + self._reasons.count("non_finite")
+        if n_diverged:
+            first = next(iter(self._errors.values()), None) or self._finished[0].estimator.stop_message_
+            warn_caller(
+                f"The training of {n_diverged} of {len(self._members)} members diverged: {first}. Those that diverged "
+                "in their first epoch are left out, others keep their last good weights. Lower learning_rate_init in "
+                "`members`.",
+                UserWarning,
+            )
+        if self._estimator.stop_reason_ == "interrupted":
+            warn_about(Result("interrupted", self._estimator.n_iter_))
+
+    def _alive(self) -> list[Any]:
+        return [member.estimator for index, member in enumerate(self._members) if index not in self._errors]
+
+    def _nothing_to_keep(self) -> BaseException:
+        """Return the error of a fit that leaves no member."""
+        if not self._errors:
+            return KeyboardInterrupt()
+        index, error = next(iter(self._errors.items()))
+        member = self._members[index]
+        return divergence_error(member.estimator, member.model, self._data, error, member.monitor)
+
+    def _validate(self) -> Row:
+        """Return the loss and score of the mean, and the score of the best member."""
+        found = [
+            member.outputs
+            for index, member in enumerate(self._members)
+            if index not in self._errors and member.outputs.raw is not None
+        ]
+        raws = [outputs.raw for outputs in found]
+        loss, score = self._score(raws)
+        scores = [outputs.score for outputs in found if not np.isnan(outputs.score)]
+        return {"validation_loss": loss, "validation_score": score, "best_member_score": max(scores, default=nan)}
+
+    def _describe(self, member: _Member, result: Result) -> dict[str, Any]:
+        """Return a member's entry in ``members_``."""
+        estimator = member.estimator
+        drawn = {name: estimator.get_params()[name] for name in self._estimator._settings_drawn()}
+        score = estimator.best_validation_score_ if self._estimator.restore_best else None
+        if score is None and self._held_out is not None:
+            score = estimator.history_["validation_score"][-1]
+        best = estimator.best_n_iter_
+        return {
+            **drawn,
+            "score": nan if score is None else score,
+            "best_epoch": result.n_epochs if best is None else best,
+            "n_iter": result.n_epochs,
+            "loss": estimator.loss_,
+            "seconds": float(np.sum(estimator.history_["seconds"])),
+            "stop_reason": result.reason,
+        }
+
+    def _print(self, row: Row, elapsed: float) -> None:
+        estimator = self._estimator
+        left = elapsed / estimator.n_iter_ * (estimator.max_iter - estimator.n_iter_)
+        if estimator.max_time is not None:
+            left = min(left, max(0.0, estimator.max_time - elapsed))
+        words = f"Epoch {estimator.n_iter_}/{estimator.max_iter}, loss = {row['loss']:.6f}"
+        if self._held_out is not None:
+            words += f", score of the mean {row['validation_score']:.6f}, best member {row['best_member_score']:.6f}"
+        print(f"{words}, {left:.0f} s left")
+
+
+# Which reason to report when members ended for different ones.
+_BY_IMPORTANCE: tuple[StopReason, ...] = ("interrupted", "callback", "max_time", "max_iter", "converged", "non_finite")
+
+
+def _mean_row(rows: list[Row]) -> Row:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if not name.startswith("validation")}
+
+
+def _score_of_mean(estimator: Any, split: DataSplit, targets: Targets) -> Any:
+    """Return a function of the members' raw outputs on the held-out data: the loss and the score of their mean."""
+    data = split.held_out
+    if data is None:
+        return None
+    loss = estimator._loss_of_mean()
+    scoring = estimator.scoring
+
+    def evaluate(raws: list[FloatArray]) -> tuple[float, float]:
+        raw = estimator._mean_raw(raws)
+        losses = loss.loss(data.y, raw)
+        mean_loss = float(np.average(losses, weights=data.sample_weight))
+        if scoring == "loss":
+            return mean_loss, -mean_loss
+        if scoring is None:
+            return mean_loss, targets.score(data.y, raw, data.sample_weight)
+        return mean_loss, scored()
+
+    if scoring is None or scoring == "loss":
+        return evaluate
+    scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+    weights = {} if split.score_weight is None or not takes_weight(scorer) else {"sample_weight": split.score_weight}
+    y, safely = targets.original(data.y), safe_score(scoring)
+
+    def scored() -> float:
+        stand_in = estimator._of_encoded_rows()
+        return safely(lambda: scorer(stand_in, data.X, y, **weights))
+
+    return evaluate
+
+
+def _snapshot(estimator: Any) -> list[Any]:
+    """Return copies of the members that predict as they would now."""
+    copies = []
+    for member in estimator.estimators_:
+        copied = copy(member)
+        copied._model = member._model.snapshot()
+        copies.append(copied)
+    return copies

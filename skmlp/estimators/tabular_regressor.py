@@ -1,0 +1,149 @@
+"""The tabular regressor."""
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy.stats import loguniform
+from sklearn.base import RegressorMixin
+
+from skmlp._typing import FloatArray
+from skmlp.estimators.documentation import TABULAR_ATTRIBUTES, documented
+from skmlp.estimators.parameters import REGRESSOR
+from skmlp.estimators.regressor import MLPRegressor
+from skmlp.estimators.tabular import BaseTabularMLP
+from skmlp.estimators.tabular_parameters import TABULAR_REGRESSOR
+from skmlp.estimators.targets import RealTargets, choose_loss, loss_object
+from skmlp.nn.layers import PBLD
+from skmlp.nn.losses import Loss
+
+_RATE = 0.07
+
+
+@documented(parameters=TABULAR_REGRESSOR.documentation, attributes=TABULAR_ATTRIBUTES)
+class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
+    """Regression on tables as they come: several small networks whose predictions are averaged.
+
+    ``fit(frame, y)`` takes numbers, booleans, categories and missing values, and needs neither preprocessing nor
+    tuning. See :class:`TabularMLPClassifier` for the members.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    TabularMLPClassifier : The same for classification.
+    MLPRegressor : A single network with all its settings.
+
+    References
+    ----------
+    Holzmüller, Grinsztajn and Steinwart (2024), "Better by default: strong pre-tuned MLPs and boosted trees on tabular
+    data", arXiv 2407.04491.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skmlp import TabularMLPRegressor
+    >>> frame = pd.DataFrame({"area": [30.0, 50.0, None, 90.0] * 10, "city": ["Rome", "Oslo", "Rome", "Oslo"] * 10})
+    >>> y = [300.0, 800.0, 350.0, 1400.0] * 10
+    >>> est = TabularMLPRegressor(n_members=2, max_iter=50, random_state=0).fit(frame, y)
+    >>> mean, std = est.predict(frame, return_std=True)
+    >>> mean.shape, std.shape
+    ((40,), (40,))
+    """
+
+    _y_numeric = True
+    _parameters = TABULAR_REGRESSOR
+    _member_parameters = REGRESSOR
+    _parameter_constraints = TABULAR_REGRESSOR.constraints
+
+    def __init__(
+        self,
+        n_members: int = 8,
+        *,
+        loss: Any = "squared_error",
+        categorical_features: Any = "from_dtype",
+        max_categories: int | None = 255,
+        members: Any = None,
+        max_iter: int = 100,
+        max_time: float | None = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: bool | int = False,
+        validation_split: Any = None,
+        scoring: Any = None,
+        restore_best: bool = False,
+        monitor: bool | int = False,
+    ) -> None:
+        self._set_parameters(locals())
+
+    def predict(self, X: Any, *, return_std: bool = False) -> Any:
+        """Predict targets: the means of the members' predictions.
+
+        Parameters
+        ----------
+        X : {data frame, array-like} of shape (n_samples, n_features)
+            The input data.
+        return_std : bool, default=False
+            Return the standard deviations over the members, too: how much they disagree. It is large where the
+            training data say little; the noise of the targets is not in it.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs), float64
+        y_std : ndarray of the shape of `y`
+            Only with `return_std`.
+        """
+        mean, std = self._over_members(X, lambda member, rows: member.predict(rows))
+        return (mean, std) if return_std else mean
+
+    def _mean_raw(self, raws: list[FloatArray]) -> FloatArray:
+        return np.mean(np.array(raws, np.float64), axis=0)
+
+    def _loss_of_mean(self) -> Loss:
+        return loss_object(choose_loss(self.loss)).eval_loss()
+
+    def _new_member(self, settings: dict[str, Any]) -> MLPRegressor:
+        member = MLPRegressor(
+            self.loss,
+            (128, 128, 128),
+            "mish",
+            alpha=0.0,
+            batch_size=256,
+            learning_rate="coslog",
+            learning_rate_init=_RATE,
+            beta_2=0.95,
+            max_iter=self.max_iter,
+            n_iter_no_change=math.inf,
+            weight_init="lecun_normal",
+            parametrization="ntk",
+            dropout=0.15,
+            input_scale=6.0,
+            scaling="robust",
+            numeric_embedding=PBLD(),
+            categorical_features=self.categorical_features,
+            max_categories=self.max_categories,
+            missing="indicator",
+            monitor=self.monitor,
+            standardize_target=loss_object(choose_loss(self.loss)).is_equivariant,
+        )
+        return member.set_params(**settings)
+
+    def _default_space(self) -> dict[str, Any]:
+        return {
+            "learning_rate_init": loguniform(_RATE / 2.0, _RATE * 2.0),
+            "numeric_embedding__sigma": loguniform(0.05, 2.0),
+        }
+
+    def _publish(self, template: Any, targets: RealTargets) -> None:
+        self.n_outputs_ = targets.n_targets
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
