@@ -45,7 +45,7 @@ def markdown(records: list[Record], reference: str | None = None) -> str:
     for purpose, title in PURPOSES.items():
         own = [record for record in records if BY_NAME[record["set"]].purpose == purpose]
         if ranking.ran(own):
-            lines += [f"## {title}", "", *comparison(own, reference), *in_detail(own)]
+            lines += [f"## {title}", "", *sizes(own), *comparison(own, reference), *in_detail(own)]
     return "\n".join(lines)
 
 
@@ -56,13 +56,16 @@ def conditions(records: list[Record]) -> list[str]:
         return ["No training is stored."]
     versions = {record["method"]: record["version"] for record in done}
     libraries = sorted({f"{name} {version}" for record in done for name, version in record["versions"].items()})
-    dates = sorted(record["date"][:10] for record in done)
+    dates = sorted({record["date"][:10] for record in done})
     busy = sum(is_disturbed(record) for record in done)
-    cores = " or ".join(str(count) for count in sorted({record["cores"] for record in done}))
-    rows = " or ".join(f"{count:,}" for count in sorted({record["max_rows"] for record in done}))
+    cpus, cores, rows = (
+        " or ".join(f"{value:,}" if isinstance(value, int) else value for value in sorted({r[name] for r in done}))
+        for name in ("cpu", "cores", "max_rows")
+    )
     lines = [
-        f"{len(done)} trainings from {dates[0]} to {dates[-1]}, on {cores} cores, with at most {rows} rows; in {busy} "
-        f"of them other processes kept more than {DISTURBED} cores busy, so that their times are too long.",
+        f"{len(done)} trainings, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, with at most {rows} rows. "
+        f"Processor: {cpus}. Cores of each training: {cores}. In {busy} trainings other processes kept more than "
+        f"{DISTURBED} cores busy, so that their times are too long.",
         "",
         f"{', '.join(libraries)}.",
         "",
@@ -75,6 +78,23 @@ def conditions(records: list[Record]) -> list[str]:
         if "failed" in record
     ]
     return lines
+
+
+def sizes(records: list[Record]) -> list[str]:
+    """Return a row for each set: its task and its rows, columns and classes, and the package that holds it."""
+    last = {record["set"]: record for record in ranking.ran(records)}
+    rows = [
+        [
+            name,
+            last[name]["task"],
+            *(f"{last[name][size]:,}" for size in ("n_train", "n_test", "n_features")),
+            str(last[name]["n_classes"] or "-"),
+            entry.package,
+        ]
+        for name, entry in BY_NAME.items()
+        if name in last
+    ]
+    return table("set | task | training rows | test rows | columns | classes | package", rows)
 
 
 def is_disturbed(record: Record) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.run import describe_machine
 from benchmarks.tables import methods, results
 from benchmarks.worker import busy_seconds
 
@@ -126,6 +127,7 @@ def busy_cores() -> float | None:
 
 def run(todo: Sequence[Piece], path: Path, limit: float) -> None:
     """Do the trainings, and print and store each."""
+    cpu = describe_machine()["cpu"]
     for number, piece in enumerate(todo, 1):
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         before = busy_cores()
@@ -133,6 +135,7 @@ def run(todo: Sequence[Piece], path: Path, limit: float) -> None:
         record = {
             **{name: value for name, value in asdict(piece).items() if name != "data"},
             "date": dt.datetime.now().isoformat(timespec="seconds"),
+            "cpu": cpu,
             "load_average": load,
             "busy_before": before,
             **reply,

