@@ -414,21 +414,21 @@ def test_the_process_of_a_training_returns_scores_and_times(folder: Path, monkey
 
 @pytest.mark.skipif(os.name == "nt", reason="the processes are shell scripts")
 @pytest.mark.parametrize(
-    ("script", "expected"),
+    ("script", "limit", "expected"),
     [
-        ("sleep 60", {"failed": "not done after 0.5 s"}),
-        ("exit 3", {"failed": "the process ended with code 3"}),
-        ('echo noise; echo \'{"failed": "why"}\'', {"failed": "why"}),
+        ("sleep 600", 0.1, {"failed": "not done after 0.1 s"}),
+        ("exit 3", 600.0, {"failed": "the process ended with code 3"}),
+        ('echo noise; echo \'{"failed": "why"}\'', 600.0, {"failed": "why"}),
     ],
 )
 def test_a_training_without_a_result_says_why(
-    script: str, expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: str, limit: float, expected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "python"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     monkeypatch.setattr(running.sys, "executable", str(path))
-    assert running.train(piece(), 0.5) == expected
+    assert running.train(piece(), limit) == expected
 
 
 def test_every_training_is_stored_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
