@@ -4,7 +4,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.activations import ACTIVATIONS, Parametric
 from skmlp.nn.gradient_check import check_gradient
 from skmlp.nn.layers import BatchNorm, LayerNorm
 from skmlp.nn.losses import LOSSES
@@ -18,6 +18,7 @@ cases = st.fixed_dictionaries(
         "hidden": st.lists(st.integers(2, 4), max_size=5),
         "equal_widths": st.booleans(),
         "activation": st.sampled_from(SMOOTH),
+        "parametric": st.booleans(),
         "normalization": st.sampled_from([None, BatchNorm(epsilon=0.1), LayerNorm(epsilon=0.1)]),
         "dropout": st.lists(st.sampled_from([0.0, 0.3, 0.6]), min_size=5, max_size=5),
         "residual": st.booleans(),
@@ -39,9 +40,10 @@ cases = st.fixed_dictionaries(
 def test_gradient_of_any_network(case):
     rng = np.random.default_rng(case["seed"])
     hidden = [3] * len(case["hidden"]) if case["equal_widths"] else case["hidden"]
+    activation = ACTIVATIONS[case["activation"]]
     network = multilayer_perceptron(
         [3, *hidden, 2],
-        [ACTIVATIONS[case["activation"]]] * len(hidden),
+        [Parametric(activation) if case["parametric"] else activation] * len(hidden),
         normalization=case["normalization"],
         dropout=case["dropout"][: len(hidden)],
         residual=case["residual"],

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor, optim
 from skmlp.estimators import fitting
-from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.activations import ACTIVATIONS, Parametric
 from skmlp.nn.layers import (
     ActivationLayer,
     BatchNorm,
@@ -123,6 +123,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_every_activation_trains_as_with_numpy(monkeypatch, data, activation):
     X, y, _ = data
     estimator = MLPRegressor(**settings("float64", activation=activation))
+    assert_equal(*both(monkeypatch, estimator, X, y), "float64")
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_every_activation_with_trained_numbers_trains_as_with_numpy(monkeypatch, n_threads, data, activation):
+    X, y, _ = data
+    estimator = MLPRegressor(**settings("float64", activation=Parametric(activation)))
     assert_equal(*both(monkeypatch, estimator, X, y), "float64")
 
 

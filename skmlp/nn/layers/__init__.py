@@ -11,6 +11,7 @@ from skmlp.nn.layers.layer_normalization import LayerNorm, LayerNormalization
 from skmlp.nn.layers.normalization import NORMALIZATIONS, Normalization
 from skmlp.nn.layers.numeric_embedding import NUMERIC_EMBEDDINGS, NumericEmbedding
 from skmlp.nn.layers.parallel import Concatenate, Parallel
+from skmlp.nn.layers.parametric_activation import ParametricActivation, activation_layer
 from skmlp.nn.layers.pbld import PBLD, PBLDLayer
 from skmlp.nn.layers.residual import Residual
 from skmlp.nn.layers.scale import Scale
@@ -39,7 +40,9 @@ __all__ = [
     "PBLD",
     "PBLDLayer",
     "Parallel",
+    "ParametricActivation",
     "Quantity",
     "Residual",
     "Scale",
+    "activation_layer",
 ]
