@@ -14,7 +14,16 @@ from skmlp import compiled
 from skmlp.compiled import files, loader
 from skmlp.compiled.entries import Entry
 from skmlp.nn.activations import ACTIVATIONS
-from skmlp.nn.layers import NORMALIZATIONS, ActivationLayer, Dense, Dropout, Layer, Residual
+from skmlp.nn.layers import (
+    NORMALIZATIONS,
+    NUMERIC_EMBEDDINGS,
+    ActivationLayer,
+    Dense,
+    Dropout,
+    Layer,
+    ParametricActivation,
+    Residual,
+)
 from skmlp.nn.losses import LOSSES
 from skmlp.nn.network import Network
 from skmlp.optim.solvers import SOLVERS
@@ -31,8 +40,10 @@ DTYPES = ("float32", "float64")
 def functions(dtype: str) -> list[Entry]:
     """Return all compiled functions for a dtype: the steps, and every layer, activation, loss and solver by name."""
     layers: list[Layer] = [ActivationLayer(4, activation, consumes_input=True) for activation in ACTIVATIONS.values()]
+    layers += [ParametricActivation(4, ACTIVATIONS[name]) for name in ("selu", "mish")]  # those of RealMLP
     layers += [normalization().layer(4) for normalization in NORMALIZATIONS.values()]
-    network = Network([part for layer in [*layers, Dropout(4, 0.5), Residual(4, 1)] for part in (Dense(4, 4), layer)])
+    layers += [Dropout(4, 0.5), Residual(4, 1), *(embedding().layer(4) for embedding in NUMERIC_EMBEDDINGS.values())]
+    network = Network([part for layer in layers for part in (Dense(layer.n_in, 4), layer, Dense(layer.n_out, 4))])
     params = network.parameters(dtype=np.dtype(dtype))
     losses = [*LOSSES.values(), *(loss.multiclass() for loss in LOSSES.values() if loss.is_classification)]
     solvers = [solver() for solver in SOLVERS.values()]

@@ -11,6 +11,7 @@ pytest.importorskip("numba", reason="compiled steps need numba")
 
 from skmlp.compiled import files, loader
 from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.layers import NUMERIC_EMBEDDINGS
 from skmlp.nn.losses import LOSSES
 from skmlp.optim.solvers import SOLVERS
 
@@ -24,6 +25,8 @@ def test_the_functions_are_the_steps_and_those_of_everything_with_a_name():
     names = [entry.name for entry in ahead.functions("float32")]
     assert len(set(ahead.functions("float32"))) == len(names)
     assert names.count("activation_forward") == len({activation.kernel for activation in ACTIVATIONS.values()})
+    assert names.count("parametric_activation_forward") == 2
+    assert {f"{kind.__module__.rpartition('.')[2]}_forward" for kind in NUMERIC_EMBEDDINGS.values()} <= set(names)
     assert {type(loss).__name__ for loss in LOSSES.values()} <= set(names)
     assert {solver.__name__ for solver in SOLVERS.values()} <= set(names)
     assert {"steps", "dense_forward", "dropout_backward", "layer_normalization_forward", "residual_forward"} <= set(

@@ -27,7 +27,17 @@ from skmlp._typing import FloatArray, IntArray
 from skmlp.nn.activations import Activation
 from skmlp.nn.front import Front
 from skmlp.nn.initializers import INITIALIZERS, Initializer
-from skmlp.nn.layers import ActivationLayer, Batch, Dense, Dropout, Layer, Normalization, Parallel, Residual
+from skmlp.nn.layers import (
+    ActivationLayer,
+    Batch,
+    Dense,
+    Dropout,
+    Layer,
+    Normalization,
+    Parallel,
+    Residual,
+    activation_layer,
+)
 from skmlp.nn.nodes import Node, connect
 from skmlp.nn.parameters import Parameters
 
@@ -343,7 +353,7 @@ def multilayer_perceptron(
         if normalization is not None:
             last = normalization.layer(n_out)
             layers.append(last)
-        layers.append(ActivationLayer(n_out, activations[index], consumes_input=not last.needs_output))
+        layers.append(activation_layer(n_out, activations[index], consumes_input=not last.needs_output))
         if dropout and dropout[index] != 0.0:
             layers.append(Dropout(n_out, dropout[index]))
         if residual and index > 0 and n_in == n_out:

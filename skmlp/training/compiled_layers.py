@@ -15,6 +15,7 @@ from skmlp.compiled import NotCompiledError, products, program
 from skmlp.compiled.entries import Entry
 from skmlp.compiled.kernels import kernel_of
 from skmlp.compiled.program import address
+from skmlp.nn.activations import Parametric
 from skmlp.nn.layers import ActivationLayer, Kernels, Layer
 from skmlp.nn.network import LayerOutput, Network
 from skmlp.nn.parameters import Parameters
@@ -46,6 +47,7 @@ def _layer_kernels(layer: Layer) -> Kernels:
     kernels: Kernels | None = None if method is None else method()
     if kernels is None:
         part = layer.activation if isinstance(layer, ActivationLayer) else layer
+        part = part.inner if isinstance(part, Parametric) else part
         raise NotCompiledError(f"there are no compiled steps for {type(part).__name__}")
     return kernels
 

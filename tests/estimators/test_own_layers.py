@@ -27,7 +27,7 @@ class Stretch(Layer):
     def shapes(self):
         return (ParameterShape("weights", (self.n_out,), self.role),)
 
-    def initialize(self, params):
+    def initialize(self, params, rng):
         params["weights"][...] = 1.0
 
     def allocate(self, n_samples, dtype, *, is_first):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skmlp.nn.activations import ACTIVATIONS, ELU, LeakyReLU
+from skmlp.nn.activations import ACTIVATIONS, ELU, LeakyReLU, Parametric, Tanh
 from skmlp.nn.losses import (
     LOSSES,
     BinaryLogLoss,
@@ -19,7 +19,7 @@ from skmlp.nn.losses import (
     TweedieDeviance,
 )
 
-OTHER_ACTIVATIONS = [LeakyReLU(0.3), LeakyReLU(0.0), ELU(0.4), ELU(0.0)]
+OTHER_ACTIVATIONS = [LeakyReLU(0.3), LeakyReLU(0.0), ELU(0.4), ELU(0.0), Parametric("mish"), Parametric(Tanh())]
 OTHER_LOSSES = [
     BinaryLogLoss(0.25),
     MultinomialLogLoss(0.25),

@@ -18,6 +18,7 @@ from skmlp.nn.layers import (
     Dropout,
     LayerNorm,
     LayerNormalization,
+    ParametricActivation,
     Residual,
 )
 from skmlp.nn.losses import LOSSES
@@ -34,9 +35,11 @@ def _relu(**settings):
 
 
 def _layer(draw, n_before):
-    kind = draw(st.sampled_from(["dense", "activation", "batch", "layer", "dropout", "residual"]))
+    kind = draw(st.sampled_from(["dense", "activation", "parametric", "batch", "layer", "dropout", "residual"]))
     if kind == "activation":
         return ActivationLayer(WIDTH, ACTIVATIONS[draw(st.sampled_from(SMOOTH))])
+    if kind == "parametric":
+        return ParametricActivation(WIDTH, ACTIVATIONS[draw(st.sampled_from(SMOOTH))])
     if kind == "batch":
         return BatchNormalization(WIDTH, epsilon=0.1)
     if kind == "layer":

@@ -13,9 +13,10 @@ At a kink the derivative is the one from the left (``relu'(0) = 0``), as in torc
 
 from skmlp.nn.activations.base import ACTIVATIONS, Activation
 from skmlp.nn.activations.custom import FunctionActivation, check_derivative, register_activation
+from skmlp.nn.activations.parametric import Parametric
 from skmlp.nn.activations.rectifiers import ELU, SELU, LeakyReLU, ReLU
 from skmlp.nn.activations.sigmoids import Identity, Logistic, Tanh
 from skmlp.nn.activations.smooth import GELU, Mish, SiLU, Softplus
 
-__all__ = ["ACTIVATIONS", "Activation", "FunctionActivation", "check_derivative", "register_activation"]
+__all__ = ["ACTIVATIONS", "Activation", "FunctionActivation", "Parametric", "check_derivative", "register_activation"]
 __all__ += ["Identity", "Logistic", "Tanh", "ELU", "LeakyReLU", "ReLU", "SELU", "GELU", "Mish", "SiLU", "Softplus"]

@@ -5,13 +5,16 @@ from skmlp.nn.layers.base import Batch, Kernels, Layer, LayerTrace, Quantity
 from skmlp.nn.layers.batch_normalization import BatchNorm, BatchNormalization
 from skmlp.nn.layers.categories import CategoryEmbedding, EmbedCategories, OneHot
 from skmlp.nn.layers.columns import Columns
+from skmlp.nn.layers.cosine_embedding import Cosine, CosineEmbedding
 from skmlp.nn.layers.dense import Dense
 from skmlp.nn.layers.dropout import Dropout
 from skmlp.nn.layers.layer_normalization import LayerNorm, LayerNormalization
 from skmlp.nn.layers.normalization import NORMALIZATIONS, Normalization
 from skmlp.nn.layers.numeric_embedding import NUMERIC_EMBEDDINGS, NumericEmbedding
 from skmlp.nn.layers.parallel import Concatenate, Parallel
+from skmlp.nn.layers.parametric_activation import ParametricActivation, activation_layer
 from skmlp.nn.layers.pbld import PBLD, PBLDLayer
+from skmlp.nn.layers.piecewise_linear_embedding import PiecewiseLinear, PiecewiseLinearEmbedding
 from skmlp.nn.layers.residual import Residual
 from skmlp.nn.layers.scale import Scale
 
@@ -25,6 +28,8 @@ __all__ = [
     "CategoryEmbedding",
     "Columns",
     "Concatenate",
+    "Cosine",
+    "CosineEmbedding",
     "Dense",
     "Dropout",
     "EmbedCategories",
@@ -39,7 +44,11 @@ __all__ = [
     "PBLD",
     "PBLDLayer",
     "Parallel",
+    "ParametricActivation",
+    "PiecewiseLinear",
+    "PiecewiseLinearEmbedding",
     "Quantity",
     "Residual",
     "Scale",
+    "activation_layer",
 ]
