@@ -73,7 +73,7 @@ def train(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         reason, n_epochs, detail = _run_epochs(epochs, tracker, recipe.schedule, plan.max_epochs, on_epoch_end)
     if reason == "non_finite":
-        state.solver_state = recipe.solver.init(state.params.trained, state.params.n_weights)
+        state.solver_state = recipe.solver.init(state.params.trained, state.params.n_weights, state.params.layout)
     tracker.restore_best(reason)
     return Result(reason, n_epochs, detail, tracker.best.epoch, epochs.engine.name)
 
