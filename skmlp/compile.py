@@ -47,7 +47,7 @@ def functions(dtype: str) -> list[Entry]:
     params = network.parameters(dtype=np.dtype(dtype))
     losses = [*LOSSES.values(), *(loss.multiclass() for loss in LOSSES.values() if loss.is_classification)]
     solvers = [solver() for solver in SOLVERS.values()]
-    compiled_solvers = [compiled_solver(solver, solver.init(params.vector), dtype) for solver in solvers]
+    compiled_solvers = [compiled_solver(solver, solver.init(params.vector), params.vector) for solver in solvers]
     return list(
         dict.fromkeys(
             [

@@ -73,7 +73,7 @@ _WHOLE_NUMBERS = (
     # parameters
     "params", "grad", "n_params", "n_trained", "n_weights", "average", "average_is_new",
     # solver
-    "solver", "solver_table", "numbers", "n_numbers", "rates",
+    "solver", "solver_table", "numbers", "n_numbers", "runs", "n_runs", "rates",
     # settings that change from step to step: their values, and the addresses of where they are read
     "n_scheduled", "scheduled", "slots",
     # results

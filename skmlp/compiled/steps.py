@@ -267,11 +267,19 @@ def _add(total: FloatArray, part: FloatArray) -> None:
 
 
 def _update(program: Any, real: Any, step: int, factor: float) -> None:
-    """Take a step with this thread's part of the parameters, for the gradient times a factor; then average."""
+    """Take a step with this thread's part of the parameters, for the gradient times a factor; then average.
+
+    `runs` has for each run of parameters with one learning rate where it starts and stops, and which of the numbers of
+    a step is the first of its own.
+    """
     begin, end = partition(program, program.n_trained, LINE)
     numbers = program.numbers + 8 * step * program.n_numbers
-    where = (program.solver_table, numbers, program.params, program.grad)
-    call(program.solver, (*where, begin, end, program.n_weights, factor))
+    runs = array_at(np.int64, program.runs, (program.n_runs, 3))
+    for run in range(program.n_runs):
+        first, last = max(begin, runs[run, 0]), min(end, runs[run, 1])
+        if first < last:
+            where = (program.solver_table, numbers + 8 * runs[run, 2], program.params, program.grad)
+            call(program.solver, (*where, first, last, program.n_weights, factor))
     if program.average != 0:
         last = program.n_params if program.thread == program.n_threads - 1 else end  # with what is not trained
         params = _part(program, real, program.params, begin, last)

@@ -274,8 +274,8 @@ def adopt_settings(estimator: Any, model: Model, targets: Targets, *, new_fit: b
     model.recipe = build_recipe(estimator, model.network, model.loss)
     model.settings = () if new_fit else training_settings(estimator)
     state, solver = model.state, model.recipe.solver
-    if not solver.accepts(state.solver_state):
-        state.solver_state = solver.init(state.params.trained, state.params.n_weights)
+    if not solver.accepts(state.solver_state, state.params.layout):
+        state.solver_state = solver.init(state.params.trained, state.params.n_weights, state.params.layout)
     if estimator.averaging is None and state.average is not None:
         state.reset_params()
     schedule, initial = model.recipe.schedule, float(estimator.learning_rate_init)

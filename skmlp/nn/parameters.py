@@ -137,6 +137,11 @@ class Parameters:
         self.spans = sorted(spans, key=lambda span: span.start)
 
     @property
+    def layout(self) -> list[tuple[int, int, float]]:
+        """What a solver has to know of every trained array: its start, stop and rate factor, in the vector's order."""
+        return [(span.start, span.stop, span.spec.rate_factor) for span in self.spans if span.stop <= self.n_trained]
+
+    @property
     def trained_arrays(self) -> list[FloatArray]:
         """Every trained array, layer by layer."""
         return self.of_role(*(role for role in _PLACES if role != "statistic"))

@@ -142,7 +142,7 @@ class CompiledEngine(NumpyEngine):
         self._solver: CompiledSolver | None = buffers.keep(
             "compiled solver",
             (recipe, state.params.vector, state.solver_state),
-            lambda: compiled_solver(recipe.solver, state.solver_state, self._dtype.name),
+            lambda: compiled_solver(recipe.solver, state.solver_state, state.params.trained),
         )
         self._order: IntArray = np.empty(0, np.int64)
         self._n_dropped = self._workers[0].program.n_dropped
@@ -180,7 +180,8 @@ class CompiledEngine(NumpyEngine):
                 grad=self.grad.vector,
             )
             if solver is not None:
-                worker.program.fill(solver=solver.address, solver_table=solver.table, n_numbers=solver.n_numbers)
+                worker.program.fill(solver=solver.address, solver_table=solver.table)
+                worker.program.fill(n_numbers=solver.n_numbers, runs=solver.runs, n_runs=len(solver.runs))
 
     def begin_epoch(self) -> None:
         self._order, self.n_left = self._batches.order(self._state.rng), self._batches.n_batches

@@ -11,16 +11,17 @@ from skmlp.compiled.kernels import kernel_of
 from skmlp.compiled.program import address
 from skmlp.optim.schedules import Time
 from skmlp.optim.solvers import Solver
+from skmlp.optim.solvers.groups import floats_of, prepare_groups, runs_of
 
 __all__ = ["CompiledSolver", "compiled_solver"]
 
 
-def compiled_solver(solver: Solver, state: dict[str, Any], dtype: str) -> "CompiledSolver | None":
+def compiled_solver(solver: Solver, state: dict[str, Any], params: FloatArray) -> "CompiledSolver | None":
     """Return the compiled form of a solver on its state; None when one of its links has none."""
     kernels = [kernel_of(link, "kernel", ("init", "prepare", "apply")) for link in solver.links]
     if type(solver).update is not Solver.update or not all(kernels):
         return None
-    return CompiledSolver(solver, state, kernels, dtype)
+    return CompiledSolver(solver, state, params, kernels)
 
 
 class CompiledSolver:
@@ -32,23 +33,28 @@ class CompiledSolver:
         The function that updates a part of the parameters.
     table : ndarray, int64
         Where the arrays of the state are.
+    runs : ndarray of shape (n_runs, 3), int64
+        Where each run of parameters with one learning rate starts and stops, and the first of its numbers.
     address : int
         Of that function, once it is loaded.
     n_numbers : int
-        How many numbers the function is given in a step.
+        How many numbers there are in a step: those that the function is given, for each group of parameters.
     """
 
-    def __init__(self, solver: Solver, state: dict[str, Any], kernels: Sequence[Any], dtype: str) -> None:
+    def __init__(self, solver: Solver, state: dict[str, Any], params: FloatArray, kernels: Sequence[Any]) -> None:
         self._solver, self._state = solver, state
-        shape, places = [], []
-        for link, link_state in zip(solver.unscheduled().links, state["links"], strict=True):
+        shape, places, groups = [], [], floats_of(state)
+        for link, link_state, floats in zip(solver.unscheduled().links, state["links"], groups[0][1], strict=True):
             arrays = [value for value in link_state.values() if isinstance(value, np.ndarray)]
             places += [(address(array), -1, 1) for array in arrays]
-            shape.append((len(arrays), len(link.prepare(dict(link_state), 1, 1.0)), link.weights_only))
-        self.entry = Entry(type(solver).__name__, "solver", tuple(kernels), tuple(shape), dtype)
+            shape.append((len(arrays), len(link.prepare(dict(floats), 1, 1.0)), link.weights_only))
+        self.entry = Entry(type(solver).__name__, "solver", tuple(kernels), tuple(shape), params.dtype.name)
         self.table = np.array(places or [(0, 0, 0)], np.int64)
         self.address = 0
-        self.n_numbers = sum(count for _, count, _ in shape)
+        n_each = sum(count for _, count, _ in shape)
+        self.n_numbers = len(groups) * n_each
+        runs = [(start, stop, group * n_each) for start, stop, group in runs_of(state, params.size)]
+        self.runs = np.array(runs, np.int64)
 
     def numbers(self, learning_rates: FloatArray, times: Sequence[Time] = ()) -> FloatArray:
         """Return the numbers of the next steps, of shape (n_steps, n_numbers); times are given if settings change."""
@@ -64,8 +70,7 @@ class CompiledSolver:
         return found
 
     def _prepare(self, out: FloatArray, solver: Solver, count: Any, learning_rate: Any) -> None:
-        column = 0
-        for link, link_state in zip(solver.links, self._state["links"], strict=True):
-            for value in link.prepare(link_state, count, learning_rate):
-                out[:, column] = value
-                column += 1
+        groups = prepare_groups(solver.links, self._state, count, learning_rate)
+        values = (value for numbers in groups for of_link in numbers for value in of_link)
+        for column, value in enumerate(values):
+            out[:, column] = value

@@ -155,7 +155,8 @@ class Training:
         assert self.reason is not None
         state, tracker = self._state, self._tracker
         if self.reason == "non_finite":
-            state.solver_state = self._recipe.solver.init(state.params.trained, state.params.n_weights)
+            params = state.params
+            state.solver_state = self._recipe.solver.init(params.trained, params.n_weights, params.layout)
         tracker.restore_best(self.reason)
         return Result(self.reason, self.n_epochs, self._detail, tracker.best.epoch, self._epochs.engine.name)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skmlp.optim import SGD, SOLVERS, Adam, AdamW, AMSGrad, Lion, RMSProp
-from skmlp.optim.solvers import base
+from skmlp.optim.solvers import chain
 
 EXAMPLES = {
     **{name: cls() for name, cls in SOLVERS.items()},
@@ -91,7 +91,7 @@ def test_blocks_do_not_change_the_result(monkeypatch, solver, dtype):
     whole = np.linspace(-1.0, 1.0, 23).astype(dtype)
     cut = whole.copy()
     state = _run(solver, whole, 7, state=solver.init(whole, 10))
-    monkeypatch.setattr(base, "BLOCK", 7)
+    monkeypatch.setattr(chain, "BLOCK", 7)
     cut_state = _run(solver, cut, 7, state=solver.init(cut, 10))
     np.testing.assert_array_equal(cut, whole)
     for part, full in zip(_arrays(cut_state), _arrays(state), strict=True):
@@ -100,7 +100,7 @@ def test_blocks_do_not_change_the_result(monkeypatch, solver, dtype):
 
 @each
 def test_long_vectors_are_updated_elementwise(solver):
-    n = 2 * base.BLOCK + 5
+    n = 2 * chain.BLOCK + 5
     long, short = np.tile(np.array([0.5, -1.0, 2.0]), n // 3 + 1)[:n], np.array([0.5, -1.0, 2.0])
     long_state, short_state = solver.init(long), solver.init(short)
     for factor in (1.0, -3.0, 0.1):
@@ -143,7 +143,7 @@ def test_a_step_allocates_no_array_of_the_size_of_the_vector(solver):
     finally:
         tracemalloc.stop()
     # The scratch block and at most two buffers of NumPy; an array of the size of the vector would be 800 kB.
-    assert peak < 4 * base.BLOCK * params.itemsize
+    assert peak < 4 * chain.BLOCK * params.itemsize
 
 
 @each

@@ -52,7 +52,7 @@ def _state(recipe):
     initialize(recipe.objective.network, params, np.random.default_rng(0))
     return TrainingState(
         params,
-        recipe.solver.init(params.trained, params.n_weights),
+        recipe.solver.init(params.trained, params.n_weights, params.layout),
         np.random.default_rng(7),
         recipe.learning_rate_init,
         Plateau(0.0, math.inf),

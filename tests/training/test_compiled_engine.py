@@ -4,6 +4,8 @@ Every activation, loss, solver and layer is tested in float64, where an error is
 trainings use is tested in float32, too.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -142,6 +144,31 @@ def test_every_solver_trains_as_with_numpy(monkeypatch, n_threads, data, solver)
     X, y, _ = data
     changes = {"activation": "tanh", "solver": SOLVERS[solver], "learning_rate_init": 0.005}
     assert_equal(*both(monkeypatch, MLPRegressor(**settings("float64", **changes)), X, y), "float64")
+
+
+@pytest.fixture
+def rate_factors(monkeypatch):
+    """Have the arrays of dense layers learn at different rates."""
+    factors, shapes = {6: 1.0, 7: 3.0, 5: 0.25}, Dense.shapes.fget
+
+    def shapes_with_factors(layer):
+        weights, biases = shapes(layer)
+        return replace(weights, rate_factor=factors[layer.n_in]), replace(biases, rate_factor=0.5)
+
+    monkeypatch.setattr(Dense, "shapes", property(shapes_with_factors))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_trains_with_rate_factors_as_with_numpy(monkeypatch, rate_factors, n_threads, data, solver):
+    X, y, _ = data
+    changes = {"activation": "tanh", "solver": SOLVERS[solver], "learning_rate_init": 0.003, "max_iter": 2}
+    reference, compiled = both(monkeypatch, MLPRegressor(**settings("float64", **changes)), X, y)
+    assert_equal(reference, compiled, "float64")
+    states = [each._model.state.solver_state["groups"] for each in (reference, compiled)]
+    assert [group["factor"] for group in states[0]] == [1.0, 3.0, 0.25, 0.5]
+    for ours, theirs in zip(*states, strict=True):
+        assert ours["runs"] == theirs["runs"]
+        assert ours["floats"] == [pytest.approx(floats, rel=1e-12) for floats in theirs["floats"]]
 
 
 @pytest.mark.parametrize("loss", [*LOSSES.values(), Quantile((0.1, 0.5))], ids=str)
@@ -296,9 +323,14 @@ FUSED = [
 ]
 
 
+@pytest.mark.parametrize("factors", [False, True], ids=["one rate", "rate factors"])
 @pytest.mark.parametrize("changes", FUSED, ids=str)
-def test_many_steps_in_one_call_equal_the_same_steps_one_by_one(monkeypatch, n_threads, data, changes):
+def test_many_steps_in_one_call_equal_the_same_steps_one_by_one(
+    monkeypatch, request, n_threads, data, changes, factors
+):
     X, y, _ = data
+    if factors:
+        request.getfixturevalue("rate_factors")
     run, calls, fitted = compiled_engine.CompiledEngine.run, [], []
     monkeypatch.setenv("SKMLP_COMPILED", "1")
     monkeypatch.setattr(compiled_engine.CompiledEngine, "run", lambda *args: calls.append(args) or run(*args))
@@ -534,7 +566,7 @@ def test_a_network_trains_as_with_numpy(layers):
     vectors = []
     for engine in (NumpyEngine, compiled_engine.compiled_engine):
         params = start.on(start.vector.copy())
-        solver_state = recipe.solver.init(params.trained, params.n_weights)
+        solver_state = recipe.solver.init(params.trained, params.n_weights, params.layout)
         state = TrainingState(params, solver_state, np.random.default_rng(1), 0.01, Plateau(0.0, 10))
         batches = Batches(data, 20, shuffle=True)
         steps = engine(recipe, state, batches, Buffers(recipe.objective, params, batches.largest))

@@ -103,7 +103,11 @@ def _train(
     data = data or Data(rng.standard_normal((n_samples, sizes[0])), rng.standard_normal((n_samples, sizes[-1])))
     solver = SGD()
     state = TrainingState(
-        params, solver.init(params.trained, params.n_weights), np.random.default_rng(1), rate, Plateau(0.0, np.inf)
+        params,
+        solver.init(params.trained, params.n_weights, params.layout),
+        np.random.default_rng(1),
+        rate,
+        Plateau(0.0, np.inf),
     )
     monitor = (Watching if watches else Monitor)(params, every=every, closely=closely)
     numbers, observed = [], []

@@ -46,7 +46,7 @@ def _problem(solver, rate=0.01, dtype=np.float64, activation="tanh"):
     recipe = Recipe(Objective(network, LOSSES["squared_error"]), solver, ConstantRate(), rate)
     params = network.parameters(dtype=dtype)
     initialize(network, params, np.random.default_rng(0))
-    solver_state = solver.init(params.vector, params.n_weights)
+    solver_state = solver.init(params.vector, params.n_weights, params.layout)
     return recipe, TrainingState(params, solver_state, np.random.default_rng(7), rate, Plateau(0.0, math.inf))
 
 

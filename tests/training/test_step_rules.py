@@ -50,7 +50,7 @@ def _problem(solver=None, rate=0.05, dtype=np.float64, normalization=None, **set
     recipe = Recipe(objective, solver or _recording(), ConstantRate(), rate, **settings)
     params = network.parameters(dtype=dtype)
     initialize(network, params, np.random.default_rng(0))
-    solver_state = recipe.solver.init(params.trained, params.n_weights)
+    solver_state = recipe.solver.init(params.trained, params.n_weights, params.layout)
     return recipe, TrainingState(params, solver_state, np.random.default_rng(7), rate, Plateau(0.0, math.inf))
 
 

@@ -38,7 +38,7 @@ def _recipe(solver=None, schedule=None, rate=RATE, alpha=0.1):
 def _state(recipe, tol=0.0, patience=math.inf, dtype=np.float64):
     params = recipe.objective.network.parameters(dtype=dtype)
     initialize(recipe.objective.network, params, np.random.default_rng(0))
-    solver_state = recipe.solver.init(params.vector, params.n_weights)
+    solver_state = recipe.solver.init(params.vector, params.n_weights, params.layout)
     rng, plateau = np.random.default_rng(7), Plateau(tol, patience)
     memory = recipe.schedule.new_memory()
     return TrainingState(params, solver_state, rng, recipe.learning_rate_init, plateau, schedule_memory=memory)

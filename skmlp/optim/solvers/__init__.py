@@ -21,8 +21,9 @@ from pkgutil import iter_modules
 
 # Solvers register themselves when their file is imported. This is the order of their names.
 # isort: off
-from skmlp.optim.solvers import base, weight_decay, sgd, rmsprop, adagrad, adam, lion
-from skmlp.optim.solvers.base import *  # noqa: F403 - each module's __all__ is the only list of its names
+from skmlp.optim.solvers import transform, base, weight_decay, sgd, rmsprop, adagrad, adam, lion
+from skmlp.optim.solvers.transform import *  # noqa: F403 - each module's __all__ is the only list of its names
+from skmlp.optim.solvers.base import *  # noqa: F403
 from skmlp.optim.solvers.weight_decay import *  # noqa: F403
 from skmlp.optim.solvers.sgd import *  # noqa: F403
 from skmlp.optim.solvers.rmsprop import *  # noqa: F403
@@ -37,6 +38,7 @@ for _file in iter_modules(__path__, f"{__name__}."):  # noqa: F405
     import_module(_file.name)
 
 __all__: list[str] = []
+__all__ += transform.__all__
 __all__ += base.__all__
 __all__ += weight_decay.__all__
 __all__ += sgd.__all__

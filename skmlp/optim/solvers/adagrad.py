@@ -8,7 +8,8 @@ import numpy as np
 
 from skmlp._configurable import NonNegative, Positive, Range
 from skmlp._typing import FloatArray
-from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform, accumulate, denominator
+from skmlp.optim.solvers.base import Solver
+from skmlp.optim.solvers.transform import Numbers, ScaleByLearningRate, State, Transform, accumulate, denominator
 
 __all__ = ["Adadelta", "Adagrad"]
 

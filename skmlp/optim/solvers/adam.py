@@ -8,10 +8,10 @@ import numpy as np
 
 from skmlp._configurable import NonNegative, Range
 from skmlp._typing import FloatArray
-from skmlp.optim.solvers.base import (
+from skmlp.optim.solvers.base import Solver
+from skmlp.optim.solvers.transform import (
     Numbers,
     ScaleByLearningRate,
-    Solver,
     State,
     Transform,
     accumulate,

@@ -8,8 +8,9 @@ import numpy as np
 
 from skmlp._configurable import NonNegative, Range
 from skmlp._typing import FloatArray
-from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform, accumulate, denominator
+from skmlp.optim.solvers.base import Solver
 from skmlp.optim.solvers.sgd import Trace
+from skmlp.optim.solvers.transform import Numbers, ScaleByLearningRate, State, Transform, accumulate, denominator
 
 __all__ = ["RMSProp"]
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from skmlp._configurable import Range
 from skmlp._typing import FloatArray
-from skmlp.optim.solvers.base import Numbers, ScaleByLearningRate, Solver, State, Transform
+from skmlp.optim.solvers.base import Solver
+from skmlp.optim.solvers.transform import Numbers, ScaleByLearningRate, State, Transform
 
 __all__ = ["SGD", "Trace"]
 

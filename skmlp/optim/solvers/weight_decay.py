@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from skmlp._configurable import Range
 from skmlp._typing import FloatArray
-from skmlp.optim.solvers.base import Numbers, Solver, State, Transform
+from skmlp.optim.solvers.base import Solver
+from skmlp.optim.solvers.transform import Numbers, State, Transform
 
 __all__ = ["DecayWeights", "WithWeightDecay"]
 
