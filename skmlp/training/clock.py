@@ -49,7 +49,7 @@ class StepClock:
         self._steps_per_epoch = steps_per_epoch
         self._total_steps = None if plan.length is None else steps_per_epoch * plan.length
         self._first_step_of_epoch = state.step
-        self._max_seconds, self._started = plan.max_seconds, perf_counter()
+        self._max_seconds, self._started = plan.max_seconds, 0.0 if plan.max_seconds is None else perf_counter()
         self._paused = self._started
         self.varies = recipe.schedule.per_step or bool(recipe.scheduled_settings)
         self.objective: Objective = recipe.objective
@@ -64,11 +64,13 @@ class StepClock:
 
     def pause(self) -> None:
         """Stop counting seconds, while other trainings have their turn."""
-        self._paused = perf_counter()
+        if self._max_seconds is not None:
+            self._paused = perf_counter()
 
     def resume(self) -> None:
         """Count seconds again."""
-        self._started += perf_counter() - self._paused
+        if self._max_seconds is not None:
+            self._started += perf_counter() - self._paused
 
     def begin_epoch(self) -> None:
         """Set the learning rate and the settings of the epoch, or of its first step."""
