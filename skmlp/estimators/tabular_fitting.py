@@ -7,21 +7,24 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.metrics import get_scorer
 
 from skmlp._threads import available_threads, can_start_threads
-from skmlp._typing import FloatArray
-from skmlp.estimators.builders import new_model, spawn_seeds, start_output_bias
+from skmlp._typing import FloatArray, IntArray
+from skmlp.estimators.builders import batch_rows, new_model, spawn_seeds, start_output_bias
 from skmlp.estimators.combinations import check_fit
 from skmlp.estimators.health import divergence_error
-from skmlp.estimators.holdout import DataSplit, safe_score, split_data, takes_weight
+from skmlp.estimators.holdout import DataSplit, random_split, safe_score, split_data, takes_weight
 from skmlp.estimators.input_checks import FITTED, OWN_VALIDATION
 from skmlp.estimators.members import draw_settings
 from skmlp.estimators.model import Model
 from skmlp.estimators.records import monitor_for, publish_end, publish_start, record_epoch, unchanged_on_error
 from skmlp.estimators.reporting import EpochTasks, warn_about, warn_caller
+from skmlp.estimators.tabular_stopping import PauseChooser, fraction_to_hold_out
 from skmlp.estimators.targets import Targets
 from skmlp.nn.parameters import Parameters
+from skmlp.training.batches import Data
 from skmlp.training.ensemble import Outcome, train_together
 from skmlp.training.events import NonFiniteError, Result, Row, StopReason
 from skmlp.training.history import append_row, empty_history
@@ -34,13 +37,14 @@ Arguments = tuple[Any, Any, Any]
 
 
 class _Member(NamedTuple):
-    """A member in training."""
+    """A member in training, with the rows that it holds out by itself."""
 
     estimator: Any
     model: Model
     training: Training
     monitor: Monitor | None
     outputs: "_Outputs"
+    held_out: Data | None
 
 
 class _Outputs:
@@ -119,19 +123,29 @@ def _new_member(
     publish_start(member, model, targets, validation=split.held_out is not None, keep_history=False)
     monitor = monitor_for(member, model)
     plan = Plan(
-        batch_size=n_rows if isinstance(member.batch_size, str) else member.batch_size,
+        batch_size=batch_rows(member, n_rows),
         max_epochs=estimator.max_iter,
         length=estimator.max_iter,
         max_seconds=_seconds_of_a_member(estimator),
         shuffle=member.shuffle,
     )
     outputs = _Outputs()
-    criterion = Criterion(
-        validation=_validation(split, targets, model, outputs), restore_best=bool(estimator.restore_best)
-    )
+    criterion = Criterion(validation=_validation(split, targets, model, outputs))
     assert model.recipe is not None
-    training = Training(model.recipe, model.state, data, plan, criterion, monitor=monitor)
-    return _Member(member, model, training, monitor, outputs)
+    rows, held_out = _hold_out(estimator, member, split, targets)
+    training = Training(model.recipe, model.state, data, plan, criterion, monitor=monitor, rows=rows)
+    return _Member(member, model, training, monitor, outputs, held_out)
+
+
+def _hold_out(estimator: Any, member: Any, split: DataSplit, targets: Targets) -> tuple[IntArray | None, Data | None]:
+    """Return the rows that a member trains on, None for all, and those that it holds out to know when to stop."""
+    data = split.training
+    fraction = fraction_to_hold_out(estimator.n_members, data.n_samples)
+    if not estimator.early_stopping or split.held_out is not None or fraction == 0.0:
+        return None, None
+    splitter = clone(member).set_params(validation_split=fraction)
+    train, held_out = random_split(splitter, data, targets, member.random_state)
+    return train, data.take(held_out)
 
 
 def _validation(split: DataSplit, targets: Targets, model: Model, outputs: _Outputs) -> Validation | None:
@@ -178,7 +192,10 @@ class _Run:
         self._errors: dict[int, NonFiniteError] = {}
         self._data = split.training
         self._began = self._epoch_began = perf_counter()
-        self._reason: StopReason = "max_iter"
+        self._pauses = _common_pauses(members) if estimator.early_stopping else []
+        self._chooser = PauseChooser()
+        self._kept: dict[int, FloatArray] = {}  # the parameters of the members at the best pause so far
+        self._loss = estimator._loss_of_mean()
         estimator.history_ = empty_history(validation=self._held_out is not None)
         if self._held_out is not None:
             estimator.history_["best_member_score"] = []
@@ -186,8 +203,8 @@ class _Run:
         estimator.members_ = []
         estimator.n_iter_ = 0
 
-    def on_round(self, outcomes: Mapping[int, Outcome], is_last: bool) -> bool:
-        """Record an epoch of the members; return whether a callback asks to stop."""
+    def on_round(self, outcomes: Mapping[int, Outcome], is_last: bool) -> StopReason | None:
+        """Record an epoch of the members; return why to stop, if there is a reason."""
         rows: list[Row] = []
         for index, outcome in outcomes.items():
             member = self._members[index]
@@ -197,20 +214,61 @@ class _Run:
                 rows.append(outcome)
                 record_epoch(member.estimator, outcome, member.monitor)
         if not rows:
-            return False
+            return None
         estimator = self._estimator
         estimator.n_iter_ += 1
-        estimator.estimators_ = self._alive()
+        estimator.estimators_ = [member.estimator for member in self._alive()]
         now = perf_counter()
         row = _mean_row(rows) | {"seconds": now - self._epoch_began}
         row["samples_per_second"] = len(rows) * self._n_samples / max(row["seconds"], 1e-9)
         self._epoch_began = now
         if self._held_out is not None:
             row |= self._validate()
+        is_worse = self._judge_pause(row)
         append_row(estimator.history_, row)
         if estimator.verbose:
             self._print(row, now - self._began)
-        return self._tasks.end_epoch(is_last=is_last)
+        if self._tasks.end_epoch(is_last=is_last or is_worse):
+            return "callback"
+        return "converged" if is_worse else None
+
+    def _judge_pause(self, row: Row) -> bool:
+        """If this is a pause of the schedule, keep the weights, or tell that they are worse than earlier ones."""
+        alive = self._alive()
+        progress = min(member.training.clock.progress for member in alive)
+        if not self._pauses or progress < self._pauses[0] - 1e-9:
+            return False
+        self._pauses = [pause for pause in self._pauses if progress < pause - 1e-9]
+        losses, weight = self._held_out_losses(alive)
+        if losses is None:
+            return False
+        if self._held_out is None:
+            row["held_out_loss"] = float(np.average(losses, weights=weight))
+        is_worse = self._chooser.is_worse(losses, weight)
+        if not is_worse:
+            self._kept = {id(member): member.model.params.vector.copy() for member in alive}
+            self._estimator.best_n_iter_ = self._estimator.n_iter_
+        return is_worse
+
+    def _held_out_losses(self, alive: list[_Member]) -> tuple[FloatArray | None, FloatArray | None]:
+        """Return the losses of held-out rows and the weights of the rows; None if there are no such rows.
+
+        Of the user's validation data they are the losses of the mean of the members; of the rows that each member holds
+        out, those of the member.
+        """
+        data = self._held_out
+        if data is not None:
+            raw = self._estimator._mean_raw([member.outputs.raw for member in alive])
+            return self._loss.loss(data.y, raw), data.sample_weight
+        losses, weights = [], []
+        for member in alive:
+            own = member.held_out
+            if own is None:
+                return None, None
+            raw = member.model.network.predict(member.model.params, own.X)
+            losses.append(self._loss.loss(own.y, raw))
+            weights.append(np.ones(own.n_samples) if own.sample_weight is None else own.sample_weight)
+        return np.concatenate(losses), np.concatenate(weights)
 
     def finish(self) -> None:
         """Publish the members that were trained."""
@@ -222,7 +280,7 @@ class _Run:
             if index in self._errors or member.training.n_epochs == 0:
                 continue
             result = member.training.finish()
-            member.model.state.reset_params()
+            member.model.state.reset_params(self._kept.get(id(member)))
             publish_end(member.estimator, result, validation=self._held_out is not None)
             reasons.append(result.reason)
             engines.append(result.engine)
@@ -233,6 +291,8 @@ class _Run:
         estimator.estimators_ = [member.estimator for member in self._finished]
         estimator.stop_reason_ = next((each for each in _BY_IMPORTANCE if each in reasons), reasons[0])
         estimator.engine_ = engines[0]
+        if not self._kept:
+            estimator.best_n_iter_ = estimator.n_iter_
         self._reasons = reasons
 
     def warn(self) -> None:
@@ -249,8 +309,8 @@ class _Run:
         if self._estimator.stop_reason_ == "interrupted":
             warn_about(Result("interrupted", self._estimator.n_iter_))
 
-    def _alive(self) -> list[Any]:
-        return [member.estimator for index, member in enumerate(self._members) if index not in self._errors]
+    def _alive(self) -> list[_Member]:
+        return [member for index, member in enumerate(self._members) if index not in self._errors]
 
     def _nothing_to_keep(self) -> BaseException:
         """Return the error of a fit that leaves no member."""
@@ -262,11 +322,7 @@ class _Run:
 
     def _validate(self) -> Row:
         """Return the loss and score of the mean, and the score of the best member."""
-        found = [
-            member.outputs
-            for index, member in enumerate(self._members)
-            if index not in self._errors and member.outputs.raw is not None
-        ]
+        found = [member.outputs for member in self._alive()]
         raws = [outputs.raw for outputs in found]
         loss, score = self._score(raws)
         scores = [outputs.score for outputs in found if not np.isnan(outputs.score)]
@@ -276,14 +332,12 @@ class _Run:
         """Return a member's entry in ``members_``."""
         estimator = member.estimator
         drawn = {name: estimator.get_params()[name] for name in self._estimator._settings_drawn()}
-        score = estimator.best_validation_score_ if self._estimator.restore_best else None
-        if score is None and self._held_out is not None:
-            score = estimator.history_["validation_score"][-1]
-        best = estimator.best_n_iter_
+        scores = estimator.history_.get("validation_score")
+        epoch = min(self._estimator.best_n_iter_, result.n_epochs) if self._kept else result.n_epochs
         return {
             **drawn,
-            "score": nan if score is None else score,
-            "best_epoch": result.n_epochs if best is None else best,
+            "score": scores[epoch - 1] if scores else nan,
+            "best_epoch": epoch,
             "n_iter": result.n_epochs,
             "loss": estimator.loss_,
             "seconds": float(np.sum(estimator.history_["seconds"])),
@@ -296,9 +350,17 @@ class _Run:
         if estimator.max_time is not None:
             left = min(left, max(0.0, estimator.max_time - elapsed))
         words = f"Epoch {estimator.n_iter_}/{estimator.max_iter}, loss = {row['loss']:.6f}"
+        if "held_out_loss" in row:
+            words += f", held-out loss {row['held_out_loss']:.6f}"
         if self._held_out is not None:
             words += f", score of the mean {row['validation_score']:.6f}, best member {row['best_member_score']:.6f}"
         print(f"{words}, {left:.0f} s left")
+
+
+def _common_pauses(members: list[_Member]) -> list[float]:
+    """Return the pauses of the members' schedules; only the end if they differ."""
+    pauses = {member.training.pauses for member in members}
+    return list(pauses.pop()) if len(pauses) == 1 else [1.0]
 
 
 # Which reason to report when members ended for different ones.

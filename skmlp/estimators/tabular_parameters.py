@@ -33,8 +33,8 @@ _COMMON = (
         :mod:`scipy.stats`, as :func:`~skmlp.search_space` returns, from which each member draws; a list has the
         settings of each member. None is {space}.
     """),
-    Parameter("max_iter", 100, "int", [_AT_LEAST_ONE], text="""
-        Number of epochs. The learning rate follows a schedule over all of them.
+    Parameter("max_iter", 90, "int", [_AT_LEAST_ONE], text="""
+        Largest number of epochs. The learning rate follows a schedule over all of them.
     """),
     _as_in_mlp("max_time", text="""
         Seconds that training may take at most. If they do not suffice for `max_iter` epochs, the schedule follows the
@@ -62,9 +62,11 @@ _COMMON = (
         Score of the mean on the validation data: one of scikit-learn's names, ``scorer(estimator, X, y)``, ``"loss"``
         for minus the loss, or None for the accuracy of a classifier and R squared of a regressor.
     """),
-    Parameter("restore_best", False, "bool", ["boolean"], text="""
-        Keep the weights of each member's epoch with the best accuracy or R squared on the validation data, instead of
-        the last epoch's. For a mean of several members the last epoch is usually better.
+    Parameter("early_stopping", True, "bool", ["boolean"], text="""
+        Stop at a pause of the schedule, after 1/15, 3/15 or 7/15 of the epochs, once held-out samples are predicted
+        worse than at the pause before. Without validation data, every member holds out a twentieth of the samples (with
+        less than eight members more) of its own; tables with few samples are trained on without. False trains all
+        members on all samples for `max_iter` epochs.
     """),
     Parameter("monitor", False, "bool or int", ["boolean", _AT_LEAST_ONE], text="""
         Observe gradients, weights, updates and activations of all members, see {mlp}, for :meth:`diagnose`.

@@ -70,14 +70,14 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         categorical_features: Any = "from_dtype",
         max_categories: int | None = 255,
         members: Any = None,
-        max_iter: int = 100,
+        max_iter: int = 90,
         max_time: float | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: bool | int = False,
         validation_split: Any = None,
         scoring: Any = None,
-        restore_best: bool = False,
+        early_stopping: bool = True,
         monitor: bool | int = False,
     ) -> None:
         self._set_parameters(locals())

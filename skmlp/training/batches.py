@@ -73,27 +73,34 @@ class Batches:
         copied.
     smallest : int, default=1
         A last batch with fewer rows is merged with the one before it.
+    rows : ndarray of int, optional
+        The indices of the rows to use; by default all. Nothing is copied for it.
 
     Attributes
     ----------
+    n_samples : int
+        Number of rows in use.
     n_batches : int
         Number of batches per epoch.
     largest : int
         Number of rows of the largest batch.
     """
 
-    def __init__(self, data: Data, batch_size: int, *, shuffle: bool, smallest: int = 1) -> None:
+    def __init__(
+        self, data: Data, batch_size: int, *, shuffle: bool, smallest: int = 1, rows: IntArray | None = None
+    ) -> None:
         self.data = data
         self.batch_size = batch_size
         self.smallest = smallest
-        n_samples = data.n_samples
+        self._in_use = rows
+        self.n_samples = n_samples = data.n_samples if rows is None else len(rows)
         whole, left = divmod(n_samples, batch_size)
         joined = 0 < left < smallest and whole > 0
         self.n_batches = whole + (left > 0 and not joined)
         self.largest = min(batch_size, n_samples) + (left if joined else 0)
         self.shuffle = shuffle and batch_size < n_samples
         self._buffer: Data | None = None
-        if self.shuffle and isinstance(data.X, np.ndarray):
+        if (self.shuffle or rows is not None) and isinstance(data.X, np.ndarray):
             self._n_gathered = max(1, GATHER_ELEMENTS // (batch_size * max(1, data.X.shape[1])))
             n_rows = min(self._n_gathered * batch_size + smallest - 1, n_samples)
             buffers = (None if each is None else np.empty((n_rows, *each.shape[1:]), each.dtype) for each in data)
@@ -101,22 +108,24 @@ class Batches:
 
     def order(self, rng: np.random.Generator) -> IntArray:
         """Return the order of the rows in an epoch, of shape (n_samples,); empty for the given one."""
-        return rng.permutation(self.data.n_samples) if self.shuffle else np.empty(0, np.int64)
+        if self._in_use is not None:
+            return rng.permutation(self._in_use) if self.shuffle else self._in_use
+        return rng.permutation(self.n_samples) if self.shuffle else np.empty(0, np.int64)
 
     def rows(self, number: int) -> tuple[int, int]:
         """Return where the batch of this index begins and ends in the order of the rows."""
         start = number * self.batch_size
-        return start, self.data.n_samples if number == self.n_batches - 1 else start + self.batch_size
+        return start, self.n_samples if number == self.n_batches - 1 else start + self.batch_size
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Data]:
         """Yield the batches of an epoch; each is valid until the next one."""
         order = self.order(rng)
-        if self.batch_size >= self.data.n_samples:
+        if self.batch_size >= self.n_samples and order.size == 0:
             yield self.data
-        elif self._buffer is None:  # not shuffled, or sparse
+        elif self._buffer is None:  # in the given order, or sparse
             for number in range(self.n_batches):
                 rows = slice(*self.rows(number))
-                yield self.data.take(order[rows] if self.shuffle else rows)
+                yield self.data.take(order[rows] if order.size else rows)
         else:
             for first in range(0, self.n_batches, self._n_gathered):
                 numbers = range(first, min(first + self._n_gathered, self.n_batches))

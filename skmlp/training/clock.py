@@ -50,7 +50,7 @@ class StepClock:
         self._total_steps = None if plan.length is None else steps_per_epoch * plan.length
         self._first_step_of_epoch = state.step
         self._max_seconds, self._started = plan.max_seconds, 0.0 if plan.max_seconds is None else perf_counter()
-        self._paused = self._started
+        self._paused: float | None = None
         self.varies = recipe.schedule.per_step or bool(recipe.scheduled_settings)
         self.objective: Objective = recipe.objective
         self.solver_time: Time | None = None
@@ -62,6 +62,11 @@ class StepClock:
         """Whether the time limit is reached."""
         return self._max_seconds is not None and perf_counter() - self._started >= self._max_seconds
 
+    @property
+    def progress(self) -> float:
+        """The fraction of the training that is done; 0 where its length is unknown."""
+        return self._at(self._state.step).progress or 0.0
+
     def pause(self) -> None:
         """Stop counting seconds, while other trainings have their turn."""
         if self._max_seconds is not None:
@@ -70,7 +75,8 @@ class StepClock:
     def resume(self) -> None:
         """Count seconds again."""
         if self._max_seconds is not None:
-            self._started += perf_counter() - self._paused
+            self._started += perf_counter() - (self._paused or self._started)
+            self._paused = None
 
     def begin_epoch(self) -> None:
         """Set the learning rate and the settings of the epoch, or of its first step."""
@@ -132,5 +138,5 @@ class StepClock:
         time = self._time(step, self._state.epoch + fraction)
         if self._max_seconds is None or time.progress is None:
             return time
-        in_seconds = (perf_counter() - self._started) / self._max_seconds
+        in_seconds = ((self._paused or perf_counter()) - self._started) / self._max_seconds
         return time._replace(progress=min(1.0, max(time.progress, in_seconds)))

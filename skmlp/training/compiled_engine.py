@@ -171,7 +171,7 @@ class CompiledEngine(NumpyEngine):
         if solver is not None and solver.address == 0:
             (solver.address,) = loader.addresses([solver.entry])
         X, y, weights = self._data
-        data = {"n_samples": len(X), "X": address(X), "y": address(y), "weights": address(weights)}
+        data = {"n_samples": self._batches.n_samples, "X": address(X), "y": address(y), "weights": address(weights)}
         for worker in self._workers:
             worker.program.fill(
                 **data,

@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 
 from skmlp._threads import Helpers, one_blas_thread
-from skmlp.training.events import NonFiniteError, Row
+from skmlp.training.events import NonFiniteError, Row, StopReason
 from skmlp.training.loop import Training
 
 __all__ = ["OnRound", "train_together"]
 
 # What a training returned from an epoch: its row, None if it was interrupted, or the error that ended it.
 Outcome = Row | None | NonFiniteError
-OnRound = Callable[[dict[int, Outcome], bool], bool]
+OnRound = Callable[[dict[int, Outcome], bool], StopReason | None]
 
 
 def train_together(trainings: Sequence[Training], n_threads: int, on_round: OnRound | None = None) -> None:
@@ -31,7 +31,7 @@ def train_together(trainings: Sequence[Training], n_threads: int, on_round: OnRo
         How many of them may compute at the same time.
     on_round : callable, optional
         ``on_round(outcomes, is_last)`` receives what each training returned from its epoch, by its position, and
-        whether all have ended. If it returns True, all trainings end.
+        whether all have ended. If it returns a reason to stop, all trainings end.
     """
     for training in trainings:
         training.clock.pause()
@@ -45,11 +45,11 @@ def train_together(trainings: Sequence[Training], n_threads: int, on_round: OnRo
         found = dict(zip(running, outcomes, strict=True))
         failed |= {index for index, outcome in found.items() if isinstance(outcome, NonFiniteError)}
         going_on = [index for index in running if trainings[index].reason is None and index not in failed]
-        stopped = on_round is not None and on_round(found, interrupted or not going_on)
-        if interrupted or stopped:
-            for index in running:
-                if index not in failed:
-                    trainings[index].stop("interrupted" if interrupted else "callback")
+        reason = None if on_round is None else on_round(found, interrupted or not going_on)
+        reason = "interrupted" if interrupted else reason
+        if reason is not None:
+            for index in going_on:
+                trainings[index].stop(reason)
 
 
 def _advance(trainings: Sequence[Training], helpers: Helpers | None) -> tuple[list[Outcome], bool]:

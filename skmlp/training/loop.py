@@ -5,6 +5,7 @@ from time import perf_counter
 
 import numpy as np
 
+from skmlp._typing import IntArray
 from skmlp.nn.objective import Objective
 from skmlp.nn.statistics import global_norm, non_finite_parameters
 from skmlp.nn.weight_norms import limit_norms
@@ -76,8 +77,8 @@ def train(
 class Training:
     """A training that advances epoch by epoch, so that several can take turns.
 
-    Parameters are those of :func:`train`. From the first call of :meth:`advance` to that of :meth:`finish`, the `state`
-    belongs to the training.
+    Parameters are those of :func:`train`, and `rows`, the indices of the rows of the data to use. From the first call
+    of :meth:`advance` to that of :meth:`finish`, the `state` belongs to the training.
 
     Attributes
     ----------
@@ -99,9 +100,10 @@ class Training:
         monitor: Monitor | None = None,
         buffers: Buffers | None = None,
         n_threads: int = 1,
+        rows: IntArray | None = None,
     ) -> None:
         self._recipe, self._state, self._plan = recipe, state, plan
-        self._epochs = EpochRunner(recipe, state, data, plan, monitor, buffers, n_threads)
+        self._epochs = EpochRunner(recipe, state, data, plan, monitor, buffers, n_threads, rows)
         self.clock = self._epochs.clock
         self._tracker = ProgressTracker(
             recipe.objective.network, state, criterion or Criterion(), by_training_loss=plan.max_epochs > 1
@@ -109,6 +111,11 @@ class Training:
         self.reason: StopReason | None = None
         self.n_epochs = 0
         self._detail = ""
+
+    @property
+    def pauses(self) -> tuple[float, ...]:
+        """See :attr:`skmlp.optim.schedules.Schedule.pauses`."""
+        return self._recipe.schedule.pauses
 
     def advance(self) -> Row | None:
         """Train for an epoch and judge it; return its row of the history, or None if the user interrupts it.
@@ -181,9 +188,10 @@ class EpochRunner:
         monitor: Monitor | None,
         buffers: Buffers | None,
         n_threads: int,
+        rows: IntArray | None = None,
     ) -> None:
         self._recipe, self._state, self._monitor = recipe, state, monitor
-        n_rows, network = data.n_samples, recipe.objective.network
+        n_rows, network = data.n_samples if rows is None else len(rows), recipe.objective.network
         self._samples_per_epoch = self.n_samples = plan.samples_per_epoch or n_rows
         if network.couples_rows and min(plan.batch_size, self.n_samples) < 2:
             raise ValueError(
@@ -191,7 +199,7 @@ class EpochRunner:
                 "Use more rows or larger batches, or layer normalization."
             )
         batch_size, smallest = min(plan.batch_size, n_rows), 2 if network.couples_rows else 1
-        self._batches = Batches(data, batch_size, shuffle=plan.shuffle, smallest=smallest)
+        self._batches = Batches(data, batch_size, shuffle=plan.shuffle, smallest=smallest, rows=rows)
         buffers = buffers or Buffers(recipe.objective, state.params, self._batches.largest)
         self.engine = choose_engine(recipe, state, self._batches, buffers, plan, n_threads)
         self.clock = StepClock(recipe, state, plan, self._batches.n_batches)
@@ -212,7 +220,7 @@ class EpochRunner:
             If a loss, a gradient or the parameters become infinite or NaN.
         """
         engine, clock, params, sums = self.engine, self.clock, self._state.params, Sums()
-        n_rows = self._batches.data.n_samples
+        n_rows = self._batches.n_samples
         self.n_samples = self._samples_per_epoch
         if self._monitor is not None:
             self._monitor.begin_epoch(self._batches.n_batches, n_rows)

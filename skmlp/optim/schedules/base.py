@@ -73,6 +73,11 @@ class Schedule(Configurable, ABC):
         """
         return self.needs_horizon
 
+    @property
+    def pauses(self) -> tuple[float, ...]:
+        """The fractions of the training after which it may end, since the factor is low; the last one is 1."""
+        return (1.0,)
+
     @abstractmethod
     def factor(self, time: Time) -> float:
         """Return the factor on the initial value at `time`: finite and non-negative.

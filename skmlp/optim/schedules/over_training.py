@@ -170,6 +170,11 @@ class CosineLog(ProgressSchedule, name="coslog"):
     n_cycles: Annotated[int, Range("[1, inf)")] = 4
     horizon: int | None = None
 
+    @property
+    def pauses(self) -> tuple[float, ...]:
+        longest = 2.0**self.n_cycles - 1.0
+        return tuple((2.0**n - 1.0) / longest for n in range(1, self.n_cycles + 1))
+
     def curve(self, t: float) -> float:
         cycles = math.log2(1.0 + (2.0**self.n_cycles - 1.0) * t)
         return 0.5 * (1.0 - math.cos(2.0 * math.pi * cycles))
