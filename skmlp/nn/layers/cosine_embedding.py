@@ -51,14 +51,15 @@ class CosineEmbedding(Layer):
         m + 1.
     sigma : float, default=0.3
         Standard deviation of the initial frequencies w, before those beyond three times of it are drawn again. The
-        phases b, the scales s and the offsets c are 0: a network starts from its biases alone, and takes up features
-        as they help.
+        phases b, the scales s and the offsets c are 0: a network starts from its biases alone, which must not be 0,
+        and takes up features as they help.
     """
 
     n_in: int
     dimension: int = 8
     sigma: float = 0.3
     needs_output = False
+    starts_at_zero = True
     symbol = "e"
 
     @property
