@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.model_selection import PredefinedSplit
 
 from skmlp import MLPRegressor
+from skmlp.inspection import trace
 from skmlp.nn.layers import NUMERIC_EMBEDDINGS, Cosine, PiecewiseLinear
 
 pytestmark = pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
@@ -78,3 +79,22 @@ def test_a_stored_estimator_has_its_embedding(data, embedding):
     assert loaded.numeric_embedding == embedding
     again = clone(estimator).set_params(numeric_embedding__dimension=3).fit(*data)
     assert again.coefs_[0].shape[0] == 9
+
+
+@pytest.mark.parametrize(
+    ("embedding", "names"),
+    [
+        (Cosine(3), ["w", "b", "r", "c", "e", "dL/dr", "dL/dc", "dL/db", "dL/dw"]),
+        (PiecewiseLinear(4, 2), ["q", "a", "c", "V", "e", "dL/da", "dL/dc", "dL/dV"]),
+    ],
+)
+def test_a_trace_shows_parameters_outputs_and_gradients(data, embedding, names):
+    X, y = data
+    estimator = _estimator(embedding).fit(X, y)
+    steps = trace(estimator, X[:5], y[:5])
+    assert [name for name in steps.names if name in names] == names
+    layer, params = estimator._model.network.layers[0], estimator._model.params.layers[0]
+    expected = layer.forward(params, X[:5], layer.allocate(5, np.float64, is_first=True))
+    np.testing.assert_array_equal(steps["e"], expected)
+    np.testing.assert_allclose(steps["dL/dc"].sum(), steps["dL/de"].sum(), rtol=1e-12)
+    assert "embedded numbers" in str(steps)
