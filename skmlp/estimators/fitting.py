@@ -18,7 +18,7 @@ from skmlp.estimators.builders import (
     compute_dtype,
     new_model,
     resumed_model,
-    start_output_bias,
+    start_from_data,
     training_settings,
     warn_about_batch_size,
 )
@@ -109,7 +109,7 @@ def _prepare(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> _
     )
     data, copies = _prepare_rows(model, split.training, batch_size)
     if fitted is None:
-        start_output_bias(estimator, model, data)
+        start_from_data(estimator, model, data)
     validation = as_validation(estimator, split, targets, model)
     return _Prepared(model, targets, split, data, copies, batch_size, validation, fitted is not None)
 
@@ -268,7 +268,7 @@ def partial_fit(estimator: Any, given: Arguments, targets_of_classes: Callable[[
 def _first_model(estimator: Any, data: Data, targets: Targets) -> Model:
     """Build the model in the first call of partial_fit."""
     model = new_model(estimator, data, targets)
-    start_output_bias(estimator, model, data)
+    start_from_data(estimator, model, data)
     publish_start(estimator, model, targets, validation=False, keep_history=False)
     return model
 

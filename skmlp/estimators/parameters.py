@@ -232,9 +232,10 @@ _COMMON = (
         the smaller weights of Glorot train faster.
     """),
     Parameter("bias_init", "auto", "str or callable", _INITIALIZER, partial_fit="fixed", text="""
-        Initial biases. ``"auto"`` is 0 for hidden layers; the output layer starts at the best constant prediction (the
-        mean of y, the log-odds of a class, ...), so that training need not find it first. Otherwise as for
-        `weight_init`: the first row of the array is taken.
+        Initial biases. ``"auto"`` is 0 for hidden layers, or random where that suits the network better: with
+        ``parametrization="ntk"``, or behind an embedding that starts at 0. The output layer starts at the best constant
+        prediction (the mean of y, the log-odds of a class, ...), so that training need not find it first. Otherwise as
+        for `weight_init`: the first row of the array is taken.
     """),
     Parameter("monitor", False, "bool or int", ["boolean", _AT_LEAST_ONE], partial_fit="fixed", text="""
         Observe gradients, weights, updates and activations during training: record ``monitor_``, and warn at the end of
@@ -330,7 +331,9 @@ _COMMON = (
     Parameter("numeric_embedding", None, "str, NumericEmbedding or None",
               [Registered(NUMERIC_EMBEDDINGS, NumericEmbedding), None], text="""
         Put learned functions of each number beside it, so that the network can fit jumps and fine patterns: ``"pbld"``
-        (cosines of learned frequencies), or an object of :mod:`skmlp.nn.layers`. The numbers should be scaled.
+        (mixtures of cosines of learned frequencies), ``"cosine"`` (the cosines themselves), ``"piecewise_linear"``
+        (straight lines between quantiles of the training data, which fit jumps best), or an object of
+        :mod:`skmlp.nn.layers`. The numbers should be scaled.
     """),
     Parameter("categorical_embedding", None, "EmbedCategories or None", [EmbedCategories, None], text="""
         Learn a vector for each category of columns with many of them, see

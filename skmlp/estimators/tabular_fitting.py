@@ -12,7 +12,7 @@ from sklearn.metrics import get_scorer
 
 from skmlp._threads import available_threads, can_start_threads
 from skmlp._typing import FloatArray, IntArray
-from skmlp.estimators.builders import batch_rows, new_model, spawn_seeds, start_output_bias
+from skmlp.estimators.builders import batch_rows, new_model, spawn_seeds, start_from_data
 from skmlp.estimators.combinations import check_fit
 from skmlp.estimators.health import divergence_error
 from skmlp.estimators.holdout import DataSplit, random_split, safe_score, split_data, takes_weight
@@ -119,7 +119,7 @@ def _new_member(
     member._validate_params()
     member._layout, member.n_features_in_ = estimator._table.layout, estimator._table.layout.n_columns
     model = new_model(member, data, targets)
-    start_output_bias(member, model, data)
+    start_from_data(member, model, data)
     publish_start(member, model, targets, validation=split.held_out is not None, keep_history=False)
     monitor = monitor_for(member, model)
     plan = Plan(

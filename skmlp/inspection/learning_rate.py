@@ -14,7 +14,7 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.base import BaseMLP
-from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_output_bias
+from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_from_data
 from skmlp.estimators.combinations import check_fit
 from skmlp.estimators.parameter_checks import Number, check_argument
 from skmlp.inspection._estimators import ACCEPTED, nested_estimators, unwrap_unfitted
@@ -337,7 +337,7 @@ def _train(model: Any, X: Any, y: Any, sample_weight: Any, low: float, ratio: fl
     if data.sample_weight is not None:
         data = data.take(np.flatnonzero(data.sample_weight)).in_one_type()
     core = new_model(model, data, targets)
-    start_output_bias(model, core, data)
+    start_from_data(model, core, data)
     assert core.recipe is not None  # only lbfgs has none
     objective = core.recipe.objective
     recipe = replace(

@@ -118,6 +118,13 @@ def test_the_piecewise_linear_embedding_equals_its_formula():
     np.testing.assert_allclose(network.predict(params, rows), np.hstack(expected), rtol=1e-12, atol=1e-13)
 
 
+def test_at_an_edge_the_slope_is_that_of_the_bin_that_begins_there():
+    network, params = _started([PiecewiseLinearEmbedding(1, 2, 1)], np.array([[0.0], [1.0], [3.0]]))
+    (slope,), rises = params.layers[0]["slopes"][0], params.layers[0]["rises"][:, 0]
+    slopes = input_jacobian(network, params, np.array([[0.5], [1.0], [3.0]])).reshape(-1)
+    np.testing.assert_allclose(slopes, slope + np.array([rises[0], rises[1] / 2.0, rises[1] / 2.0]), rtol=1e-12)
+
+
 def test_edges_are_the_distinct_quantiles():
     X = np.column_stack([np.arange(101.0), np.repeat([0.0, 5.0], [90, 11]), np.full(101, 7.0)])
     _, params = _started([PiecewiseLinearEmbedding(3, 4, 2)], X)

@@ -20,7 +20,7 @@ cases = st.fixed_dictionaries(
         "equal_widths": st.booleans(),
         "activation": st.sampled_from(SMOOTH),
         "parametric": st.booleans(),
-        "embedding": st.sampled_from([None, Cosine(3, 0.5), PBLD(2, 2), PiecewiseLinear(3, 2)]),
+        "embedding": st.sampled_from([None, Cosine(2, 0.5), PBLD(1, 1), PiecewiseLinear(3, 1)]),
         "normalization": st.sampled_from([None, BatchNorm(epsilon=0.1), LayerNorm(epsilon=0.1)]),
         "dropout": st.lists(st.sampled_from([0.0, 0.3, 0.6]), min_size=5, max_size=5),
         "residual": st.booleans(),

@@ -22,6 +22,7 @@ from skmlp.nn.losses import MultinomialLogLoss, SquaredError
 from skmlp.nn.network import Network
 from skmlp.nn.objective import Objective
 from skmlp.optim import Adam
+from skmlp.tables import RobustScaling
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_realmlp.json").read_text())
 
@@ -76,6 +77,12 @@ def test_both_passes_of_a_layer_equal_pytabkits(name):
     np.testing.assert_allclose(delta, golden["input_gradient"], rtol=1e-10, atol=1e-11)
     for name, expected in named(golden["gradients"]).items():
         np.testing.assert_allclose(grads[name], expected, rtol=1e-10, atol=1e-11, err_msg=name)
+
+
+def test_robust_scaling_and_the_smooth_clip_equal_pytabkits():
+    golden = GOLDEN["scaling"]
+    scaling = RobustScaling.learn(np.array(golden["learned_from"]))
+    np.testing.assert_allclose(scaling.apply(np.array(golden["rows"])), golden["output"], rtol=1e-10, atol=1e-11)
 
 
 def _network(activation, n_out):

@@ -132,8 +132,8 @@ def test_every_activation_trains_as_with_numpy(monkeypatch, data, activation):
     assert_equal(*both(monkeypatch, estimator, X, y), "float64")
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_activation_with_trained_numbers_trains_as_with_numpy(monkeypatch, n_threads, data, activation):
+@pytest.mark.parametrize("activation", ["selu", "mish"])
+def test_parametric_activations_train_as_with_numpy(monkeypatch, n_threads, data, activation):
     X, y, _ = data
     estimator = MLPRegressor(**settings("float64", activation=Parametric(activation)))
     assert_equal(*both(monkeypatch, estimator, X, y), "float64")
@@ -543,9 +543,8 @@ def _embeddings(before=()):
     front = Parallel(
         [Columns(6, 0, 3), CosineEmbedding(3, 4, 0.7)],
         [Columns(6, 1, 6), PiecewiseLinearEmbedding(5, 7, 3)],
-        [Columns(6, 4, 5), PiecewiseLinearEmbedding(1, 1, 2)],
     )
-    return [*before, front, Dense(29, 5, 0.3), ParametricActivation(5, ACTIVATIONS["mish"]), Dense(5, 2)]
+    return [*before, front, Dense(27, 5, 0.3), ParametricActivation(5, ACTIVATIONS["mish"]), Dense(5, 2)]
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,8 @@ class Layer(ABC):
     needs_output : bool
         Whether the backward pass reads the output, or the output may be the input itself. Then the next layer must
         not overwrite it.
+    starts_at_zero : bool
+        Whether the output is 0 before training. Biases behind it must not start at 0, where rectifiers have no slope.
     symbol : str
         What the output is called in formulas.
     """
@@ -140,6 +142,7 @@ class Layer(ABC):
     span: int = 0
     consumes_input: bool = False
     needs_output: ClassVar[bool] = True
+    starts_at_zero: ClassVar[bool] = False
     symbol: ClassVar[str] = "out"
 
     @property

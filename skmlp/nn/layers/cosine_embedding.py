@@ -29,19 +29,19 @@ class CosineEmbedding(Layer):
 
     .. math::
         u_{0j} = x_j, \qquad u_{kj} = \cos z_{kj}, \qquad z_{kj} = 2 \pi (w_{kj} x_j + b_{kj}), \qquad
-        e_{kj} = s_{kj} u_{kj} + c_{kj} .
+        e_{kj} = r_{kj} u_{kj} + c_{kj} .
 
     The output has :math:`e_0` of all features, then :math:`e_1`, and so on. Backwards, with the error signal
     :math:`\delta` of e
 
     .. math::
-        \frac{\partial L}{\partial s} = \sum \delta \odot u, \quad
+        \frac{\partial L}{\partial r} = \sum \delta \odot u, \quad
         \frac{\partial L}{\partial c} = \sum \delta, \quad
         \frac{\partial L}{\partial b_k} = \sum \tau_k, \quad
         \frac{\partial L}{\partial w_k} = \sum x \odot \tau_k, \quad
-        \tau_k = -2 \pi \sin z_k \odot s_k \odot \delta_k
+        \tau_k = -2 \pi \sin z_k \odot r_k \odot \delta_k
 
-    and :math:`\partial L / \partial x = s_0 \odot \delta_0 + \sum_k w_k \odot \tau_k`.
+    and :math:`\partial L / \partial x = r_0 \odot \delta_0 + \sum_k w_k \odot \tau_k`.
 
     Parameters
     ----------
@@ -51,14 +51,15 @@ class CosineEmbedding(Layer):
         m + 1.
     sigma : float, default=0.3
         Standard deviation of the initial frequencies w, before those beyond three times of it are drawn again. The
-        phases b, the scales s and the offsets c are 0: a network starts from its biases alone, and takes up features
-        as they help.
+        phases b, the scales r and the offsets c are 0: a network starts from its biases alone, which must not be 0,
+        and takes up features as they help.
     """
 
     n_in: int
     dimension: int = 8
     sigma: float = 0.3
     needs_output = False
+    starts_at_zero = True
     symbol = "e"
 
     @property
@@ -145,22 +146,22 @@ class CosineEmbedding(Layer):
         return [
             Quantity("w", "", "frequencies", params["frequencies"]),
             Quantity("b", "", "phases, in turns", params["phases"]),
-            Quantity("s", "", "scales", params["scales"]),
+            Quantity("r", "", "scales", params["scales"]),
             Quantity("c", "", "offsets", params["offsets"]),
-            Quantity("e", f"s * [{x}, cos(2 pi ({x} w + b))] + c", "embedded numbers", trace.output),
+            Quantity("e", f"r * [{x}, cos(2 pi ({x} w + b))] + c", "embedded numbers", trace.output),
         ]
 
     def describe_backward(self, number: int, sources: tuple[str, ...], signal: str, trace: LayerTrace) -> Described:
         x, grads = sources[0], trace.grads
-        tau = f"-2 pi sin(2 pi ({x} w + b)) * s * {signal}"
+        tau = f"-2 pi sin(2 pi ({x} w + b)) * r * {signal}"
         gradients = [
-            Quantity("dL/ds", f"1^T ({signal} * [{x}, cos(2 pi ({x} w + b))])", "gradient of the scales",
+            Quantity("dL/dr", f"1^T ({signal} * [{x}, cos(2 pi ({x} w + b))])", "gradient of the scales",
                      grads["scales"]),
             Quantity("dL/dc", f"1^T {signal}", "gradient of the offsets", grads["offsets"]),
             Quantity("dL/db", f"1^T tau, tau = {tau}", "gradient of the phases", grads["phases"]),
             Quantity("dL/dw", f"{x}^T tau", "gradient of the frequencies", grads["frequencies"]),
         ]  # fmt: skip
-        return gradients, (f"s {signal} + w tau",)
+        return gradients, (f"r {signal} + w tau",)
 
 
 def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
