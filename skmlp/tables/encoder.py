@@ -114,7 +114,7 @@ class TableEncoder:
         """
         if missing not in get_args(Missing):
             raise ValueError(f"missing must be 'indicator' or 'error'. Got {missing!r} instead.")
-        if max_categories is not None and not (isinstance(max_categories, Integral) and max_categories >= 1):
+        if max_categories is not None and not _is_positive(max_categories):
             raise ValueError(
                 f"max_categories must be None or an int in the range [1, inf). Got {max_categories!r} instead."
             )
@@ -214,6 +214,10 @@ class TableEncoder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_plain, (self.to_plain(),)
+
+
+def _is_positive(number: Any) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool) and number >= 1
 
 
 def _is_categorical(column: Column, declared: bool | None) -> bool:
