@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -217,7 +216,7 @@ class TableEncoder:
 
 
 def _is_positive(number: Any) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool) and number >= 1
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= 1)
 
 
 def _is_categorical(column: Column, declared: bool | None) -> bool:
