@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -114,7 +113,7 @@ class TableEncoder:
         """
         if missing not in get_args(Missing):
             raise ValueError(f"missing must be 'indicator' or 'error'. Got {missing!r} instead.")
-        if max_categories is not None and not (isinstance(max_categories, Integral) and max_categories >= 1):
+        if max_categories is not None and not _is_positive(max_categories):
             raise ValueError(
                 f"max_categories must be None or an int in the range [1, inf). Got {max_categories!r} instead."
             )
@@ -214,6 +213,10 @@ class TableEncoder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_plain, (self.to_plain(),)
+
+
+def _is_positive(number: Any) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= 1)
 
 
 def _is_categorical(column: Column, declared: bool | None) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from skmlp._typing import FloatArray, IntArray
+from skmlp._typing import FloatArray
 from skmlp.tables.errors import ColumnError
 from skmlp.tables.sources import Column
 
@@ -105,18 +105,11 @@ def missing_values(n_missing: int) -> ColumnError:
 
 def out_of_range(values: FloatArray, dtype: DTypeLike = np.float64) -> ColumnError:
     """Return the error about a column with values that are infinite or, if there are none, too large for the dtype."""
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        return ColumnError(
-            f"has {_counted(infinite, 'infinite value')}",
-            "replace them, for example by NaN for a missing value, or clip them",
-        )
-    too_large = np.flatnonzero(np.abs(values) > np.finfo(dtype).max)
-    return ColumnError(
-        f"has {_counted(too_large, 'value')} too large for {np.dtype(dtype)}",
-        "divide them, take their logarithms, or use float64",
-    )
-
-
-def _counted(rows: IntArray, what: str) -> str:
-    return f"{len(rows)} {what}{'s' if len(rows) > 1 else ''} (the first in row {rows[0]})"
+    rows = np.flatnonzero(np.isinf(values))
+    what, remedy = "infinite value{}", "replace them, for example by NaN for a missing value, or clip them"
+    if not len(rows):
+        rows = np.flatnonzero(np.abs(values) > np.finfo(dtype).max)
+        what = f"value{{}} too large for {np.dtype(dtype)}"
+        remedy = "divide them, take their logarithms, or use float64"
+    what = what.format("s" if len(rows) > 1 else "")
+    return ColumnError(f"has {len(rows)} {what} (the first in row {rows[0]})", remedy)

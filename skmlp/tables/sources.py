@@ -162,7 +162,9 @@ class SeriesColumn(Column):
 
     def __init__(self, series: "nw.Series[Any]") -> None:
         self._series = series
-        self._type = series.dtype
+        self._type: nw.dtypes.DType = series.dtype
+        if self._native_type() == "object":  # narwhals looks at the first values only
+            self._type = nw.Object()
         self.n_samples = len(series)
 
     def kind(self) -> Kind | Literal["category"]:
@@ -181,7 +183,7 @@ class SeriesColumn(Column):
         self._check_type()
         series = self._series if start == 0 and stop is None else self._series[start:stop]
         if isinstance(self._type, nw.Categorical):
-            return _objects(series.to_numpy(), series)
+            return _objects(ArrayColumn(series.to_numpy(), self._native_type()).array(), series)
         if isinstance(self._type, nw.Decimal | nw.Int128 | nw.UInt128):
             series = series.cast(nw.Float64)
         if self._type.is_numeric() or isinstance(self._type, nw.Boolean | nw.String | nw.Enum):
@@ -189,12 +191,16 @@ class SeriesColumn(Column):
         return ArrayColumn(series.to_numpy(), self._native_type()).array()
 
     def chunks(self) -> Iterator[list[Any]]:
-        if not (self._type.is_integer() and self._series.null_count()):
+        self._check_type()
+        if self._series.implementation.is_polars():  # its conversion to NumPy loses zero bytes at the end of text
+            for start in range(0, self.n_samples, CHUNK):
+                yield self._series[start : start + CHUNK].to_list()
+        elif self._type.is_integer() and self._series.null_count():
+            for start in range(0, self.n_samples, CHUNK):  # beside a NaN, large integers would lose digits
+                series = self._series[start : start + CHUNK]
+                yield _objects(series.fill_null(0).to_numpy(), series).tolist()
+        else:
             yield from super().chunks()
-            return
-        for start in range(0, self.n_samples, CHUNK):  # beside a NaN, large integers would lose digits
-            series = self._series[start : start + CHUNK]
-            yield _objects(series.fill_null(0).to_numpy(), series).tolist()
 
     def _check_type(self) -> None:
         for types, values in _UNSUPPORTED_SERIES:
