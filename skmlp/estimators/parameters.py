@@ -26,6 +26,7 @@ from skmlp.nn.layers import (
 from skmlp.optim.clipping import CLIPS, Clip
 from skmlp.optim.schedules import SCHEDULES, Schedule, Scheduled
 from skmlp.optim.solvers import SOLVERS, Solver
+from skmlp.tables import SCALINGS
 
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
 ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
@@ -323,10 +324,11 @@ _COMMON = (
         replaced by the median of the column, and a further input says where it was missing; among categories it is a
         category of its own.
     """),
-    Parameter("scaling", None, '{"robust", "standard", "quantile"} or None',
-              [StrOptions({"robust", "standard", "quantile"}), None], partial_fit="fixed", text="""
+    Parameter("scaling", None, '{"mixed", "quantile", "robust", "standard"} or None',
+              [Registered(SCALINGS), None], partial_fit="fixed", text="""
         Scale the numbers in X before the network: ``"robust"`` by median and interquartile range, with a smooth clip
-        to (-3, 3), ``"standard"`` by mean and standard deviation, ``"quantile"`` to a normal distribution.
+        to (-3, 3), ``"standard"`` by mean and standard deviation, ``"quantile"`` to a normal distribution, ``"mixed"``
+        by quantiles where most values of a column are equal, else robustly.
     """),
     Parameter("numeric_embedding", None, "str, NumericEmbedding or None",
               [Registered(NUMERIC_EMBEDDINGS, NumericEmbedding), None], text="""

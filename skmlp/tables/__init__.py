@@ -11,6 +11,7 @@ from skmlp.tables.kinds import may_have_categories
 from skmlp.tables.numbers import NumberColumn
 from skmlp.tables.scaling import (
     SCALINGS,
+    MixedScaling,
     QuantileScaling,
     RobustScaling,
     Scaling,
@@ -21,6 +22,7 @@ from skmlp.tables.scaling import (
 __all__ = [
     "CategoryColumn",
     "EncodedTable",
+    "MixedScaling",
     "NumberColumn",
     "QuantileScaling",
     "RobustScaling",

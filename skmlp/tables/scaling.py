@@ -8,7 +8,7 @@ To add a scaling, write its class here: ``class Ranks(Scaling, name="ranks")``.
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
@@ -16,10 +16,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from skmlp._typing import FloatArray, IntArray
+from skmlp._typing import BoolArray, FloatArray, IntArray
 from skmlp.tables.numbers import is_constant
 
-__all__ = ["SCALINGS", "QuantileScaling", "RobustScaling", "Scaling", "StandardScaling", "learn_scaling"]
+__all__ = [
+    "SCALINGS",
+    "MixedScaling",
+    "QuantileScaling",
+    "RobustScaling",
+    "Scaling",
+    "StandardScaling",
+    "learn_scaling",
+]
 
 SCALINGS: "dict[str, type[Scaling]]" = {}
 
@@ -107,7 +115,7 @@ def learn_scaling(name: str, numbers: FloatArray) -> Scaling:
 
     Parameters
     ----------
-    name : {"robust", "standard", "quantile"} or a name in SCALINGS
+    name : {"mixed", "robust", "standard", "quantile"} or a name in SCALINGS
     numbers : ndarray of shape (n_samples, n_columns)
         Finite numbers, at least one row.
 
@@ -306,6 +314,63 @@ class QuantileScaling(Scaling, name="quantile"):
                 pieces = np.concatenate([[0.0], np.diff(heights) / np.diff(knots) / 2, [0.0]])
             slopes[:, column] = pieces[np.searchsorted(knots, numbers[:, column] / 2, side="right")]
         return slopes
+
+
+@dataclass(frozen=True, eq=False)
+class MixedScaling(Scaling, name="mixed"):
+    """Robust scaling, but by quantiles where the quartiles are equal: where most of the values of a column are equal.
+
+    Of an amount that is 0 in nine of ten rows, robust scaling would leave little to see: its unit is half the range,
+    which a single large amount decides. See :class:`RobustScaling` and :class:`QuantileScaling`.
+
+    Attributes
+    ----------
+    by_quantiles : ndarray of bool of shape (n_columns,)
+    center, factor : ndarray
+        Of the other columns, as in robust scaling.
+    knots, heights, counts : ndarray
+        Of the columns that are scaled by quantiles.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmlp.tables import MixedScaling
+    >>> scaling = MixedScaling.learn(np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0], [4.0, 9e5]]))
+    >>> scaling.apply(np.array([[3.0, 0.0], [4.0, 9e5]])).round(3)
+    array([[ 0.493, -0.253],
+           [ 0.949,  1.282]])
+    """
+
+    by_quantiles: BoolArray
+    center: FloatArray
+    factor: FloatArray
+    knots: FloatArray
+    heights: FloatArray
+    counts: IntArray
+
+    @classmethod
+    def learn(cls, numbers: FloatArray) -> Self:
+        quartiles = [np.quantile(column, [0.25, 0.75]).tolist() for column in _columns(numbers)]
+        by_quantiles = np.array([is_constant(first, third) for first, third in quartiles], dtype=bool)
+        robust = RobustScaling.learn(numbers[:, ~by_quantiles])
+        quantile = QuantileScaling.learn(numbers[:, by_quantiles])
+        return cls(by_quantiles, robust.center, robust.factor, quantile.knots, quantile.heights, quantile.counts)
+
+    def _scale(self, numbers: FloatArray) -> FloatArray:
+        return self._by_column(numbers, lambda scaling, columns: scaling._scale(columns))
+
+    def _slope(self, numbers: FloatArray) -> FloatArray:
+        return self._by_column(numbers, lambda scaling, columns: scaling._slope(columns))
+
+    def _by_column(self, numbers: FloatArray, apply: Callable[[Scaling, FloatArray], FloatArray]) -> FloatArray:
+        found = np.empty(numbers.shape)
+        quantile = QuantileScaling(self.knots, self.heights, self.counts)
+        for scaling, columns in (
+            (RobustScaling(self.center, self.factor), ~self.by_quantiles),
+            (quantile, self.by_quantiles),
+        ):
+            found[:, columns] = apply(scaling, numbers[:, columns])
+        return found
 
 
 def _columns(numbers: FloatArray) -> Iterator[FloatArray]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import QuantileTransformer, RobustScaler, StandardScaler
 
-from skmlp.tables import SCALINGS, QuantileScaling, RobustScaling, Scaling, StandardScaling, learn_scaling
+from skmlp.tables import SCALINGS, MixedScaling, QuantileScaling, RobustScaling, Scaling, StandardScaling, learn_scaling
 
 EVERY_SCALING = pytest.mark.parametrize("name", SCALINGS)
 
@@ -187,6 +187,15 @@ def test_a_restored_scaling_gives_equal_numbers(name, numbers, copied):
     np.testing.assert_array_equal(restored.apply(numbers), scaling.apply(numbers))
 
 
+def test_the_mixed_scaling_is_by_quantiles_where_most_values_are_equal_and_else_robust():
+    rng = np.random.default_rng(0)
+    amounts = np.where(rng.random(200) < 0.8, 0.0, 1e4 * rng.random(200))
+    numbers = np.column_stack([rng.standard_normal(200), amounts])
+    scaled = MixedScaling.learn(numbers).apply(numbers)
+    np.testing.assert_array_equal(scaled[:, :1], RobustScaling.learn(numbers[:, :1]).apply(numbers[:, :1]))
+    np.testing.assert_array_equal(scaled[:, 1:], QuantileScaling.learn(numbers[:, 1:]).apply(numbers[:, 1:]))
+
+
 def test_an_unknown_scaling_is_an_error():
-    with pytest.raises(ValueError, match=r"among {'standard', 'robust', 'quantile'}\. Got 'no' instead"):
+    with pytest.raises(ValueError, match=r"among {'standard', 'robust', 'quantile', 'mixed'}\. Got 'no' instead"):
         learn_scaling("no", np.ones((2, 1)))
