@@ -170,7 +170,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             (128, 128, 128),
             "selu",
             alpha=0.0,
-            batch_size=256,
+            batch_size="auto",
             learning_rate="coslog",
             learning_rate_init=_RATE,
             beta_2=0.95,
@@ -179,9 +179,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             weight_init="lecun_normal",
             parametrization="ntk",
             dropout=0.15,
-            label_smoothing=0.1,
             input_scale=6.0,
-            scaling="robust",
+            scaling="mixed",
             numeric_embedding=PBLD(),
             categorical_features=self.categorical_features,
             max_categories=self.max_categories,
@@ -194,7 +193,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     def _default_space(self) -> dict[str, Any]:
         return {
             "learning_rate_init": loguniform(_RATE / 2.0, _RATE * 2.0),
-            "numeric_embedding__sigma": loguniform(0.05, 2.0),
+            "numeric_embedding__sigma": loguniform(0.05, 10.0),
         }
 
     def _publish(self, template: Any, targets: LabelTargets) -> None:

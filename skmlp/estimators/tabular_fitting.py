@@ -12,7 +12,7 @@ from sklearn.metrics import get_scorer
 
 from skmlp._threads import available_threads, can_start_threads
 from skmlp._typing import FloatArray, IntArray
-from skmlp.estimators.builders import batch_rows, new_model, spawn_seeds, start_from_data
+from skmlp.estimators.builders import new_model, spawn_seeds, start_from_data
 from skmlp.estimators.combinations import check_fit
 from skmlp.estimators.health import divergence_error
 from skmlp.estimators.holdout import DataSplit, random_split, safe_score, split_data, takes_weight
@@ -114,8 +114,9 @@ def _new_member(
     member, data = estimator._new_member(settings), split.training
     n_rows = data.n_samples
     member.set_params(random_state=int(rng.integers(2**31)))
-    if not isinstance(member.batch_size, str):
-        member.batch_size = min(member.batch_size, n_rows)
+    if isinstance(member.batch_size, str):
+        member.batch_size = n_rows if member.batch_size == "full" else _usual_batch_size(n_rows)
+    member.batch_size = min(member.batch_size, n_rows)
     member._validate_params()
     member._layout, member.n_features_in_ = estimator._table.layout, estimator._table.layout.n_columns
     model = new_model(member, data, targets)
@@ -123,7 +124,7 @@ def _new_member(
     publish_start(member, model, targets, validation=split.held_out is not None, keep_history=False)
     monitor = monitor_for(member, model)
     plan = Plan(
-        batch_size=batch_rows(member, n_rows),
+        batch_size=member.batch_size,
         max_epochs=estimator.max_iter,
         length=estimator.max_iter,
         max_seconds=_seconds_of_a_member(estimator),
@@ -135,6 +136,11 @@ def _new_member(
     rows, held_out = _hold_out(estimator, member, split, targets)
     training = Training(model.recipe, model.state, data, plan, criterion, monitor=monitor, rows=rows)
     return _Member(member, model, training, monitor, outputs, held_out)
+
+
+def _usual_batch_size(n_rows: int) -> int:
+    """Return smaller batches for fewer rows: more steps in an epoch."""
+    return next((size for size, limit in ((64, 2_000), (128, 9_000), (256, 50_000)) if n_rows < limit), 512)
 
 
 def _hold_out(estimator: Any, member: Any, split: DataSplit, targets: Targets) -> tuple[IntArray | None, Data | None]:

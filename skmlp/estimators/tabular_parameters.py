@@ -87,7 +87,7 @@ def _table(rows: tuple[Parameter, ...], **texts: str) -> ParameterTable:
 
 
 CLASSIFIER_SPACE = (
-    "learning rates up to twice and down to half of 0.04, and frequency scales of the numeric embedding from 0.05 to 2"
+    "learning rates up to twice and down to half of 0.04, and frequency scales of the numeric embedding from 0.05 to 10"
 )
 REGRESSOR_SPACE = CLASSIFIER_SPACE.replace("0.04", "0.07")
 

@@ -114,7 +114,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
             (128, 128, 128),
             "mish",
             alpha=0.0,
-            batch_size=256,
+            batch_size="auto",
             learning_rate="coslog",
             learning_rate_init=_RATE,
             beta_2=0.95,
@@ -124,7 +124,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
             parametrization="ntk",
             dropout=0.15,
             input_scale=6.0,
-            scaling="robust",
+            scaling="mixed",
             numeric_embedding=PBLD(),
             categorical_features=self.categorical_features,
             max_categories=self.max_categories,
@@ -137,7 +137,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     def _default_space(self) -> dict[str, Any]:
         return {
             "learning_rate_init": loguniform(_RATE / 2.0, _RATE * 2.0),
-            "numeric_embedding__sigma": loguniform(0.05, 2.0),
+            "numeric_embedding__sigma": loguniform(0.05, 10.0),
         }
 
     def _publish(self, template: Any, targets: RealTargets) -> None:
