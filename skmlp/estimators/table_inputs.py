@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from skmlp._typing import FloatArray, IntArray
 from skmlp.nn.front import TableLayout
 from skmlp.nn.layers import EmbedCategories
-from skmlp.tables import Scaling, TableEncoder, learn_scaling
+from skmlp.tables import Scaling, TableEncoder, learn_scaling, row_blocks, some_rows
 
 __all__ = ["TableInputs"]
 
@@ -55,7 +55,7 @@ class TableInputs:
         )
         learned = None
         if scaling is not None:
-            learned = learn_scaling(scaling, encoder.encode(X, np.float64).numbers)
+            learned = learn_scaling(scaling, encoder.encode(some_rows(X, BLOCK_ROWS), np.float64).numbers)
         sizes = list(enumerate(encoder.sizes))
         most_one_hot = np.inf if embed is None else embed.min_categories - 1
         return cls(
@@ -78,17 +78,26 @@ class TableInputs:
 
     def rows(self, X: Any, dtype: DTypeLike, name: str = "X") -> FloatArray:
         """Return the array, of shape (n_samples, n_columns); errors call the table by its `name`."""
+        parts = list(row_blocks(X, BLOCK_ROWS))
+        out: FloatArray = np.zeros((sum(n for n, _ in parts), self.layout.n_columns), dtype)
+        start = 0
+        for n, part in parts:
+            self._fill(out[start : start + n], part, dtype, name)
+            start += n
+        return out
+
+    def _fill(self, out: FloatArray, X: Any, dtype: DTypeLike, name: str) -> None:
+        """Write the rows of a part of the table."""
         # Differences that float32 cannot hold, as between times in seconds, are kept until the numbers are scaled.
         table = self.encoder.encode(X, dtype if self.scaling is None else np.float64, name=name)
-        layout, n = self.layout, table.numbers.shape[1]
-        out: FloatArray = np.zeros((len(table.numbers), layout.n_columns), dtype)
+        n = table.numbers.shape[1]
         if self.scaling is None:
             out[:, :n] = table.numbers
         else:
             self.scaling.apply(table.numbers, out=out[:, :n])
         for place, column in enumerate(self.flags, n):
             out[:, place] = _FLAGS[table.codes[:, column]]
-        place = n + layout.n_flags
+        place = n + self.layout.n_flags
         for group in (self.one_hot, self.embedded):
             before = 0
             for column in group:
@@ -96,7 +105,6 @@ class TableInputs:
                 np.add(codes, before, out=out[:, place], where=codes > 0, casting="unsafe")
                 before += self.encoder.sizes[column]
                 place += 1
-        return out
 
     def gradient(self, jacobian: FloatArray, X: Any) -> FloatArray:
         """Return derivatives by column of the user's table from those by column of the array.
@@ -140,6 +148,9 @@ class TableInputs:
             *(tuple(plain[name]) for name in ("flags", "one_hot", "embedded")),
         )
 
+
+# Rows that are encoded at a time, so that memory stays bounded, and that are enough to learn the scaling from.
+BLOCK_ROWS = 65_536
 
 # The values of a flag by its code.
 _FLAGS: IntArray = np.array([0, -1, 1])

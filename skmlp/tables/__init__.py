@@ -7,7 +7,6 @@ objects. :class:`TableEncoder` makes two arrays of it: numbers, and codes of cat
 from skmlp.tables.categories import CategoryColumn
 from skmlp.tables.encoder import TableEncoder
 from skmlp.tables.encoding import EncodedTable
-from skmlp.tables.kinds import may_have_categories
 from skmlp.tables.numbers import NumberColumn
 from skmlp.tables.scaling import (
     SCALINGS,
@@ -18,6 +17,7 @@ from skmlp.tables.scaling import (
     StandardScaling,
     learn_scaling,
 )
+from skmlp.tables.whole import may_have_categories, row_blocks, some_rows
 
 __all__ = [
     "CategoryColumn",
@@ -32,4 +32,6 @@ __all__ = [
     "TableEncoder",
     "learn_scaling",
     "may_have_categories",
+    "row_blocks",
+    "some_rows",
 ]
