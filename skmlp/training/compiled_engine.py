@@ -241,7 +241,7 @@ class CompiledEngine(NumpyEngine):
                 scheduled=settings,
                 max_gradient_norm=math.inf if recipe.clip is None else recipe.clip.limit,  # type: ignore[attr-defined]
                 norm_epsilon=NORM_EPSILON,
-                average=0 if state.average is None else state.average.vector,
+                average=0 if recipe.averaging is None else state.eval_params.vector,
                 average_is_new=is_new,
                 decay=recipe.averaging or 0.0,
             )

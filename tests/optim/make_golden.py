@@ -1,16 +1,18 @@
 """Make golden.json: where torch's optimizers are after some steps on one fixed function.
 
-Run it with any Python that has torch (made with 2.13), from anywhere:
+Run it with any Python that has torch and schedulefree (made with 2.14 and 1.4), from anywhere:
 
     python tests/optim/make_golden.py
 
-torch is imported by :func:`main` only, so that collecting the tests does not need it. The function is written down
+They are imported by :func:`main` only, so that collecting the tests does not need them. The function is written down
 here in torch and differentiated by torch; the test has its own NumPy gradient. Lion is not part of torch: it is
-computed here in plain Python from the paper's pseudo-code (Chen et al., 2023, arXiv 2302.06675, program 1).
+computed here in plain Python from the paper's pseudo-code (Chen et al., 2023, arXiv 2302.06675, program 1). Of
+schedule-free AdamW both points are kept: where gradients are taken, and the average.
 """
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,18 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 LION_RUNS = {
     "lion": {"lr": 0.01, "betas": (0.9, 0.99), "weight_decay": 0.0},
     "lion_decay": {"lr": 0.02, "betas": (0.95, 0.9), "weight_decay": 0.3},
+}
+SCHEDULE_FREE_RUNS = {
+    "schedule_free_adamw": {"lr": 0.05},
+    "schedule_free_adamw_settings": {
+        "lr": 0.03,
+        "betas": (0.8, 0.99),
+        "eps": 1e-2,
+        "weight_decay": 0.2,
+        "warmup_steps": 30,
+        "r": 1.5,
+        "weight_lr_power": 1.0,
+    },
 }
 
 
@@ -101,6 +115,25 @@ def lion_run(name: str, start: list[float]) -> dict[str, list[float]]:
     return stored
 
 
+def schedule_free_run(name: str, start: list[float]) -> dict[str, dict[str, list[float]]]:
+    """Return both points at the stored steps, by the authors' reference implementation."""
+    import torch
+    from schedulefree import AdamWScheduleFreeReference
+
+    x = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    optimizer = AdamWScheduleFreeReference([x], **SCHEDULE_FREE_RUNS[name])
+    optimizer.train()
+    stored: dict[str, dict[str, list[float]]] = {"params": {}, "averages": {}}
+    for step in range(1, max(STORED_STEPS) + 1):
+        optimizer.zero_grad()
+        function(x).backward()
+        optimizer.step()
+        if step in STORED_STEPS:
+            stored["params"][str(step)] = x.tolist()
+            stored["averages"][str(step)] = optimizer.state[x]["x"].tolist()
+    return stored
+
+
 def main() -> None:
     """Write golden.json next to this file."""
     import torch
@@ -109,9 +142,12 @@ def main() -> None:
     torch.set_default_dtype(torch.float64)
     runs = {name: {"settings": settings, "params": torch_run(name, START)} for name, (_, settings) in RUNS.items()}
     runs |= {name: {"settings": settings, "params": lion_run(name, START)} for name, settings in LION_RUNS.items()}
+    runs |= {
+        name: {"settings": settings, **schedule_free_run(name, START)} for name, settings in SCHEDULE_FREE_RUNS.items()
+    }
     points = [START, *runs["sgd"]["params"].values()]
     golden = {
-        "made_with": f"torch {torch.__version__}",
+        "made_with": f"torch {version('torch').partition('+')[0]}, schedulefree {version('schedulefree')}",
         "start": START,
         "gradients": [{"at": point, "gradient": gradient(point)} for point in points],
         "runs": runs,

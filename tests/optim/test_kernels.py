@@ -19,7 +19,10 @@ def _variants(cls):
     yield default
     for field in fields(cls):
         value = getattr(default, field.name)
-        changed = not value if isinstance(value, bool) else 0.9 * value if value else 0.1
+        if type(value) is int:
+            changed = value + 3
+        else:
+            changed = not value if isinstance(value, bool) else 0.9 * value if value else 0.1
         yield cls(**{field.name: changed})
 
 
@@ -109,6 +112,7 @@ def test_the_kernel_of_a_base_class_is_not_that_of_a_link_with_its_own_apply():
 
 def test_names_come_in_their_documented_order():
     names = ["sgd", "rmsprop", "adagrad", "adadelta", "adam", "amsgrad", "adamw", "nadam", "radam", "lion"]
+    names += ["schedule_free_adamw"]
     assert list(SOLVERS)[: len(names)] == names
 
 

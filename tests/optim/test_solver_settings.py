@@ -18,6 +18,7 @@ from skmlp.optim import (
     NAdam,
     RAdam,
     RMSProp,
+    ScheduleFreeAdamW,
 )
 from skmlp.optim.schedules import Linear, Time
 
@@ -33,6 +34,7 @@ SETTINGS = [
     NAdam(0.8, 0.9, 1e-5, 1e-6, 0.3),
     RAdam(0.8, 0.9, 1e-5, 1e-6),
     Lion(0.8, 0.7, 0.3),
+    ScheduleFreeAdamW(0.8, 0.9, 1e-5, 0.3, 7, 1.0, 1.5),
 ]
 each = pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: type(settings).__name__)
 
@@ -60,6 +62,7 @@ def test_numpy_numbers_become_python_floats(settings):
         assert clone(changed) == changed
 
 
+WITH_BETAS = (Adam, AMSGrad, AdamW, NAdam, RAdam, Lion, ScheduleFreeAdamW)
 BAD = [
     *((SGD, "momentum", value) for value in (-0.1, 1.1, NAN, "0.9", True, None)),
     *((RMSProp, "decay", value) for value in (-0.1, 1.0, NAN)),
@@ -68,10 +71,11 @@ BAD = [
     *((Adagrad, name, -1e-9) for name in ("initial_accumulator", "epsilon", "epsilon_root")),
     (Adadelta, "decay", 1.0),
     *((Adadelta, "epsilon", value) for value in (0.0, -1.0)),
-    *((cls, name, 1.0) for cls in (Adam, AMSGrad, AdamW, NAdam, RAdam, Lion) for name in ("beta_1", "beta_2")),
-    *((cls, name, -0.1) for cls in (Adam, AMSGrad, AdamW, NAdam, RAdam, Lion) for name in ("beta_1", "beta_2")),
-    *((cls, "weight_decay", -1e-9) for cls in (AdamW, Lion)),
+    *((cls, name, value) for cls in WITH_BETAS for name in ("beta_1", "beta_2") for value in (-0.1, 1.0)),
+    *((cls, "weight_decay", -1e-9) for cls in (AdamW, Lion, ScheduleFreeAdamW)),
     (NAdam, "momentum_decay", -1e-9),
+    *((ScheduleFreeAdamW, "warmup_steps", value) for value in (-1, 1.0, True)),
+    *((ScheduleFreeAdamW, name, value) for name in ("r", "weight_lr_power") for value in (-0.1, 10.1)),
 ]
 
 
@@ -107,6 +111,15 @@ DEFAULTS = {
     NAdam: {**MOMENTS, "momentum_decay": 0.004},
     RAdam: MOMENTS,
     Lion: {"beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.0},
+    ScheduleFreeAdamW: {
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-8,
+        "weight_decay": 0.0,
+        "warmup_steps": 0,
+        "r": 0.0,
+        "weight_lr_power": 2.0,
+    },
 }
 
 

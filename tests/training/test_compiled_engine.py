@@ -34,7 +34,17 @@ from skmlp.nn.layers import (
 from skmlp.nn.losses import LOSSES, Quantile
 from skmlp.nn.network import Network, initialize
 from skmlp.nn.objective import Objective
-from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
+from skmlp.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    ClipByGlobalNorm,
+    Linear,
+    Piecewise,
+    RMSProp,
+    ScheduleFreeAdamW,
+    WithWeightDecay,
+)
 from skmlp.optim.solvers import ScaleByLearningRate
 from skmlp.optim.solvers.adam import ScaleByAdam
 from skmlp.training.batches import Batches, Data
@@ -57,6 +67,7 @@ SOLVERS = {
     "rmsprop, momentum": RMSProp(momentum=0.5),
     "rmsprop, centered": RMSProp(centered=True),
     "adam, root": Adam(epsilon=0.0, epsilon_root=1e-6),
+    "schedule-free, settings": ScheduleFreeAdamW(0.7, warmup_steps=6, weight_decay=0.1, r=1.0, weight_lr_power=0.5),
 }
 TARGETS = {"y >= 0": np.abs, "y > 0": lambda y: np.abs(y) + 0.1}
 
@@ -320,6 +331,10 @@ FUSED = [
     {"normalization": "batch", **SGD_ONLY},
     {"gradient_clip": 0.1, "averaging": 0.9, "solver": "nadam", "learning_rate": "cosine"},
     {"dropout": 0.4 * Linear(1.0, 0.1), "solver": SGD(momentum=0.9 * Linear(1.0, 0.5))},
+    {
+        "solver": ScheduleFreeAdamW(warmup_steps=7, r=1.0, weight_decay=0.1 * Linear(1.0, 0.0)),
+        "learning_rate": "cosine",
+    },
 ]
 
 

@@ -86,6 +86,22 @@ class Solver(Configurable, ABC):
         """Tell whether training can continue from `state`: it has the arrays and the groups that this solver keeps."""
         return _form(self.init(np.empty(0), layout=layout)) == _form(state)
 
+    @property
+    def averages(self) -> bool:
+        """Whether the parameters to predict with are an average, and not those that are trained."""
+        return any(link.ahead is not None for link in self.links)
+
+    def ahead(self, state: State) -> FloatArray | None:
+        """Return how far the trained parameters are ahead of the average to predict with: subtract it from them.
+
+        None for a solver that does not average. The array belongs to the state.
+        """
+        for place, link in enumerate(self.links):
+            if link.ahead is not None:
+                ahead: FloatArray = state["links"][place][link.ahead]
+                return ahead
+        return None
+
     def update(
         self, params: FloatArray, grad: FloatArray, state: State, learning_rate: float, time: Time | None = None
     ) -> None:

@@ -25,6 +25,8 @@ class Transform(Configurable, ABC):
     ----------
     weights_only : bool
         Whether the link sees only the leading part of the vector, which holds the weights.
+    ahead : str or None
+        The name of an array of the state, if the link averages: the parameters minus it are those to predict with.
     kernel : callable or None
         ``kernel(g, p, state, numbers) -> (update, parameter, state)`` is the rule for one parameter, in plain Python
         that numba can compile: `g` the incoming update, `p` the parameter, `state` a tuple of the values of this
@@ -34,6 +36,7 @@ class Transform(Configurable, ABC):
     """
 
     weights_only = False
+    ahead: ClassVar[str | None] = None
     kernel: ClassVar[Callable[..., Any] | None] = None
 
     def init(self, params: FloatArray) -> State:
