@@ -131,9 +131,10 @@ _COMMON = (
     Parameter("solver", "adam", "str or Solver", [Registered(SOLVERS, Solver, extra=("lbfgs",))], text="""
         ``"sgd"``, ``"rmsprop"``, ``"adagrad"``, ``"adadelta"``, ``"adam"``, ``"amsgrad"``, ``"adamw"``, ``"nadam"``,
         ``"radam"``, ``"lion"``, ``"schedule_free_adamw"`` (averages all steps, so that the learning rate need not fall;
-        good in partial_fit), an object of :mod:`skmlp.optim` for full control, or ``"lbfgs"``: a quasi-Newton method on
-        all data at once, often best for small data. By name, ``"sgd"`` takes `momentum` and `nesterovs_momentum`, and
-        the Adam family takes `beta_1`, `beta_2` and `epsilon`.
+        good in partial_fit), ``"muon"`` (orthogonalized steps for the weights of hidden layers), an object of
+        :mod:`skmlp.optim` for full control, or ``"lbfgs"``: a quasi-Newton method on all data at once, often best for
+        small data. By name, ``"sgd"`` takes `momentum` and `nesterovs_momentum`, and the Adam family, to which
+        ``"schedule_free_adamw"`` belongs, takes `beta_1`, `beta_2` and `epsilon`.
     """),
     Parameter("alpha", 0.0001, "float", [_NON_NEGATIVE], text="""
         Strength of the L2 penalty ``alpha / (2 n) * sum of squared weights``, non-negative. As in scikit-learn, n is
@@ -266,7 +267,8 @@ _COMMON = (
     Parameter("weight_decay", None, "float, scheduled value or None",
               [_NON_NEGATIVE, Scheduled, None], lbfgs="refused", text="""
         Decoupled weight decay, for any solver: before each step the weights are multiplied by ``1 - learning_rate *
-        weight_decay``. None leaves it to the solver (0.01 for ``"adamw"``, else none).
+        weight_decay`` (``"schedule_free_adamw"`` decays the steps that it averages). None leaves it to the solver (0.01
+        for ``"adamw"``, 0.1 for ``"muon"``, else none).
     """),
     Parameter("max_norm", None, "float or None", [_POSITIVE, None], lbfgs="refused", text="""
         Maximum norm of the incoming weights of each unit, positive; larger ones are rescaled after each step.

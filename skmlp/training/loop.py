@@ -203,7 +203,7 @@ class EpochRunner:
         buffers = buffers or Buffers(recipe.objective, state.params, self._batches.largest)
         self.engine = choose_engine(recipe, state, self._batches, buffers, plan, n_threads)
         self.clock = StepClock(recipe, state, plan, self._batches.n_batches)
-        self._ahead = recipe.solver.ahead(state.solver_state)
+        self._ahead = recipe.solver.ahead(state.solver_state) if recipe.solver_averages else None
         if self._ahead is not None:
             state.start_average(self._ahead)
         clips = recipe.clip is not None

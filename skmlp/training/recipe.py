@@ -49,11 +49,16 @@ class Recipe:
     averaging: float | None = None
 
     def __post_init__(self) -> None:
-        if self.averaging is not None and self.solver.averages:
+        if self.averaging is not None and self.solver_averages:
             raise ValueError(
                 f"{type(self.solver).__name__} averages the parameters by itself: averaging must be None. "
                 f"Got {self.averaging!r} instead."
             )
+
+    @cached_property
+    def solver_averages(self) -> bool:
+        """Whether the solver averages the parameters by itself."""
+        return self.solver.averages
 
     @cached_property
     def scheduled_settings(self) -> frozenset[str]:

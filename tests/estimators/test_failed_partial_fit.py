@@ -83,6 +83,7 @@ SETTINGS = {
     "dropout": {"dropout": 0.3},
     "average": {"averaging": 0.9},
     "schedule-free": {"solver": "schedule_free_adamw"},
+    "matrices": {"solver": "muon"},
     "batch normalization": {"normalization": "batch"},
     "monitor": {"monitor": 1},
     "schedule": {"learning_rate": "invscaling"},

@@ -106,6 +106,7 @@ TRAININGS: dict[str, tuple[dict[str, Any], list[Any]]] = {
         {"solver": "schedule_free_adamw", "normalization": "batch", "warm_start": True},
         [FIT, FIT, STREAM, {"averaging": 0.9, "solver": "adam"}, STREAM],
     ),
+    "muon": ({"solver": "muon", "normalization": "layer", "warm_start": True}, [STREAM, ODD, FIT, FIT, STREAM]),
     "dropout": ({"dropout": 0.3}, [STREAM, STREAM, {"dropout": 0.5}, STREAM, STREAM]),
     "dropout that is monitored": (
         {"dropout": 0.3, "monitor": 2},

@@ -40,6 +40,7 @@ from skmlp.optim import (
     AdamW,
     ClipByGlobalNorm,
     Linear,
+    Muon,
     Piecewise,
     RMSProp,
     ScheduleFreeAdamW,
@@ -238,6 +239,8 @@ def test_log_losses_train_as_with_numpy(monkeypatch, n_threads, data, dtype, kin
         {"residual": True, "hidden_layer_sizes": (6, 6, 6), "normalization": "layer", "dropout": 0.1},
         {"gradient_clip": 0.05, "averaging": 0.8, "learning_rate": "cosine", "dropout": 0.4 * Linear(1.0, 0.1)},
         {"gradient_clip": "adaptive"},
+        {"solver": "muon", "gradient_clip": 0.1, "averaging": 0.9, "monitor": 3, "learning_rate": "cosine"},
+        {"solver": Muon(momentum=0.95 * Linear(0.9, 1.0), adam_rate_factor=0.2, adjust="original"), "max_norm": 2.0},
     ],
     ids=str,
 )
@@ -300,6 +303,7 @@ def test_batches_of_several_blocks_train_as_with_numpy(monkeypatch, n_threads, d
         ({"gradient_clip": 1.0, "averaging": 0.9, "dropout": 0.5 * Linear(1.0, 0.0)}, 2),
         ({"gradient_clip": "adaptive"}, 1),
         ({"max_norm": 1.0}, 1),
+        ({"solver": "muon"}, 1),
     ],
     ids=str,
 )

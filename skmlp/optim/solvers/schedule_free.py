@@ -55,7 +55,7 @@ class AddDecayedWeights(Transform):
     """Passes on ``g + weight_decay * p`` for weights: a decay that the links behind it scale like the gradient."""
 
     weight_decay: Annotated[float, Range("[0.0, inf)", may_be_scheduled=True)] = 0.01
-    weights_only = True
+    acts_on = "weights"
 
     def prepare(self, state: State, count: Any, learning_rate: Any) -> Numbers:
         return (self.weight_decay,)
