@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from skmlp._typing import AnyArray, BoolArray, FloatArray
+from skmlp.optim.solvers import SOLVERS, Solver
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,14 @@ class Evidence:
         """Whether the solver is L-BFGS, which takes no mini-batches, dropout or gradient clipping."""
         solver = self.params.get("solver")
         return isinstance(solver, str) and solver == "lbfgs"
+
+    @property
+    def averages(self) -> bool:
+        """Whether the solver averages the weights by itself."""
+        solver = self.params.get("solver")
+        if isinstance(solver, str) and solver in SOLVERS:
+            solver = SOLVERS[solver]()
+        return isinstance(solver, Solver) and solver.averages
 
     @property
     def has_learning_rate(self) -> bool:

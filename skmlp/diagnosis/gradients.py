@@ -123,6 +123,6 @@ def small_batch(evidence: Evidence) -> Iterator[Finding]:
         remedies=(
             Remedy("Use larger mini-batches", {"batch_size": better}),
             Remedy("Decrease the learning rate during training", {"learning_rate": "cosine"}),
-            Remedy("Average the weights", {"averaging": 0.99}),
+            *(() if evidence.averages else (Remedy("Average the weights", {"averaging": 0.99}),)),
         ),
     )

@@ -257,13 +257,14 @@ def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dty
     """Return a copy of the fitted model to continue with; a changed architecture raises ValueError."""
     check_architecture(estimator, fitted, targets, "warm_start=True")
     state = fitted.state.copy()
-    state.reset_params()
     if dtype != fitted.dtype:
+        state.reset_params()
         state.params = state.params.on(state.params.vector.astype(dtype))
         state.solver_state = {}
     model = Model(fitted.architecture, fitted.network, state, fitted.split_seed, fitted.learning_rate_init)
     if estimator.solver == "lbfgs":
         _adopt_dropout(estimator, model, targets)
+        state.reset_params()
         state.plateau = Plateau(estimator.tol, estimator.n_iter_no_change)
         state.samples_seen = 0
     else:
@@ -274,16 +275,18 @@ def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dty
 def adopt_settings(estimator: Any, model: Model, targets: Targets, *, new_fit: bool) -> None:
     """Build the model's recipe and adapt the state of earlier training to it.
 
-    A state that the solver cannot use is replaced by a new one. Schedules start again in a new fit, and when the
-    initial learning rate or its schedule has changed. The best loss so far is forgotten in a new fit.
+    A state that the solver cannot use is replaced by a new one. Training continues from an average in a new fit, and
+    when there is to be none, unless the solver itself goes on averaging. Schedules start again in a new fit, and when
+    the initial learning rate or its schedule has changed. The best loss so far is forgotten in a new fit.
     """
     _adopt_dropout(estimator, model, targets)
     model.recipe = build_recipe(estimator, model.network, model.loss)
     model.settings = () if new_fit else training_settings(estimator)
     state, solver = model.state, model.recipe.solver
-    if not solver.accepts(state.solver_state, state.params.layout):
+    continues = solver.accepts(state.solver_state, state.params.layout)
+    if not continues:
         state.solver_state = solver.init(state.params.trained, state.params.n_weights, state.params.layout)
-    if estimator.averaging is None and state.average is not None:
+    if not (continues and solver.averages) and (new_fit or estimator.averaging is None):
         state.reset_params()
     schedule, initial = model.recipe.schedule, float(estimator.learning_rate_init)
     memory = schedule.new_memory()

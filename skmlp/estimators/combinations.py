@@ -5,7 +5,7 @@ from typing import Any
 from sklearn.model_selection._split import GroupsConsumerMixin
 
 from skmlp._configurable import Configurable, is_scheduled
-from skmlp.estimators.builders import build_schedule
+from skmlp.estimators.builders import build_schedule, build_solver
 from skmlp.estimators.holdout import is_fraction, wants_split
 from skmlp.nn.layers import BatchNorm
 from skmlp.optim.solvers import Solver
@@ -113,6 +113,11 @@ def _check_settings(estimator: Any) -> None:
         raise ValueError(
             f"The weight decay is set twice: weight_decay={decay!r}, and solver={solver!r}. "
             "Set weight_decay=None, or choose the solver by name."
+        )
+    if estimator.averaging is not None and solver != "lbfgs" and build_solver(estimator).averages:
+        raise ValueError(
+            f"The weights are averaged twice: averaging={estimator.averaging!r}, and solver={solver!r} averages by "
+            "itself. Set averaging=None, or choose another solver."
         )
 
 

@@ -29,7 +29,7 @@ from skmlp.optim.solvers import SOLVERS, Solver
 from skmlp.tables import SCALINGS
 
 # Solvers that take beta_1, beta_2 and epsilon from the estimator when chosen by name.
-ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam")
+ADAM_FAMILY = ("adam", "amsgrad", "adamw", "nadam", "radam", "schedule_free_adamw")
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,11 @@ _COMMON = (
     """),
     Parameter("solver", "adam", "str or Solver", [Registered(SOLVERS, Solver, extra=("lbfgs",))], text="""
         ``"sgd"``, ``"rmsprop"``, ``"adagrad"``, ``"adadelta"``, ``"adam"``, ``"amsgrad"``, ``"adamw"``, ``"nadam"``,
-        ``"radam"``, ``"lion"``, an object of :mod:`skmlp.optim` for full control, or ``"lbfgs"``: a quasi-Newton method
-        on all data at once, often best for small data. By name, ``"sgd"`` takes `momentum` and `nesterovs_momentum`,
-        and the Adam family takes `beta_1`, `beta_2` and `epsilon`.
+        ``"radam"``, ``"lion"``, ``"schedule_free_adamw"`` (averages all steps, so that the learning rate need not fall;
+        good in partial_fit), ``"muon"`` (orthogonalized steps for the weights of hidden layers), an object of
+        :mod:`skmlp.optim` for full control, or ``"lbfgs"``: a quasi-Newton method on all data at once, often best for
+        small data. By name, ``"sgd"`` takes `momentum` and `nesterovs_momentum`, and the Adam family, to which
+        ``"schedule_free_adamw"`` belongs, takes `beta_1`, `beta_2` and `epsilon`.
     """),
     Parameter("alpha", 0.0001, "float", [_NON_NEGATIVE], text="""
         Strength of the L2 penalty ``alpha / (2 n) * sum of squared weights``, non-negative. As in scikit-learn, n is
@@ -205,7 +207,8 @@ _COMMON = (
         multilabel targets and where a class is too small for it.
     """),
     Parameter("beta_1", 0.9, "float", [_FRACTION], solvers=ADAM_FAMILY, text="""
-        Decay rate of the Adam family's first moment, in [0, 1).
+        Decay rate of the Adam family's first moment, in [0, 1); for ``"schedule_free_adamw"``, which has none, the
+        weight of the average where gradients are taken.
     """),
     Parameter("beta_2", 0.999, "float", [_FRACTION], solvers=ADAM_FAMILY, text="""
         Decay rate of the Adam family's second moment, in [0, 1).
@@ -264,7 +267,8 @@ _COMMON = (
     Parameter("weight_decay", None, "float, scheduled value or None",
               [_NON_NEGATIVE, Scheduled, None], lbfgs="refused", text="""
         Decoupled weight decay, for any solver: before each step the weights are multiplied by ``1 - learning_rate *
-        weight_decay``. None leaves it to the solver (0.01 for ``"adamw"``, else none).
+        weight_decay`` (``"schedule_free_adamw"`` decays the steps that it averages). None leaves it to the solver (0.01
+        for ``"adamw"``, 0.1 for ``"muon"``, else none).
     """),
     Parameter("max_norm", None, "float or None", [_POSITIVE, None], lbfgs="refused", text="""
         Maximum norm of the incoming weights of each unit, positive; larger ones are rescaled after each step.
@@ -280,7 +284,7 @@ _COMMON = (
     Parameter("averaging", None, "float or None",
               [Interval(Real, 0, 1, closed="neither"), None], lbfgs="refused", text="""
         Predict and validate with an exponential moving average of the weights over the steps, with this decay in (0,
-        1); 0.99 averages over about a hundred steps.
+        1); 0.99 averages over about a hundred steps. Not for ``"schedule_free_adamw"``, which averages by itself.
     """),
     Parameter("validation_split", None, "float, splitter or None",
               [Interval(Real, 0, 1, closed="neither"), InstanceWith(["split"]), None], partial_fit="refused", text="""

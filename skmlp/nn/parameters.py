@@ -137,9 +137,20 @@ class Parameters:
         self.spans = sorted(spans, key=lambda span: span.start)
 
     @property
-    def layout(self) -> list[tuple[int, int, float]]:
-        """What a solver has to know of every trained array: its start, stop and rate factor, in the vector's order."""
-        return [(span.start, span.stop, span.spec.rate_factor) for span in self.spans if span.stop <= self.n_trained]
+    def layout(self) -> list[tuple[int, int, float, tuple[int, ...] | None]]:
+        """What a solver has to know of every trained array, in the order of the vector.
+
+        That is its start, stop and rate factor, and its shape if it is a weight of a hidden layer, else None. Weights
+        of the last layer that has any are not hidden.
+        """
+        weights = [span.start for span in self.spans if span.spec.role == "weight"]
+        of_layers = [sum(spec.role == "weight" for spec in layer) for layer in self.shapes]
+        hidden = set(weights[: len(weights) - next((n for n in reversed(of_layers) if n > 0), 0)])
+        return [
+            (span.start, span.stop, span.spec.rate_factor, span.spec.shape if span.start in hidden else None)
+            for span in self.spans
+            if span.stop <= self.n_trained
+        ]
 
     @property
     def trained_arrays(self) -> list[FloatArray]:

@@ -21,7 +21,7 @@ from skmlp.training.batches import Batches, Data
 from skmlp.training.clock import StepClock
 from skmlp.training.compiled_layers import needs_blas
 from skmlp.training.compiled_program import ThreadProgram
-from skmlp.training.compiled_solver import CompiledSolver, compiled_solver
+from skmlp.training.compiled_solver import CompiledSolver, compiled_solver, has_kernels
 from skmlp.training.engine import Buffers, Evaluation, NumpyEngine, Sums
 from skmlp.training.recipe import Recipe
 from skmlp.training.state import TrainingState
@@ -56,7 +56,13 @@ def compiled_engine(
     """
     objective, params = recipe.objective, state.params
     n_rows = max(batches.largest, buffers.n_samples)
-    is_shared = _can_fuse_steps(recipe) and batches.n_batches > 1 and _can_share(objective.network, n_rows, n_threads)
+    is_shared = (
+        n_threads > 1
+        and batches.n_batches > 1
+        and _can_fuse_steps(recipe)
+        and has_kernels(recipe.solver)
+        and _can_share(objective.network, n_rows, n_threads)
+    )
     size = n_threads if is_shared else 1
     large = products.LARGE if size < n_threads else products.LARGE_ALONE
     kept: _Memory | NotCompiledError = buffers.keep(
@@ -241,7 +247,7 @@ class CompiledEngine(NumpyEngine):
                 scheduled=settings,
                 max_gradient_norm=math.inf if recipe.clip is None else recipe.clip.limit,  # type: ignore[attr-defined]
                 norm_epsilon=NORM_EPSILON,
-                average=0 if state.average is None else state.average.vector,
+                average=0 if recipe.averaging is None else state.eval_params.vector,
                 average_is_new=is_new,
                 decay=recipe.averaging or 0.0,
             )

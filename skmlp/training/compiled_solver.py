@@ -13,15 +13,26 @@ from skmlp.optim.schedules import Time
 from skmlp.optim.solvers import Solver
 from skmlp.optim.solvers.groups import floats_of, prepare_groups, runs_of
 
-__all__ = ["CompiledSolver", "compiled_solver"]
+__all__ = ["CompiledSolver", "compiled_solver", "has_kernels"]
 
 
 def compiled_solver(solver: Solver, state: dict[str, Any], params: FloatArray) -> "CompiledSolver | None":
     """Return the compiled form of a solver on its state; None when one of its links has none."""
-    kernels = [kernel_of(link, "kernel", ("init", "prepare", "apply")) for link in solver.links]
-    if type(solver).update is not Solver.update or not all(kernels):
-        return None
-    return CompiledSolver(solver, state, params, kernels)
+    kernels = _kernels(solver)
+    return CompiledSolver(solver, state, params, kernels) if kernels else None
+
+
+def has_kernels(solver: Solver) -> bool:
+    """Tell whether a solver has a compiled form."""
+    return bool(_kernels(solver))
+
+
+def _kernels(solver: Solver) -> list[Any]:
+    """Return the kernels of a solver's links; an empty list when it has no compiled form."""
+    links = solver.links
+    kernels = [kernel_of(link, "kernel", ("init", "prepare", "apply")) for link in links]
+    element_by_element = all(link.acts_on in ("all", "weights") for link in links)
+    return kernels if type(solver).update is Solver.update and element_by_element and all(kernels) else []
 
 
 class CompiledSolver:
@@ -47,7 +58,7 @@ class CompiledSolver:
         for link, link_state, floats in zip(solver.unscheduled().links, state["links"], groups[0][1], strict=True):
             arrays = [value for value in link_state.values() if isinstance(value, np.ndarray)]
             places += [(address(array), -1, 1) for array in arrays]
-            shape.append((len(arrays), len(link.prepare(dict(floats), 1, 1.0)), link.weights_only))
+            shape.append((len(arrays), len(link.prepare(dict(floats), 1, 1.0)), link.acts_on == "weights"))
         self.entry = Entry(type(solver).__name__, "solver", tuple(kernels), tuple(shape), params.dtype.name)
         self.table = np.array(places or [(0, 0, 0)], np.int64)
         self.address = 0

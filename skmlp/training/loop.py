@@ -203,6 +203,9 @@ class EpochRunner:
         buffers = buffers or Buffers(recipe.objective, state.params, self._batches.largest)
         self.engine = choose_engine(recipe, state, self._batches, buffers, plan, n_threads)
         self.clock = StepClock(recipe, state, plan, self._batches.n_batches)
+        self._ahead = recipe.solver.ahead(state.solver_state) if recipe.solver_averages else None
+        if self._ahead is not None:
+            state.start_average(self._ahead)
         clips = recipe.clip is not None
         self._clipped = (self.engine.grad.trained_arrays, state.params.trained_arrays) if clips else ([], [])
 
@@ -219,6 +222,13 @@ class EpochRunner:
         NonFiniteError
             If a loss, a gradient or the parameters become infinite or NaN.
         """
+        try:
+            return self._run()
+        finally:  # also when the user interrupts
+            if self._ahead is not None:
+                self._state.follow_average(self._ahead)
+
+    def _run(self) -> Row:
         engine, clock, params, sums = self.engine, self.clock, self._state.params, Sums()
         n_rows = self._batches.n_samples
         self.n_samples = self._samples_per_epoch

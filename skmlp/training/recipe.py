@@ -32,7 +32,12 @@ class Recipe:
         The largest norm of a unit's incoming weights; see :func:`~skmlp.nn.weight_norms.limit_norms`.
     averaging : float or None
         Decay d of the average of the parameters over the steps: it starts as the parameters after the first step, then
-        ``average = d * average + (1 - d) * params``.
+        ``average = d * average + (1 - d) * params``. Not for a solver that averages by itself.
+
+    Raises
+    ------
+    ValueError
+        If parameters would be averaged twice.
     """
 
     objective: Objective
@@ -42,6 +47,18 @@ class Recipe:
     clip: Clip | None = None
     max_norm: float | None = None
     averaging: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.averaging is not None and self.solver_averages:
+            raise ValueError(
+                f"{type(self.solver).__name__} averages the parameters by itself: averaging must be None. "
+                f"Got {self.averaging!r} instead."
+            )
+
+    @cached_property
+    def solver_averages(self) -> bool:
+        """Whether the solver averages the parameters by itself."""
+        return self.solver.averages
 
     @cached_property
     def scheduled_settings(self) -> frozenset[str]:

@@ -81,7 +81,7 @@ class TrainingState:
     dropout_rng : numpy.random.Generator
         Draws the units that dropout disables.
     average : Parameters or None
-        The average of the parameters over the steps, if the recipe asks for one.
+        The average of the parameters over the steps, if the recipe asks for one, or if the solver averages.
     is_long : bool
         Whether training was once long enough for the compiled engine. It stays True, so that training resumed for the
         remaining epochs uses the same engine.
@@ -118,6 +118,21 @@ class TrainingState:
         np.subtract(self.params.vector, self.average.vector, out=scratch)
         scratch *= 1.0 - decay
         self.average.vector += scratch
+
+    def start_average(self, ahead: FloatArray) -> None:
+        """Let a solver that averages continue: without an average, the parameters are those it ended with.
+
+        `ahead` is how far the trained parameters are to be ahead of the average.
+        """
+        if self.average is None:
+            self.average = self.params.on(self.params.vector.copy())
+            self.params.trained += ahead
+
+    def follow_average(self, ahead: FloatArray) -> None:
+        """Let the average be that of the solver, which the trained parameters are ahead of."""
+        assert self.average is not None
+        self.average.vector[...] = self.params.vector
+        self.average.trained -= ahead
 
     def copy(self) -> "TrainingState":
         """Return an independent copy."""

@@ -7,6 +7,7 @@ import pytest
 
 from skmlp.diagnosis import Evidence
 from skmlp.diagnosis.gradients import exploding_gradients, small_batch, vanishing_gradients
+from skmlp.optim import ScheduleFreeAdamW
 
 RULES = pytest.mark.parametrize("rule", [vanishing_gradients, exploding_gradients, small_batch])
 BELOW, ABOVE = 0.999, 1.001
@@ -217,6 +218,13 @@ def test_finding_of_a_small_batch_names_place_evidence_and_remedies(records, onl
         {"learning_rate": "cosine"},
         {"averaging": 0.99},
     ]
+
+
+@pytest.mark.parametrize("solver", ["schedule_free_adamw", ScheduleFreeAdamW()])
+def test_a_solver_that_averages_is_not_to_average_twice(records, only, solver):
+    evidence = _noisy(records)
+    evidence.params["solver"] = solver
+    assert "averaging" not in [name for remedy in only(small_batch(evidence)).remedies for name in remedy.params]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from skmlp.optim import (
     FlatCosine,
     Linear,
     Lion,
+    ScheduleFreeAdamW,
     WithWeightDecay,
 )
 
@@ -102,6 +103,15 @@ REFUSED_BY_FIT: dict[str, tuple[dict[str, Any], str]] = {
     "a decay twice: with": (
         {"solver": WithWeightDecay(SGD(), 0.1), "weight_decay": 0.1 * Cosine()},
         r"set twice: weight_decay=Scheduled\(.*, and solver=WithWeightDecay",
+    ),
+    "an average twice": (
+        {"solver": "schedule_free_adamw", "averaging": 0.9},
+        "weights are averaged twice: averaging=0.9, and solver='schedule_free_adamw' averages by itself. "
+        "Set averaging=None, or choose another solver",
+    ),
+    "an average twice: with": (
+        {"solver": WithWeightDecay(ScheduleFreeAdamW(), 0.1), "averaging": 0.9},
+        r"averaged twice: averaging=0.9, and solver=WithWeightDecay\(",
     ),
     "scoring of nothing": (
         {"scoring": "loss"},

@@ -82,6 +82,8 @@ SETTINGS = {
     "momentum": {"solver": "sgd"},
     "dropout": {"dropout": 0.3},
     "average": {"averaging": 0.9},
+    "schedule-free": {"solver": "schedule_free_adamw"},
+    "matrices": {"solver": "muon"},
     "batch normalization": {"normalization": "batch"},
     "monitor": {"monitor": 1},
     "schedule": {"learning_rate": "invscaling"},
@@ -122,9 +124,9 @@ def test_any_kind_of_error_restores_the_estimator(error, fail):
     assert _stored(est) == before
 
 
-@pytest.mark.parametrize("averaging", [None, 0.9])
-def test_weight_views_stay_valid_after_a_failed_call(fail, averaging):
-    est = _estimator(averaging=averaging)
+@pytest.mark.parametrize("params", [{}, {"averaging": 0.9}, {"solver": "schedule_free_adamw"}], ids=str)
+def test_weight_views_stay_valid_after_a_failed_call(fail, params):
+    est = _estimator(**params)
     for call in range(3):
         est.partial_fit(*_data(call))
     weights = est.coefs_[0]

@@ -61,6 +61,7 @@ KNOWN = re.compile(
             r"standardize_target=True shifts and scales y",
             r"partial_fit does not support|is not supported for partial_fit",
             r"depends on the progress of the whole training, which partial_fit does not know",
+            r"weights are averaged twice",
         ]
     )
 )

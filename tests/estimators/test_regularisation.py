@@ -462,6 +462,8 @@ def test_weight_decay_is_decoupled_for_every_solver(solver: str, how: str) -> No
     """Where the loss asks for nothing, a step shrinks the weights by 1 - learning_rate * weight_decay and no more."""
     if how == "object" and hasattr(SOLVERS[solver](), "weight_decay"):
         pytest.skip("an object with a decay of its own")
+    if how == "name" and SOLVERS[solver]().averages:
+        pytest.skip("its own decay acts on the steps that it averages")
     X, y = np.zeros((64, 3)), np.zeros(64)  # no gradient for any weight
     rate, decay = 0.1, 2.0
     choice: dict[str, Any] = {
@@ -469,8 +471,8 @@ def test_weight_decay_is_decoupled_for_every_solver(solver: str, how: str) -> No
         "object": {"solver": SOLVERS[solver](), "weight_decay": decay},
         "with": {"solver": WithWeightDecay(SOLVERS[solver](), decay)},
     }[how]
-    if how == "with" and solver == "adamw":
-        choice["solver"] = AdamW(weight_decay=decay)  # the plain one decays by itself
+    if how == "with" and getattr(SOLVERS[solver](), "weight_decay", 0.0) > 0.0:
+        choice["solver"] = SOLVERS[solver](weight_decay=decay)  # the plain one decays by itself
     settings: dict[str, Any] = {"hidden_layer_sizes": (4,), "alpha": 0.0, "dtype": "float64"}
     initial = _small(MLPRegressor, **settings, **STANDING_STILL).fit(X, y)
     est = _small(MLPRegressor, learning_rate_init=rate, **settings, **choice).fit(X, y)

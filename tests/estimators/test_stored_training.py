@@ -98,6 +98,15 @@ TRAININGS: dict[str, tuple[dict[str, Any], list[Any]]] = {
     "plateau": ({"learning_rate": "reduce_on_plateau", "tol": 1.0, "n_iter_no_change": 2}, [STREAM] * 5),
     "averaging": ({"averaging": 0.9}, [STREAM, ODD, STREAM, {"averaging": None}, STREAM]),
     "averaging in fits": ({"averaging": 0.9, "warm_start": True}, [FIT, FIT, STREAM]),
+    "schedule-free": (
+        {"solver": "schedule_free_adamw"},
+        [STREAM, ODD, STREAM, FIT, STREAM, {"beta_1": 0.7}, STREAM, {"solver": "adam"}, STREAM],
+    ),
+    "schedule-free in fits": (
+        {"solver": "schedule_free_adamw", "normalization": "batch", "warm_start": True},
+        [FIT, FIT, STREAM, {"averaging": 0.9, "solver": "adam"}, STREAM],
+    ),
+    "muon": ({"solver": "muon", "normalization": "layer", "warm_start": True}, [STREAM, ODD, FIT, FIT, STREAM]),
     "dropout": ({"dropout": 0.3}, [STREAM, STREAM, {"dropout": 0.5}, STREAM, STREAM]),
     "dropout that is monitored": (
         {"dropout": 0.3, "monitor": 2},

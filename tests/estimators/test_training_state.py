@@ -64,7 +64,7 @@ COPIES = {"pickle": _by_pickle, "joblib": _by_joblib, "deepcopy": copy.deepcopy,
 
 @BOTH
 @pytest.mark.parametrize("way", COPIES)
-@pytest.mark.parametrize("solver", ["adam", "sgd", "radam", "lbfgs"])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "radam", "schedule_free_adamw", "muon", "lbfgs"])
 def test_a_copy_predicts_and_continues_like_the_original(cls: Any, way: str, solver: str) -> None:
     X, y = _data(cls)
     original = _small(cls, solver=solver, warm_start=True).fit(X, y)

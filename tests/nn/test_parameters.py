@@ -23,13 +23,22 @@ def test_weights_of_all_layers_precede_the_biases():
     np.testing.assert_array_equal(params.biases[1], [12])
 
 
-def test_layout_has_place_and_rate_factor_of_the_trained_arrays_in_the_order_of_the_vector():
+def test_layout_has_place_rate_factor_and_shapes_of_hidden_weights_in_the_order_of_the_vector():
     shapes = [
         [ParameterShape("scales", (2,), "scale", 6.0), ParameterShape("means", (2,), "statistic")],
         [ParameterShape("weights", (2, 3), "weight"), ParameterShape("biases", (3,), "bias", 0.1)],
-        [ParameterShape("table", (4,), "factor", 0.5)],
+        [ParameterShape("table", (4, 1), "factor", 0.5)],
+        [ParameterShape("weights", (3, 1), "weight", 2.0)],
+        [],
     ]
-    assert Parameters(shapes).layout == [(0, 6, 1.0), (6, 10, 0.5), (10, 12, 6.0), (12, 15, 0.1)]
+    assert Parameters(shapes).layout == [
+        (0, 6, 1.0, (2, 3)),
+        (6, 9, 2.0, None),  # the last layer with weights
+        (9, 13, 0.5, None),
+        (13, 15, 6.0, None),
+        (15, 18, 0.1, None),
+    ]
+    assert Parameters(shapes[:1]).layout == [(0, 2, 6.0, None)]
 
 
 def test_views_share_memory_with_the_vector():

@@ -1,16 +1,19 @@
 """Make golden.json: where torch's optimizers are after some steps on one fixed function.
 
-Run it with any Python that has torch (made with 2.13), from anywhere:
+Run it with any Python that has torch and schedulefree (made with 2.14 and 1.4), from anywhere:
 
     python tests/optim/make_golden.py
 
-torch is imported by :func:`main` only, so that collecting the tests does not need it. The function is written down
+They are imported by :func:`main` only, so that collecting the tests does not need them. The function is written down
 here in torch and differentiated by torch; the test has its own NumPy gradient. Lion is not part of torch: it is
-computed here in plain Python from the paper's pseudo-code (Chen et al., 2023, arXiv 2302.06675, program 1).
+computed here in plain Python from the paper's pseudo-code (Chen et al., 2023, arXiv 2302.06675, program 1). Of
+schedule-free AdamW both points are kept: where gradients are taken, and the average. Muon works on a matrix.
 """
 
 import json
+import math
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,27 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 LION_RUNS = {
     "lion": {"lr": 0.01, "betas": (0.9, 0.99), "weight_decay": 0.0},
     "lion_decay": {"lr": 0.02, "betas": (0.95, 0.9), "weight_decay": 0.3},
+}
+SCHEDULE_FREE_RUNS = {
+    "schedule_free_adamw": {"lr": 0.05},
+    "schedule_free_adamw_settings": {
+        "lr": 0.03,
+        "betas": (0.8, 0.99),
+        "eps": 1e-2,
+        "weight_decay": 0.2,
+        "warmup_steps": 30,
+        "r": 1.5,
+        "weight_lr_power": 1.0,
+    },
+}
+# The shape of the matrix, (n_in, n_out), and the settings.
+MUON_RUNS: dict[str, tuple[tuple[int, int], dict[str, Any]]] = {
+    "muon_wide": ((3, 5), {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.1, "adjust_lr_fn": "original"}),
+    "muon_tall": ((6, 2), {"lr": 0.05, "momentum": 0.8, "weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}),
+    "muon_square": (
+        (4, 4),
+        {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3, "adjust_lr_fn": "original", "nesterov": False, "ns_steps": 3},
+    ),
 }
 
 
@@ -101,20 +125,70 @@ def lion_run(name: str, start: list[float]) -> dict[str, list[float]]:
     return stored
 
 
+def schedule_free_run(name: str, start: list[float]) -> dict[str, dict[str, list[float]]]:
+    """Return both points at the stored steps, by the authors' reference implementation."""
+    import torch
+    from schedulefree import AdamWScheduleFreeReference
+
+    x = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    optimizer = AdamWScheduleFreeReference([x], **SCHEDULE_FREE_RUNS[name])
+    optimizer.train()
+    stored: dict[str, dict[str, list[float]]] = {"params": {}, "averages": {}}
+    for step in range(1, max(STORED_STEPS) + 1):
+        optimizer.zero_grad()
+        function(x).backward()
+        optimizer.step()
+        if step in STORED_STEPS:
+            stored["params"][str(step)] = x.tolist()
+            stored["averages"][str(step)] = optimizer.state[x]["x"].tolist()
+    return stored
+
+
+def waves(n_rows: int, n_columns: int, phase: float) -> list[list[float]]:
+    """Return a matrix of numbers between -1 and 1."""
+    return [[math.sin(1.0 + 2.0 * i + 3.0 * j * j + phase) for j in range(n_columns)] for i in range(n_rows)]
+
+
+def muon_run(name: str) -> dict[str, Any]:
+    """Return a matrix of shape (n_in, n_out) at the stored steps of torch's Muon, in float64, and where it started.
+
+    torch's matrices have the shape (n_out, n_in). The function is the sum of log cosh(P W - Q).
+    """
+    import torch
+
+    (n_in, n_out), settings = MUON_RUNS[name]
+    P, Q = (torch.tensor(waves(7, n, phase), dtype=torch.float64) for n, phase in ((n_in, 0.3), (n_out, 0.7)))
+    start = waves(n_in, n_out, 0.0)
+    weight = torch.tensor(start, dtype=torch.float64).T.contiguous().requires_grad_()
+    optimizer, stored = torch.optim.Muon([weight], **settings), {}
+    for step in range(1, 51):
+        optimizer.zero_grad()
+        torch.log(torch.cosh(P @ weight.T - Q)).sum().backward()
+        optimizer.step()
+        if step in STORED_STEPS:
+            stored[str(step)] = weight.T.tolist()
+    return {"settings": settings, "P": P.tolist(), "Q": Q.tolist(), "start": start, "weights": stored}
+
+
 def main() -> None:
     """Write golden.json next to this file."""
     import torch
 
     # torch keeps NAdam's product of momenta in the default dtype, whatever the parameters' own.
     torch.set_default_dtype(torch.float64)
+    torch.Tensor.bfloat16 = torch.Tensor.clone  # what Muon orthogonalizes keeps its precision
     runs = {name: {"settings": settings, "params": torch_run(name, START)} for name, (_, settings) in RUNS.items()}
     runs |= {name: {"settings": settings, "params": lion_run(name, START)} for name, settings in LION_RUNS.items()}
+    runs |= {
+        name: {"settings": settings, **schedule_free_run(name, START)} for name, settings in SCHEDULE_FREE_RUNS.items()
+    }
     points = [START, *runs["sgd"]["params"].values()]
     golden = {
-        "made_with": f"torch {torch.__version__}",
+        "made_with": f"torch {version('torch').partition('+')[0]}, schedulefree {version('schedulefree')}",
         "start": START,
         "gradients": [{"at": point, "gradient": gradient(point)} for point in points],
         "runs": runs,
+        "matrices": {name: muon_run(name) for name in MUON_RUNS},
     }
     text = json.dumps(golden, indent=1)
     # One vector a line.

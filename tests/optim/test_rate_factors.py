@@ -12,7 +12,7 @@ from skmlp.training.compiled_solver import compiled_solver
 
 SIZE, N_WEIGHTS = 23, 9
 # The weights end inside the second array.
-LAYOUT = [(0, 5, 1.0), (5, 11, 10.0), (11, 13, 0.1), (13, 20, 1.0), (20, 23, 10.0)]
+LAYOUT = [(0, 5, 1.0, None), (5, 11, 10.0, None), (11, 13, 0.1, None), (13, 20, 1.0, None), (20, 23, 10.0, None)]
 EXAMPLES = {
     **{name: cls() for name, cls in SOLVERS.items()},
     "adamw, decay": AdamW(weight_decay=0.5),
@@ -40,7 +40,7 @@ def _arrays(state):
 def test_an_array_with_a_factor_trains_as_it_would_alone_at_its_own_learning_rate(solver):
     start, gradients = np.linspace(-1.0, 1.0, SIZE), _gradients()
     together = _steps(solver, start.copy(), gradients, solver.init(start, N_WEIGHTS, LAYOUT))
-    for begin, end, factor in LAYOUT:
+    for begin, end, factor, _ in LAYOUT:
         alone = start[begin:end].copy()
         state = solver.init(alone, int(np.clip(N_WEIGHTS - begin, 0, end - begin)))
         _steps(solver, alone, gradients[:, begin:end], state, factor * 0.01)
@@ -51,7 +51,7 @@ def test_an_array_with_a_factor_trains_as_it_would_alone_at_its_own_learning_rat
 def test_factors_of_one_change_nothing(solver):
     start, gradients = np.linspace(-1.0, 1.0, SIZE), _gradients()
     plain, state = start.copy(), solver.init(start, N_WEIGHTS)
-    same, ones = start.copy(), solver.init(start, N_WEIGHTS, [(begin, end, 1.0) for begin, end, _ in LAYOUT])
+    same, ones = start.copy(), solver.init(start, N_WEIGHTS, [(begin, end, 1.0, None) for begin, end, *_ in LAYOUT])
     _steps(solver, plain, gradients, state)
     _steps(solver, same, gradients, ones)
     np.testing.assert_array_equal(same, plain)
@@ -62,7 +62,7 @@ def test_factors_of_one_change_nothing(solver):
 def test_one_factor_for_all_is_that_learning_rate(solver):
     start, gradients = np.linspace(-1.0, 1.0, SIZE), _gradients()
     plain = _steps(solver, start.copy(), gradients, solver.init(start, N_WEIGHTS), 4.0 * 0.01)
-    scaled = _steps(solver, start.copy(), gradients, solver.init(start, N_WEIGHTS, [(0, SIZE, 4.0)]))
+    scaled = _steps(solver, start.copy(), gradients, solver.init(start, N_WEIGHTS, [(0, SIZE, 4.0, None)]))
     np.testing.assert_array_equal(scaled, plain)
 
 
@@ -101,17 +101,17 @@ def test_the_state_is_plain_and_does_not_share_floats_between_groups(solver):
 
 
 def test_neighbors_with_equal_factors_are_one_run_and_empty_arrays_are_skipped():
-    layout = [(0, 4, 1.0), (4, 6, 1.0), (6, 6, 3.0), (6, 7, 0.5), (7, 8, 1.0), (8, 8, 1.0), (8, 9, 1.0)]
-    groups = SGD().init(np.zeros(9), layout=layout)["groups"]
+    arrays = [(0, 4, 1.0), (4, 6, 1.0), (6, 6, 3.0), (6, 7, 0.5), (7, 8, 1.0), (8, 8, 1.0), (8, 9, 1.0)]
+    groups = SGD().init(np.zeros(9), layout=[(*array, None) for array in arrays])["groups"]
     assert [(group["factor"], group["runs"]) for group in groups] == [(1.0, [[0, 6], [7, 9]]), (0.5, [[6, 7]])]
-    assert "groups" not in SGD().init(np.zeros(4), layout=[(0, 4, 1.0), (4, 4, 7.0)])
+    assert "groups" not in SGD().init(np.zeros(4), layout=[(0, 4, 1.0, None), (4, 4, 7.0, None)])
 
 
 def test_weight_decay_is_scaled_once_by_the_factor():
     # With zero gradients, only the decay changes the parameters.
     for solver in (AdamW(weight_decay=0.5), WithWeightDecay(SGD(), 0.5)):
         params = np.ones(4)
-        state = solver.init(params, 3, [(0, 2, 1.0), (2, 4, 6.0)])
+        state = solver.init(params, 3, [(0, 2, 1.0, None), (2, 4, 6.0, None)])
         solver.update(params, np.zeros(4), state, 0.1)
         np.testing.assert_allclose(params, [0.95, 0.95, 1.0 - 0.1 * 6.0 * 0.5, 1.0], rtol=1e-15)
 
@@ -121,7 +121,7 @@ def test_scheduled_settings_hold_in_all_groups():
     solver = WithWeightDecay(SGD(momentum=0.9 * Linear(1.0, 0.1)), 0.5 * Linear(1.0, 0.0))
     start, gradients = np.linspace(-1.0, 1.0, SIZE), _gradients(3)
     params = _steps(solver, start.copy(), gradients, solver.init(start, SIZE, LAYOUT), times=times)
-    for begin, end, factor in LAYOUT:
+    for begin, end, factor, _ in LAYOUT:
         alone = start[begin:end].copy()
         _steps(solver, alone, gradients[:, begin:end], solver.init(alone), factor * 0.01, times)
         np.testing.assert_allclose(params[begin:end], alone, rtol=1e-13)
@@ -133,8 +133,8 @@ def test_accepts_a_state_only_with_its_own_groups(solver):
     state, plain = solver.init(params, N_WEIGHTS, LAYOUT), solver.init(params, N_WEIGHTS)
     assert solver.accepts(state, LAYOUT)
     assert solver.accepts(plain)
-    assert solver.accepts(plain, [(0, SIZE, 1.0)])
-    other_factor, other_place = ([*LAYOUT[:-1], changed] for changed in ((20, 23, 9.0), (19, 23, 10.0)))
+    assert solver.accepts(plain, [(0, SIZE, 1.0, None)])
+    other_factor, other_place = ([*LAYOUT[:-1], changed] for changed in ((20, 23, 9.0, None), (19, 23, 10.0, None)))
     for other in ((), other_factor, other_place):
         assert not solver.accepts(state, other)
     assert not solver.accepts(plain, LAYOUT)
@@ -156,7 +156,7 @@ def test_compiled_steps_are_given_the_numbers_of_each_group(solver):
     assert many.n_numbers == 3 * plain.n_numbers
     assert many.entry == plain.entry  # the same machine code
     starts = {1.0: 0, 10.0: plain.n_numbers, 0.1: 2 * plain.n_numbers}
-    assert many.runs.tolist() == [[begin, end, starts[factor]] for begin, end, factor in LAYOUT]
+    assert many.runs.tolist() == [[begin, end, starts[factor]] for begin, end, factor, _ in LAYOUT]
     assert plain.runs.tolist() == [[0, SIZE, 0]]
     for factor, start in starts.items():
         own = compiled_solver(solver, solver.init(params), params).numbers(factor * rates)

@@ -15,9 +15,11 @@ from skmlp.optim import (
     AdamW,
     AMSGrad,
     Lion,
+    Muon,
     NAdam,
     RAdam,
     RMSProp,
+    ScheduleFreeAdamW,
 )
 from skmlp.optim.schedules import Linear, Time
 
@@ -33,6 +35,8 @@ SETTINGS = [
     NAdam(0.8, 0.9, 1e-5, 1e-6, 0.3),
     RAdam(0.8, 0.9, 1e-5, 1e-6),
     Lion(0.8, 0.7, 0.3),
+    ScheduleFreeAdamW(0.8, 0.9, 1e-5, 0.3, 7, 1.0, 1.5),
+    Muon(0.8, False, 0.3, "original", 3, 0.5, 0.8, 0.9, 1e-5),
 ]
 each = pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: type(settings).__name__)
 
@@ -60,6 +64,7 @@ def test_numpy_numbers_become_python_floats(settings):
         assert clone(changed) == changed
 
 
+WITH_BETAS = (Adam, AMSGrad, AdamW, NAdam, RAdam, Lion, ScheduleFreeAdamW, Muon)
 BAD = [
     *((SGD, "momentum", value) for value in (-0.1, 1.1, NAN, "0.9", True, None)),
     *((RMSProp, "decay", value) for value in (-0.1, 1.0, NAN)),
@@ -68,10 +73,15 @@ BAD = [
     *((Adagrad, name, -1e-9) for name in ("initial_accumulator", "epsilon", "epsilon_root")),
     (Adadelta, "decay", 1.0),
     *((Adadelta, "epsilon", value) for value in (0.0, -1.0)),
-    *((cls, name, 1.0) for cls in (Adam, AMSGrad, AdamW, NAdam, RAdam, Lion) for name in ("beta_1", "beta_2")),
-    *((cls, name, -0.1) for cls in (Adam, AMSGrad, AdamW, NAdam, RAdam, Lion) for name in ("beta_1", "beta_2")),
-    *((cls, "weight_decay", -1e-9) for cls in (AdamW, Lion)),
+    *((cls, name, value) for cls in WITH_BETAS for name in ("beta_1", "beta_2") for value in (-0.1, 1.0)),
+    *((cls, "weight_decay", -1e-9) for cls in (AdamW, Lion, ScheduleFreeAdamW, Muon)),
     (NAdam, "momentum_decay", -1e-9),
+    *((ScheduleFreeAdamW, "warmup_steps", value) for value in (-1, 1.0, True)),
+    *((ScheduleFreeAdamW, name, value) for name in ("r", "weight_lr_power") for value in (-0.1, 10.1)),
+    *((Muon, "momentum", value) for value in (-0.1, 1.0)),
+    *((Muon, "ns_steps", value) for value in (0, 100, 5.0)),
+    *((Muon, "adam_rate_factor", value) for value in (0.0, -1.0)),
+    *((Muon, "adjust", value) for value in ("spectral", None)),
 ]
 
 
@@ -107,6 +117,26 @@ DEFAULTS = {
     NAdam: {**MOMENTS, "momentum_decay": 0.004},
     RAdam: MOMENTS,
     Lion: {"beta_1": 0.9, "beta_2": 0.99, "weight_decay": 0.0},
+    ScheduleFreeAdamW: {
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-8,
+        "weight_decay": 0.0,
+        "warmup_steps": 0,
+        "r": 0.0,
+        "weight_lr_power": 2.0,
+    },
+    Muon: {
+        "momentum": 0.95,
+        "nesterov": True,
+        "weight_decay": 0.1,
+        "adjust": "match_rms_adamw",
+        "ns_steps": 5,
+        "adam_rate_factor": 1.0,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "epsilon": 1e-8,
+    },
 }
 
 

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from skmlp.optim import SGD, SOLVERS, Adam, AdamW, AMSGrad, Lion, RMSProp
+from skmlp.optim import SGD, SOLVERS, Adam, AdamW, AMSGrad, Lion, RMSProp, ScheduleFreeAdamW
 from skmlp.optim.solvers import chain
 
 EXAMPLES = {
@@ -17,11 +17,12 @@ EXAMPLES = {
     "rmsprop_centered_momentum": RMSProp(momentum=0.9, centered=True, epsilon_root=1e-6),
     "adam_root": Adam(epsilon=0.0, epsilon_root=1e-8),
     "lion_decay": Lion(weight_decay=0.1),
+    "schedule_free_settings": ScheduleFreeAdamW(0.5, 0.9, weight_decay=0.1, warmup_steps=4, r=1.0),
 }
 each = pytest.mark.parametrize("solver", EXAMPLES.values(), ids=EXAMPLES)
 
 # Usual learning rates; 0.01 for all others.
-RATES = {"sgd": 5e-4, "adagrad": 0.3, "adadelta": 1.0, "lion": 2e-3}
+RATES = {"sgd": 5e-4, "adagrad": 0.3, "adadelta": 1.0, "lion": 2e-3, "schedule_free_adamw": 0.05}
 CURVATURE, CENTRE = np.array([1.0, 10.0, 100.0]), np.array([1.0, -2.0, 0.5])
 
 
@@ -117,6 +118,8 @@ def test_float32_arrays_are_not_mixed_with_float64(solver, watched):
     for count in range(1, 9):  # rectified Adam changes its formula at step 6
         updates = watched(np.linspace(-1.0, 1.0, 5))
         for link, link_state in zip(solver.links, states, strict=True):
+            if link.acts_on == "matrices":
+                continue
             numbers = link.prepare(link_state, count, 0.01)
             link.apply(updates, params, link_state, watched(np.empty(5)), numbers)
         params += updates

@@ -23,6 +23,7 @@ from skmlp.optim import (
     Piecewise,
     ReduceOnPlateau,
     Schedule,
+    ScheduleFreeAdamW,
     Time,
 )
 from skmlp.training import clock as clock_module
@@ -265,9 +266,13 @@ EVERYTHING = {
 }
 
 
+SCHEDULE_FREE = {"solver": ScheduleFreeAdamW(weight_decay=0.1 * Linear(0.5, 1.0), warmup_steps=9), "averaging": None}
+
+
+@pytest.mark.parametrize("changes", [{}, SCHEDULE_FREE], ids=["averaging", "schedule-free"])
 @pytest.mark.parametrize("copied", [False, True])
-def test_training_in_two_calls_equals_one_call_with_scheduled_settings(copied):
-    recipe = _recipe(**EVERYTHING)
+def test_training_in_two_calls_equals_one_call_with_scheduled_settings(copied, changes):
+    recipe = _recipe(**EVERYTHING | changes)
     whole, parts = _state(recipe), _state(recipe)
     _, rows = _run(recipe, whole, 5, length=5)
     _, first = _run(recipe, parts, 2, length=5)

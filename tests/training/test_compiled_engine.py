@@ -34,7 +34,18 @@ from skmlp.nn.layers import (
 from skmlp.nn.losses import LOSSES, Quantile
 from skmlp.nn.network import Network, initialize
 from skmlp.nn.objective import Objective
-from skmlp.optim import SGD, Adam, AdamW, ClipByGlobalNorm, Linear, Piecewise, RMSProp, WithWeightDecay
+from skmlp.optim import (
+    SGD,
+    Adam,
+    AdamW,
+    ClipByGlobalNorm,
+    Linear,
+    Muon,
+    Piecewise,
+    RMSProp,
+    ScheduleFreeAdamW,
+    WithWeightDecay,
+)
 from skmlp.optim.solvers import ScaleByLearningRate
 from skmlp.optim.solvers.adam import ScaleByAdam
 from skmlp.training.batches import Batches, Data
@@ -57,6 +68,7 @@ SOLVERS = {
     "rmsprop, momentum": RMSProp(momentum=0.5),
     "rmsprop, centered": RMSProp(centered=True),
     "adam, root": Adam(epsilon=0.0, epsilon_root=1e-6),
+    "schedule-free, settings": ScheduleFreeAdamW(0.7, warmup_steps=6, weight_decay=0.1, r=1.0, weight_lr_power=0.5),
 }
 TARGETS = {"y >= 0": np.abs, "y > 0": lambda y: np.abs(y) + 0.1}
 
@@ -227,6 +239,8 @@ def test_log_losses_train_as_with_numpy(monkeypatch, n_threads, data, dtype, kin
         {"residual": True, "hidden_layer_sizes": (6, 6, 6), "normalization": "layer", "dropout": 0.1},
         {"gradient_clip": 0.05, "averaging": 0.8, "learning_rate": "cosine", "dropout": 0.4 * Linear(1.0, 0.1)},
         {"gradient_clip": "adaptive"},
+        {"solver": "muon", "gradient_clip": 0.1, "averaging": 0.9, "monitor": 3, "learning_rate": "cosine"},
+        {"solver": Muon(momentum=0.95 * Linear(0.9, 1.0), adam_rate_factor=0.2, adjust="original"), "max_norm": 2.0},
     ],
     ids=str,
 )
@@ -289,6 +303,7 @@ def test_batches_of_several_blocks_train_as_with_numpy(monkeypatch, n_threads, d
         ({"gradient_clip": 1.0, "averaging": 0.9, "dropout": 0.5 * Linear(1.0, 0.0)}, 2),
         ({"gradient_clip": "adaptive"}, 1),
         ({"max_norm": 1.0}, 1),
+        ({"solver": "muon"}, 1),
     ],
     ids=str,
 )
@@ -320,6 +335,10 @@ FUSED = [
     {"normalization": "batch", **SGD_ONLY},
     {"gradient_clip": 0.1, "averaging": 0.9, "solver": "nadam", "learning_rate": "cosine"},
     {"dropout": 0.4 * Linear(1.0, 0.1), "solver": SGD(momentum=0.9 * Linear(1.0, 0.5))},
+    {
+        "solver": ScheduleFreeAdamW(warmup_steps=7, r=1.0, weight_decay=0.1 * Linear(1.0, 0.0)),
+        "learning_rate": "cosine",
+    },
 ]
 
 

@@ -21,7 +21,7 @@ from pkgutil import iter_modules
 
 # Solvers register themselves when their file is imported. This is the order of their names.
 # isort: off
-from skmlp.optim.solvers import transform, base, weight_decay, sgd, rmsprop, adagrad, adam, lion
+from skmlp.optim.solvers import transform, base, weight_decay, sgd, rmsprop, adagrad, adam, lion, schedule_free, muon
 from skmlp.optim.solvers.transform import *  # noqa: F403 - each module's __all__ is the only list of its names
 from skmlp.optim.solvers.base import *  # noqa: F403
 from skmlp.optim.solvers.weight_decay import *  # noqa: F403
@@ -30,6 +30,8 @@ from skmlp.optim.solvers.rmsprop import *  # noqa: F403
 from skmlp.optim.solvers.adagrad import *  # noqa: F403
 from skmlp.optim.solvers.adam import *  # noqa: F403
 from skmlp.optim.solvers.lion import *  # noqa: F403
+from skmlp.optim.solvers.schedule_free import *  # noqa: F403
+from skmlp.optim.solvers.muon import *  # noqa: F403
 
 # isort: on
 
@@ -46,3 +48,5 @@ __all__ += rmsprop.__all__
 __all__ += adagrad.__all__
 __all__ += adam.__all__
 __all__ += lion.__all__
+__all__ += schedule_free.__all__
+__all__ += muon.__all__

@@ -1,28 +1,38 @@
-"""Groups of parameters whose learning rates differ: each group has a factor on the network's learning rate.
+"""Which part of the vector a link acts on, and at which learning rate.
 
-A state has groups only where there is a factor other than 1::
+Where arrays have learning rates of their own, the state has groups, each with a factor on the network's rate::
 
     "groups": [{"factor": 1.0, "runs": [[0, 96], [128, 130]], "floats": [{}, ...]}, ...]
 
-A run is a stretch of the flat vector. The floats of the links' states are kept per group, since they may depend on the
-learning rate; the arrays of all groups lie side by side, as the parameters do.
+A run is a stretch of the vector. The floats of the links' states are kept per group, since they may depend on the
+learning rate; the arrays of all groups lie side by side, as the parameters do. For a solver that works on whole
+matrices the state has their places and shapes, too::
+
+    "matrices": [[0, 8, 12], ...]
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import prod
 from typing import Any
 
+import numpy as np
+
+from skmlp._typing import FloatArray
 from skmlp.optim.solvers.transform import Numbers, State, Transform
 
-__all__ = ["Layout", "floats_of", "group_by_rate", "prepare_groups", "runs_of"]
+__all__ = ["Layout", "floats_of", "group_by_rate", "part_of", "pieces_of", "prepare_groups", "runs_of"]
 
-# The start, the stop and the rate factor of each array, in the order of the vector.
-Layout = Sequence[tuple[int, int, float]]
+# Of each array, in the order of the vector: start, stop, rate factor, and the shape of a hidden layer's weight matrix.
+Layout = Sequence[tuple[int, int, float, tuple[int, ...] | None]]
 
 
-def group_by_rate(layout: Layout) -> list[dict[str, Any]]:
-    """Return the factor and the runs of each group, adjacent arrays as one run; empty if all factors are 1."""
+def group_by_rate(arrays: Sequence[tuple[int, int, float]]) -> list[dict[str, Any]]:
+    """Return the factor and the runs of each group, adjacent arrays as one run; empty if all factors are 1.
+
+    `arrays` has start, stop and factor of each array.
+    """
     runs: dict[float, list[list[int]]] = {}
-    for start, stop, factor in layout:
+    for start, stop, factor in arrays:
         of_factor = runs.setdefault(factor, [])
         if of_factor and of_factor[-1][1] == start:
             of_factor[-1][1] = stop
@@ -39,6 +49,32 @@ def runs_of(state: State, size: int) -> list[tuple[int, int, int]]:
     return sorted(
         (start, stop, number) for number, group in enumerate(state["groups"]) for start, stop in group["runs"]
     )
+
+
+def pieces_of(state: State, size: int) -> Iterator[tuple[int, int, int, tuple[int, ...] | None]]:
+    """Cut the runs around the matrices; yield start, stop, the number of the group, and the shape if it is a matrix."""
+    for start, stop, group in runs_of(state, size):
+        position = start
+        for first, *shape in state.get("matrices", ()):
+            if start <= first < stop:
+                if position < first:
+                    yield position, first, group, None
+                position = first + prod(shape)
+                yield first, position, group, tuple(shape)
+        if position < stop:
+            yield position, stop, group, None
+
+
+def part_of(params: FloatArray, link: Transform, state: State) -> FloatArray:
+    """Return the parameters that a link acts on, side by side."""
+    if link.acts_on == "all":
+        return params
+    if link.acts_on == "weights":
+        return params[: state["n_weights"]]
+    wants_matrices = link.acts_on == "matrices"
+    pieces = pieces_of({"matrices": state.get("matrices", ())}, params.size)
+    parts = [params[start:stop] for start, stop, _, shape in pieces if (shape is not None) == wants_matrices]
+    return np.concatenate([params[:0], *parts])
 
 
 def floats_of(state: State) -> list[tuple[float, list[State]]]:

@@ -4,7 +4,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from math import prod
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -23,8 +24,11 @@ class Transform(Configurable, ABC):
 
     Attributes
     ----------
-    weights_only : bool
-        Whether the link sees only the leading part of the vector, which holds the weights.
+    acts_on : {"all", "weights", "matrices", "others"}
+        The parameters that the link sees: all; the leading part of the vector, which holds the weights; the weight
+        matrices of hidden layers, each as a whole, of shape (n_in, n_out); or all but these.
+    ahead : str or None
+        The name of an array of the state, if the link averages: the parameters minus it are those to predict with.
     kernel : callable or None
         ``kernel(g, p, state, numbers) -> (update, parameter, state)`` is the rule for one parameter, in plain Python
         that numba can compile: `g` the incoming update, `p` the parameter, `state` a tuple of the values of this
@@ -33,12 +37,20 @@ class Transform(Configurable, ABC):
         class that overrides `init`, `prepare` or `apply`, steps are computed with NumPy.
     """
 
-    weights_only = False
+    acts_on: ClassVar[Literal["all", "weights", "matrices", "others"]] = "all"
+    ahead: ClassVar[str | None] = None
     kernel: ClassVar[Callable[..., Any] | None] = None
 
     def init(self, params: FloatArray) -> State:
-        """Return the state before the first step: arrays of the shape of `params`, and floats."""
+        """Return the state before the first step: arrays of the shape of `params`, and floats.
+
+        `params` are the parameters that the link acts on, as one vector.
+        """
         return {}
+
+    def scratch_size(self, shape: tuple[int, ...]) -> int:
+        """Return how many numbers of working memory `apply` needs for a block of this shape: by default its size."""
+        return prod(shape)
 
     def prepare(self, state: State, count: Any, learning_rate: Any) -> Numbers:
         """Compute the numbers of a step that are the same for all parameters; may update the floats in `state`.
@@ -67,7 +79,8 @@ class Transform(Configurable, ABC):
         Parameters
         ----------
         updates, params, scratch : ndarray of shape (n,)
-            The block; `scratch` is free to use.
+            The block; `scratch` is free to use. Of a link that acts on matrices, `updates`, `params` and the arrays of
+            the state have the shape (n_in, n_out) of one, and `scratch` is of shape (scratch_size,).
         state : dict
             The same block of the state's arrays.
         numbers : tuple of float

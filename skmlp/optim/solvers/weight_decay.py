@@ -20,7 +20,7 @@ class DecayWeights(Transform):
     """
 
     weight_decay: Annotated[float, Range("[0.0, inf)", may_be_scheduled=True)] = 0.01
-    weights_only = True
+    acts_on = "weights"
 
     def prepare(self, state: State, count: Any, learning_rate: Any) -> Numbers:
         return (1.0 - learning_rate * self.weight_decay,)
@@ -54,3 +54,6 @@ class WithWeightDecay(Solver):
     @property
     def links(self) -> Sequence[Transform]:
         return (DecayWeights(self.weight_decay), *self.solver.links)
+
+    def rate_factor(self, factor: float, shape: tuple[int, ...] | None) -> float:
+        return self.solver.rate_factor(factor, shape)
