@@ -5,7 +5,7 @@ python -m skmlp.compile [float32] [float64]
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -14,9 +14,11 @@ from skmlp import compiled
 from skmlp.compiled import files, loader
 from skmlp.compiled.entries import Entry
 from skmlp.nn.activations import ACTIVATIONS
+from skmlp.nn.front import Front, TableLayout
 from skmlp.nn.layers import (
     NORMALIZATIONS,
     NUMERIC_EMBEDDINGS,
+    PBLD,
     ActivationLayer,
     Dense,
     Dropout,
@@ -25,7 +27,7 @@ from skmlp.nn.layers import (
     Residual,
 )
 from skmlp.nn.losses import LOSSES
-from skmlp.nn.network import Network
+from skmlp.nn.network import Network, multilayer_perceptron
 from skmlp.optim.solvers import SOLVERS
 from skmlp.training.compiled_engine import STEPS
 from skmlp.training.compiled_layers import LayerTables
@@ -45,6 +47,7 @@ def functions(dtype: str) -> list[Entry]:
     layers += [Dropout(4, 0.5), Residual(4, 1), *(embedding().layer(4) for embedding in NUMERIC_EMBEDDINGS.values())]
     network = Network([part for layer in layers for part in (Dense(layer.n_in, 4), layer, Dense(layer.n_out, 4))])
     params = network.parameters(dtype=np.dtype(dtype))
+    tables = [LayerTables(each, each.parameters(dtype=np.dtype(dtype)), 8, 1) for each in _networks_for_tables()]
     losses = [*LOSSES.values(), *(loss.multiclass() for loss in LOSSES.values() if loss.is_classification)]
     solvers = [solver() for solver in SOLVERS.values()]
     compiled_solvers = [compiled_solver(solver, solver.init(params.vector), params.vector) for solver in solvers]
@@ -53,11 +56,19 @@ def functions(dtype: str) -> list[Entry]:
             [
                 STEPS._replace(dtype=dtype),
                 *LayerTables(network, params, 8, 1).entries,
+                *(entry for table in tables for entry in table.entries),
                 *(loss_kernel(loss, dtype) for loss in losses),
                 *(solver.entry for solver in compiled_solvers if solver is not None),
             ]
         )
     )
+
+
+def _networks_for_tables() -> Iterator[Network]:
+    """Yield networks with every kind of front layer, and with two to four branches."""
+    for one_hot, embedded in (((0, 0), (0, 0)), ((1, 3), (0, 0)), ((1, 3), (1, 20))):
+        front = Front(TableLayout(2, 1, one_hot, embedded), PBLD(), input_scale=6.0)
+        yield multilayer_perceptron([front.layout.n_columns, 4, 1], [ACTIVATIONS["selu"]], front=front, ntk=True)
 
 
 def make_ready(dtype: str) -> str:

@@ -30,6 +30,7 @@ def test_the_functions_are_the_steps_and_those_of_everything_with_a_name():
     assert {f"{kind.__module__.rpartition('.')[2]}_forward" for kind in NUMERIC_EMBEDDINGS.values()} <= set(names)
     assert {type(loss).__name__ for loss in LOSSES.values()} <= set(names)
     assert {solver.__name__ for solver in SOLVERS.values() if has_kernels(solver())} <= set(names)
+    assert {"columns_forward", "categories_forward", "scale_backward", "parallel_forward"} <= set(names)
     assert {"steps", "dense_forward", "dropout_backward", "layer_normalization_forward", "residual_forward"} <= set(
         names
     )
