@@ -163,3 +163,18 @@ def test_merged_weights_are_summed_in_float64_before_the_cast():
     third = Data(X, np.zeros((3, 1), np.float32), np.full(3, 1 / 3))
     assert merge_duplicates(third)[0].sample_weight is None  # 1/3 three times is 1
     assert third.in_one_type().sample_weight.dtype == np.float32
+
+
+@pytest.mark.parametrize("as_sparse", [False, True])
+@pytest.mark.parametrize(("shuffle", "batch_size"), [(True, 4), (False, 4), (True, 12), (False, 12)])
+def test_only_the_rows_in_use_are_visited_each_once(as_sparse, shuffle, batch_size):
+    data, rows = _data(as_sparse=as_sparse), np.array([1, 2, 3, 5, 8, 13, 20, 21, 22, 7, 9])
+    batches = Batches(data, batch_size, shuffle=shuffle, smallest=2, rows=rows)
+    assert (batches.n_samples, batches.n_batches) == (11, 1 if batch_size == 12 else 3)
+    for _ in range(2):
+        epoch = _epoch(batches, np.random.default_rng(0))
+        found = np.concatenate([batch.X[:, 0] for batch in epoch]).astype(int)
+        assert sorted(found) == sorted(rows)
+        np.testing.assert_array_equal(np.concatenate([batch.y for batch in epoch])[:, 1], found)
+        if not shuffle:
+            np.testing.assert_array_equal(found, rows)
