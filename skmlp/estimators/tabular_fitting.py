@@ -21,7 +21,7 @@ from skmlp.estimators.members import draw_settings
 from skmlp.estimators.model import Model
 from skmlp.estimators.records import monitor_for, publish_end, publish_start, record_epoch, unchanged_on_error
 from skmlp.estimators.reporting import EpochTasks, warn_about, warn_caller
-from skmlp.estimators.tabular_stopping import PauseChooser, fraction_to_hold_out
+from skmlp.estimators.tabular_stopping import PauseChooser, fraction_to_hold_out, group_members, losses_of_all
 from skmlp.estimators.targets import Targets
 from skmlp.nn.parameters import Parameters
 from skmlp.training.batches import Data
@@ -37,13 +37,14 @@ Arguments = tuple[Any, Any, Any]
 
 
 class _Member(NamedTuple):
-    """A member in training, with the rows that it holds out by itself."""
+    """A member in training, with its group, and the rows that the group holds out."""
 
     estimator: Any
     model: Model
     training: Training
     monitor: Monitor | None
     outputs: "_Outputs"
+    group: int
     held_out: Data | None
 
 
@@ -65,7 +66,8 @@ def fit(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> None:
         check_fit(template, *own, groups)
         split_seed, *seeds = spawn_seeds(estimator.random_state, 1 + estimator.n_members)
         split, targets = _prepare(estimator, template, given, own, groups, split_seed)
-        members = _new_members(estimator, split, targets, seeds)
+        parts = _hold_out(estimator, template, split, targets, split_seed)
+        members = _new_members(estimator, split, targets, seeds, parts)
         estimator._publish(template, targets)
         run = _Run(estimator, members, split, targets, tasks)
         tasks.begin()
@@ -100,16 +102,30 @@ def _prepare(
 
 
 def _new_members(
-    estimator: Any, split: DataSplit, targets: Targets, seeds: list[np.random.SeedSequence]
+    estimator: Any,
+    split: DataSplit,
+    targets: Targets,
+    seeds: list[np.random.SeedSequence],
+    parts: list[IntArray],
 ) -> list[_Member]:
     """Build the members, each with its own settings and seeds."""
     rngs = [np.random.default_rng(seed) for seed in seeds]
     drawn = draw_settings(estimator._member_settings(), estimator._member_parameters, rngs)
-    return [_new_member(estimator, settings, rng, split, targets) for settings, rng in zip(drawn, rngs, strict=True)]
+    members = []
+    for settings, rng, group in zip(drawn, rngs, group_members(estimator.n_members), strict=True):
+        held_out = parts[group] if parts else None
+        members.append(_new_member(estimator, settings, rng, split, targets, group, held_out))
+    return members
 
 
 def _new_member(
-    estimator: Any, settings: Mapping[str, Any], rng: np.random.Generator, split: DataSplit, targets: Targets
+    estimator: Any,
+    settings: Mapping[str, Any],
+    rng: np.random.Generator,
+    split: DataSplit,
+    targets: Targets,
+    group: int,
+    held_out: IntArray | None,
 ) -> _Member:
     member, data = estimator._new_member(settings), split.training
     n_rows = data.n_samples
@@ -133,9 +149,9 @@ def _new_member(
     outputs = _Outputs()
     criterion = Criterion(validation=_validation(split, targets, model, outputs))
     assert model.recipe is not None
-    rows, held_out = _hold_out(estimator, member, split, targets)
+    rows = None if held_out is None else np.setdiff1d(np.arange(n_rows), held_out, assume_unique=True)
     training = Training(model.recipe, model.state, data, plan, criterion, monitor=monitor, rows=rows)
-    return _Member(member, model, training, monitor, outputs, held_out)
+    return _Member(member, model, training, monitor, outputs, group, None if held_out is None else data.take(held_out))
 
 
 def _usual_batch_size(n_rows: int) -> int:
@@ -143,15 +159,18 @@ def _usual_batch_size(n_rows: int) -> int:
     return next((size for size, limit in ((64, 2_000), (128, 9_000), (256, 50_000)) if n_rows < limit), 512)
 
 
-def _hold_out(estimator: Any, member: Any, split: DataSplit, targets: Targets) -> tuple[IntArray | None, Data | None]:
-    """Return the rows that a member trains on, None for all, and those that it holds out to know when to stop."""
-    data = split.training
-    fraction = fraction_to_hold_out(estimator.n_members, data.n_samples)
+def _hold_out(
+    estimator: Any, template: Any, split: DataSplit, targets: Targets, seed: np.random.SeedSequence
+) -> list[IntArray]:
+    """Return the rows that each group of members holds out to know when to stop; nothing where they are not needed."""
+    n_groups = group_members(estimator.n_members)[-1] + 1
+    fraction = fraction_to_hold_out(n_groups, split.training.n_samples)
     if not estimator.early_stopping or split.held_out is not None or fraction == 0.0:
-        return None, None
-    splitter = clone(member).set_params(validation_split=fraction)
-    train, held_out = random_split(splitter, data, targets, member.random_state)
-    return train, data.take(held_out)
+        return []
+    splitter = clone(template).set_params(validation_split=n_groups * fraction)
+    number = int(seed.generate_state(1)[0])
+    _, held_out = random_split(splitter, split.training, targets, number)
+    return np.array_split(np.random.default_rng(number).permutation(held_out), n_groups)
 
 
 def _validation(split: DataSplit, targets: Targets, model: Model, outputs: _Outputs) -> Validation | None:
@@ -230,16 +249,16 @@ class _Run:
         self._epoch_began = now
         if self._held_out is not None:
             row |= self._validate()
-        is_worse = self._judge_pause(row)
+        is_over = self._judge_pause(row)
         append_row(estimator.history_, row)
         if estimator.verbose:
             self._print(row, now - self._began)
-        if self._tasks.end_epoch(is_last=is_last or is_worse):
+        if self._tasks.end_epoch(is_last=is_last or is_over):
             return "callback"
-        return "converged" if is_worse else None
+        return "converged" if is_over else None
 
     def _judge_pause(self, row: Row) -> bool:
-        """If this is a pause of the schedule, keep the weights, or tell that they are worse than earlier ones."""
+        """If this is the best pause of the schedule so far, keep the weights; tell whether to look no further."""
         alive = self._alive()
         progress = min(member.training.clock.progress for member in alive)
         if not self._pauses or progress < self._pauses[0] - 1e-9:
@@ -250,29 +269,32 @@ class _Run:
             return False
         if self._held_out is None:
             row["held_out_loss"] = float(np.average(losses, weights=weight))
-        is_worse = self._chooser.is_worse(losses, weight)
-        if not is_worse:
+        self._chooser.judge(losses, weight)
+        if self._chooser.is_best:
             self._kept = {id(member): member.model.params.vector.copy() for member in alive}
             self._estimator.best_n_iter_ = self._estimator.n_iter_
-        return is_worse
+        return self._chooser.is_over
 
     def _held_out_losses(self, alive: list[_Member]) -> tuple[FloatArray | None, FloatArray | None]:
         """Return the losses of held-out rows and the weights of the rows; None if there are no such rows.
 
-        Of the user's validation data they are the losses of the mean of the members; of the rows that each member holds
-        out, those of the member.
+        Of the user's validation data they are those of the mean of the members; of the rows that a group of members
+        holds out, what those of the mean of all would be.
         """
         data = self._held_out
         if data is not None:
             raw = self._estimator._mean_raw([member.outputs.raw for member in alive])
             return self._loss.loss(data.y, raw), data.sample_weight
         losses, weights = [], []
-        for member in alive:
-            own = member.held_out
+        for group in {member.group: member for member in alive}:
+            members = [member for member in alive if member.group == group]
+            own = members[0].held_out
             if own is None:
                 return None, None
-            raw = member.model.network.predict(member.model.params, own.X)
-            losses.append(self._loss.loss(own.y, raw))
+            raws = [member.model.network.predict(member.model.params, own.X) for member in members]
+            of_one = np.mean([self._loss.loss(own.y, raw) for raw in raws], axis=0)
+            of_group = self._loss.loss(own.y, self._estimator._mean_raw(raws))
+            losses.append(losses_of_all(of_one, of_group, len(members), len(alive)))
             weights.append(np.ones(own.n_samples) if own.sample_weight is None else own.sample_weight)
         return np.concatenate(losses), np.concatenate(weights)
 

@@ -63,10 +63,10 @@ _COMMON = (
         for minus the loss, or None for the accuracy of a classifier and R squared of a regressor.
     """),
     Parameter("early_stopping", True, "bool", ["boolean"], text="""
-        Stop at a pause of the schedule, after 1/15, 3/15 or 7/15 of the epochs, once held-out samples are predicted
-        worse than at the pause before. Without validation data, every member holds out a twentieth of the samples (with
-        less than eight members more) of its own; tables with few samples are trained on without. False trains all
-        members on all samples for `max_iter` epochs.
+        Keep the weights of the pause of the schedule, after 1/15, 3/15, 7/15 or all of the epochs, after which the mean
+        of the members predicts held-out samples best, and stop once they are predicted significantly worse. Without
+        validation data, groups of four members each hold out a sixteenth of the samples (fewer groups more); with fewer
+        than 400 samples none are held out. False trains all members on all samples for `max_iter` epochs.
     """),
     Parameter("monitor", False, "bool or int", ["boolean", _AT_LEAST_ONE], text="""
         Observe gradients, weights, updates and activations of all members, see {mlp}, for :meth:`diagnose`.

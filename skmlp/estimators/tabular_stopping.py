@@ -1,7 +1,7 @@
 """When the members of a tabular estimator stop: at a pause of the schedule, before predictions get worse.
 
 Networks that train for too long on noisy data predict worse. In a pause the learning rate is about 0, and the networks
-are as good as trained. The losses of rows that a member did not train on tell whether to go on after it.
+are as good as trained. The losses of rows that members did not train on tell whether to go on after it.
 """
 
 import math
@@ -10,36 +10,61 @@ import numpy as np
 
 from skmlp._typing import FloatArray
 
-__all__ = ["PauseChooser", "fraction_to_hold_out"]
+__all__ = ["PauseChooser", "fraction_to_hold_out", "group_members", "losses_of_all"]
 
-# The fraction of the rows that one member holds out of its training: so few that it hardly matters, while those of all
-# members together are enough to judge by. A few members hold out more.
-OF_ONE, OF_ALL, LARGEST = 0.05, 0.4, 0.2
+# Members that hold out the same rows, so that their mean can be judged on them.
+GROUP = 4
 
-# With fewer held-out rows of all members, nothing can be said.
+# The fraction of the rows that all groups together hold out, and the least for one: so few that it hardly matters to a
+# member, and enough to judge by.
+OF_ALL, OF_GROUP = 0.125, 0.05
+
+# With fewer held-out rows nothing can be said.
 FEWEST_ROWS = 50
 
 
-def fraction_to_hold_out(n_members: int, n_samples: int) -> float:
-    """Return the fraction of the rows that each member holds out; 0 where the rows are too few."""
-    fraction = min(LARGEST, max(OF_ONE, OF_ALL / n_members))
-    return fraction if n_members * math.floor(fraction * n_samples) >= FEWEST_ROWS else 0.0
+def group_members(n_members: int) -> list[int]:
+    """Return the number of the group of each member."""
+    n_groups = max(1, n_members // GROUP)
+    return [member * n_groups // n_members for member in range(n_members)]
+
+
+def fraction_to_hold_out(n_groups: int, n_samples: int) -> float:
+    """Return the fraction of the rows that each group holds out; 0 where the rows are too few."""
+    fraction = max(OF_GROUP, OF_ALL / n_groups)
+    return fraction if n_groups * math.floor(fraction * n_samples) >= FEWEST_ROWS else 0.0
+
+
+def losses_of_all(of_one: FloatArray, of_group: FloatArray, group_size: int, n_members: int) -> FloatArray:
+    r"""Return what the losses of the mean of all members would be on rows that only one group of them holds out.
+
+    The mean of k members with errors of mean e and variance v has the squared error :math:`e^2 + v / k`, so that the
+    losses of one member (on average) and of the mean of a group tell both. For the log loss that is an approximation.
+    """
+    if group_size == 1:
+        return of_one
+    reduction = (1.0 - 1.0 / n_members) / (1.0 - 1.0 / group_size)
+    return of_one - reduction * (of_one - of_group)
 
 
 class PauseChooser:
-    """Chooses the last pause whose losses are not significantly above the lowest ones.
+    """Chooses the pause with the lowest losses, and tells when to look no further.
 
-    The mean of several networks is the better for training longer than is best for each of them. So a pause counts as
-    worse only if its losses exceed those of the best pause by more than the standard error of their difference, row by
-    row.
-
+    Attributes
+    ----------
+    is_best : bool
+        Whether the last pause is the best so far.
+    is_over : bool
+        Whether it is significantly worse than the best one: the mean difference of the losses, row by row, is more than
+        its standard error.
     """
 
     def __init__(self) -> None:
         self._lowest: FloatArray | None = None
+        self.is_best, self.is_over = False, False
 
-    def is_worse(self, losses: FloatArray, weight: FloatArray | None) -> bool:
-        """Judge the next pause: tell whether it is significantly worse than the best one, so that training may end.
+    def judge(self, losses: FloatArray, weight: FloatArray | None) -> None:
+        """Judge the next pause.
 
         Parameters
         ----------
@@ -49,16 +74,14 @@ class PauseChooser:
             Of the rows.
         """
         if self._lowest is None or len(self._lowest) != len(losses):
+            mean = error = 0.0
+        elif not np.isfinite(losses).all():
+            mean, error = math.inf, 0.0
+        else:
+            difference = losses.astype(np.float64) - self._lowest
+            w = np.ones(len(losses)) if weight is None else weight.astype(np.float64)
+            mean = float(np.average(difference, weights=w))
+            error = math.sqrt(np.sum((w * (difference - mean)) ** 2)) / float(w.sum())
+        self.is_best, self.is_over = mean <= 0.0, mean > error
+        if self.is_best:
             self._lowest = losses
-            return False
-        if not np.isfinite(losses).all():
-            return True
-        difference = losses.astype(np.float64) - self._lowest
-        w = np.ones(len(losses)) if weight is None else weight.astype(np.float64)
-        mean = np.average(difference, weights=w)
-        error = math.sqrt(np.sum((w * (difference - mean)) ** 2)) / w.sum()
-        if mean > error:
-            return True
-        if mean < 0.0:
-            self._lowest = losses
-        return False

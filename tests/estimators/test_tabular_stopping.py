@@ -4,15 +4,38 @@ import numpy as np
 import pytest
 
 from skmlp import TabularMLPClassifier, TabularMLPRegressor
-from skmlp.estimators.tabular_stopping import PauseChooser, fraction_to_hold_out
+from skmlp.estimators.tabular_stopping import PauseChooser, fraction_to_hold_out, group_members, losses_of_all
 
 
 @pytest.mark.parametrize(
-    ("n_members", "n_samples", "fraction"),
-    [(8, 1000, 0.05), (4, 1000, 0.1), (1, 1000, 0.2), (2, 1000, 0.2), (16, 1000, 0.05), (8, 100, 0.0), (1, 200, 0.0)],
+    ("n_members", "groups"),
+    [(1, [0]), (3, [0] * 3), (4, [0] * 4), (7, [0] * 7), (8, [0] * 4 + [1] * 4), (9, [0] * 5 + [1] * 4)],
 )
-def test_fewer_members_hold_more_rows_out_and_small_tables_none(n_members, n_samples, fraction):
-    assert fraction_to_hold_out(n_members, n_samples) == pytest.approx(fraction)
+def test_members_are_in_groups_of_four_or_a_few_more(n_members, groups):
+    assert group_members(n_members) == groups
+
+
+@pytest.mark.parametrize(
+    ("n_groups", "n_samples", "fraction"), [(2, 1000, 0.0625), (1, 1000, 0.125), (4, 1000, 0.05), (1, 300, 0.0)]
+)
+def test_fewer_groups_hold_more_rows_out_and_small_tables_none(n_groups, n_samples, fraction):
+    assert fraction_to_hold_out(n_groups, n_samples) == pytest.approx(fraction)
+
+
+@pytest.mark.parametrize(("group_size", "n_members"), [(4, 8), (4, 4), (2, 16), (5, 9)])
+def test_losses_of_all_are_those_of_a_mean_of_independent_errors(group_size, n_members):
+    """For the squared error: with many draws of the errors of members."""
+    rng = np.random.default_rng(0)
+    errors = 0.3 + rng.standard_normal((200_000, n_members))
+    of_one = (errors**2).mean(axis=1)
+    of_group = errors[:, :group_size].mean(axis=1) ** 2
+    found = losses_of_all(of_one, of_group, group_size, n_members).mean()
+    assert found == pytest.approx((errors.mean(axis=1) ** 2).mean(), abs=0.02)
+
+
+def test_a_single_member_is_judged_by_its_own_losses():
+    of_one = np.array([1.0, 2.0])
+    assert losses_of_all(of_one, of_one, 1, 1) is of_one
 
 
 def _losses(*means, noise=0.1):
@@ -22,44 +45,40 @@ def _losses(*means, noise=0.1):
     return [base - base.mean() + mean + (noise * signs if index else 0.0) for index, mean in enumerate(means)]
 
 
-def test_a_pause_is_worse_if_its_losses_are_significantly_above_the_lowest():
-    chooser = PauseChooser()
-    first, second, third, fourth = _losses(0.0, -0.1, 0.004, 0.006)
-    assert not chooser.is_worse(first, None)
-    assert not chooser.is_worse(second, None)
-    assert chooser.is_worse(first, None)
-    chooser = PauseChooser()
-    chooser.is_worse(first, None)
-    assert not chooser.is_worse(third, None)  # 0.004 is less than 0.1 / sqrt(400)
-    assert chooser.is_worse(fourth, None)
+def _judged(losses, weight=None):
+    chooser, found = PauseChooser(), []
+    for each in losses:
+        chooser.judge(each, weight)
+        found.append((chooser.is_best, chooser.is_over))
+    return found
+
+
+def test_the_lowest_losses_are_the_best_and_significantly_higher_ones_end_it():
+    first, lower, close, far = _losses(0.0, -0.1, 0.004, 0.006)
+    assert _judged([first, lower]) == [(True, False), (True, False)]
+    assert _judged([first, close]) == [(True, False), (False, False)]  # 0.004 is less than 0.1 / sqrt(400)
+    assert _judged([first, far]) == [(True, False), (False, True)]
 
 
 def test_pauses_are_compared_with_the_best_one_not_with_the_last():
     """Each is worse than the one before by less than the error; together it is more."""
-    chooser = PauseChooser()
-    found = [chooser.is_worse(losses, None) for losses in _losses(0.0, 0.004, 0.008)]
-    assert found == [False, False, True]
+    assert _judged(_losses(0.0, 0.004, 0.008)) == [(True, False), (False, False), (False, True)]
 
 
 def test_rows_without_weight_do_not_count():
     first, second = _losses(0.0, 0.0, noise=0.0)
-    second = second.copy()
+    second = second - 0.1
     second[:50] += 5.0
     weight = np.ones(400)
     weight[:50] = 0.0
-    assert PauseChooser().is_worse(first, None) is False
-    for given, expected in ((None, True), (weight, False)):
-        chooser = PauseChooser()
-        chooser.is_worse(first, given)
-        assert chooser.is_worse(second, given) is expected
+    assert _judged([first, second])[1] == (False, True)
+    assert _judged([first, second], weight)[1] == (True, False)
 
 
-def test_infinite_losses_are_worse():
-    chooser = PauseChooser()
+def test_infinite_losses_end_it():
     first, second = _losses(0.0, -1.0)
-    chooser.is_worse(first, None)
     second[3] = np.inf
-    assert chooser.is_worse(second, None)
+    assert _judged([first, second])[1] == (False, True)
 
 
 def _noise(n=400):
@@ -68,16 +87,17 @@ def _noise(n=400):
 
 
 def test_members_stop_early_on_noise_and_have_the_weights_of_the_best_pause():
-    X, y = _noise()
-    est = TabularMLPClassifier(n_members=4, max_iter=30, random_state=0, n_jobs=1).fit(X, y)
+    X, y = _noise(1200)
+    members = {"hidden_layer_sizes": [(64,)], "dropout": [0.0]}
+    est = TabularMLPClassifier(n_members=4, members=members, max_iter=30, random_state=0, n_jobs=1).fit(X, y)
     assert est.stop_reason_ == "converged"
     assert est.best_n_iter_ < est.n_iter_ < 30
     held_out = np.array(est.history_["held_out_loss"])
     pauses = np.flatnonzero(~np.isnan(held_out)) + 1
     assert set(pauses) <= {2, 6, 14, 30}
     assert held_out[est.n_iter_ - 1] > held_out[est.best_n_iter_ - 1]
-    again = TabularMLPClassifier(n_members=4, max_iter=30, random_state=0, early_stopping=False).fit(X, y)
-    assert (again.n_iter_, again.stop_reason_) == (30, "max_iter")
+    again = TabularMLPClassifier(n_members=2, max_iter=3, random_state=0, early_stopping=False).fit(X, y)
+    assert (again.n_iter_, again.stop_reason_) == (3, "max_iter")
     assert "held_out_loss" not in again.history_
     assert {entry["best_epoch"] for entry in est.members_} == {est.best_n_iter_}
 
@@ -106,5 +126,5 @@ def test_validation_data_of_the_user_decide_and_all_rows_are_trained_on():
 def test_schedules_without_pauses_are_trained_to_their_end():
     X, y = _noise()
     members = {"learning_rate": ["cosine"]}
-    est = TabularMLPClassifier(n_members=2, max_iter=8, members=members, random_state=0).fit(X, y)
-    assert est.n_iter_ == 8
+    est = TabularMLPClassifier(n_members=2, max_iter=5, members=members, random_state=0).fit(X, y)
+    assert est.n_iter_ == 5
