@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import NormalDist
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -277,6 +276,8 @@ class QuantileScaling(Scaling, name="quantile"):
 
     @classmethod
     def learn(cls, numbers: FloatArray) -> Self:
+        from statistics import NormalDist  # not with skmlp: no package that it imports needs it
+
         n_samples = len(numbers)
         n_quantiles = max(min(n_samples // 30, 1000), 10)
         fractions = np.linspace(0.0, 1.0, n_quantiles)

@@ -44,7 +44,11 @@ def test_columns_of_objects_are_judged_one_by_one():
     rows = [[1, "b", True, None], [2.5, "a", False, "x"], [None, "b", None, None]]
     expected = ([[1], [2.5], [1.75]], [[2, 2, 2, 1], [1, 1, 1, 1], [2, 3, 2, 2]])
     assert arrays(np.array(rows, dtype=object)) == expected
-    assert arrays(rows) == expected  # NumPy alone would turn numbers into text
+    assert arrays(rows) == expected
+
+
+def test_numbers_beside_text_in_a_list_stay_numbers():
+    assert arrays([[10, "b"], [9, "a"]]) == ([[10], [9]], [[2], [1]])
 
 
 def test_an_array_of_text_is_categories():

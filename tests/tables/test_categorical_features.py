@@ -70,6 +70,11 @@ def test_categories_of_numbers_that_are_not_to_be_categorical_are_numbers():
     assert encoder.encode(frame).numbers.ravel().tolist() == [3, 1, 3, 5]
 
 
+def test_text_and_numbers_in_one_column_are_no_categories():
+    with pytest.raises(TypeError, match="Column 'c' of X holds both text and numbers"):
+        TableEncoder.learn(pd.DataFrame({"c": pd.Series([1, "1"], dtype=object)}), categorical_features=["c"])
+
+
 @pytest.mark.parametrize("value", [float("inf"), -float("inf")])
 def test_infinite_numbers_are_no_categories(frame_of, value):
     with pytest.raises(ValueError, match="Column 'c' of X has infinite values"):

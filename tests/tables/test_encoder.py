@@ -289,6 +289,13 @@ def test_numbers_too_large_for_float32_are_an_error_in_float32_alone(frame_of):
         encoder.encode(frame)
 
 
+@EITHER_WAY
+def test_a_number_beyond_float64_is_named():
+    encoder = TableEncoder.learn(pd.DataFrame({"a": [1, 2, 3], "b": [1, 2, 3]}))
+    with pytest.raises(ValueError, match=r"'b' of X .* now holds numbers beyond the range of float64"):
+        encoder.encode(pd.DataFrame({"a": [1, 2], "b": pd.Series([10**400, 1], dtype=object)}))
+
+
 # --- missing values ---
 
 
