@@ -78,19 +78,24 @@ class TableInputs:
 
     def rows(self, X: Any, dtype: DTypeLike, name: str = "X") -> FloatArray:
         """Return the array, of shape (n_samples, n_columns); errors call the table by its `name`."""
-        parts = list(row_blocks(X, BLOCK_ROWS))
-        out: FloatArray = np.zeros((sum(n for n, _ in parts), self.layout.n_columns), dtype)
+        parts = row_blocks(X, BLOCK_ROWS)
+        first = self._block(parts[0], dtype, name)
+        if len(parts) == 1:
+            return first
+        out: FloatArray = np.empty((sum(part.shape[0] for part in parts), first.shape[1]), dtype)
         start = 0
-        for n, part in parts:
-            self._fill(out[start : start + n], part, dtype, name)
-            start += n
+        for part in parts:
+            stop = start + part.shape[0]
+            out[start:stop] = first if start == 0 else self._block(part, dtype, name)
+            start = stop
         return out
 
-    def _fill(self, out: FloatArray, X: Any, dtype: DTypeLike, name: str) -> None:
-        """Write the rows of a part of the table."""
+    def _block(self, X: Any, dtype: DTypeLike, name: str) -> FloatArray:
+        """Return the array for a part of the table."""
         # Differences that float32 cannot hold, as between times in seconds, are kept until the numbers are scaled.
         table = self.encoder.encode(X, dtype if self.scaling is None else np.float64, name=name)
         n = table.numbers.shape[1]
+        out: FloatArray = np.zeros((len(table.numbers), self.layout.n_columns), dtype)
         if self.scaling is None:
             out[:, :n] = table.numbers
         else:
@@ -105,6 +110,7 @@ class TableInputs:
                 np.add(codes, before, out=out[:, place], where=codes > 0, casting="unsafe")
                 before += self.encoder.sizes[column]
                 place += 1
+        return out
 
     def gradient(self, jacobian: FloatArray, X: Any) -> FloatArray:
         """Return derivatives by column of the user's table from those by column of the array.

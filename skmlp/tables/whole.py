@@ -1,6 +1,5 @@
 """A table as a whole: whether it may have categories, and parts of its rows."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import narwhals as nw
@@ -10,29 +9,38 @@ __all__ = ["may_have_categories", "row_blocks", "some_rows"]
 
 def may_have_categories(X: Any) -> bool:
     """Tell whether `X` is a frame with a column that is neither of numbers nor of booleans, by its data type."""
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
-    if not isinstance(frame, nw.DataFrame):
+    frame = _frame(X)
+    if frame is None:
         return False
-    columns = frame.iter_columns()
-    return not all(column.dtype.is_numeric() or column.dtype == nw.Boolean for column in columns)
+    return not all(column.dtype.is_numeric() or column.dtype == nw.Boolean for column in frame.iter_columns())
 
 
-def row_blocks(X: Any, n_rows: int) -> Iterator[tuple[int, Any]]:
-    """Yield the table in parts of at most `n_rows` rows, each with its number of rows."""
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
-    n_samples = len(frame)
-    if n_samples <= n_rows:
-        yield n_samples, X
-        return
-    for start in range(0, n_samples, n_rows):
-        part = frame[start : start + n_rows]
-        yield len(part), part.to_native() if isinstance(part, nw.DataFrame) else part
+def row_blocks(X: Any, n_rows: int) -> list[Any]:
+    """Return the table in parts of at most `n_rows` rows."""
+    frame = _frame(X)
+    rows = X if frame is None else frame
+    if not hasattr(rows, "shape") or rows.shape[0] <= n_rows:
+        return [X]
+    starts = range(0, rows.shape[0], n_rows)
+    if frame is None:
+        return [X[start : start + n_rows] for start in starts]
+    return [frame[start : start + n_rows].to_native() for start in starts]
 
 
 def some_rows(X: Any, n_rows: int) -> Any:
     """Return about `n_rows` rows of the table, evenly spaced; all if there are not more than twice as many."""
-    frame = nw.from_native(X, eager_only=True, pass_through=True)
-    every = len(frame) // n_rows
+    frame = _frame(X)
+    rows = X if frame is None else frame
+    every = rows.shape[0] // n_rows if hasattr(rows, "shape") else 0
     if every < 2:
         return X
-    return frame.gather_every(every).to_native() if isinstance(frame, nw.DataFrame) else frame[::every]
+    return X[::every] if frame is None else frame.gather_every(every).to_native()
+
+
+def _frame(X: Any) -> "nw.DataFrame[Any] | None":
+    """Return `X` as a frame; None for what is none, or a frame that cannot be read, which has errors of its own."""
+    try:
+        frame = nw.from_native(X, eager_only=True, pass_through=True)
+    except (TypeError, ValueError):
+        return None
+    return frame if isinstance(frame, nw.DataFrame) else None
