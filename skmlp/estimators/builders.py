@@ -15,7 +15,7 @@ from skmlp.estimators.parameters import ADAM_FAMILY
 from skmlp.estimators.reporting import warn_caller
 from skmlp.estimators.targets import Targets, choose_loss, loss_object
 from skmlp.nn.activations import check_derivative
-from skmlp.nn.data_initialization import learn_from_data
+from skmlp.nn.data_initialization import initialize_from_data, learn_from_data
 from skmlp.nn.losses import Loss, check_loss
 from skmlp.nn.network import Network, initialize
 from skmlp.nn.objective import Objective
@@ -207,7 +207,8 @@ def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
         bias_init = "normal" if estimator.parametrization == "ntk" else "zeros"
         if bias_init == "zeros" and any(layer.starts_at_zero for layer in network.layers):
             bias_init = "lecun_uniform"
-    initialize(network, params, np.random.default_rng(weight_seed), estimator.weight_init, bias_init)
+    weight_init = "auto" if _starts_from_data(estimator) else estimator.weight_init
+    initialize(network, params, np.random.default_rng(weight_seed), weight_init, bias_init)
     if not isinstance(targets.loss, str):
         check_loss(loss_object(targets.loss), data.y, n_raw=network.n_out)
     state = TrainingState(
@@ -241,12 +242,21 @@ def spawn_seeds(random_state: Any, n_seeds: int) -> list[np.random.SeedSequence]
 def start_from_data(estimator: Any, model: Model, data: Data) -> None:
     """Let a new network learn what it needs to know of its training data before it is trained.
 
-    Layers learn their statistics. If ``bias_init="auto"``, the output bias starts at the best constant prediction.
+    Layers learn their statistics. With ``weight_init="from_data"`` they get their initial parameters. If
+    ``bias_init="auto"``, the output bias starts at the best constant prediction.
     """
-    learn_from_data(model.network, model.state.params, data.X)
+    if _starts_from_data(estimator):
+        rng = np.random.default_rng((model.split_seed, 1))
+        initialize_from_data(model.network, model.state.params, rng, data.X)
+    else:
+        learn_from_data(model.network, model.state.params, data.X)
     if _starts_at_constant(estimator):
         loss = build_objective(estimator, model.network, model.loss).loss.at(Time(progress=0.0))
         model.state.params.biases[-1][...] = loss.fit_intercept_only(data.y, data.sample_weight, model.network.n_out)
+
+
+def _starts_from_data(estimator: Any) -> bool:
+    return isinstance(estimator.weight_init, str) and estimator.weight_init == "from_data"
 
 
 def _starts_at_constant(estimator: Any) -> bool:

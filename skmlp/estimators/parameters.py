@@ -228,12 +228,16 @@ _COMMON = (
         Type to compute in; ``"input"`` takes the dtype of X if it is one of the two, else float64, as scikit-learn
         does. lbfgs always computes in float64.
     """),
-    Parameter("weight_init", "glorot_uniform", "str or callable", _INITIALIZER, partial_fit="fixed", text="""
+    Parameter("weight_init", "glorot_uniform", "str or callable",
+              [Registered(INITIALIZERS, extra=("auto", "from_data")), Function("f(rng, n_in, n_out, dtype)")],
+              partial_fit="fixed", text="""
         Initial weights: ``"glorot_uniform"``, ``"glorot_normal"``, ``"he_uniform"``, ``"he_normal"``,
-        ``"lecun_uniform"``, ``"lecun_normal"``, ``"orthogonal"``, ``"zeros"``, ``"auto"`` (He for relu and its
-        relatives, LeCun for selu, else Glorot), or ``f(rng, n_in, n_out, dtype)`` returning an array of shape (n_in,
-        n_out). He keeps the scale of the signal in relu networks of about five or more hidden layers; in shallower ones
-        the smaller weights of Glorot train faster.
+        ``"lecun_uniform"``, ``"lecun_normal"``, ``"orthogonal"``, ``"normal"``, ``"zeros"``, ``"auto"`` (He for relu
+        and its relatives, LeCun for selu, else Glorot), ``"from_data"`` (normal weights, scaled so that every
+        pre-activation has the standard deviation 1 on the training data, and biases that put the kinks of the units
+        within the data), or ``f(rng, n_in, n_out, dtype)`` returning an array of shape (n_in, n_out). He keeps the
+        scale of the signal in relu networks of about five or more hidden layers; in shallower ones the smaller weights
+        of Glorot train faster.
     """),
     Parameter("bias_init", "auto", "str or callable", _INITIALIZER, partial_fit="fixed", text="""
         Initial biases. ``"auto"`` is 0 for hidden layers, or random where that suits the network better: with

@@ -98,3 +98,18 @@ def test_a_trace_shows_parameters_outputs_and_gradients(data, embedding, names):
     np.testing.assert_array_equal(steps["e"], expected)
     np.testing.assert_allclose(steps["dL/dc"].sum(), steps["dL/de"].sum(), rtol=1e-12)
     assert "embedded numbers" in str(steps)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_initial_weights_from_the_data_give_every_pre_activation_the_standard_deviation_1():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 4)) * [0.01, 1.0, 10.0, 100.0] + 3.0
+    est = MLPRegressor(
+        hidden_layer_sizes=(6, 5), weight_init="from_data", learning_rate_init=1e-12, max_iter=1, random_state=0
+    ).fit(X, rng.standard_normal(200))
+    z = X @ est.coefs_[0]
+    np.testing.assert_allclose(z.std(axis=0), 1.0, rtol=1e-3)
+    second = np.maximum(z + est.intercepts_[0], 0.0) @ est.coefs_[1]
+    np.testing.assert_allclose(second.std(axis=0), 1.0, rtol=1e-3)
+    assert ((z + est.intercepts_[0]).min(axis=0) < 0.0).all()  # the kink of each unit lies within the data
+    assert ((z + est.intercepts_[0]).max(axis=0) > 0.0).all()
