@@ -141,7 +141,10 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             return np.log(self._mean_probabilities(X)[0])
 
     def _mean_probabilities(self, X: Any) -> tuple[FloatArray, FloatArray]:
-        return self._over_members(X, lambda member, rows: member._probabilities(member._raw_log_odds(rows)))
+        def probabilities(member: MLPClassifier, rows: FloatArray) -> FloatArray:
+            return member._probabilities(member._raw_log_odds(rows).astype(np.float64))  # in float64 they sum to 1
+
+        return self._over_members(X, probabilities)
 
     def _raw_of(self, p: FloatArray) -> FloatArray:
         """Return raw outputs that have these probabilities."""

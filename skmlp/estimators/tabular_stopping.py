@@ -15,12 +15,13 @@ __all__ = ["PauseChooser", "fraction_to_hold_out", "group_members", "losses_of_a
 # Members that hold out the same rows, so that their mean can be judged on them.
 GROUP = 4
 
-# The fraction of the rows that all groups together hold out, and the least for one: so few that it hardly matters to a
-# member, and enough to judge by.
-OF_ALL, OF_GROUP = 0.125, 0.05
+# The rows that all groups together hold out, as a fraction: an eighth, more where that is less than 200 rows; and the
+# least for one group.
+OF_ALL, MOST_OF_ALL, OF_GROUP = 0.125, 0.4, 0.05
+WANTED_ROWS = 200
 
 # With fewer held-out rows nothing can be said.
-FEWEST_ROWS = 50
+FEWEST_ROWS = 20
 
 
 def group_members(n_members: int) -> list[int]:
@@ -31,7 +32,8 @@ def group_members(n_members: int) -> list[int]:
 
 def fraction_to_hold_out(n_groups: int, n_samples: int) -> float:
     """Return the fraction of the rows that each group holds out; 0 where the rows are too few."""
-    fraction = max(OF_GROUP, OF_ALL / n_groups)
+    of_all = min(MOST_OF_ALL, max(OF_ALL, WANTED_ROWS / n_samples))
+    fraction = max(OF_GROUP, of_all / n_groups)
     return fraction if n_groups * math.floor(fraction * n_samples) >= FEWEST_ROWS else 0.0
 
 

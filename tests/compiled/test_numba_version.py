@@ -23,7 +23,7 @@ def requirements():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     lists = [project["project"]["optional-dependencies"]["fast"]]
     lists += [project["dependency-groups"][group] for group in ("test", "bench")]
-    return [Requirement(line) for each in lists for line in each if line.startswith("numba")]
+    return [Requirement(line) for each in lists for line in each if str(line).startswith("numba")]
 
 
 def test_the_extra_and_the_groups_have_one_bound_and_it_holds_what_is_installed():

@@ -16,9 +16,10 @@ def test_members_are_in_groups_of_four_or_a_few_more(n_members, groups):
 
 
 @pytest.mark.parametrize(
-    ("n_groups", "n_samples", "fraction"), [(2, 1000, 0.0625), (1, 1000, 0.125), (4, 1000, 0.05), (1, 300, 0.0)]
+    ("n_groups", "n_samples", "fraction"),
+    [(2, 4000, 0.0625), (1, 4000, 0.125), (4, 4000, 0.05), (2, 1000, 0.1), (2, 100, 0.2), (1, 40, 0.0)],
 )
-def test_fewer_groups_hold_more_rows_out_and_small_tables_none(n_groups, n_samples, fraction):
+def test_groups_hold_rows_out_but_for_tiny_tables(n_groups, n_samples, fraction):
     assert fraction_to_hold_out(n_groups, n_samples) == pytest.approx(fraction)
 
 
