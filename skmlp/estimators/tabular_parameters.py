@@ -64,7 +64,7 @@ _COMMON = (
     """),
     Parameter("early_stopping", True, "bool", ["boolean"], text="""
         Keep the weights of the pause of the schedule, after 1/15, 3/15, 7/15 or all of the epochs, after which the mean
-        of the members predicts held-out samples best, and stop once they are predicted significantly worse. Without
+        of the members predicts held-out samples best, and stop after two that are significantly worse. Without
         validation data, groups of four members each hold out a sixteenth of the samples, more if that is less than 100
         or there is one group only; of fewer than 50 samples none are held out. False trains all members on all samples
         for `max_iter` epochs.

@@ -57,12 +57,13 @@ class PauseChooser:
     is_best : bool
         Whether the last pause is the best so far.
     is_over : bool
-        Whether it is significantly worse than the best one: the mean difference of the losses, row by row, is more than
-        its standard error.
+        Whether it and the one before are both significantly worse than the best one: the mean difference of the losses,
+        row by row, is more than its standard error. One alone may be followed by better ones.
     """
 
     def __init__(self) -> None:
         self._lowest: FloatArray | None = None
+        self._n_worse = 0
         self.is_best, self.is_over = False, False
 
     def judge(self, losses: FloatArray, weight: FloatArray | None) -> None:
@@ -84,6 +85,7 @@ class PauseChooser:
             w = np.ones(len(losses)) if weight is None else weight.astype(np.float64)
             mean = float(np.average(difference, weights=w))
             error = math.sqrt(np.sum((w * (difference - mean)) ** 2)) / float(w.sum())
-        self.is_best, self.is_over = mean <= 0.0, mean > error
+        self._n_worse = self._n_worse + 1 if mean > error else 0
+        self.is_best, self.is_over = mean <= 0.0, self._n_worse > 1
         if self.is_best:
             self._lowest = losses

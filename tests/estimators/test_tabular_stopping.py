@@ -54,16 +54,17 @@ def _judged(losses, weight=None):
     return found
 
 
-def test_the_lowest_losses_are_the_best_and_significantly_higher_ones_end_it():
+def test_the_lowest_losses_are_the_best_and_significantly_higher_ones_in_a_row_end_it():
     first, lower, close, far = _losses(0.0, -0.1, 0.004, 0.006)
     assert _judged([first, lower]) == [(True, False), (True, False)]
-    assert _judged([first, close]) == [(True, False), (False, False)]  # 0.004 is less than 0.1 / sqrt(400)
-    assert _judged([first, far]) == [(True, False), (False, True)]
+    assert _judged([first, close, close]) == [(True, False), (False, False), (False, False)]  # 0.004 < 0.1 / sqrt(400)
+    assert _judged([first, far, far]) == [(True, False), (False, False), (False, True)]
+    assert _judged([first, far, lower, far])[2:] == [(True, False), (False, False)]
 
 
 def test_pauses_are_compared_with_the_best_one_not_with_the_last():
     """Each is worse than the one before by less than the error; together it is more."""
-    assert _judged(_losses(0.0, 0.004, 0.008)) == [(True, False), (False, False), (False, True)]
+    assert _judged(_losses(0.0, 0.004, 0.008, 0.012))[2:] == [(False, False), (False, True)]
 
 
 def test_rows_without_weight_do_not_count():
@@ -72,14 +73,14 @@ def test_rows_without_weight_do_not_count():
     second[:50] += 5.0
     weight = np.ones(400)
     weight[:50] = 0.0
-    assert _judged([first, second])[1] == (False, True)
+    assert _judged([first, second, second])[2] == (False, True)
     assert _judged([first, second], weight)[1] == (True, False)
 
 
-def test_infinite_losses_end_it():
+def test_infinite_losses_are_worse():
     first, second = _losses(0.0, -1.0)
     second[3] = np.inf
-    assert _judged([first, second])[1] == (False, True)
+    assert _judged([first, second, second])[2] == (False, True)
 
 
 def _noise(n=400):
@@ -88,9 +89,9 @@ def _noise(n=400):
 
 
 def test_members_stop_early_on_noise_and_have_the_weights_of_the_best_pause():
-    X, y = _noise(1200)
-    members = {"hidden_layer_sizes": [(64,)], "dropout": [0.0]}
-    est = TabularMLPClassifier(n_members=4, members=members, max_iter=30, random_state=0, n_jobs=1).fit(X, y)
+    X, y = _noise(1600)
+    members = {"hidden_layer_sizes": [(128,)], "dropout": [0.0]}
+    est = TabularMLPClassifier(n_members=2, members=members, max_iter=30, random_state=0, n_jobs=1).fit(X, y)
     assert est.stop_reason_ == "converged"
     assert est.best_n_iter_ < est.n_iter_ < 30
     held_out = np.array(est.history_["held_out_loss"])
