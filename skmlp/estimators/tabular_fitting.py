@@ -57,6 +57,7 @@ class _Outputs:
 
 def fit(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> None:
     """Train all members; `own` is the user's own validation data."""
+    started = perf_counter()
     with (
         unchanged_on_error(estimator),
         EpochTasks(estimator, *given, lambda: {"estimators_": _snapshot(estimator)}) as tasks,
@@ -67,7 +68,8 @@ def fit(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> None:
         split_seed, *seeds = spawn_seeds(estimator.random_state, 1 + estimator.n_members)
         split, targets = _prepare(estimator, template, given, own, groups, split_seed)
         parts = _hold_out(estimator, template, split, targets, split_seed)
-        members = _new_members(estimator, split, targets, seeds, parts)
+        seconds = _seconds_of_a_member(estimator, perf_counter() - started)
+        members = _new_members(estimator, split, targets, seeds, parts, seconds)
         estimator._publish(template, targets)
         run = _Run(estimator, members, split, targets, tasks)
         tasks.begin()
@@ -107,6 +109,7 @@ def _new_members(
     targets: Targets,
     seeds: list[np.random.SeedSequence],
     parts: list[IntArray],
+    seconds: float | None,
 ) -> list[_Member]:
     """Build the members, each with its own settings and seeds."""
     rngs = [np.random.default_rng(seed) for seed in seeds]
@@ -114,7 +117,7 @@ def _new_members(
     members = []
     for settings, rng, group in zip(drawn, rngs, group_members(estimator.n_members), strict=True):
         held_out = parts[group] if parts else None
-        members.append(_new_member(estimator, settings, rng, split, targets, group, held_out))
+        members.append(_new_member(estimator, settings, rng, split, targets, group, held_out, seconds))
     return members
 
 
@@ -126,6 +129,7 @@ def _new_member(
     targets: Targets,
     group: int,
     held_out: IntArray | None,
+    seconds: float | None,
 ) -> _Member:
     member, data = estimator._new_member(settings), split.training
     n_rows = data.n_samples
@@ -143,7 +147,7 @@ def _new_member(
         batch_size=member.batch_size,
         max_epochs=estimator.max_iter,
         length=estimator.max_iter,
-        max_seconds=_seconds_of_a_member(estimator),
+        max_seconds=seconds,
         shuffle=member.shuffle,
     )
     outputs = _Outputs()
@@ -197,11 +201,12 @@ def _n_threads(estimator: Any) -> int:
     return max(1, min(wanted, estimator.n_members))
 
 
-def _seconds_of_a_member(estimator: Any) -> float | None:
-    """Return the time limit of each member, which counts its own seconds."""
+def _seconds_of_a_member(estimator: Any, elapsed: float) -> float | None:
+    """Return the time limit of each member, which counts its own seconds, after what has elapsed of the fit."""
     if estimator.max_time is None:
         return None
-    return float(estimator.max_time) * _n_threads(estimator) / float(estimator.n_members)
+    left = max(estimator.max_time - elapsed, 0.1 * estimator.max_time)
+    return float(left * _n_threads(estimator) / estimator.n_members)
 
 
 class _Run:

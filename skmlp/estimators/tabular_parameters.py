@@ -37,9 +37,9 @@ _COMMON = (
         Largest number of epochs. The learning rate follows a schedule over all of them.
     """),
     _as_in_mlp("max_time", text="""
-        Seconds that training may take at most. If they do not suffice for `max_iter` epochs, the schedule follows the
-        clock, so that training still ends with a low learning rate; results then depend on the time. Encoding the table
-        and compilation are not counted.
+        Seconds that fit may take at most. If they do not suffice for `max_iter` epochs, the schedule follows the
+        clock, so that training still ends with a low learning rate; results then depend on the time. Compilation, which
+        only the first training needs, is not counted.
     """),
     Parameter("random_state", None, "int, RandomState, Generator or None",
               ["random_state", np.random.Generator], text="""

@@ -20,8 +20,8 @@ GROUP = 4
 OF_ALL, MOST_OF_ALL, OF_GROUP = 0.125, 0.4, 0.05
 WANTED_ROWS = 200
 
-# With fewer held-out rows nothing can be said.
-FEWEST_ROWS = 20
+# With fewer held-out rows nothing can be said, and more say no more.
+FEWEST_ROWS, MOST_ROWS = 20, 10_000
 
 
 def group_members(n_members: int) -> list[int]:
@@ -33,7 +33,7 @@ def group_members(n_members: int) -> list[int]:
 def fraction_to_hold_out(n_groups: int, n_samples: int) -> float:
     """Return the fraction of the rows that each group holds out; 0 where the rows are too few."""
     of_all = min(MOST_OF_ALL, max(OF_ALL, WANTED_ROWS / n_samples))
-    fraction = max(OF_GROUP, of_all / n_groups)
+    fraction = min(max(OF_GROUP, of_all / n_groups), MOST_ROWS / (n_groups * n_samples))
     return fraction if n_groups * math.floor(fraction * n_samples) >= FEWEST_ROWS else 0.0
 
 

@@ -17,7 +17,15 @@ def test_members_are_in_groups_of_four_or_a_few_more(n_members, groups):
 
 @pytest.mark.parametrize(
     ("n_groups", "n_samples", "fraction"),
-    [(2, 4000, 0.0625), (1, 4000, 0.125), (4, 4000, 0.05), (2, 1000, 0.1), (2, 100, 0.2), (1, 40, 0.0)],
+    [
+        (2, 4000, 0.0625),
+        (1, 4000, 0.125),
+        (4, 4000, 0.05),
+        (2, 1000, 0.1),
+        (2, 100, 0.2),
+        (1, 40, 0.0),
+        (2, 10**6, 0.005),
+    ],
 )
 def test_groups_hold_rows_out_but_for_tiny_tables(n_groups, n_samples, fraction):
     assert fraction_to_hold_out(n_groups, n_samples) == pytest.approx(fraction)
