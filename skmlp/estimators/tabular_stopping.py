@@ -48,7 +48,7 @@ def group_candidates(n_candidates: int, n_members: int) -> list[int]:
 def better_ones(losses: Sequence[float], groups: Sequence[int], n_members: int) -> list[int]:
     """Return the positions of the candidates that go on as members: those with the lowest losses of each group.
 
-    Only losses within a group are compared, since they are of the same rows. A loss that is not a number is the highest.
+    Only losses within a group are compared, since they are of the same rows. What is not a number is the highest.
     Of a group with too few candidates left, all go on.
     """
     wanted = Counter(group_members(n_members))
