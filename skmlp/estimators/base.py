@@ -1,17 +1,15 @@
 """The base of the two estimators: parameters, fit and partial_fit, inspection."""
 
 from abc import ABC, abstractmethod
-from copy import copy
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp._configurable import Configurable
 from skmlp._typing import FloatArray
 from skmlp.diagnosis import Diagnosis
 from skmlp.estimators import fitting
@@ -26,13 +24,14 @@ from skmlp.estimators.input_checks import (
     encode_rows_and_targets,
     learn_table,
     naming,
+    table_parameter,
     validate_rows,
     validate_rows_and_targets,
     validate_weight,
 )
 from skmlp.estimators.model import Model
 from skmlp.estimators.parameter_checks import check_argument
-from skmlp.estimators.parameters import ParameterTable
+from skmlp.estimators.parameter_support import ParameterSupport
 from skmlp.estimators.storing import restore_state, storable_state
 from skmlp.estimators.table_inputs import TableInputs
 from skmlp.estimators.targets import Targets
@@ -44,24 +43,18 @@ from skmlp.training.engine import Buffers
 from skmlp.training.threads import limit_blas
 
 
-class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(FittedAttributes, CallbackSupportMixin, ParameterSupport, ABC):
     """Base of the two estimators; not for direct use."""
 
     # Every cross-validation takes `groups` for its own splitter; fit gets them on set_fit_request(groups=True) only.
     __metadata_request__fit = {"groups": False}
 
-    # What the two estimators define: the parameters of the constructor, whether y is numeric, and what y means.
-    _parameters: ClassVar[ParameterTable]
+    # What the two estimators define: whether y is numeric, and what y means.
     _y_numeric: ClassVar[bool]
     # What was learned about the user's table, and the columns of the array that the network reads; None where the
     # network reads X as it is.
     _table: TableInputs | None = None
     _layout: TableLayout | None = None
-
-    def _set_parameters(self, arguments: dict[str, Any]) -> None:
-        """Store the arguments of the constructor, which are among its local variables."""
-        for row in self._parameters.rows:
-            setattr(self, row.name, arguments[row.name])
 
     @abstractmethod
     def _learn_targets(self, y: Any, sample_weight: FloatArray | None) -> Targets:
@@ -83,27 +76,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         """Return rows, whose targets are encoded, with the weights to train with."""
         return data
 
-    # ------------------------------------------------------------------ parameters
-
-    def set_params(self, **params: Any) -> Any:
-        """Set the parameters of this estimator.
-
-        Parameters
-        ----------
-        **params : dict
-            Values by name. ``activation__negative_slope=0.1`` changes a setting of the object `activation`, or rather
-            of a copy, because the object may be in a registry, or a parameter of another estimator.
-
-        Returns
-        -------
-        self : estimator instance
-        """
-        own = self.get_params(deep=False)
-        for outer in {name.partition("__")[0] for name in params if "__" in name}:
-            settings = params.get(outer, own.get(outer))
-            if isinstance(settings, Configurable):
-                params = {**params, outer: copy(settings)}
-        return super().set_params(**params)
+    # ------------------------------------------------------------------ callbacks
 
     def set_callbacks(self, *callbacks: Any) -> Any:
         """Set callbacks for the estimator.
@@ -232,7 +205,7 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
         """
         reset = fitted is None
         if reset:
-            self._table = learn_table(self, X, names[0])
+            self._table = learn_table(self, X, sample_weight, names[0])
             self._layout = None if self._table is None else self._table.layout
         if self._table is None:
             X, y = validate_rows_and_targets(self, X, y, dtype, y_numeric=self._y_numeric, reset=reset, names=names)
@@ -333,6 +306,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
             Always in float64 and dense. The outputs are the columns of ``predict_proba`` or ``predict`` (or of the raw
             outputs); a single output, as for two classes or one target, has no axis. For two classes it is the
             probability of ``classes_[1]``, whose gradient is minus that of the other.
+            Of a table the features are the columns of X: NaN for categories, which have no derivative, and 0 for
+            missing numbers and columns that were constant in training.
 
         Raises
         ------
@@ -435,5 +410,6 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, BaseEstimator, ABC):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = table_parameter(self) is None
+        tags.input_tags.allow_nan = isinstance(self.missing, str) and self.missing == "indicator"
         return tags

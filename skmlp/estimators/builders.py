@@ -239,17 +239,20 @@ def spawn_seeds(random_state: Any, n_seeds: int) -> list[np.random.SeedSequence]
     return np.random.SeedSequence(entropy).spawn(n_seeds)
 
 
-def start_from_data(estimator: Any, model: Model, data: Data) -> None:
+def start_from_data(estimator: Any, model: Model, data: Data, unmerged: Data | None = None) -> None:
     """Let a new network learn what it needs to know of its training data before it is trained.
 
     Layers learn their statistics. With ``weight_init="from_data"`` they get their initial parameters. If
-    ``bias_init="auto"``, the output bias starts at the best constant prediction.
+    ``bias_init="auto"``, the output bias starts at the best constant prediction. What is learned of the rows is learned
+    from the `unmerged` ones, if equal rows of `data` are merged, and not from those of weight zero.
     """
+    X, _, weight = data if unmerged is None else unmerged
+    X = X if weight is None or weight.all() else X[weight > 0.0]
     if _starts_from_data(estimator):
         rng = np.random.default_rng((model.split_seed, 1))
-        initialize_from_data(model.network, model.state.params, rng, data.X)
+        initialize_from_data(model.network, model.state.params, rng, X)
     else:
-        learn_from_data(model.network, model.state.params, data.X)
+        learn_from_data(model.network, model.state.params, X)
     if _starts_at_constant(estimator):
         loss = build_objective(estimator, model.network, model.loss).loss.at(Time(progress=0.0))
         model.state.params.biases[-1][...] = loss.fit_intercept_only(data.y, data.sample_weight, model.network.n_out)

@@ -92,7 +92,9 @@ The optimizer's state and the random streams are kept from call to call: k calls
 as ``fit`` with ``max_iter=k``, apart from stopping rules. With mini-batches the results are the same to the bit. With
 full batches they are the same up to rounding, since ``fit`` then sorts the rows and merges equal ones. They are also
 the same up to rounding where `max_iter` makes a training long enough for compiled steps (``engine_``): ``fit`` uses
-them from the beginning, a stream of calls once it has become as long."""
+them from the beginning, a stream of calls once it has become as long.
+
+Of a table, the categories, medians and scales are those of the first call."""
 
 
 def documented(**texts: str) -> Callable[[Documented], Documented]:

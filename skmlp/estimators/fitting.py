@@ -109,7 +109,7 @@ def _prepare(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> _
     )
     data, copies = _prepare_rows(model, split.training, batch_size)
     if fitted is None:
-        start_from_data(estimator, model, data)
+        start_from_data(estimator, model, data, split.training)
     validation = as_validation(estimator, split, targets, model)
     return _Prepared(model, targets, split, data, copies, batch_size, validation, fitted is not None)
 

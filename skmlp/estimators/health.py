@@ -122,7 +122,7 @@ def _evidence(estimator: Any, history: Any, summary: Mapping[str, Any], **stop: 
         data_summary=summary,
         weights=estimator.coefs_,
         biases=estimator.intercepts_,
-        feature_names=getattr(estimator, "feature_names_in_", ()),
+        feature_names=getattr(estimator, "feature_names_in_", ()) if estimator._table is None else (),
         class_names=np.asarray(getattr(estimator, "classes_", ())).tolist(),
         **stop,
     )

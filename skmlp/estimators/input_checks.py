@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import _safe_indexing, check_array, column_or_1d
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_sample_weight,
     _check_y,
+    _get_feature_names,
+    _num_samples,
     check_consistent_length,
     validate_data,
 )
@@ -28,6 +30,9 @@ from skmlp._typing import FloatArray
 from skmlp.estimators.reporting import warn_caller
 from skmlp.estimators.table_inputs import TableInputs
 from skmlp.tables import may_have_categories
+
+# Parameters that need the columns of X.
+_OF_COLUMNS = ("scaling", "numeric_embedding", "categorical_embedding", "input_scale")
 
 # Names of rows, targets and weights in error messages: the arguments of fit.
 Names = tuple[str, str, str]
@@ -55,7 +60,7 @@ def _explained(message: str, name: str, value: Any, usual: str) -> str:
         message = message.replace(f"Input {usual} ", f"Input {name} ")
     if re.search(r"could not convert|float\(\) argument|^Complex|could not be promoted", message):
         message = f"{message.rstrip('.')}. {name} must hold real numbers{_where_not(value)}."
-    is_named = re.search(rf"\b{name}\b|^\w+=", message)  # or blames a parameter
+    is_named = re.search(rf"\b{name}\b|^\w+=|^categorical_features ", message)  # or blames a parameter
     return message if is_named else f"{name}: {message}"
 
 
@@ -155,7 +160,7 @@ def _at_fault(error: Exception, X: Any, y: Any, dtype: Any, names: Names) -> tup
             check_array(X, accept_sparse="csr", dtype=dtype, input_name="X")
     except (ValueError, TypeError):
         return names[0], X, "X"
-    is_of_rows = re.match(r"X |The feature names", str(error))  # differ from those of the fitted estimator
+    is_of_rows = re.match(r"X |(The f|F)eature names", str(error))  # are invalid, or not those of the fitted estimator
     return (names[0], X, "X") if is_of_rows else (names[1], y, "y")
 
 
@@ -195,38 +200,81 @@ def _plain_rows(estimator: Any, X: Any, dtype: Any) -> FloatArray | None:
         return converted if isfinite(converted.sum()) else None
 
 
-def learn_table(estimator: Any, X: Any, name: str = "X") -> TableInputs | None:
-    """Return what there is to learn about `X` as a table; None if the network can read it as it is."""
+def table_parameter(estimator: Any) -> str | None:
+    """Return the parameter that makes the network read X as a table, whatever X is; None if there is none."""
     chosen = estimator.categorical_features
-    from_dtype = isinstance(chosen, str) and chosen == "from_dtype"
-    is_asked_for = (
-        (chosen is not None and not from_dtype)
-        or estimator.missing != "error"
-        or any(getattr(estimator, parameter) is not None for parameter in _OF_TABLES)
-    )
-    if not is_asked_for and not (from_dtype and may_have_categories(X)):
+    if chosen is not None and not (isinstance(chosen, str) and chosen == "from_dtype"):
+        return "categorical_features"
+    if estimator.missing != "error":
+        return "missing"
+    return next((name for name in _OF_COLUMNS if getattr(estimator, name) is not None), None)
+
+
+def learn_table(estimator: Any, X: Any, sample_weight: Any = None, name: str = "X") -> TableInputs | None:
+    """Return what there is to learn about `X` as a table; None if the network can read it as it is.
+
+    With ``categorical_features="from_dtype"`` it can if no column has text or a data type made for categories: columns
+    of booleans alone are numbers, as in scikit-learn. Rows of weight zero are not looked at.
+    """
+    parameter, chosen = table_parameter(estimator), estimator.categorical_features
+    if parameter is None and (chosen is None or not may_have_categories(X)):
         return None
-    table = TableInputs.learn(
-        X,
-        categorical_features=chosen,
-        max_categories=estimator.max_categories,
-        missing=estimator.missing,
-        scaling=estimator.scaling,
-        embed=estimator.categorical_embedding,
-        name=name,
-    )
-    return table if is_asked_for or table.encoder.code_inputs else None
+    if sparse.issparse(X):
+        raise TypeError(
+            f"Sparse data was passed for {name}, but {parameter}={getattr(estimator, str(parameter))!r} needs dense "
+            "data. Use '.toarray()' to convert to a dense numpy array."
+        )
+    with naming(name, X):
+        table = TableInputs.learn(
+            _rows_that_count(X, sample_weight),
+            categorical_features=chosen,
+            max_categories=estimator.max_categories,
+            missing=estimator.missing,
+            scaling=estimator.scaling,
+            embed=estimator.categorical_embedding,
+            name=name,
+        )
+    return table if parameter is not None or table.has_categories else None
 
 
-# Parameters that need the columns of X.
-_OF_TABLES = ("scaling", "numeric_embedding", "categorical_embedding", "input_scale")
+def _rows_that_count(X: Any, sample_weight: Any) -> Any:
+    """Return the rows of a positive weight, or `X` itself if that is all; invalid weights are reported later."""
+    if sample_weight is None:
+        return X
+    try:
+        counts = np.asarray(sample_weight, np.float64) > 0.0
+        is_valid = counts.ndim == 1 and counts.any() and _num_samples(X) == len(counts)
+    except (TypeError, ValueError):
+        return X
+    return _safe_indexing(X, np.flatnonzero(counts)) if is_valid and not counts.all() else X
 
 
 def encode_rows(estimator: Any, table: TableInputs, X: Any, dtype: Any, name: str = "X") -> FloatArray:
-    """Return `X` for a fitted estimator as the array that its network reads."""
-    if not hasattr(X, "columns") and not hasattr(X, "column_names"):
-        _check_feature_names(estimator, X, reset=False)  # warns about rows without names
-    return table.rows(X, dtype, name)
+    """Return `X` for a fitted estimator as the array that its network reads.
+
+    Columns with names are found by them. Where only the training table or only `X` has names, there is scikit-learn's
+    warning.
+    """
+    if not hasattr(estimator, "feature_names_in_") or _get_feature_names(X) is None:
+        _check_feature_names(estimator, X, reset=False)
+    if sparse.issparse(X):
+        raise TypeError(
+            f"Sparse data was passed for {name}, but dense data is required. Use '.toarray()' to convert to a dense "
+            "numpy array."
+        )
+    with naming(name, X):
+        try:
+            rows = table.rows(X, dtype, name)
+        except ValueError as error:
+            words = re.sub("X has (.*)TableEncoder", rf"{name} has \1{type(estimator).__name__}", str(error))
+            error.args = (words,)
+            raise
+    if len(rows) == 0:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape=(0, {estimator.n_features_in_})) while a minimum of 1 is required by "
+            f"{type(estimator).__name__}."
+        )
+    return rows
 
 
 def encode_rows_and_targets(
@@ -237,14 +285,16 @@ def encode_rows_and_targets(
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, but the target y is None."
         )
-    with naming(names[1], y, "y"):
+    with naming(names[1], y, "y"), np.errstate(over="ignore", invalid="ignore"):
         targets = _check_y(y, multi_output=True, y_numeric=y_numeric, estimator=estimator)
     if reset:
         _check_feature_names(estimator, X, reset=True)
         estimator.n_features_in_ = len(table.encoder.columns)
-    dtype = dtype[0] if isinstance(dtype, list) else dtype  # a table has no dtype of its own
+    if isinstance(dtype, list):  # X may choose, if it has a single dtype
+        dtype = next((each for each in dtype if getattr(X, "dtype", None) == each), dtype[0])
     rows = encode_rows(estimator, table, X, dtype, names[0])
-    check_consistent_length(rows, targets)
+    with naming(f"{names[0]} and {names[1]}", None):
+        check_consistent_length(rows, targets)
     return rows, _as_vector(targets, y, names)
 
 

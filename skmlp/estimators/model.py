@@ -240,8 +240,8 @@ class Model:
             "residual": architecture.residual,
             "parametrization": architecture.parametrization,
             "layout": None if architecture.layout is None else asdict(architecture.layout),
-            "numeric_embedding": _plain_embedding(architecture.numeric_embedding),
-            "categorical_embedding": architecture.categorical_embedding and asdict(architecture.categorical_embedding),
+            "numeric_embedding": plain_embedding(architecture.numeric_embedding),
+            "categorical_embedding": plain_embedding(architecture.categorical_embedding),
             "input_scale": architecture.input_scale,
             **self.state.to_plain(),
             "learning_rate_init": self.learning_rate_init,
@@ -271,8 +271,8 @@ class Model:
             plain["residual"],
             plain["parametrization"],
             None if plain["layout"] is None else _layout(plain["layout"]),
-            _embedding(plain["numeric_embedding"]),
-            None if plain["categorical_embedding"] is None else EmbedCategories(**plain["categorical_embedding"]),
+            restore_embedding(plain["numeric_embedding"]),
+            restore_embedding(plain["categorical_embedding"]),
             plain["input_scale"],
         )
         network = architecture.build_network()
@@ -289,18 +289,26 @@ def _layout(plain: Mapping[str, Any]) -> TableLayout:
     return TableLayout(**{**plain, **groups})
 
 
-def _plain_embedding(embedding: str | NumericEmbedding | None) -> Any:
-    """Return a numeric embedding by its name and its settings; the object itself if its class has no name."""
+def plain_embedding(embedding: Any) -> Any:
+    """Return the stored form of a parameter that chooses an embedding.
+
+    An object of this package becomes its name and its settings, or its settings alone if there is one class to choose
+    from; a user's own object, a name and None stay as they are.
+    """
+    if type(embedding) is EmbedCategories:
+        return asdict(embedding)
     name = next((name for name, kind in NUMERIC_EMBEDDINGS.items() if type(embedding) is kind), None)
-    return embedding if not isinstance(embedding, NumericEmbedding) or name is None else [name, asdict(embedding)]  # type: ignore[call-overload]
+    return embedding if name is None else [name, embedding.get_params(deep=False)]
 
 
-def _embedding(plain: Any) -> Any:
-    """Undo :func:`_plain_embedding`."""
-    if not isinstance(plain, list):
-        return plain
-    name, settings = plain
-    return _named(name, NUMERIC_EMBEDDINGS, "numeric_embedding")(**settings)
+def restore_embedding(plain: Any) -> Any:
+    """Undo :func:`plain_embedding`."""
+    if isinstance(plain, dict):
+        return EmbedCategories(**plain)
+    if isinstance(plain, list):
+        name, settings = plain
+        return _named(name, NUMERIC_EMBEDDINGS, "numeric_embedding")(**settings)
+    return plain
 
 
 def without_addresses(words: str) -> str:

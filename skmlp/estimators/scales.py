@@ -23,8 +23,12 @@ MANY, NEARLY_ALL = 1 / 3, 0.9
 
 def warn_about_scales(estimator: Any, training: Data, own: Data) -> None:
     """Warn when X_val, or y_val of a regressor, is on another scale than the training data."""
-    names = getattr(estimator, "feature_names_in_", ())
-    found = _difference(training.X, own.X, [repr(name) for name in names])
+    table = estimator._table
+    if table is None:
+        found = _difference(training.X, own.X, [repr(name) for name in getattr(estimator, "feature_names_in_", ())])
+    else:  # categories have no scale
+        names = table.number_names
+        found = _difference(training.X[:, : len(names)], own.X[:, : len(names)], list(map(repr, names)))
     if found:
         warn_caller(
             f"X_val is on another scale than X: {found}. Validation on it means little. Transform it as X is "
@@ -42,6 +46,8 @@ def warn_about_scales(estimator: Any, training: Data, own: Data) -> None:
 
 def _difference(training: Any, own: Any, names: list[str]) -> str:
     """Say in how many columns `own` has another scale, with the worst one; empty if there are too few to warn."""
+    if training.shape[1] == 0:
+        return ""
     rows, others = _some_of(training), _some_of(own)
     if min(len(rows), len(others)) < FEWEST:
         return ""

@@ -10,10 +10,13 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from skmlp._typing import AnyArray
 from skmlp._version import __version__
-from skmlp.estimators.model import Complete, Model
+from skmlp.estimators.model import Complete, Model, plain_embedding, restore_embedding
 from skmlp.estimators.table_inputs import TableInputs
 from skmlp.training.history import Observations
 from skmlp.training.monitor import no_observations
+
+# Parameters whose objects are stored as plain values.
+_EMBEDDINGS = ("numeric_embedding", "categorical_embedding")
 
 
 class OtherVersionWarning(InconsistentVersionWarning):
@@ -52,6 +55,8 @@ def storable_state(attributes: dict[str, Any]) -> dict[str, Any]:
         state["_observations"] = state["_observations"].columns
     if state.get("_table") is not None:
         state["_table"] = state["_table"].to_plain()
+    # A tabular estimator chooses objects for its members, which the user then need not trust.
+    state |= {name: plain_embedding(state[name]) for name in _EMBEDDINGS if name in state}
     state.pop("_layout", None)  # the model has it
     return {**state, "_skmlp_version": __version__, "_sklearn_version": sklearn.__version__}
 
@@ -67,7 +72,8 @@ def restore_state(cls: Any, state: dict[str, Any]) -> dict[str, Any]:
         state["_observations"] = _observations(state["_observations"], len(state["_model"].params.weights))
         state["_layout"] = state["_model"].architecture.layout
     if state.get("_table") is not None:
-        state["_table"] = TableInputs.from_plain(state["_table"])
+        state["_table"] = TableInputs.from_plain(Complete(state["_table"]))
+    state |= {name: restore_embedding(state[name]) for name in _EMBEDDINGS if name in state}
     if versions != (__version__, sklearn.__version__):
         warnings.warn(OtherVersionWarning(cls.__name__, *versions), stacklevel=3)
     return state

@@ -10,7 +10,9 @@ from numpy.typing import DTypeLike
 from skmlp._typing import FloatArray, IntArray
 from skmlp.nn.front import TableLayout
 from skmlp.nn.layers import EmbedCategories
-from skmlp.tables import Scaling, TableEncoder, learn_scaling, row_blocks, some_rows
+from skmlp.tables import CategoryColumn, Scaling, TableEncoder, learn_scaling, row_blocks, some_rows
+from skmlp.tables.features import column_positions
+from skmlp.tables.sources import read_table
 
 __all__ = ["TableInputs"]
 
@@ -67,6 +69,17 @@ class TableInputs:
         )
 
     @property
+    def has_categories(self) -> bool:
+        """Whether a column of the training table has categories that cannot be read as numbers 0 and 1."""
+        columns = self.encoder.columns
+        return any(isinstance(column, CategoryColumn) and column.holds != "booleans" for column in columns)
+
+    @property
+    def number_names(self) -> list[str | int]:
+        """The names, or positions, of the columns of numbers, which come first in the array."""
+        return [self.encoder.columns[position].name for position in self.encoder.number_inputs]
+
+    @property
     def layout(self) -> TableLayout:
         """The columns of the array."""
         sizes = self.encoder.sizes
@@ -117,22 +130,27 @@ class TableInputs:
 
         Parameters
         ----------
-        jacobian : ndarray of shape (n_samples, n_outputs, n_columns)
+        jacobian : ndarray of shape (n_samples, n_outputs, n_columns) or (n_samples, n_columns)
         X : table
 
         Returns
         -------
-        gradient : ndarray of shape (n_samples, n_outputs, n_features)
-            NaN for categories, which have none; 0 for constant columns.
+        gradient : ndarray of shape (n_samples, n_outputs, n_features) or (n_samples, n_features)
+            NaN for categories, which have none; 0 for constant columns and for missing numbers.
         """
-        found = np.zeros((*jacobian.shape[:2], len(self.encoder.columns)))
+        found = np.zeros((*jacobian.shape[:-1], len(self.encoder.columns)))
         numbers = list(self.encoder.number_inputs)
-        found[:, :, numbers] = jacobian[:, :, : len(numbers)]
+        found[..., numbers] = jacobian[..., : len(numbers)]
         if self.scaling is not None and numbers:
             slopes = self.scaling.derivative(self.encoder.encode(X, np.float64).numbers)
-            found[:, :, numbers] *= slopes[:, np.newaxis, :]
+            found[..., numbers] *= slopes if found.ndim == 2 else slopes[:, np.newaxis]
+        if self.encoder.missing == "indicator":
+            table = read_table(X, needs_types=False)
+            positions = column_positions(self.encoder.names, len(self.encoder.columns), table)
+            for column in numbers:
+                found[np.isnan(table.column(positions[column]).floats()), ..., column] = 0.0
         categories = sorted(set(self.encoder.code_inputs) - set(numbers))  # not the indicators of missing numbers
-        found[:, :, categories] = np.nan
+        found[..., categories] = np.nan
         return found
 
     def to_plain(self) -> dict[str, Any]:

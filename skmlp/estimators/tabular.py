@@ -7,7 +7,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
@@ -15,6 +15,7 @@ from skmlp._typing import FloatArray
 from skmlp.estimators import tabular_fitting
 from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.input_checks import encode_rows
+from skmlp.estimators.parameter_support import ParameterSupport
 from skmlp.estimators.parameters import ParameterTable
 from skmlp.estimators.storing import restore_state, storable_state
 from skmlp.estimators.table_inputs import TableInputs
@@ -30,24 +31,18 @@ __all__ = ["BaseTabularMLP"]
 BLOCK_ROWS = 8192
 
 
-class BaseTabularMLP(CallbackSupportMixin, BaseEstimator, ABC):
+class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
     """Base of the two tabular estimators; not for direct use."""
 
     # Every cross-validation takes `groups` for its own splitter; fit gets them on set_fit_request(groups=True) only.
     __metadata_request__fit = {"groups": False}
 
-    _parameters: ClassVar[ParameterTable]
     _member_parameters: ClassVar[ParameterTable]
     _table: TableInputs | None
     estimators_: list[Any]
     members_: list[dict[str, Any]]
     history_: History
     n_iter_: int
-
-    def _set_parameters(self, arguments: dict[str, Any]) -> None:
-        """Store the arguments of the constructor, which are among its local variables."""
-        for row in self._parameters.rows:
-            setattr(self, row.name, arguments[row.name])
 
     @abstractmethod
     def _new_member(self, settings: dict[str, Any]) -> BaseMLP:
@@ -173,8 +168,8 @@ class BaseTabularMLP(CallbackSupportMixin, BaseEstimator, ABC):
         Returns
         -------
         gradient : ndarray of shape (n_samples, n_outputs, n_features) or (n_samples, n_features)
-            In float64, per unit of the feature. NaN for categories, which have no derivative; 0 for columns that were
-            constant in training. A single output, as for two classes or one target, has no axis.
+            In float64, per unit of the feature. NaN for categories, which have no derivative; 0 for missing numbers
+            and columns that were constant in training. A single output, as for two classes or one target, has no axis.
 
         Raises
         ------
@@ -185,10 +180,7 @@ class BaseTabularMLP(CallbackSupportMixin, BaseEstimator, ABC):
         assert self._table is not None
         rows = encode_rows(self, self._table, X, np.float64)
         total: Any = sum(member._input_gradient(rows) for member in self.estimators_)
-        jacobian = total / len(self.estimators_)
-        if jacobian.ndim == 3:
-            return self._table.gradient(jacobian, X)
-        return self._table.gradient(jacobian[:, np.newaxis], X)[:, 0]
+        return self._table.gradient(total / len(self.estimators_), X)
 
     # ------------------------------------------------------------------ inspection
 
