@@ -11,7 +11,7 @@ import pytest
 import skmlp
 import skmlp.tracking
 
-ROOMS = ["callbacks", "diagnosis", "estimators", "inspection", "nn", "optim", "tracking", "training"]
+ROOMS = ["callbacks", "diagnosis", "estimators", "inspection", "nn", "optim", "tables", "tracking", "training"]
 
 
 def _run(code: str) -> str:
@@ -25,7 +25,8 @@ import sklearn.base, sklearn.callback, sklearn.model_selection, sklearn.utils.va
 before = {{name.partition(".")[0] for name in sys.modules}}
 from skmlp import *
 after = {{name.partition(".")[0] for name in sys.modules}}
-print(sorted(after - before), sorted(after & {{"mlflow", "matplotlib", "torch", "tensorflow", "jax", "keras"}}))
+added = after - before - sys.stdlib_module_names
+print(sorted(added), sorted(after & {{"mlflow", "matplotlib", "numba", "torch", "tensorflow", "jax", "keras"}}))
 import skmlp
 print(set({ROOMS}) <= set(dir(skmlp)), all(getattr(skmlp, room).__name__ == "skmlp." + room for room in {ROOMS}))
 """

@@ -31,7 +31,7 @@ def _with(value: Any, array: Any = X) -> Any:
     return changed
 
 
-BAD_ROWS: dict[str, tuple[Any, type[Exception], str]] = {
+BAD_ROWS: dict[str, tuple[Any, Any, str]] = {
     "scalar": (5.0, ValueError, "Expected 2D array, got scalar array instead"),
     "1-D": (X[:, 0], ValueError, r"Expected 2D array, got 1D array instead(.|\n)*reshape"),
     "3-D": (X.reshape(30, 2, 2), ValueError, "Found array with dim 3, while dim <= 2 is required by MLP"),
@@ -55,10 +55,10 @@ BAD_ROWS: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         "could not convert string to float: 'a'",
     ),
-    "strings in a frame": (
-        pd.DataFrame({"a": ["u"] * 30, "b": 1.0, "c": 1.0, "d": 1.0}),
-        ValueError,
-        "could not convert string to float: 'u'",
+    "lists in a frame": (
+        pd.DataFrame({"a": [[1.0], [2.0]] * 15, "b": 1.0, "c": 1.0, "d": 1.0}),
+        (TypeError, ValueError),
+        r"Column 'a' of X holds lists \(list\): make columns of numbers|setting an array element with a sequence",
     ),
     "no rows": (X[:0], ValueError, r"Found array with 0 sample\(s\)"),
     "None": (None, ValueError, "Expected 2D array, got scalar array instead"),
@@ -101,10 +101,10 @@ BAD_WEIGHTS: dict[str, tuple[Any, str]] = {
 def assert_both_refuse(assert_refuses: Any) -> Any:
     """Return a function that asserts that fit and partial_fit refuse the data."""
 
-    def check(cls: Any, error: type[Exception], words: str, *data: Any) -> None:
+    def check(cls: Any, error: Any, words: str, *data: Any, **params: Any) -> None:
         classes = {"classes": [0, 1, 2]} if cls is MLPClassifier else {}
-        assert_refuses(cls, error, words, lambda est: est.fit(*data))
-        assert_refuses(cls, error, words, lambda est: est.partial_fit(*data, **classes))
+        assert_refuses(cls, error, words, lambda est: est.fit(*data), **params)
+        assert_refuses(cls, error, words, lambda est: est.partial_fit(*data, **classes), **params)
 
     return check
 
@@ -297,19 +297,34 @@ FRAMES: dict[str, Any] = {
 @pytest.mark.parametrize("argument", ["X", "X_val"])
 @pytest.mark.parametrize("frame", FRAMES)
 def test_error_names_the_non_numeric_column_of_a_frame(cls: Any, frame: str, argument: str) -> None:
+    """Where there are no categories."""
     columns = {"a": [1.0, None] + [2.0] * 28, "b": ["u"] * 30, "c": [1.0] * 30}
     good = (
         pl.DataFrame(dict.fromkeys("abc", X[:, 0])) if frame == "polars" else pd.DataFrame(X[:, :3], columns=[*"abc"])
     )
     given = {"X": good, "y": Y, "X_val": good, "y_val": Y, argument: FRAMES[frame](columns)}
     with pytest.raises(ValueError, match=rf"{argument} must hold real numbers, but column 'b' holds 'u'; encode it"):
-        _estimator(cls).fit(**given)
+        _estimator(cls, categorical_features=None).fit(**given)
 
 
-def test_error_names_the_complex_column() -> None:
+@BOTH
+@pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")
+def test_text_in_a_frame_is_refused_where_there_are_no_categories(cls: Any, assert_both_refuse: Any) -> None:
+    frame = pd.DataFrame({"a": ["u"] * 30, "b": 1.0, "c": 1.0, "d": 1.0})
+    words = "could not convert string to float: 'u'. X must hold real numbers, but column 'a' holds 'u'; encode it"
+    assert_both_refuse(cls, ValueError, words, frame, Y, categorical_features=None)
+
+
+@pytest.mark.parametrize("choice", ["from_dtype", None])
+def test_error_names_the_complex_column(choice: Any) -> None:
     frame = pd.DataFrame({"a": np.ones(30), "b": np.ones(30) + 1j})
-    with pytest.raises(ValueError, match=r"Complex data not supported. X must hold real numbers, but column 'b' holds"):
-        _estimator(MLPClassifier).fit(frame, Y)
+    with pytest.raises(ValueError, match=r"(?i)column 'b' (.*) complex numbers|Complex data not.* column 'b' holds"):
+        _estimator(MLPClassifier, categorical_features=choice).fit(frame, Y)
+
+
+def test_error_about_names_of_several_types_is_about_the_rows() -> None:
+    with pytest.raises(TypeError, match=r"^Feature names are only supported if all input features have"):
+        _estimator(MLPClassifier).fit(pd.DataFrame(X, columns=["a", 1, "b", 2]), Y)
 
 
 @BOTH

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import sparse
 from sklearn import config_context
@@ -62,6 +63,8 @@ ROWS: dict[str, Any] = {
     "pandas pyarrow": pd.DataFrame(X, columns=NAMES).astype("double[pyarrow]"),
     "polars": pl.DataFrame(X, schema=NAMES),
     "polars Int32": pl.DataFrame(X, schema=NAMES).cast(pl.Int32),
+    "pandas objects": pd.DataFrame(X, columns=NAMES).astype(object),
+    "pyarrow": pa.table(dict(zip(NAMES, X.T, strict=True))),
 }
 
 
@@ -72,14 +75,18 @@ IN_TURN = [((MLPClassifier, MLPRegressor)[i % 2], kind, ("adam", "lbfgs")[i // 2
 @pytest.mark.parametrize(("cls", "kind", "solver"), IN_TURN)
 def test_rows_of_every_kind_give_the_same_fit(cls: Any, kind: str, solver: str) -> None:
     rows = ROWS[kind]
-    kept = rows.copy() if hasattr(rows, "copy") else rows.clone()
+    kept = rows.copy() if isinstance(rows, np.ndarray) else None
     expected, est = _fit(cls, solver=solver), _fit(cls, rows, solver=solver)
-    for a, b in zip((*est.coefs_, *est.intercepts_), (*expected.coefs_, *expected.intercepts_), strict=True):
-        np.testing.assert_array_equal(a, b)
+    without_categories = _fit(cls, rows, solver=solver, categorical_features=None)
+    for network in (est, without_categories):
+        for a, b in zip(
+            (*network.coefs_, *network.intercepts_), (*expected.coefs_, *expected.intercepts_), strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
     # A float32 array goes through the network in float32.
     rtol = 1e-4 if kind == "float32" and cls is MLPRegressor else 0
     np.testing.assert_allclose(est.predict(rows), expected.predict(X), rtol=rtol, atol=rtol)
-    assert (rows == kept).all() if isinstance(rows, np.ndarray) else True
+    assert kept is None or (rows == kept).all()
     if cls is MLPClassifier:
         assert est.score(rows, Y) == expected.score(X, Y)
 
@@ -105,13 +112,28 @@ def test_sparse_and_dense_rows_give_the_same_fit(cls: Any, kind: str, options: d
     np.testing.assert_allclose(grads[0], dense_grads[0], rtol=1e-9, atol=1e-14)
 
 
+FLAG = X[:, 3] > 0
+BOOLEANS: dict[str, Any] = {
+    "array": X > 0,
+    "pandas": pd.DataFrame(X[:, :3], columns=NAMES[:3]).assign(d=FLAG),
+    "pandas boolean": pd.DataFrame(X[:, :3], columns=NAMES[:3]).assign(d=pd.array(FLAG, dtype="boolean")),
+    "pandas objects": pd.DataFrame(X[:, :3], columns=NAMES[:3]).assign(d=FLAG.astype(object)),
+    "pandas categories": pd.DataFrame(X[:, :3], columns=NAMES[:3]).assign(d=pd.Categorical(FLAG)),
+    "polars": pl.DataFrame(X[:, :3], schema=NAMES[:3]).with_columns(d=pl.Series(FLAG)),
+    "pyarrow": pa.table(dict(zip(NAMES, [*X.T[:3], FLAG], strict=True))),
+}
+
+
 @BOTH
-def test_boolean_columns_count_as_zero_and_one(cls: Any) -> None:
-    frame = pd.DataFrame(X, columns=NAMES)
-    as_boolean = frame.assign(d=(frame["d"] > 0).astype("boolean"))
-    as_number = frame.assign(d=(frame["d"] > 0).astype(float))
-    np.testing.assert_array_equal(_fit(cls, as_boolean).coefs_[0], _fit(cls, as_number).coefs_[0])
-    np.testing.assert_array_equal(_fit(cls, (X > 0)).coefs_[0], _fit(cls, (X > 0).astype(float)).coefs_[0])
+@pytest.mark.parametrize("kind", BOOLEANS)
+def test_boolean_columns_count_as_zero_and_one(cls: Any, kind: str) -> None:
+    """With and without categorical features, as in scikit-learn, unless other columns make it a table."""
+    numbers = (X > 0).astype(float) if kind == "array" else np.column_stack([X[:, :3], FLAG])
+    expected = _fit(cls, numbers).coefs_[0]
+    for choice in ("from_dtype", None):
+        est = _fit(cls, BOOLEANS[kind], categorical_features=choice)
+        np.testing.assert_array_equal(est.coefs_[0], expected)
+        np.testing.assert_array_equal(est.predict(BOOLEANS[kind]), _fit(cls, numbers).predict(numbers))
 
 
 @BOTH

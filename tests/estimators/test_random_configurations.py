@@ -7,6 +7,7 @@ from typing import Any
 
 import hypothesis
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -15,7 +16,8 @@ from sklearn.model_selection import ShuffleSplit
 
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.nn.gradient_check import check_gradient
-from skmlp.nn.layers import BatchNorm, LayerNorm
+from skmlp.nn.layers import PBLD, BatchNorm, EmbedCategories, LayerNorm, PiecewiseLinear
+from skmlp.nn.layers import Cosine as CosineEmbedding
 from skmlp.nn.losses import FocalLoss, Huber
 from skmlp.optim import (
     SCHEDULES,
@@ -41,6 +43,10 @@ _rng = np.random.default_rng(0)
 X = _rng.standard_normal((N_SAMPLES, N_FEATURES))
 LABELS = np.arange(N_SAMPLES) % 3
 POSITIVE = np.exp(0.3 * X[:, 0]) + 0.1
+# A table with categories: two of them, a few, many; and with missing values, which need missing="indicator".
+CITIES = _rng.choice(list("pqrstuvw"), N_SAMPLES)
+TABLE = pd.DataFrame(X, columns=["a", "b", "c"]).assign(d=LABELS > 1, e=CITIES, f=pd.Categorical(LABELS))
+WITH_GAPS = TABLE.mask(_rng.random(TABLE.shape) < 0.1)
 # The errors of combinations that are refused. Every other combination has to work.
 KNOWN = re.compile(
     "|".join(
@@ -62,6 +68,10 @@ KNOWN = re.compile(
             r"partial_fit does not support|is not supported for partial_fit",
             r"depends on the progress of the whole training, which partial_fit does not know",
             r"weights are averaged twice",
+            r"has \d+ missing values? \(NaN\): .*set missing=\"indicator\"",
+            r"could not convert string to float: '[p-w]'. X must hold real numbers",
+            r"Column 'e' of X holds text, such as '[p-w]': .*name it in categorical_features",
+            r"categorical_features set as a boolean mask must have shape",
         ]
     )
 )
@@ -128,6 +138,16 @@ COMMON: dict[str, st.SearchStrategy[Any]] = {
     "restore_best": st.sampled_from([None, True, False]),
     "refit": _either(False, True),
     "max_time": _either(None, 1000.0),
+    "categorical_features": _either("from_dtype", None, [1], [True, False, True]),
+    "max_categories": st.sampled_from([255, None, 3, 1]),
+    "missing": st.sampled_from(["error", "indicator"]),
+    "scaling": st.sampled_from([None, "robust", "standard", "quantile"]),
+    "numeric_embedding": _either(
+        None, "pbld", PBLD(sigma=0.5, n_frequencies=4), CosineEmbedding(), PiecewiseLinear(4, 3)
+    ),
+    "categorical_embedding": _either(None, EmbedCategories(2, 3), EmbedCategories()),
+    "input_scale": _either(None, 6.0, 0.5),
+    "parametrization": st.sampled_from(["standard", "ntk"]),
     "verbose": st.just(False),
 }
 CONFIGURATIONS: dict[type, st.SearchStrategy[dict[str, Any]]] = {
@@ -157,19 +177,19 @@ Y = {
 }
 
 
-def _output(estimator: Any) -> Any:
+def _output(estimator: Any, rows: Any) -> Any:
     for name in ("predict_proba", "decision_function"):
         if hasattr(estimator, name):
-            return getattr(estimator, name)(X)
-    return estimator.predict(X)
+            return getattr(estimator, name)(rows)
+    return estimator.predict(rows)
 
 
-def _works(estimator: Any, y: Any, call: str = "fit") -> bool:
+def _works(estimator: Any, rows: Any, y: Any, call: str = "fit") -> bool:
     """Train; False when that is refused for a reason that is known."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs
         try:
-            getattr(estimator, call)(X, y)
+            getattr(estimator, call)(rows, y)
         except ValueError as error:
             if KNOWN.search(str(error)) is None:
                 raise
@@ -177,7 +197,7 @@ def _works(estimator: Any, y: Any, call: str = "fit") -> bool:
     return True
 
 
-def _check_gradient(estimator: Any, y: Any) -> None:
+def _check_gradient(estimator: Any, rows: Any, y: Any) -> None:
     """Compare ``loss_and_gradients`` with central differences in its loss, weight by weight along some directions."""
     views = [*estimator.coefs_, *estimator.intercepts_]
     start = np.concatenate([view.ravel() for view in views])
@@ -186,7 +206,7 @@ def _check_gradient(estimator: Any, y: Any) -> None:
         parts = np.split(vector, np.cumsum([view.size for view in views])[:-1])
         for view, part in zip(views, parts, strict=True):
             view[...] = part.reshape(view.shape)
-        loss, coef_grads, intercept_grads = estimator.loss_and_gradients(X, y)
+        loss, coef_grads, intercept_grads = estimator.loss_and_gradients(rows, y)
         return loss, np.concatenate([grad.ravel() for grad in (*coef_grads, *intercept_grads)])
 
     check_gradient(value_and_gradient, start, tolerance=1e-6, n_directions=6)
@@ -201,24 +221,25 @@ def _check_gradient(estimator: Any, y: Any) -> None:
 def test_random_configurations(cls: Any, data: Any) -> None:
     params = data.draw(CONFIGURATIONS[cls])
     y = Y[data.draw(st.sampled_from(KINDS[cls]))]
+    rows = data.draw(st.sampled_from([X, X, TABLE, WITH_GAPS]))
     est = cls(**params)
     assert params.keys() == est.get_params(deep=False).keys()
-    if not _works(est, y):
+    if not _works(est, rows, y):
         assert not hasattr(est, "coefs_")
         return
-    output = _output(est)
+    output = _output(est, rows)
     assert np.isfinite(output).all()
-    assert est.predict(X).shape == y.shape
+    assert est.predict(rows).shape == y.shape
     assert all(len(column) == len(est.history_["loss"]) >= 1 for column in est.history_.values())
     stored = pickle.loads(pickle.dumps(est))
-    np.testing.assert_array_equal(_output(stored), output)
+    np.testing.assert_array_equal(_output(stored, rows), output)
     if params["max_time"] is None:  # with it, schedules follow the clock
         again = clone(est)
-        assert _works(again, y)
-        np.testing.assert_array_equal(_output(again), output)
+        assert _works(again, rows, y)
+        np.testing.assert_array_equal(_output(again, rows), output)
     if est._model.dtype == np.float64 and params["loss"] != "hinge":
-        _check_gradient(est, y)
-    if hasattr(est, "partial_fit") and _works(est, y, "partial_fit"):
-        assert _works(stored, y, "partial_fit")
-        np.testing.assert_array_equal(_output(stored), _output(est))
-        assert np.isfinite(_output(est)).all()
+        _check_gradient(est, rows, y)
+    if hasattr(est, "partial_fit") and _works(est, rows, y, "partial_fit"):
+        assert _works(stored, rows, y, "partial_fit")
+        np.testing.assert_array_equal(_output(stored, rows), _output(est, rows))
+        assert np.isfinite(_output(est, rows)).all()

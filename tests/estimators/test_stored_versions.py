@@ -18,7 +18,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 import skmlp
 from skmlp import MLPClassifier, MLPRegressor
 from skmlp.nn.activations import ACTIVATIONS, ReLU
-from skmlp.nn.layers import NORMALIZATIONS, BatchNorm
+from skmlp.nn.layers import NORMALIZATIONS, NUMERIC_EMBEDDINGS, PBLD, BatchNorm, EmbedCategories
 from skmlp.nn.losses import LOSSES, Huber
 from skmlp.optim import SCHEDULES, SOLVERS
 
@@ -45,11 +45,30 @@ def _loaded(estimator: Any, change: Callable[[dict[str, Any]], object] = lambda 
     return loaded
 
 
-def _make_old(state: dict[str, Any]) -> None:
-    """Make it what was stored before there were numbers of formats."""
-    del state["_skmlp_version"], state["_sklearn_version"]
-    for key in ("format", "schedule_in_words", "monitor", "is_long"):
-        del state["_stored_model"][key]
+# What formats have in addition to those before.
+SINCE: dict[int, list[str]] = {
+    2: ["format", "schedule_in_words", "monitor", "is_long"],
+    3: ["parametrization", "layout", "numeric_embedding", "categorical_embedding", "input_scale"],
+}
+# Parameters that the constructor has had since the third format.
+PARAMETERS = [
+    *("categorical_features", "max_categories", "missing", "scaling", "numeric_embedding", "categorical_embedding"),
+    *("input_scale", "parametrization"),
+]
+
+
+def _make_old(state: dict[str, Any], written: int) -> None:
+    """Make it what was stored in the first or second format."""
+    stored = state["_stored_model"]
+    for name in ["_table", *PARAMETERS]:
+        del state[name]
+    for later in range(written + 1, 4):
+        for key in SINCE[later]:
+            del stored[key]
+    if written == 1:
+        del state["_skmlp_version"], state["_sklearn_version"]
+    else:
+        stored["format"] = written
 
 
 @BOTH
@@ -135,11 +154,14 @@ def test_a_missing_key_is_named(cls: Any) -> None:
 
 
 @BOTH
-def test_an_estimator_of_the_first_format_continues_training(cls: Any) -> None:
-    estimator = _fitted(cls, monitor=False, averaging=0.9, dropout=0.2, learning_rate="exponential")
+@pytest.mark.parametrize("written", [1, 2])
+def test_an_estimator_of_an_earlier_format_continues_training(cls: Any, written: int) -> None:
+    monitor = 3 if written == 2 else False
+    estimator = _fitted(cls, monitor=monitor, averaging=0.9, dropout=0.2, learning_rate="exponential")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        loaded = _loaded(estimator, _make_old)
+        loaded = _loaded(estimator, lambda state: _make_old(state, written))
+    assert loaded.get_params() == estimator.get_params()
     for one, other in zip(_train(loaded).coefs_, _train(estimator).coefs_, strict=True):
         np.testing.assert_array_equal(one, other)
     assert loaded.history_["loss"] == estimator.history_["loss"]
@@ -152,8 +174,9 @@ def test_an_estimator_of_the_first_format_continues_training(cls: Any) -> None:
         ("activation", ACTIVATIONS, ReLU(), {"activation": ["mine"]}),
         ("normalization", NORMALIZATIONS, BatchNorm, {"normalization": "mine"}),
         ("loss", LOSSES, Huber(0.123), {"loss": "mine"}),
+        ("numeric_embedding", NUMERIC_EMBEDDINGS, PBLD, {"numeric_embedding": "mine"}),
     ],
-    ids=["activation", "activations", "normalization", "loss"],
+    ids=["activation", "activations", "normalization", "loss", "numeric_embedding"],
 )
 def test_an_unregistered_name_is_refused_with_advice(
     kind: str, registry: Any, thing: Any, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -207,7 +230,8 @@ def test_a_missing_statistic_is_nan_before_and_observed_after_loading(cls: Any, 
 def test_a_missing_setting_gets_its_default() -> None:
     """Solvers, schedules, activations, normalizations and losses among the parameters."""
     kinds = {type(each) for registry in (ACTIVATIONS, LOSSES) for each in registry.values()}
-    for kind in {*kinds, *SOLVERS.values(), *SCHEDULES.values(), *NORMALIZATIONS.values()}:
+    kinds |= {*SOLVERS.values(), *SCHEDULES.values(), *NORMALIZATIONS.values(), *NUMERIC_EMBEDDINGS.values()}
+    for kind in {*kinds, EmbedCategories}:
         expected = kind()
         loaded = object.__new__(kind)
         assert repr(loaded).startswith(kind.__name__)
