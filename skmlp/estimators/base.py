@@ -410,6 +410,8 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, ParameterSupport, ABC):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = table_parameter(self) is None
+        reads_tables = table_parameter(self) is not None
+        tags.input_tags.sparse = not reads_tables
+        tags.input_tags.string = reads_tables and self.categorical_features is not None
         tags.input_tags.allow_nan = isinstance(self.missing, str) and self.missing == "indicator"
         return tags

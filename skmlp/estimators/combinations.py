@@ -13,7 +13,20 @@ from skmlp.optim.solvers import Solver
 
 def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any) -> None:
     """Raise ValueError when parameters and arguments of fit contradict each other."""
-    _check_settings(estimator)
+    check_settings(estimator)
+    ways = "Set early_stopping=True or validation_split"
+    check_validation(estimator, X_val, y_val, sample_weight_val, groups, holds_out=wants_split(estimator), ways=ways)
+    if not isinstance(estimator.batch_size, str):
+        check_batch(estimator, estimator.batch_size)
+
+
+def check_validation(
+    estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, groups: Any, *, holds_out: bool, ways: str
+) -> None:
+    """Raise ValueError when what is said about validation contradicts itself.
+
+    `holds_out` tells whether the parameters ask for validation data, and `ways` how they could.
+    """
     if (X_val is None) != (y_val is None):
         raise ValueError("X_val and y_val belong together: pass both to fit, or neither.")
     if sample_weight_val is not None and X_val is None:
@@ -35,19 +48,17 @@ def check_fit(estimator: Any, X_val: Any, y_val: Any, sample_weight_val: Any, gr
             "search or a cross-validation enable scikit-learn's metadata routing and call "
             f"{type(estimator).__name__}.set_fit_request(groups=True)."
         )
-    validated = X_val is not None or wants_split(estimator)
-    if estimator.scoring is not None and not validated:
+    if X_val is not None or holds_out:
+        return
+    if estimator.scoring is not None:
         raise ValueError(
-            f"scoring={estimator.scoring!r} needs validation data. Set early_stopping=True or validation_split, or "
-            "pass X_val and y_val to fit."
+            f"scoring={estimator.scoring!r} needs validation data. {ways}, or pass X_val and y_val to fit."
         )
-    if estimator.refit and not validated:
+    if getattr(estimator, "refit", False):
         raise ValueError(
-            "refit=True needs validation data to find the best number of epochs. Set early_stopping=True or "
-            "validation_split, or pass X_val and y_val to fit."
+            f"refit=True needs validation data to find the best number of epochs. {ways}, or pass X_val and y_val to "
+            "fit."
         )
-    if not isinstance(estimator.batch_size, str):
-        check_batch(estimator, estimator.batch_size)
 
 
 def is_stochastic(estimator: Any) -> bool:
@@ -74,7 +85,7 @@ def check_partial_fit(estimator: Any) -> None:
             'class_weight="balanced" is not supported for partial_fit, which sees only part of the data at a time. '
             'Pass the weights as a dict, for example from compute_class_weight("balanced", classes=classes, y=y).'
         )
-    _check_settings(estimator)
+    check_settings(estimator)
     for name, value in _scheduled(estimator):
         if value.needs_horizon:
             raise ValueError(
@@ -94,7 +105,8 @@ def check_batch(estimator: Any, n_samples: int) -> None:
         )
 
 
-def _check_settings(estimator: Any) -> None:
+def check_settings(estimator: Any) -> None:
+    """Raise ValueError when parameters contradict each other."""
     if estimator.solver == "lbfgs":
         _check_lbfgs(estimator)
     smoothing = getattr(estimator, "label_smoothing", 0.0)

@@ -68,17 +68,22 @@ TABULAR_ATTRIBUTES = """\
 estimators_ : list of MLPClassifier or MLPRegressor
     The members. What they predict from is the encoded table, an array, not the table itself.
 members_ : list of dict
-    One entry per member: the settings in which members differ, ``score`` (on the validation data; NaN without),
+    One entry per member: the settings in which members differ, ``score`` (the accuracy or R squared on the validation
+    data, or minus the loss with ``scoring="loss"``; NaN without),
     ``best_epoch`` (whose weights it has), ``n_iter``, ``loss`` (of its last epoch), ``seconds`` and
     ``stop_reason``. ``members_frame()`` makes a table of it.
 history_ : dict of lists
     One entry per epoch: means over the members of what :class:`~skmlp.MLPClassifier` records, ``seconds`` of all
     members together; with validation data ``validation_loss`` and ``validation_score`` of the mean of the members, and
-    ``best_member_score``. ``history_frame()`` makes a table of it.
+    ``best_member_score`` (if `scoring` is a scorer, the accuracy or R squared). ``history_frame()`` makes a table of
+    it.
 n_iter_ : int
     Number of epochs.
+best_n_iter_ : int
+    The epoch whose weights the members have.
 stop_reason_ : str
-    Why training ended: ``"max_iter"``, ``"max_time"``, ``"callback"``, ``"interrupted"`` or ``"non_finite"``.
+    Why training ended: ``"max_iter"``, ``"converged"`` (see `early_stopping`), ``"max_time"``, ``"callback"``,
+    ``"interrupted"`` or ``"non_finite"``.
 engine_ : str
     What computed the steps: ``"compiled"``, or ``"numpy: "`` and the reason why not compiled steps.
 n_features_in_ : int

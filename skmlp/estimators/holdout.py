@@ -107,7 +107,8 @@ def random_split(estimator: Any, data: Data, targets: Targets, seed: int) -> tup
             raise
         raise ValueError(
             f"{error} The two classes are {targets.original(np.array([[0.0], [1.0]])).tolist()}; 'True' stands for the "
-            f"second one. Increase the size of your dataset, or set early_stopping=False."
+            "second one. Increase the size of your dataset, or set "
+            f"{'early_stopping=False' if split is None else 'validation_split=None'}."
         ) from None
     trained = np.ones(data.n_samples, dtype=bool)
     trained[held_out] = False

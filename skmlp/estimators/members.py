@@ -12,7 +12,7 @@ __all__ = ["draw_settings"]
 # Parameters that concern all members: the data, the targets, what is reported. They belong to the tabular estimator.
 _COMMON = frozenset(
     {
-        *("random_state", "max_iter", "max_time", "verbose", "warm_start", "shuffle", "dtype"),
+        *("random_state", "max_iter", "max_time", "verbose", "warm_start", "shuffle", "dtype", "restore_best"),
         *("loss", "class_weight", "standardize_target"),
         *("categorical_features", "max_categories", "missing", "scaling", "categorical_embedding"),
         *("early_stopping", "validation_fraction", "validation_split", "scoring", "refit", "monitor"),
@@ -45,10 +45,11 @@ def draw_settings(members: Any, table: ParameterTable, rngs: Sequence[np.random.
     """
     is_space = isinstance(members, Mapping)
     given: list[Mapping[str, Any]] = [members] * len(rngs) if is_space else list(members)
-    if len(given) != len(rngs) or not all(isinstance(each, Mapping) for each in given):
+    wrong = [each for each in given if not isinstance(each, Mapping)]
+    if wrong or len(given) != len(rngs):
+        got = f"{wrong[0]!r} in the list" if wrong else f"{len(given)} of them for n_members={len(rngs)}"
         raise ValueError(
-            "members must be a dict of distributions, or a list with a dict of settings for each member: got "
-            f"{len(given)} of them for n_members={len(rngs)}."
+            f"members must be a dict of distributions, or a list with a dict of settings for each member: got {got}."
         )
     for each in given:
         _check_names(each, table)

@@ -31,10 +31,21 @@ class ParameterSupport(BaseEstimator):
         Returns
         -------
         self : estimator instance
+
+        Raises
+        ------
+        ValueError
+            For an unknown name, or a setting of something that has none.
         """
         own = self.get_params(deep=False)
-        for outer in {name.partition("__")[0] for name in params if "__" in name}:
+        for name in [name for name in params if "__" in name]:
+            outer = name.partition("__")[0]
             settings = params.get(outer, own.get(outer))
             if isinstance(settings, Configurable):
                 params = {**params, outer: copy(settings)}
+            elif outer in own and not hasattr(settings, "set_params"):
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}: {outer}={settings!r} is not an object with "
+                    f"settings. Set {outer} to one of them, too."
+                )
         return super().set_params(**params)

@@ -185,10 +185,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         loss = self._model.loss
         if not (isinstance(loss, Quantile) and loss.n_levels > 1):
             return float(super().score(X, y, sample_weight))
-        predicted = self.predict(X)
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        check_consistent_length(predicted, y, sample_weight)
-        return quantile_score(self._fitted_targets().columns(y), predicted, loss, sample_weight)
+        return score_quantiles(self._fitted_targets(), self.predict(X), y, sample_weight)
 
     def _validate_params(self) -> None:
         try:
@@ -234,7 +231,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        # fit raises an error for an invalid loss.
-        is_loss = _LOSS.is_satisfied_by(self.loss)
-        tags.target_tags.positive_only = is_loss and not as_loss(self.loss).in_domain(np.array([[-1.0]]))
+        tags.target_tags.positive_only = is_for_positive_targets(self.loss)
         return tags
+
+
+def is_for_positive_targets(loss: Any) -> bool:
+    """Tell whether a user's choice of the loss is defined for positive targets only; fit refuses an invalid one."""
+    return _LOSS.is_satisfied_by(loss) and not as_loss(loss).in_domain(np.array([[-1.0]]))
+
+
+def score_quantiles(targets: RealTargets, predicted: FloatArray, y: Any, sample_weight: Any) -> float:
+    """Return the score of predictions that have a column for each of several levels."""
+    y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+    check_consistent_length(predicted, y, sample_weight)
+    loss: Any = targets.loss_object
+    return quantile_score(targets.columns(y), predicted, loss, sample_weight)

@@ -47,6 +47,13 @@ class OtherVersionWarning(InconsistentVersionWarning):
         )
 
 
+def shallow_copy(estimator: Any, **attributes: Any) -> Any:
+    """Return a copy with some other attributes, without the detour over the stored form that ``copy.copy`` takes."""
+    copied = object.__new__(type(estimator))
+    copied.__dict__.update(vars(estimator) | attributes)
+    return copied
+
+
 def storable_state(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return an estimator's attributes with its model as plain values, and the versions that wrote them."""
     state = dict(attributes)

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from copy import copy
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,7 +16,7 @@ from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.input_checks import encode_rows
 from skmlp.estimators.parameter_support import ParameterSupport
 from skmlp.estimators.parameters import ParameterTable
-from skmlp.estimators.storing import restore_state, storable_state
+from skmlp.estimators.storing import restore_state, shallow_copy, storable_state
 from skmlp.estimators.table_inputs import TableInputs
 from skmlp.nn.losses import Loss
 from skmlp.training.history import History
@@ -132,12 +131,17 @@ class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
     # ------------------------------------------------------------------ prediction
 
     def _rows(self, X: Any) -> FloatArray:
-        """Return `X` as the array that the members read, in float32."""
+        """Return `X` as the array that the members read, in the dtype to predict in.
+
+        As with the plain estimators that is float64, so that the prediction of a row does not depend on the others but
+        in the last digits, unless `X` is a float32 array.
+        """
         check_is_fitted(self)
         if self._table is None:
             rows: FloatArray = X
             return rows
-        return encode_rows(self, self._table, X, np.float32)
+        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
+        return encode_rows(self, self._table, X, dtype)
 
     def _over_members(self, X: Any, predict: Callable[[Any, FloatArray], FloatArray]) -> tuple[FloatArray, FloatArray]:
         """Return the mean, and the standard deviation, of what `predict` returns for each member, in float64."""
@@ -152,9 +156,7 @@ class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
 
     def _of_encoded_rows(self) -> Any:
         """Return a copy whose prediction methods take encoded rows."""
-        stand_in = copy(self)
-        stand_in._table = None
-        return stand_in
+        return shallow_copy(self, _table=None)
 
     def input_gradient(self, X: Any) -> FloatArray:
         """Return the derivatives of the prediction with respect to the numeric features, row by row.
@@ -257,7 +259,7 @@ class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
+        # Not `categorical`, which scikit-learn reads as for categories alone.
         tags.input_tags.allow_nan = True
-        tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags

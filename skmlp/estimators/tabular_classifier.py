@@ -100,7 +100,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
             The class of the highest mean probability, or for multilabel targets a 0/1 matrix of the labels more likely
             than not.
         """
-        labels: AnyArray = self._fitted_targets().decode(self._raw_of(self._mean_probabilities(X)[0]))
+        raw = self._raw_of(self._mean_probabilities(X)[0])
+        labels: AnyArray = self._fitted_targets().decode(raw)
         return labels
 
     def predict_proba(self, X: Any, *, return_std: bool = False) -> Any:

@@ -1,26 +1,32 @@
 """What the fit of a tabular estimator does: encode the table, train the members together, record every epoch."""
 
-from collections.abc import Mapping
-from copy import copy
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import nan
 from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer
 
 from skmlp._threads import available_threads, can_start_threads
 from skmlp._typing import FloatArray, IntArray
+from skmlp.diagnosis import DivergedError
 from skmlp.estimators.builders import new_model, spawn_seeds, start_from_data
-from skmlp.estimators.combinations import check_fit
+from skmlp.estimators.combinations import check_settings, check_validation
 from skmlp.estimators.health import divergence_error
 from skmlp.estimators.holdout import DataSplit, random_split, safe_score, split_data, takes_weight
-from skmlp.estimators.input_checks import FITTED, OWN_VALIDATION
+from skmlp.estimators.input_checks import FITTED, OWN_VALIDATION, naming
 from skmlp.estimators.members import draw_settings
 from skmlp.estimators.model import Model
 from skmlp.estimators.records import monitor_for, publish_end, publish_start, record_epoch, unchanged_on_error
 from skmlp.estimators.reporting import EpochTasks, warn_about, warn_caller
+from skmlp.estimators.storing import shallow_copy
 from skmlp.estimators.tabular_stopping import PauseChooser, fraction_to_hold_out, group_members, losses_of_all
 from skmlp.estimators.targets import Targets
 from skmlp.nn.parameters import Parameters
@@ -62,9 +68,9 @@ def fit(estimator: Any, given: Arguments, own: Arguments, groups: Any) -> None:
         unchanged_on_error(estimator),
         EpochTasks(estimator, *given, lambda: {"estimators_": _snapshot(estimator)}) as tasks,
     ):
-        template = estimator._new_member({})
-        template.set_params(validation_split=estimator.validation_split, scoring=estimator.scoring)
-        check_fit(template, *own, groups)
+        holds_out = estimator.validation_split is not None
+        check_validation(estimator, *own, groups, holds_out=holds_out, ways="Set validation_split")
+        template = estimator._new_member({}).set_params(validation_split=estimator.validation_split)
         split_seed, *seeds = spawn_seeds(estimator.random_state, 1 + estimator.n_members)
         split, targets = _prepare(estimator, template, given, own, groups, split_seed)
         parts = _hold_out(estimator, template, split, targets, split_seed)
@@ -83,24 +89,40 @@ def _prepare(
     estimator: Any, template: Any, given: Arguments, own: Arguments, groups: Any, seed: np.random.SeedSequence
 ) -> tuple[DataSplit, Targets]:
     """Learn the table and the meaning of y, and split the data."""
-    dtype = np.dtype(np.float32)
-    data, targets = template._validate(*given, dtype, fitted=None, names=FITTED, weigh=False)
-    estimator._adopt_inputs(template)
-    held_out = None
-    if own[0] is not None:
-        held_out, _ = template._validate(
-            *own, dtype, fitted=template, targets=targets, names=OWN_VALIDATION, weigh=False
+    if sparse.issparse(given[0]):
+        raise TypeError(
+            f"Sparse data was passed for X, but {type(estimator).__name__} needs dense data. Use '.toarray()' to "
+            "convert to a dense numpy array."
         )
-    split = split_data(
-        template,
-        data,
-        held_out,
-        targets,
-        int(seed.generate_state(1)[0]),
-        groups,
-        lambda rows: template._weigh(rows, targets),
-    )
+    dtype = np.dtype(np.float32)
+    with _named_as(estimator, template):
+        data, targets = template._validate(*given, dtype, fitted=None, names=FITTED, weigh=False)
+        estimator._adopt_inputs(template)
+        held_out = None
+        if own[0] is not None:
+            held_out, _ = template._validate(
+                *own, dtype, fitted=template, targets=targets, names=OWN_VALIDATION, weigh=False
+            )
+        split = split_data(
+            template,
+            data,
+            held_out,
+            targets,
+            int(seed.generate_state(1)[0]),
+            groups,
+            lambda rows: template._weigh(rows, targets),
+        )
     return split._replace(training=split.training.in_one_type()), targets
+
+
+@contextmanager
+def _named_as(estimator: Any, template: Any) -> Iterator[None]:
+    """Let errors about the user's arguments name the user's estimator."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        error.args = (re.sub(rf"\b{type(template).__name__}\b", type(estimator).__name__, str(error)),)
+        raise
 
 
 def _new_members(
@@ -131,13 +153,14 @@ def _new_member(
     held_out: IntArray | None,
     seconds: float | None,
 ) -> _Member:
-    member, data = estimator._new_member(settings), split.training
+    data = split.training
     n_rows = data.n_samples
+    with naming("members", None):
+        member = _checked(estimator._new_member(settings))
     member.set_params(random_state=int(rng.integers(2**31)))
     if isinstance(member.batch_size, str):
         member.batch_size = n_rows if member.batch_size == "full" else _usual_batch_size(n_rows)
     member.batch_size = min(member.batch_size, n_rows)
-    member._validate_params()
     member._layout, member.n_features_in_ = estimator._table.layout, estimator._table.layout.n_columns
     model = new_model(member, data, targets)
     start_from_data(member, model, data)
@@ -151,11 +174,21 @@ def _new_member(
         shuffle=member.shuffle,
     )
     outputs = _Outputs()
-    criterion = Criterion(validation=_validation(split, targets, model, outputs))
+    by_loss = isinstance(estimator.scoring, str) and estimator.scoring == "loss"
+    criterion = Criterion(validation=_validation(split, None if by_loss else targets, model, outputs))
     assert model.recipe is not None
     rows = None if held_out is None else np.setdiff1d(np.arange(n_rows), held_out, assume_unique=True)
     training = Training(model.recipe, model.state, data, plan, criterion, monitor=monitor, rows=rows)
     return _Member(member, model, training, monitor, outputs, group, None if held_out is None else data.take(held_out))
+
+
+def _checked(member: Any) -> Any:
+    """Return the member, or raise ValueError for settings that are invalid or contradict each other."""
+    member._validate_params()
+    if member.solver == "lbfgs":
+        raise ValueError('members cannot have solver="lbfgs", which has no epochs. Choose another solver.')
+    check_settings(member)
+    return member
 
 
 def _usual_batch_size(n_rows: int) -> int:
@@ -177,17 +210,24 @@ def _hold_out(
     return np.array_split(np.random.default_rng(number).permutation(held_out), n_groups)
 
 
-def _validation(split: DataSplit, targets: Targets, model: Model, outputs: _Outputs) -> Validation | None:
-    """Return the held-out data; the score also keeps what the member predicted, for the mean of all."""
-    data = split.held_out
+def _validation(split: DataSplit, targets: Targets | None, model: Model, outputs: _Outputs) -> Validation | None:
+    """Return the held-out data; the score also keeps what the member predicted, for the mean of all.
+
+    Without `targets` the score is minus the loss.
+    """
+    data, loss = split.held_out, model.loss.eval_loss()
     if data is None:
         return None
 
     def score(params: Parameters, raw: FloatArray) -> float:
-        outputs.raw, outputs.score = raw, targets.score(data.y, raw, data.sample_weight)
+        outputs.raw = raw
+        if targets is None:
+            outputs.score = -float(np.average(loss.loss(data.y, raw), weights=data.sample_weight))
+        else:
+            outputs.score = targets.score(data.y, raw, data.sample_weight)
         return outputs.score
 
-    return Validation(data, model.loss.eval_loss(), score)
+    return Validation(data, loss, score)
 
 
 def _n_threads(estimator: Any) -> int:
@@ -202,11 +242,14 @@ def _n_threads(estimator: Any) -> int:
 
 
 def _seconds_of_a_member(estimator: Any, elapsed: float) -> float | None:
-    """Return the time limit of each member, which counts its own seconds, after what has elapsed of the fit."""
+    """Return the time limit of each member, after what has elapsed of the fit.
+
+    It counts its own seconds, and the others have their turns meanwhile.
+    """
     if estimator.max_time is None:
         return None
     left = max(estimator.max_time - elapsed, 0.1 * estimator.max_time)
-    return float(left * _n_threads(estimator) / estimator.n_members)
+    return float(left) / math.ceil(estimator.n_members / _n_threads(estimator))
 
 
 class _Run:
@@ -220,6 +263,7 @@ class _Run:
         self._n_samples = split.training.n_samples
         self._score = _score_of_mean(estimator, split, targets)
         self._errors: dict[int, NonFiniteError] = {}
+        self._n_rounds = 0
         self._data = split.training
         self._began = self._epoch_began = perf_counter()
         self._pauses = _common_pauses(members) if estimator.early_stopping else []
@@ -235,14 +279,16 @@ class _Run:
 
     def on_round(self, outcomes: Mapping[int, Outcome], is_last: bool) -> StopReason | None:
         """Record an epoch of the members; return why to stop, if there is a reason."""
+        self._n_rounds += 1
         rows: list[Row] = []
         for index, outcome in outcomes.items():
             member = self._members[index]
             if isinstance(outcome, NonFiniteError):
                 self._errors[index] = outcome
             elif outcome is not None:
-                rows.append(outcome)
                 record_epoch(member.estimator, outcome, member.monitor)
+                if member.training.reason != "non_finite":
+                    rows.append(outcome)
         if not rows:
             return None
         estimator = self._estimator
@@ -304,8 +350,10 @@ class _Run:
         return np.concatenate(losses), np.concatenate(weights)
 
     def finish(self) -> None:
-        """Publish the members that were trained."""
+        """Publish the members that were trained, or raise the error of a fit that leaves none."""
         estimator = self._estimator
+        if self._n_rounds == 1 and any(member.training.reason == "interrupted" for member in self._members):
+            raise KeyboardInterrupt
         self._finished: list[_Member] = []
         reasons: list[StopReason] = []
         estimator.members_, engines = [], []
@@ -320,7 +368,7 @@ class _Run:
             self._finished.append(member)
             estimator.members_.append(self._describe(member, result))
         if not self._finished:
-            raise self._nothing_to_keep()
+            raise self._divergence()
         estimator.estimators_ = [member.estimator for member in self._finished]
         estimator.stop_reason_ = next((each for each in _BY_IMPORTANCE if each in reasons), reasons[0])
         estimator.engine_ = engines[0]
@@ -332,25 +380,28 @@ class _Run:
         """Warn about members that diverged, and about an interruption."""
         n_diverged = len(self._errors) + self._reasons.count("non_finite")
         if n_diverged:
-            first = next(iter(self._errors.values()), None) or self._finished[0].estimator.stop_message_
+            messages = [member.estimator.stop_message_ for member in self._finished]
+            first = next(iter(self._errors.values()), None) or next(filter(None, messages))
             warn_caller(
                 f"The training of {n_diverged} of {len(self._members)} members diverged: {first}. Those that diverged "
                 "in their first epoch are left out, others keep their last good weights. Lower learning_rate_init in "
                 "`members`.",
-                UserWarning,
+                ConvergenceWarning,
             )
         if self._estimator.stop_reason_ == "interrupted":
             warn_about(Result("interrupted", self._estimator.n_iter_))
 
     def _alive(self) -> list[_Member]:
-        return [member for index, member in enumerate(self._members) if index not in self._errors]
+        """Return the members with weights to predict with; those that diverged get their last good ones at the end."""
+        return [
+            member
+            for index, member in enumerate(self._members)
+            if index not in self._errors and member.training.reason != "non_finite"
+        ]
 
-    def _nothing_to_keep(self) -> BaseException:
-        """Return the error of a fit that leaves no member."""
-        if not self._errors:
-            return KeyboardInterrupt()
-        index, error = next(iter(self._errors.items()))
-        member = self._members[index]
+    def _divergence(self) -> DivergedError:
+        """Return the error of a fit all members of which diverged in their first epoch."""
+        member, error = self._members[0], self._errors[0]
         return divergence_error(member.estimator, member.model, self._data, error, member.monitor)
 
     def _validate(self) -> Row:
@@ -364,12 +415,20 @@ class _Run:
     def _describe(self, member: _Member, result: Result) -> dict[str, Any]:
         """Return a member's entry in ``members_``."""
         estimator = member.estimator
-        drawn = {name: estimator.get_params()[name] for name in self._estimator._settings_drawn()}
+        params = estimator.get_params()
+        drawn = {name: params.get(name) for name in self._estimator._settings_drawn()}
         scores = estimator.history_.get("validation_score")
-        epoch = min(self._estimator.best_n_iter_, result.n_epochs) if self._kept else result.n_epochs
+        if id(member) in self._kept:
+            epoch = min(self._estimator.best_n_iter_, result.n_epochs)
+        elif result.reason == "non_finite":  # without validation, the weights from before the best epoch
+            epoch = result.best_epoch - (scores is None)
+        elif result.reason == "interrupted" and scores:
+            epoch = result.best_epoch
+        else:
+            epoch = result.n_epochs
         return {
             **drawn,
-            "score": scores[epoch - 1] if scores else nan,
+            "score": scores[epoch - 1] if scores and epoch > 0 else nan,
             "best_epoch": epoch,
             "n_iter": result.n_epochs,
             "loss": estimator.loss_,
@@ -386,7 +445,9 @@ class _Run:
         if "held_out_loss" in row:
             words += f", held-out loss {row['held_out_loss']:.6f}"
         if self._held_out is not None:
-            words += f", score of the mean {row['validation_score']:.6f}, best member {row['best_member_score']:.6f}"
+            words += f", score of the mean {row['validation_score']:.6f}"
+            if estimator.scoring in (None, "loss"):  # else the scores are of two kinds
+                words += f", best member {row['best_member_score']:.6f}"
         print(f"{words}, {left:.0f} s left")
 
 
@@ -437,9 +498,4 @@ def _score_of_mean(estimator: Any, split: DataSplit, targets: Targets) -> Any:
 
 def _snapshot(estimator: Any) -> list[Any]:
     """Return copies of the members that predict as they would now."""
-    copies = []
-    for member in estimator.estimators_:
-        copied = copy(member)
-        copied._model = member._model.snapshot()
-        copies.append(copied)
-    return copies
+    return [shallow_copy(member, _model=member._model.snapshot()) for member in estimator.estimators_]

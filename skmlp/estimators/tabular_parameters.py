@@ -29,9 +29,9 @@ _COMMON = (
     _as_in_mlp("categorical_features"),
     _as_in_mlp("max_categories"),
     Parameter("members", None, "dict, list of dict or None", [dict, list, None], text="""
-        Settings in which members differ, by parameters of {mlp}. A dict has lists and distributions of
-        :mod:`scipy.stats`, as :func:`~skmlp.search_space` returns, from which each member draws; a list has the
-        settings of each member. None is {space}.
+        Settings in which members differ, by parameters of {mlp}. A dict has lists and
+        distributions of :mod:`scipy.stats`, as :func:`~skmlp.search_space` returns, from which each member draws; a
+        list has the settings of each member. None draws {space}.
     """),
     Parameter("max_iter", 90, "int", [_AT_LEAST_ONE], text="""
         Largest number of epochs. The learning rate follows a schedule over all of them.
@@ -45,7 +45,8 @@ _COMMON = (
               ["random_state", np.random.Generator], text="""
         Seed of all members. With the same integer, results are the same to the bit for any number of threads.
     """),
-    Parameter("n_jobs", None, "int or None", [Integral, None], text="""
+    Parameter("n_jobs", None, "int or None",
+              [_AT_LEAST_ONE, Interval(Integral, None, -1, closed="right"), None], text="""
         Number of threads, each of which trains a member at a time. None uses all cores that BLAS may use; -1 all, -2
         all but one, ...
     """),
@@ -70,7 +71,8 @@ _COMMON = (
         for `max_iter` epochs.
     """),
     Parameter("monitor", False, "bool or int", ["boolean", _AT_LEAST_ONE], text="""
-        Observe gradients, weights, updates and activations of all members, see {mlp}, for :meth:`diagnose`.
+        Observe gradients, weights, updates and activations of all members for :meth:`diagnose`, see
+        {mlp}.
     """),
 )
 # fmt: on
@@ -87,9 +89,9 @@ def _table(rows: tuple[Parameter, ...], **texts: str) -> ParameterTable:
     return ParameterTable(tuple(replace(row, text=fill_in(row.text)) for row in rows))
 
 
-CLASSIFIER_SPACE = (
-    "learning rates up to twice and down to half of 0.04, and frequency scales of the numeric embedding from 0.05 to 10"
-)
+CLASSIFIER_SPACE = """\
+learning rates up to twice and down to half of 0.04, and
+        frequency scales of the numeric embedding from 0.05 to 10"""
 REGRESSOR_SPACE = CLASSIFIER_SPACE.replace("0.04", "0.07")
 
 TABULAR_CLASSIFIER = _table(

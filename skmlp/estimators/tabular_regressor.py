@@ -4,18 +4,20 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 from scipy.stats import loguniform
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
 from skmlp._typing import FloatArray
 from skmlp.estimators.documentation import TABULAR_ATTRIBUTES, documented
 from skmlp.estimators.parameters import REGRESSOR
-from skmlp.estimators.regressor import MLPRegressor
+from skmlp.estimators.regressor import MLPRegressor, is_for_positive_targets, score_quantiles
 from skmlp.estimators.tabular import BaseTabularMLP
 from skmlp.estimators.tabular_parameters import TABULAR_REGRESSOR
 from skmlp.estimators.targets import RealTargets, choose_loss, loss_object
 from skmlp.nn.layers import PBLD
-from skmlp.nn.losses import Loss
+from skmlp.nn.losses import Loss, Quantile
 
 _RATE = 0.07
 
@@ -102,8 +104,42 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         mean, std = self._over_members(X, lambda member, rows: member.predict(rows))
         return (mean, std) if return_std else mean
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R squared; for several levels of a quantile the mean of D squared with the pinball loss.
+
+        Parameters
+        ----------
+        X : {data frame, array-like} of shape (n_samples, n_features)
+            The input data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The true targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        score : float
+            1 is perfect; 0 is as good as the best constant.
+        """
+        check_is_fitted(self)
+        targets = self.estimators_[0]._fitted_targets()
+        if _has_levels(targets.loss_object):
+            return score_quantiles(targets, self.predict(X), y, sample_weight)
+        return float(super().score(X, y, sample_weight))
+
     def _mean_raw(self, raws: list[FloatArray]) -> FloatArray:
-        return np.mean(np.array(raws, np.float64), axis=0)
+        loss, raw = self._loss_of_mean(), np.array(raws, np.float64)
+        if loss.link == "exp":
+            mean: FloatArray = logsumexp(raw, axis=0) - math.log(len(raw))
+            return mean
+        if not _has_levels(loss):
+            return raw.mean(axis=0)
+        quantiles = np.mean([loss.predict(each) for each in raw], axis=0)
+        by_level = quantiles.reshape(len(quantiles), -1, loss.n_levels)  # type: ignore[attr-defined]
+        increments = np.maximum(np.diff(by_level, axis=2), np.finfo(np.float64).tiny)
+        # The inverse of the softplus, log(exp(d) - 1), without overflow.
+        by_level[:, :, 1:] = increments + np.log(-np.expm1(-increments))
+        return quantiles
 
     def _loss_of_mean(self) -> Loss:
         return loss_object(choose_loss(self.loss)).eval_loss()
@@ -146,4 +182,10 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = is_for_positive_targets(self.loss)
         return tags
+
+
+def _has_levels(loss: Loss) -> bool:
+    """Tell whether the loss predicts several quantiles of each target."""
+    return isinstance(loss, Quantile) and loss.n_levels > 1

@@ -73,7 +73,7 @@ class StepClock:
             self._paused = perf_counter()
 
     def resume(self) -> None:
-        """Count seconds again."""
+        """Count seconds again; if there was no pause, from now on."""
         if self._max_seconds is not None:
             self._started += perf_counter() - (self._paused or self._started)
             self._paused = None

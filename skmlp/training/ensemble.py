@@ -20,8 +20,8 @@ OnRound = Callable[[dict[int, Outcome], bool], StopReason | None]
 def train_together(trainings: Sequence[Training], n_threads: int, on_round: OnRound | None = None) -> None:
     """Advance all trainings that have not ended by an epoch, again and again, until all have ended.
 
-    The time limit of a training counts its own seconds only. When the user interrupts, the epochs that have begun are
-    completed, and all trainings end.
+    The time limit of a training counts the seconds of its own epochs only. When the user interrupts, the epochs that
+    have begun are completed, and all trainings end.
 
     Parameters
     ----------
@@ -33,8 +33,6 @@ def train_together(trainings: Sequence[Training], n_threads: int, on_round: OnRo
         ``on_round(outcomes, is_last)`` receives what each training returned from its epoch, by its position, and
         whether all have ended. If it returns a reason to stop, all trainings end.
     """
-    for training in trainings:
-        training.clock.pause()
     helpers = Helpers(n_threads) if n_threads > 1 else None
     failed: set[int] = set()
     while True:

@@ -170,20 +170,25 @@ def test_scaling_makes_the_unit_of_numbers_irrelevant(scaling: str) -> None:
 
 def test_a_layer_learns_from_the_training_rows() -> None:
     """From all of a fit, and from those of the first call of partial_fit; not from rows of weight zero."""
-    embedding, weight = PiecewiseLinear(n_bins=4, dimension=2), np.repeat([1.0, 0.0], N // 2)
+    params: dict[str, Any] = {"numeric_embedding": PiecewiseLinear(n_bins=4, dimension=2)}
+    levels = [0.0, 0.25, 0.5, 0.75, 1.0]
 
     def edges(est: Any) -> Any:
         network, params = est._model.network, est._model.params
         layers = zip(network.layers, params.layers, strict=True)
         return next(views["edges"] for layer, views in layers if isinstance(layer, PiecewiseLinearEmbedding))[0]
 
-    first_half = np.quantile(TABLE["x"][: N // 2], [0.0, 0.25, 0.5, 0.75, 1.0])
-    est = _fit(MLPRegressor, numeric_embedding=embedding)
-    np.testing.assert_allclose(edges(est), np.quantile(TABLE["x"], [0.0, 0.25, 0.5, 0.75, 1.0]), rtol=1e-6)
-    est = _estimator(MLPRegressor, numeric_embedding=embedding).fit(TABLE, NUMBERS, sample_weight=weight)
-    np.testing.assert_allclose(edges(est), first_half, rtol=1e-6)
-    est = _estimator(MLPRegressor, numeric_embedding=embedding).partial_fit(TABLE[: N // 2], NUMBERS[: N // 2])
-    np.testing.assert_allclose(edges(est.partial_fit(TABLE, NUMBERS)), first_half, rtol=1e-6)
+    np.testing.assert_allclose(edges(_fit(MLPRegressor, **params)), np.quantile(TABLE["x"], levels), rtol=1e-6)
+    half = slice(N // 2)
+    of_half = np.quantile(TABLE["x"][half], levels)
+    weighted = _estimator(MLPRegressor, **params).fit(TABLE, NUMBERS, sample_weight=np.repeat([1.0, 0.0], N // 2))
+    np.testing.assert_allclose(edges(weighted), of_half, rtol=1e-6)
+    est = _estimator(MLPRegressor, **params).partial_fit(TABLE[half], NUMBERS[half])
+    np.testing.assert_allclose(edges(est.partial_fit(TABLE, NUMBERS)), of_half, rtol=1e-6)
+    # Equal rows count, although full batches merge them.
+    repeated = [*range(N), *[0] * 20]
+    est = _estimator(MLPRegressor, batch_size="full", **params).fit(TABLE.iloc[repeated], NUMBERS[repeated])
+    np.testing.assert_allclose(edges(est), np.quantile(TABLE["x"].iloc[repeated], levels), rtol=1e-6)
 
 
 # ---------------------------------------------------------------------- training

@@ -139,6 +139,17 @@ def test_a_time_limit_counts_the_seconds_of_each_training_alone(monkeypatch):
     assert [training.finish().reason for training in trainings] == ["max_time"] * 4
 
 
+def test_seconds_before_the_first_turn_do_not_count(monkeypatch):
+    """Such as those in which steps are compiled for another training."""
+    now = [0.0]
+    for module in ("clock", "loop"):
+        monkeypatch.setattr(f"skmlp.training.{module}.perf_counter", lambda: now[0])
+    trainings, _ = _trainings(2, max_seconds=60.0)
+    now[0] += 1000.0
+    train_together(trainings, 1)
+    assert [training.finish().reason for training in trainings] == ["max_iter"] * 2
+
+
 def test_pauses_are_those_of_the_schedule():
     recipe = _recipe(schedule="coslog")
     assert Training(recipe, _state(recipe, 0), DATA, _plan()).pauses == pytest.approx((1 / 15, 3 / 15, 7 / 15, 1.0))
