@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from skmlp.callbacks.propagation import ForNetworks
 from skmlp.callbacks.tasks import fit_name, is_epoch, is_fit
-from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.reporting import warn_caller
+from skmlp.estimators.tabular import AnyMLP
 
 __all__ = ["EpochCallback", "Fit", "FitObserver", "is_score"]
 
@@ -16,7 +16,7 @@ class Fit:
 
     Attributes
     ----------
-    estimator : MLPClassifier or MLPRegressor
+    estimator : AnyMLP
         The estimator in training; read-only.
     name : str
         See :func:`~skmlp.callbacks.tasks.fit_name`.
@@ -105,7 +105,7 @@ class EpochCallback(ForNetworks, ABC):
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """Create the observer of a fit."""
-        if isinstance(estimator, BaseMLP) and is_fit(context):
+        if isinstance(estimator, AnyMLP) and is_fit(context):
             observer = self._observe(Fit(estimator, context))
             if observer is not None:
                 _running[id(self), id(estimator)] = observer

@@ -34,7 +34,8 @@ class Checkpoint(EpochCallback):
     since `fit` merges equal rows. A fit with ``warm_start=True`` and `max_iter` set to the remaining epochs is
     identical, too, except that the count of epochs without improvement and the learning rate schedule restart
     (``"invscaling"`` counts samples and continues), that `averaging` continues from the average, and that L-BFGS starts
-    with an empty history. Callbacks are not stored: set them again.
+    with an empty history. The training of a tabular estimator cannot be continued. Callbacks are not stored: set them
+    again.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ class Checkpoint(EpochCallback):
             raise ValueError(
                 "The fields of 'path' must be among epoch, fit, run and the columns of history_, and 'monitor' must be "
                 f"one of these columns: {columns}. Got {sorted(unknown)} instead. Nothing is stored in this fit. "
-                "Validation columns need validation data; set early_stopping=True, for example."
+                "Validation columns need validation data; set validation_split, for example."
             )
         return _Checkpoints(fit, self)
 

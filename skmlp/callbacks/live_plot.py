@@ -94,7 +94,7 @@ class LivePlot(EpochCallback):
             raise ValueError(
                 f"The 'columns' parameter of LivePlot must be among the columns of history_: {list(history)}. "
                 f"Got {list(self.columns)} instead. Nothing is drawn in this fit. Validation columns need validation "
-                "data; set early_stopping=True, for example."
+                "data; set validation_split, for example."
             )
         return _Drawing(fit, self, shown, sys.stdout if self.stream is None else self.stream)
 

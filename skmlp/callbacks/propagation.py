@@ -12,7 +12,7 @@ from typing import Any
 
 from sklearn.callback import CallbackContext
 
-from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.tabular import AnyMLP
 
 __all__ = ["ForNetworks"]
 
@@ -42,4 +42,4 @@ CallbackContext.propagate_callback_context = _propagate_where_useful
 def _contains_network(estimator: Any) -> bool:
     if isinstance(estimator, type) or not hasattr(estimator, "get_params"):
         return False
-    return any(isinstance(part, BaseMLP) for part in estimator.get_params(deep=True).values())
+    return any(isinstance(part, AnyMLP) for part in estimator.get_params(deep=True).values())

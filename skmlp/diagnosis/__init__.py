@@ -8,6 +8,7 @@ all. Nothing here runs a network.
 from skmlp.diagnosis import convergence, dataset, fit, gradients, units  # noqa: F401 - importing registers their rules
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Diagnosis, DivergedError, Finding, Remedy, Severity, TrainingHealthWarning
+from skmlp.diagnosis.members import judge_members
 from skmlp.diagnosis.rules import CAUSES, RULES, judge
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "Severity",
     "TrainingHealthWarning",
     "judge",
+    "judge_members",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from skmlp._typing import FloatArray
 from skmlp.diagnosis.evidence import Evidence, first_epoch, largest_finite
 from skmlp.diagnosis.findings import Finding, Remedy
-from skmlp.diagnosis.remedies import CLIP_GRADIENT, FIND_LEARNING_RATE, SCALE_INPUTS, change_learning_rate
+from skmlp.diagnosis.remedies import CLIP_GRADIENT, FIND_LEARNING_RATE, change_learning_rate, scale_inputs
 from skmlp.diagnosis.rules import rule
 
 # Norm of the update relative to the weights: median over the layers, largest of the training. About 1e-3 is the rule of
@@ -100,7 +100,7 @@ def _update_ratios(evidence: Evidence) -> FloatArray:
 
 def _reduce_steps(evidence: Evidence) -> tuple[Remedy, ...]:
     if evidence.is_lbfgs:  # line searches choose the steps
-        return (SCALE_INPUTS,)
+        return (scale_inputs(evidence),)
     ratios = _update_ratios(evidence)
     ratios = ratios[np.isfinite(ratios) & (ratios > 0.0)]
     factor = min(0.3, max(1e-3, AIM_IF_TOO_LARGE / float(ratios[0]))) if ratios.size else 0.1

@@ -7,7 +7,7 @@ import numpy as np
 from skmlp._typing import BoolArray
 from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Finding, Remedy
-from skmlp.diagnosis.remedies import SCALE_INPUTS, scale_target
+from skmlp.diagnosis.remedies import scale_inputs, scale_target
 from skmlp.diagnosis.rules import rule
 
 # Root mean square of the largest feature. Initial weights are made for 1; a factor of 10 either way is learned quickly.
@@ -20,21 +20,22 @@ RARE, LOW_RECALL = 0.3, 0.7
 
 @rule(rank=20)
 def unscaled_inputs(evidence: Evidence) -> Iterator[Finding]:
-    """Find features whose size is far from 1."""
+    """Find features whose size is far from 1; that of categories is NaN."""
     summary = evidence.data_summary
     if "feature_std" not in summary:
         return
     sizes = np.hypot(np.asarray(summary["feature_mean"]), np.asarray(summary["feature_std"]))
-    varying = sizes[~_is_constant(evidence)]
-    if not varying.size or INPUT_RANGE[0] <= sizes.max() <= INPUT_RANGE[1]:
+    varying = sizes[~_is_constant(evidence) & ~np.isnan(sizes)]
+    if not varying.size or INPUT_RANGE[0] <= np.nanmax(sizes) <= INPUT_RANGE[1]:
         return
-    smallest, largest, name = float(varying.min()), float(sizes.max()), evidence.feature_name(int(sizes.argmax()))
+    smallest, largest = float(varying.min()), float(np.nanmax(sizes))
+    name = evidence.feature_name(int(np.nanargmax(sizes)))
     yield Finding(
         "unscaled_inputs",
         "severe" if largest > SEVERE_INPUT else "warning",
         f"The sizes of the features range from {smallest:.2g} to {largest:.2g} ({name}); they should be about 1.",
         {"largest": largest, "smallest": smallest},
-        remedies=(SCALE_INPUTS,),
+        remedies=(scale_inputs(evidence),),
     )
 
 
@@ -52,7 +53,9 @@ def constant_inputs(evidence: Evidence) -> Iterator[Finding]:
         f"{constant.size} of {is_constant.size} features have the same value in all samples ({names}); they carry no "
         "information.",
         {"n_constant": float(constant.size), "n_features": float(is_constant.size)},
-        remedies=(Remedy("Remove them: make_pipeline(VarianceThreshold(), ...)"),),
+        remedies=(
+            Remedy("Remove them" + ("" if evidence.reads_table else ": make_pipeline(VarianceThreshold(), ...)")),
+        ),
     )
 
 

@@ -36,6 +36,8 @@ class Evidence:
         Whether the weights are those of the best epoch.
     feature_names, class_names : sequence
         The user's names; numbers if empty.
+    reads_table : bool
+        Whether the network reads an encoded table, so that features may be categories.
     """
 
     history: Mapping[str, Sequence[float]]
@@ -50,6 +52,7 @@ class Evidence:
     restored: bool = False
     feature_names: Sequence[Any] = ()
     class_names: Sequence[Any] = ()
+    reads_table: bool = False
 
     def feature_name(self, index: int) -> str:
         """Return the name of a feature."""

@@ -42,23 +42,27 @@ class Remedy:
         Parameters to set on the estimator; empty if no parameter does it.
     scale_inputs : bool
         Whether to put a ``StandardScaler`` in front of the estimator.
+    members : dict
+        Settings of the members of a tabular estimator, by parameter: lists of values to draw from, as in its
+        parameter `members`, whose other settings stay.
     """
 
     text: str
     params: Mapping[str, Any] = field(default_factory=dict)
     scale_inputs: bool = False
+    members: Mapping[str, Any] = field(default_factory=dict)
 
     def apply(self, estimator: Any) -> Any:
         """Return an unfitted copy of the estimator with the remedy applied.
 
         Parameters
         ----------
-        estimator : MLPClassifier or MLPRegressor
-            It is not modified.
+        estimator : estimator
+            The one that was diagnosed. It is not modified.
 
         Returns
         -------
-        estimator : MLPClassifier, MLPRegressor or Pipeline
+        estimator : estimator or Pipeline
 
         Raises
         ------
@@ -67,9 +71,11 @@ class Remedy:
         """
         from sklearn.base import clone
 
-        if not self.params and not self.scale_inputs:
+        if not self._is_automatic:
             raise ValueError(f"This remedy cannot be applied automatically: {self.text}")
         changed = clone(estimator).set_params(**self.params)
+        if self.members:
+            changed.set_params(members=changed._members_with(self.members))
         if not self.scale_inputs:
             return changed
         from sklearn.pipeline import make_pipeline
@@ -77,10 +83,16 @@ class Remedy:
 
         return make_pipeline(StandardScaler(), changed)
 
+    @property
+    def _is_automatic(self) -> bool:
+        return bool(self.params or self.members or self.scale_inputs)
+
     def __str__(self) -> str:
-        if not self.params:
-            return self.text
-        return f"{self.text}: {', '.join(f'{name}={value!r}' for name, value in self.params.items())}"
+        settings = [f"{name}={value!r}" for name, value in self.params.items()]
+        if self.members:
+            drawn = ", ".join(f"{name!r}: {values!r}" for name, values in self.members.items())
+            settings.append(f"members={{{drawn}, ...}}")
+        return f"{self.text}: {', '.join(settings)}" if settings else self.text
 
 
 @dataclass(frozen=True)
@@ -228,7 +240,9 @@ def _row(finding: Finding) -> str:
     cause = finding.symptom_of
     because = f"<br><small>explained by: {html.escape(cause.replace('_', ' '))}</small>" if cause else ""
     remedies = "<br>".join(
-        f"{word}: <code>{html.escape(str(remedy))}</code>" if remedy.params else f"{word}: {html.escape(str(remedy))}"
+        f"{word}: <code>{html.escape(str(remedy))}</code>"
+        if remedy.params or remedy.members
+        else f"{word}: {html.escape(str(remedy))}"
         for word, remedy in finding._advice()
     )
     return (

@@ -8,7 +8,7 @@ import numpy as np
 
 from skmlp.diagnosis.evidence import Evidence, largest_finite
 from skmlp.diagnosis.findings import Finding, Remedy
-from skmlp.diagnosis.remedies import SCALE_INPUTS, change_learning_rate, round_to_one_digit, scale_target
+from skmlp.diagnosis.remedies import change_learning_rate, round_to_one_digit, scale_inputs, scale_target
 from skmlp.diagnosis.rules import rule
 
 # Last over lowest validation loss.
@@ -151,7 +151,7 @@ def worse_than_constant(evidence: Evidence) -> Iterator[Finding]:
         {"loss": loss, "constant": baseline},
         remedies=(
             *([scale_target(evidence.params.get("loss"))] if can_scale else []),
-            SCALE_INPUTS,
+            scale_inputs(evidence),
             change_learning_rate(evidence, 0.1),
         ),
     )

@@ -10,10 +10,10 @@ from skmlp.diagnosis.findings import Finding, Remedy
 from skmlp.diagnosis.remedies import (
     CLIP_GRADIENT,
     DEFAULT_WEIGHTS,
-    SCALE_INPUTS,
     has_default_weights,
     has_equal_neighbours,
     normalize_layers,
+    scale_inputs,
 )
 from skmlp.diagnosis.rules import rule
 
@@ -87,7 +87,7 @@ def exploding_gradients(evidence: Evidence) -> Iterator[Finding]:
         layer=layer,
         epoch=began,
         remedies=(
-            *([] if "feature_std" in evidence.data_summary else [SCALE_INPUTS]),
+            *([] if "feature_std" in evidence.data_summary else [scale_inputs(evidence)]),
             *([DEFAULT_WEIGHTS] if started_large else []),
             *([] if evidence.is_lbfgs else [CLIP_GRADIENT]),
             normalize_layers(evidence),

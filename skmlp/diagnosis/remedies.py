@@ -7,10 +7,16 @@ from skmlp.diagnosis.evidence import Evidence
 from skmlp.diagnosis.findings import Remedy
 from skmlp.nn.losses import LOSSES, Loss
 
-SCALE_INPUTS = Remedy("Standardize the features: make_pipeline(StandardScaler(), ...)", scale_inputs=True)
 CLIP_GRADIENT = Remedy("Clip the gradient", {"gradient_clip": 1.0})
 DEFAULT_WEIGHTS = Remedy("Use the default initial weights", {"weight_init": "auto"})
 FIND_LEARNING_RATE = Remedy("Find a learning rate with skmlp.lr_find")
+
+
+def scale_inputs(evidence: Evidence) -> Remedy:
+    """Return the remedy to scale the features; in a table that is done after encoding, since not all are numbers."""
+    if evidence.reads_table:
+        return Remedy("Scale the numbers", {"scaling": "robust"})
+    return Remedy("Standardize the features: make_pipeline(StandardScaler(), ...)", scale_inputs=True)
 
 
 def change_learning_rate(evidence: Evidence, factor: float) -> Remedy:

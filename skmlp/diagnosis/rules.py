@@ -46,9 +46,14 @@ def judge(evidence: Evidence) -> Diagnosis:
 
     A finding explained by another one is reduced to an info. Its cause gets the highest severity among its symptoms.
     """
+    findings = [each for rule in RULES for each in apply_rule(rule, evidence)]
+    return Diagnosis(link_symptoms(findings), list(_not_examined(evidence)))
+
+
+def apply_rule(rule: Rule, evidence: Evidence) -> list[Finding]:
+    """Return what a rule finds, without remedies that change nothing."""
     with np.errstate(all="ignore"):  # after a divergence, numbers may be near the largest ones or beyond
-        findings = [_with_effective_remedies(each, evidence) for rule in RULES for each in rule(evidence)]
-    return Diagnosis(_link_symptoms(findings), list(_not_examined(evidence)))
+        return [_with_effective_remedies(each, evidence) for each in rule(evidence)]
 
 
 def _with_effective_remedies(finding: Finding, evidence: Evidence) -> Finding:
@@ -67,7 +72,7 @@ def _with_effective_remedies(finding: Finding, evidence: Evidence) -> Finding:
     return replace(finding, remedies=tuple(remedies) or finding.remedies)
 
 
-def _link_symptoms(findings: Sequence[Finding]) -> list[Finding]:
+def link_symptoms(findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings, each symptom with the code of its cause, and each cause with its symptoms' severity."""
     codes = {finding.code for finding in findings}
     cause_of = {code: next((cause for cause in CAUSES.get(code, ()) if cause in codes), None) for code in codes}

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import with_callbacks
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -14,6 +14,7 @@ from skmlp._typing import FloatArray
 from skmlp.diagnosis import Diagnosis
 from skmlp.estimators import fitting
 from skmlp.estimators.builders import current_objective
+from skmlp.estimators.callback_support import CallbackSupport
 from skmlp.estimators.combinations import is_stochastic
 from skmlp.estimators.documentation import CONTINUATION, documented
 from skmlp.estimators.fitted import FittedAttributes
@@ -43,7 +44,7 @@ from skmlp.training.engine import Buffers
 from skmlp.training.threads import limit_blas
 
 
-class BaseMLP(FittedAttributes, CallbackSupportMixin, ParameterSupport, ABC):
+class BaseMLP(FittedAttributes, CallbackSupport, ParameterSupport, ABC):
     """Base of the two estimators; not for direct use."""
 
     # Every cross-validation takes `groups` for its own splitter; fit gets them on set_fit_request(groups=True) only.
@@ -75,36 +76,6 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, ParameterSupport, ABC):
     def _weigh(self, data: Data, targets: Any) -> Data:
         """Return rows, whose targets are encoded, with the weights to train with."""
         return data
-
-    # ------------------------------------------------------------------ callbacks
-
-    def set_callbacks(self, *callbacks: Any) -> Any:
-        """Set callbacks for the estimator.
-
-        Parameters
-        ----------
-        *callbacks : callback instances
-            Callbacks of scikit-learn's protocol. Callbacks that are propagated automatically belong on the outermost
-            estimator. They may be set on an estimator inside a pipeline or search if they have a method
-            ``without_propagation()`` that returns an equivalent callback without propagation, as
-            :class:`skmlp.tracking.MLflowCallback` does.
-
-        Returns
-        -------
-        self : estimator instance
-        """
-        for callback in callbacks:
-            if isinstance(callback, type):
-                raise TypeError(
-                    f"set_callbacks takes instances of callbacks, got the class {callback.__name__}. "
-                    f"Write set_callbacks({callback.__name__}(...))."
-                )
-        if not hasattr(self, "_parent_callback_ctx"):  # set by the user, not handed down by an outer estimator
-            callbacks = tuple(
-                callback.without_propagation() if hasattr(callback, "without_propagation") else callback
-                for callback in callbacks
-            )
-        return super().set_callbacks(*callbacks)
 
     # ------------------------------------------------------------------ fitting
 
@@ -349,6 +320,16 @@ class BaseMLP(FittedAttributes, CallbackSupportMixin, ParameterSupport, ABC):
         with np.errstate(over="ignore", invalid="ignore"):
             gradient = input_jacobian(model.network, params, rows, jacobian)
         return gradient[:, 0] if gradient.shape[1] == 1 else gradient
+
+    def _values(self, rows: Any) -> FloatArray:
+        """Return the predictions whose derivatives :meth:`input_gradient` returns, (n_samples, n_outputs).
+
+        The rows are validated and in float64.
+        """
+        model = self._model
+        params = model.params.on(model.params.vector.astype(np.float64))
+        with limit_blas(model.network, rows.shape[0]), np.errstate(over="ignore", invalid="ignore"):
+            return self._fitted_targets().decode_values(model.network.predict(params, rows))
 
     def diagnose(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> Diagnosis:
         """Diagnose problems of the training, with evidence and remedies.

@@ -3,12 +3,15 @@
 It is computed from a sample of the rows, which makes it cheap.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from skmlp._typing import AnyArray, BoolArray, FloatArray, IntArray
 from skmlp.estimators.model import Model
+from skmlp.estimators.table_inputs import TableInputs
+from skmlp.nn.losses import Loss
 from skmlp.training.batches import Data
 
 # Maximum number of rows in the sample, and of elements in a dense copy of it.
@@ -30,25 +33,67 @@ def summarize_data(model: Model, data: Data) -> dict[str, Any]:
     X, y, weight = data.take(_spread(data)).in_one_type()
     workspace = model.network.workspace(len(y), model.dtype)
     with np.errstate(all="ignore"):
-        features = X if isinstance(X, np.ndarray) else X.toarray()
-        mean, deviation = _mean_and_deviation(features, weight)
         raw = model.network.forward(model.params, X, workspace)[-1]
         units = [_mean_and_deviation(layer.outputs, weight)[1] for layer in model.network.layer_outputs(workspace)[:-1]]
-        baseline = _constant_losses(model, y, weight)
-        summary: dict[str, Any] = {
-            "n_samples": data.n_samples,
-            "feature_mean": mean,
-            "feature_std": deviation,
-            "constant": _constant(data.X, np.ptp(features, axis=0) == 0.0),
-            "loss": float(np.average(model.loss.loss(y, raw), weights=weight)),
-            "baseline_loss": float(np.average(baseline, weights=weight)),
-            "is_scale": _is_scale(model, y, weight, baseline),
-            "unit_spread": units,
-        }
-        if not model.loss.is_classification:
-            mean, deviation = _mean_and_deviation(y, weight)
-            return summary | {"target_mean": mean, "target_std": deviation}
-        return summary | _classes(data, y, weight, raw)
+        inputs = _summarize_inputs(data, X, weight)
+        return inputs | _summarize_outputs(model.loss, data, y, weight, raw) | {"unit_spread": units}
+
+
+def summarize_mean(
+    models: Sequence[Model], data: Data, loss: Loss, mean_raw: Callable[[list[FloatArray]], FloatArray]
+) -> dict[str, Any]:
+    """Return what :func:`summarize_data` does, but for ``unit_spread``, for the mean of several networks.
+
+    `mean_raw` returns the raw outputs of the mean from those of the networks, and `loss` is its loss.
+    """
+    X, y, weight = data.take(_spread(data)).in_one_type()
+    with np.errstate(all="ignore"):
+        raw = mean_raw([model.network.predict(model.params, X) for model in models])
+        return _summarize_inputs(data, X, weight) | _summarize_outputs(loss, data, y, weight, raw)
+
+
+def by_column(summary: dict[str, Any], table: TableInputs) -> dict[str, Any]:
+    """Return a summary with the columns of the user's table in place of those of the encoded one.
+
+    The sizes are those of the numbers, after scaling, and NaN for all other columns. A column is constant if it had a
+    single value in training and so is not encoded.
+    """
+    n_columns, numbers = len(table.encoder.columns), list(table.encoder.number_inputs)
+    constant = np.zeros(n_columns, dtype=bool)
+    constant[list(table.encoder.dropped)] = True
+    described = {**summary, "constant": constant}
+    for name in ("feature_mean", "feature_std"):
+        described[name] = np.full(n_columns, np.nan)
+        described[name][numbers] = summary[name][: len(numbers)]
+    return described
+
+
+def _summarize_inputs(data: Data, X: Any, weight: FloatArray | None) -> dict[str, Any]:
+    """Return the numbers about the features; `X` are the rows of the sample."""
+    features = X if isinstance(X, np.ndarray) else X.toarray()
+    mean, deviation = _mean_and_deviation(features, weight)
+    return {
+        "n_samples": data.n_samples,
+        "feature_mean": mean,
+        "feature_std": deviation,
+        "constant": _constant(data.X, np.ptp(features, axis=0) == 0.0),
+    }
+
+
+def _summarize_outputs(
+    loss: Loss, data: Data, y: AnyArray, weight: FloatArray | None, raw: FloatArray
+) -> dict[str, Any]:
+    """Return the numbers about the targets and the raw outputs of the sample."""
+    baseline = _constant_losses(loss, y, weight, raw.shape[1], raw.dtype)
+    summary: dict[str, Any] = {
+        "loss": float(np.average(loss.loss(y, raw), weights=weight)),
+        "baseline_loss": float(np.average(baseline, weights=weight)),
+        "is_scale": _is_scale(loss, y, weight, baseline),
+    }
+    if not loss.is_classification:
+        mean, deviation = _mean_and_deviation(y, weight)
+        return summary | {"target_mean": mean, "target_std": deviation}
+    return summary | _classes(data, y, weight, raw)
 
 
 def constant_loss(model: Model, data: Data) -> float:
@@ -57,21 +102,24 @@ def constant_loss(model: Model, data: Data) -> float:
     weight = None if data.sample_weight is None else data.sample_weight[rows]
     y = data.y[rows]
     with np.errstate(all="ignore"):
-        return float(np.average(_constant_losses(model, y, weight), weights=weight))
+        losses = _constant_losses(model.loss, y, weight, model.network.n_out, model.dtype)
+        return float(np.average(losses, weights=weight))
 
 
-def _constant_losses(model: Model, y: AnyArray, weight: FloatArray | None) -> FloatArray:
+def _constant_losses(
+    loss: Loss, y: AnyArray, weight: FloatArray | None, n_out: int, dtype: np.dtype[Any]
+) -> FloatArray:
     """Return the loss of the best constant prediction for each row."""
-    constant = model.loss.fit_intercept_only(y, weight, model.network.n_out).astype(model.dtype)
-    return model.loss.loss(y, np.tile(constant, (len(y), 1)))
+    constant = loss.fit_intercept_only(y, weight, n_out).astype(dtype)
+    return loss.loss(y, np.tile(constant, (len(y), 1)))
 
 
-def _is_scale(model: Model, y: AnyArray, weight: FloatArray | None, baseline: FloatArray) -> bool:
+def _is_scale(loss: Loss, y: AnyArray, weight: FloatArray | None, baseline: FloatArray) -> bool:
     """Tell whether other losses can be measured by the loss of the best constant prediction.
 
     They cannot if the loss of a row can be negative, or if the targets hardly vary, where it is a rounding error.
     """
-    if model.loss.is_classification:
+    if loss.is_classification:
         varies = np.average(baseline, weights=weight) > CERTAIN
     else:
         mean, deviation = _mean_and_deviation(y, weight)

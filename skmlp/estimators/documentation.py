@@ -86,6 +86,8 @@ stop_reason_ : str
     ``"interrupted"`` or ``"non_finite"``.
 engine_ : str
     What computed the steps: ``"compiled"``, or ``"numpy: "`` and the reason why not compiled steps.
+monitor_ : dict of ndarray
+    With `monitor`, the means over the members of what is observed in each, see :class:`~skmlp.MLPClassifier`.
 n_features_in_ : int
     Number of features.
 feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -1,5 +1,6 @@
 """The fitted attributes that are derived from the model or the history."""
 
+from collections.abc import Mapping
 from math import inf, isfinite, isnan, nan
 from typing import TYPE_CHECKING, Any
 
@@ -130,26 +131,8 @@ class FittedAttributes:
         >>> norms.shape == (len(est.monitor_["epoch"]), 2)
         True
         """
-        import pandas as pd
-
         check_is_fitted(self)
-        observed = dict(self.monitor_)
-        for name in QUANTILE_STATISTICS:
-            bands = observed.pop(name)
-            one = name.removesuffix("s")
-            observed |= {f"{one}_{level:g}": bands[..., index] for index, level in enumerate(BANDS)}
-        epochs = observed.pop("epoch")
-        n_layers = len(self.coefs_)
-        cells = {name: values.reshape(-1) for name, values in observed.items()}
-        frame = pd.DataFrame(
-            {
-                "epoch": np.tile(np.repeat(epochs, n_layers), len(cells)),
-                "layer": np.tile(np.arange(1, n_layers + 1), len(cells) * len(epochs)),
-                "statistic": np.repeat(list(cells), len(epochs) * n_layers),
-                "value": np.concatenate(list(cells.values())),
-            }
-        )
-        return frame.dropna(ignore_index=True)
+        return frame_of_observations(self.monitor_)
 
     def _fitted(self, attribute: str) -> "FittedAttributes":
         if "_model" not in vars(self):
@@ -163,3 +146,26 @@ def _write_into(views: list[FloatArray], values: Any, name: str) -> None:
         raise ValueError(f"{name} must have the shapes of the fitted network, {shapes}; it is written in place.")
     for view, value in zip(views, values, strict=True):
         view[...] = value
+
+
+def frame_of_observations(observations: Mapping[str, AnyArray]) -> "pd.DataFrame":
+    """Return the columns of ``monitor_`` as a tidy frame, one row per value that exists."""
+    import pandas as pd
+
+    observed = dict(observations)
+    for name in QUANTILE_STATISTICS:
+        bands = observed.pop(name)
+        one = name.removesuffix("s")
+        observed |= {f"{one}_{level:g}": bands[..., index] for index, level in enumerate(BANDS)}
+    epochs = observed.pop("epoch")
+    n_layers = observed["gradient_norm"].shape[1]
+    cells = {name: values.reshape(-1) for name, values in observed.items()}
+    frame = pd.DataFrame(
+        {
+            "epoch": np.tile(np.repeat(epochs, n_layers), len(cells)),
+            "layer": np.tile(np.arange(1, n_layers + 1), len(cells) * len(epochs)),
+            "statistic": np.repeat(list(cells), len(epochs) * n_layers),
+            "value": np.concatenate(list(cells.values())),
+        }
+    )
+    return frame.dropna(ignore_index=True)

@@ -7,10 +7,10 @@ import numpy as np
 
 from skmlp.estimators.parameters import ParameterTable
 
-__all__ = ["draw_settings"]
+__all__ = ["COMMON", "draw_settings"]
 
 # Parameters that concern all members: the data, the targets, what is reported. They belong to the tabular estimator.
-_COMMON = frozenset(
+COMMON = frozenset(
     {
         *("random_state", "max_iter", "max_time", "verbose", "warm_start", "shuffle", "dtype", "restore_best"),
         *("loss", "class_weight", "standardize_target"),
@@ -62,11 +62,11 @@ def _check_names(settings: Mapping[str, Any], table: ParameterTable) -> None:
     known = {row.name for row in table.rows}
     for name in settings:
         outer = name.partition("__")[0] if isinstance(name, str) else name
-        if outer in _COMMON:
+        if outer in COMMON:
             raise ValueError(f"members cannot set {name!r}, which is the same for all members.")
         if outer not in known:
             raise ValueError(
-                f"members has {name!r}, which is not a parameter of a member. Choose among {sorted(known - _COMMON)}."
+                f"members has {name!r}, which is not a parameter of a member. Choose among {sorted(known - COMMON)}."
             )
 
 

@@ -54,9 +54,12 @@ def publish_end(estimator: Any, result: Result, *, validation: bool) -> None:
     estimator.t_ = estimator._model.state.samples_seen
 
 
-def monitor_for(estimator: Any, model: Model, copies: IntArray | None = None) -> Monitor | None:
-    """Return what observes the training, if the user or a callback asks for it."""
-    callbacks = getattr(estimator, "_skl_callbacks", ())
+def monitor_for(estimator: Any, model: Model, copies: IntArray | None = None, fitted: Any = None) -> Monitor | None:
+    """Return what observes the training, if the user or a callback asks for it.
+
+    The callbacks are those of the estimator, or of the one that is `fitted`, of which it is a member.
+    """
+    callbacks = getattr(estimator if fitted is None else fitted, "_skl_callbacks", ())
     requested = any(getattr(callback, "requests_monitor", False) for callback in callbacks)
     if not estimator.monitor and not requested:
         return None

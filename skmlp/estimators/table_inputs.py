@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,7 +15,22 @@ from skmlp.tables import CategoryColumn, Scaling, TableEncoder, learn_scaling, r
 from skmlp.tables.features import column_positions
 from skmlp.tables.sources import read_table
 
-__all__ = ["TableInputs"]
+__all__ = ["CodePlace", "TableInputs"]
+
+
+class CodePlace(NamedTuple):
+    """Where a column of codes is in the array that the network reads.
+
+    Attributes
+    ----------
+    column : int
+        Its column in the array.
+    values : ndarray of shape (n_codes + 1,)
+        What stands there for each code, from 0 on.
+    """
+
+    column: int
+    values: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,17 +129,24 @@ class TableInputs:
             out[:, :n] = table.numbers
         else:
             self.scaling.apply(table.numbers, out=out[:, :n])
-        for place, column in enumerate(self.flags, n):
-            out[:, place] = _FLAGS[table.codes[:, column]]
-        place = n + self.layout.n_flags
+        for column, place in self.code_places.items():
+            out[:, place.column] = place.values[table.codes[:, column]]
+        return out
+
+    @cached_property
+    def code_places(self) -> "dict[int, CodePlace]":
+        """Where each column of codes is in the array."""
+        layout = self.layout
+        places = {column: CodePlace(index, _FLAGS) for index, column in enumerate(self.flags, layout.n_numbers)}
+        index = layout.n_numbers + layout.n_flags
         for group in (self.one_hot, self.embedded):
             before = 0
             for column in group:
-                codes = table.codes[:, column]
-                np.add(codes, before, out=out[:, place], where=codes > 0, casting="unsafe")
-                before += self.encoder.sizes[column]
-                place += 1
-        return out
+                size = self.encoder.sizes[column]
+                places[column] = CodePlace(index, np.array([0, *range(before + 1, before + size + 1)]))
+                before += size
+                index += 1
+        return places
 
     def gradient(self, jacobian: FloatArray, X: Any) -> FloatArray:
         """Return derivatives by column of the user's table from those by column of the array.

@@ -1,36 +1,42 @@
 """The base of the two tabular estimators."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import _fit_context
-from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp._typing import FloatArray
-from skmlp.estimators import tabular_fitting
+from skmlp._typing import AnyArray, FloatArray
+from skmlp.diagnosis import Diagnosis
+from skmlp.estimators import tabular_fitting, tabular_health
 from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.builders import spawn_seeds
+from skmlp.estimators.callback_support import CallbackSupport
+from skmlp.estimators.fitted import frame_of_observations
 from skmlp.estimators.input_checks import encode_rows
+from skmlp.estimators.members import draw_settings
 from skmlp.estimators.parameter_support import ParameterSupport
 from skmlp.estimators.parameters import ParameterTable
 from skmlp.estimators.storing import restore_state, shallow_copy, storable_state
 from skmlp.estimators.table_inputs import TableInputs
 from skmlp.nn.losses import Loss
-from skmlp.training.history import History
+from skmlp.training.batches import Data
+from skmlp.training.history import History, mean_observations
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BaseTabularMLP"]
+__all__ = ["AnyMLP", "BaseTabularMLP"]
 
 # Rows that are predicted at a time, so that memory stays bounded.
 BLOCK_ROWS = 8192
 
 
-class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
+class BaseTabularMLP(CallbackSupport, ParameterSupport, ABC):
     """Base of the two tabular estimators; not for direct use."""
 
     # Every cross-validation takes `groups` for its own splitter; fit gets them on set_fit_request(groups=True) only.
@@ -42,6 +48,12 @@ class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
     members_: list[dict[str, Any]]
     history_: History
     n_iter_: int
+    # What the diagnosis needs: numbers about the training data, members that diverged in their first epoch, the number
+    # of samples in the validation data, epochs and losses of the pauses of the schedule.
+    _data_summary: dict[str, Any]
+    _left_out: list[dict[str, Any]]
+    _n_validated: int
+    _pauses: list[list[float]]
 
     @abstractmethod
     def _new_member(self, settings: dict[str, Any]) -> BaseMLP:
@@ -71,6 +83,16 @@ class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
         settings = self._member_settings()
         found = [settings] if hasattr(settings, "keys") else settings
         return list(dict.fromkeys(name for each in found for name in each))
+
+    def _first_member(self) -> BaseMLP:
+        """Return the first member as it would be in a fit, unfitted."""
+        rngs = [np.random.default_rng(seed) for seed in spawn_seeds(self.random_state, 1 + self.n_members)[1:]]
+        settings = draw_settings(self._member_settings(), self._member_parameters, rngs)[0]
+        return self._new_member(settings).set_params(random_state=int(rngs[0].integers(2**31)))
+
+    def _members_with(self, settings: Mapping[str, Any]) -> Any:
+        """Return the parameter `members` with other lists of values for some settings."""
+        return tabular_health.members_with(self._member_settings(), settings)
 
     def _adopt_inputs(self, template: Any) -> None:
         """Take over what the template learned about the table."""
@@ -184,7 +206,108 @@ class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
         total: Any = sum(member._input_gradient(rows) for member in self.estimators_)
         return self._table.gradient(total / len(self.estimators_), X)
 
+    def encode(self, X: Any) -> FloatArray:
+        """Return a table as the array that the members predict from.
+
+        It is what a function for a single network takes together with a member: ``trace(est.estimators_[0],
+        est.encode(X), y)``.
+
+        Parameters
+        ----------
+        X : {data frame, array-like} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        rows : ndarray of shape (n_samples, n_columns), float32
+            Scaled numbers, with missing ones replaced; then columns of two categories as -1 and 1, the indicators of
+            missing numbers among them; then the codes of other categories, which count through a group of columns. A
+            category that was not in training is 0.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        """
+        check_is_fitted(self)
+        assert self._table is not None
+        return encode_rows(self, self._table, X, np.float32)
+
     # ------------------------------------------------------------------ inspection
+
+    def diagnose(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> Diagnosis:
+        """Diagnose problems of the training, with evidence and remedies.
+
+        Findings about the data and about the quality of the fit are about the mean of the members, all others about
+        members. What several members have in common is one finding, which says how many have it, with the numbers of
+        the median one. Remedies are settings of this estimator; those in `members` are for all of them.
+
+        The diagnosis uses the records of the fit. With ``monitor=True`` they include statistics from inside the
+        networks and a summary of the data; with validation data it compares the members.
+
+        Parameters
+        ----------
+        X : {data frame, array-like} of shape (n_samples, n_features), default=None
+            The training data, or a sample of them, to examine targets, classes and hidden units.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights.
+
+        Returns
+        -------
+        diagnosis : Diagnosis
+            A sequence of :class:`~skmlp.diagnosis.Finding`, the most severe first, which prints as a report.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        ValueError
+            When only one of X and y is given, or they are invalid.
+        """
+        check_is_fitted(self)
+        if (X is None) != (y is None):
+            raise ValueError("diagnose needs X and y together, or neither of them.")
+        if X is None:
+            return tabular_health.diagnose(self)
+        return tabular_health.diagnose(self, self._validate(X, y, sample_weight))
+
+    def _validate(self, X: Any, y: Any, sample_weight: Any) -> Data:
+        """Check and encode data like those of the fit."""
+        reader = self._new_member({})
+        reader._table = self._table
+        names = ("n_features_in_", "feature_names_in_")
+        for name in names:
+            if name in vars(self):
+                setattr(reader, name, getattr(self, name))
+        member = self.estimators_[0]
+        targets = member._fitted_targets()
+        data, _ = reader._validate(X, y, sample_weight, np.dtype(np.float32), fitted=member._model, targets=targets)
+        return data.in_one_type()
+
+    @property
+    def monitor_(self) -> dict[str, AnyArray]:
+        """The means over the members of what was observed inside the networks; see :class:`~skmlp.MLPClassifier`.
+
+        Members with another number of layers than the first one's are left out.
+        """
+        return mean_observations([member.monitor_ for member in self._fitted("monitor_").estimators_])
+
+    def monitor_frame(self) -> "pd.DataFrame":
+        """Return ``monitor_`` as a tidy pandas DataFrame, one row per value: epoch, layer, statistic and value.
+
+        Returns
+        -------
+        frame : DataFrame
+            See :meth:`skmlp.MLPClassifier.monitor_frame`.
+
+        Raises
+        ------
+        NotFittedError
+            Before fit.
+        """
+        check_is_fitted(self)
+        return frame_of_observations(self.monitor_)
 
     def history_frame(self) -> "pd.DataFrame":
         """Return the history as a pandas DataFrame, one row per epoch, indexed by the number of the epoch from 1.
@@ -263,3 +386,7 @@ class BaseTabularMLP(CallbackSupportMixin, ParameterSupport, ABC):
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         return tags
+
+
+# Any estimator of the package, for isinstance and annotations.
+AnyMLP = BaseMLP | BaseTabularMLP

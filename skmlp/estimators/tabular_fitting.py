@@ -17,9 +17,9 @@ from sklearn.metrics import get_scorer
 from skmlp._threads import available_threads, can_start_threads
 from skmlp._typing import FloatArray, IntArray
 from skmlp.diagnosis import DivergedError
+from skmlp.estimators import tabular_health
 from skmlp.estimators.builders import new_model, spawn_seeds, start_from_data
 from skmlp.estimators.combinations import check_settings, check_validation
-from skmlp.estimators.health import divergence_error
 from skmlp.estimators.holdout import DataSplit, random_split, safe_score, split_data, takes_weight
 from skmlp.estimators.input_checks import FITTED, OWN_VALIDATION, naming
 from skmlp.estimators.members import draw_settings
@@ -165,7 +165,7 @@ def _new_member(
     model = new_model(member, data, targets)
     start_from_data(member, model, data)
     publish_start(member, model, targets, validation=split.held_out is not None, keep_history=False)
-    monitor = monitor_for(member, model)
+    monitor = monitor_for(member, model, fitted=estimator)
     plan = Plan(
         batch_size=member.batch_size,
         max_epochs=estimator.max_iter,
@@ -273,8 +273,11 @@ class _Run:
         estimator.history_ = empty_history(validation=self._held_out is not None)
         if self._held_out is not None:
             estimator.history_["best_member_score"] = []
-        estimator.estimators_ = []
+        estimator.estimators_ = [member.estimator for member in members]
         estimator.members_ = []
+        estimator._left_out, estimator._data_summary = [], {}
+        estimator._n_validated = 0 if self._held_out is None else self._held_out.n_samples
+        estimator._pauses = []
         estimator.n_iter_ = 0
 
     def on_round(self, outcomes: Mapping[int, Outcome], is_last: bool) -> StopReason | None:
@@ -318,8 +321,10 @@ class _Run:
         losses, weight = self._held_out_losses(alive)
         if losses is None:
             return False
+        loss = float(np.average(losses, weights=weight))
+        self._estimator._pauses.append([self._estimator.n_iter_, loss])
         if self._held_out is None:
-            row["held_out_loss"] = float(np.average(losses, weights=weight))
+            row["held_out_loss"] = loss
         self._chooser.judge(losses, weight)
         if self._chooser.is_best:
             self._kept = {id(member): member.model.params.vector.copy() for member in alive}
@@ -374,6 +379,12 @@ class _Run:
         estimator.engine_ = engines[0]
         if not self._kept:
             estimator.best_n_iter_ = estimator.n_iter_
+        estimator._left_out = [
+            {"settings": self._settings_of(self._members[index]), "message": str(error)}
+            for index, error in self._errors.items()
+        ]
+        if any(member.monitor is not None for member in self._finished):
+            tabular_health.summarize(estimator, self._data)
         self._reasons = reasons
 
     def warn(self) -> None:
@@ -390,6 +401,10 @@ class _Run:
             )
         if self._estimator.stop_reason_ == "interrupted":
             warn_about(Result("interrupted", self._estimator.n_iter_))
+        if self._estimator.monitor:
+            tabular_health.warn_about_health(self._estimator)
+        elif self._estimator.stop_reason_ in ("max_iter", "converged"):
+            tabular_health.warn_if_worse_than_constant(self._estimator, self._data)
 
     def _alive(self) -> list[_Member]:
         """Return the members with weights to predict with; those that diverged get their last good ones at the end."""
@@ -402,7 +417,9 @@ class _Run:
     def _divergence(self) -> DivergedError:
         """Return the error of a fit all members of which diverged in their first epoch."""
         member, error = self._members[0], self._errors[0]
-        return divergence_error(member.estimator, member.model, self._data, error, member.monitor)
+        return tabular_health.divergence_error(
+            self._estimator, member.estimator, member.model, self._data, error, member.monitor
+        )
 
     def _validate(self) -> Row:
         """Return the loss and score of the mean, and the score of the best member."""
@@ -415,8 +432,6 @@ class _Run:
     def _describe(self, member: _Member, result: Result) -> dict[str, Any]:
         """Return a member's entry in ``members_``."""
         estimator = member.estimator
-        params = estimator.get_params()
-        drawn = {name: params.get(name) for name in self._estimator._settings_drawn()}
         scores = estimator.history_.get("validation_score")
         if id(member) in self._kept:
             epoch = min(self._estimator.best_n_iter_, result.n_epochs)
@@ -427,7 +442,7 @@ class _Run:
         else:
             epoch = result.n_epochs
         return {
-            **drawn,
+            **self._settings_of(member),
             "score": scores[epoch - 1] if scores and epoch > 0 else nan,
             "best_epoch": epoch,
             "n_iter": result.n_epochs,
@@ -435,6 +450,11 @@ class _Run:
             "seconds": float(np.sum(estimator.history_["seconds"])),
             "stop_reason": result.reason,
         }
+
+    def _settings_of(self, member: _Member) -> dict[str, Any]:
+        """Return the settings of a member in which members differ."""
+        params = member.estimator.get_params()
+        return {name: params.get(name) for name in self._estimator._settings_drawn()}
 
     def _print(self, row: Row, elapsed: float) -> None:
         estimator = self._estimator

@@ -183,6 +183,13 @@ class LabelTargets:
             return sparse.csr_matrix(positive.astype(int)) if self.sparse_output else positive.astype(int)
         return self.classes[np.minimum(positive[:, 0], len(self.classes) - 1)]
 
+    def decode_values(self, raw: FloatArray) -> FloatArray:
+        """Return the predicted probabilities, or raw outputs, whose derivatives :meth:`decode_jacobian` returns."""
+        loss = loss_object(self.loss)
+        values = loss.predict(raw)
+        is_certain = len(self.classes) == 1 and self.kind == "binary" and loss.has_probabilities
+        return np.ones_like(values) if is_certain else values
+
     def decode_jacobian(self, raw: FloatArray) -> FloatArray:
         """Return the derivatives of the predicted probabilities, or raw outputs, with respect to `raw`."""
         loss = loss_object(self.loss)
@@ -306,6 +313,10 @@ class RealTargets:
             dtype = _holds(raw.dtype, scale, shift)
             predicted = predicted * scale.astype(dtype) + shift.astype(dtype)
         return predicted[:, 0] if predicted.shape[1] == 1 else predicted
+
+    def decode_values(self, raw: FloatArray) -> FloatArray:
+        """Return the predictions, of shape (n_samples, n_predictions)."""
+        return self.decode(raw).reshape(len(raw), -1)
 
     def decode_jacobian(self, raw: FloatArray) -> FloatArray:
         """Return the derivatives of the predictions with respect to `raw`, (n_samples, n_predictions, n_raw)."""

@@ -6,13 +6,12 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.tabular import AnyMLP, BaseTabularMLP
 
 # For error messages.
-ACCEPTED = (
-    "an MLPClassifier or MLPRegressor of skmlp, also as the last step of a Pipeline, in a search or in a "
-    "TransformedTargetRegressor"
-)
+_ALSO = "also as the last step of a Pipeline, in a search or in a TransformedTargetRegressor"
+ACCEPTED = f"an MLPClassifier or MLPRegressor of skmlp, {_ALSO}"
+ACCEPTED_WITH_TABULAR = f"an MLPClassifier or MLPRegressor of skmlp, or a tabular estimator, {_ALSO}"
 
 
 def nested_estimators(estimator: Any, *, fitted: bool = True) -> list[Any]:
@@ -33,7 +32,7 @@ def _inner_estimator(estimator: Any, fitted: bool) -> Any:
 
     if isinstance(estimator, Pipeline):
         return estimator.steps[-1][1]
-    if isinstance(estimator, BaseMLP | type):
+    if isinstance(estimator, AnyMLP | type):
         return None
     for name in ("best_estimator_", "regressor_"):  # also of searches of other packages
         if hasattr(estimator, name):
@@ -49,13 +48,32 @@ def _inner_estimator(estimator: Any, fitted: bool) -> Any:
     )
 
 
-def fitted_mlp(estimator: Any, function: str) -> Any:
-    """Return the fitted network in an estimator; raise TypeError if there is none."""
+def fitted_mlp(estimator: Any, function: str, *, reads_data: bool = False) -> Any:
+    """Return the fitted network in an estimator; raise TypeError if there is none, or several.
+
+    A function that `reads_data` passes them to the network.
+    """
+    innermost = _fitted_innermost(estimator, function, ACCEPTED)
+    if isinstance(innermost, BaseTabularMLP):
+        instead = "estimator.estimators_[0]" + (", and estimator.encode(X) in place of X" if reads_data else "")
+        raise TypeError(
+            f"{function} is about a single network, and {type(innermost).__name__} averages "
+            f"{len(innermost.estimators_)} of them. Pass a member: {instead}."
+        )
+    return innermost
+
+
+def fitted_estimator(estimator: Any, function: str) -> Any:
+    """Return the fitted network in an estimator, or the tabular estimator; raise TypeError if there is none."""
+    return _fitted_innermost(estimator, function, ACCEPTED_WITH_TABULAR)
+
+
+def _fitted_innermost(estimator: Any, function: str, accepted: str) -> Any:
     innermost = nested_estimators(estimator)[-1]
-    if not isinstance(innermost, BaseMLP):
+    if not isinstance(innermost, AnyMLP):
         outer = type(estimator).__name__
         where = " as the last step of the Pipeline" if outer == "Pipeline" else f" inside a {outer}"
-        raise TypeError(f"{function} takes {ACCEPTED}. Got {innermost!r}{'' if innermost is estimator else where}.")
+        raise TypeError(f"{function} takes {accepted}. Got {innermost!r}{'' if innermost is estimator else where}.")
     check_is_fitted(innermost)
     return innermost
 

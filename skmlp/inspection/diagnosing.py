@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skmlp.diagnosis import Diagnosis, Evidence, judge
-from skmlp.inspection._estimators import fitted_mlp, transform_data
+from skmlp.inspection._estimators import fitted_estimator, transform_data
 
 
 def diagnose(
@@ -20,9 +20,9 @@ def diagnose(
     Parameters
     ----------
     estimator_or_history : estimator or dict
-        A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best estimator)
-        or in a TransformedTargetRegressor; or a stored ``history_``: a dict of lists with at least ``train_loss``.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+        A fitted estimator of skmlp, also as the last step of a Pipeline, in a search (its best estimator) or in a
+        TransformedTargetRegressor; or a stored ``history_``: a dict of lists with at least ``train_loss``.
+    X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features), default=None
         The training data, as passed to ``fit``. Not needed after a fit with ``monitor=True``, which examines them.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Target values.
@@ -66,7 +66,7 @@ def diagnose(
         return _of_history(estimator_or_history, X, y, monitor)
     if monitor is not None:
         raise ValueError("The 'monitor' parameter of diagnose is for a history; an estimator has its own monitor_.")
-    network = fitted_mlp(estimator_or_history, "diagnose, unless given a history,")
+    network = fitted_estimator(estimator_or_history, "diagnose, unless given a history,")
     if X is not None:
         X, y = transform_data(estimator_or_history, X, y)
     diagnosis: Diagnosis = network.diagnose(X, y, sample_weight)

@@ -13,11 +13,11 @@ from typing import Any, Self
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.builders import batch_rows, compute_dtype, new_model, start_from_data
 from skmlp.estimators.combinations import check_fit
 from skmlp.estimators.parameter_checks import Number, check_argument
-from skmlp.inspection._estimators import ACCEPTED, nested_estimators, unwrap_unfitted
+from skmlp.estimators.tabular import AnyMLP, BaseTabularMLP
+from skmlp.inspection._estimators import ACCEPTED_WITH_TABULAR, nested_estimators, unwrap_unfitted
 from skmlp.inspection.displays._base import NamedDisplay
 from skmlp.inspection.displays._drawing import BLUE, PALETTE, VERMILLION, label_log_scale, style_axes
 from skmlp.inspection.displays._matplotlib import Axes, Line2D
@@ -124,10 +124,11 @@ def lr_find(
     Parameters
     ----------
     estimator : estimator
-        An MLPClassifier or MLPRegressor with a stochastic solver, also as the last step of a Pipeline, in a search (its
-        best estimator, or if it is not fitted the one it was created with) or in a TransformedTargetRegressor. It is
-        not modified. Transformers of X and y are copied and fitted to all samples, without weights. An integer
-        `random_state` makes the result reproducible.
+        An estimator of skmlp with a stochastic solver, also as the last step of a Pipeline, in a search (its best
+        estimator, or if it is not fitted the one it was created with) or in a TransformedTargetRegressor. It is not
+        modified. Transformers of X and y are copied and fitted to all samples, without weights. An integer
+        `random_state` makes the result reproducible. Of a tabular estimator the first member is trained; the suggestion
+        is for ``members={"learning_rate_init": [...]}``.
     X, y
         As for the estimator's ``fit``.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -175,6 +176,8 @@ def lr_find(
     check_argument(function, "n_steps", n_steps, Number(Integral, 2 * N_START, None, closed="left"))
     _check_estimator(estimator)
     model, X, y = unwrap_unfitted(estimator, X, y)
+    if isinstance(model, BaseTabularMLP):
+        model = model._first_member()
     record = _Record(n_steps)
     ratio = (float(high) / float(low)) ** (1.0 / (n_steps - 1))
     _train(model, X, y, sample_weight, float(low), ratio, record)
@@ -368,8 +371,10 @@ def _start(losses: FloatArray) -> float:
 def _check_estimator(estimator: Any) -> None:
     """Raise an error if the estimator has no learning rate to find."""
     innermost = nested_estimators(estimator, fitted=False)[-1]
-    if not isinstance(innermost, BaseMLP):
-        raise TypeError(f"lr_find takes {ACCEPTED}. Got {innermost!r}.")
+    if not isinstance(innermost, AnyMLP):
+        raise TypeError(f"lr_find takes {ACCEPTED_WITH_TABULAR}. Got {innermost!r}.")
+    if isinstance(innermost, BaseTabularMLP):
+        innermost = innermost._first_member()
     if isinstance(innermost.solver, str) and innermost.solver == "lbfgs":
         raise ValueError(
             'lr_find finds a learning rate, but solver="lbfgs" has none: it chooses its step sizes by line searches. '

@@ -89,7 +89,8 @@ def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
     estimator : estimator
         A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, which transforms X first, in a
         search (its best estimator) or in a TransformedTargetRegressor, which transforms y first. To use weights of your
-        own, assign to its ``coefs_`` and ``intercepts_``.
+        own, assign to its ``coefs_`` and ``intercepts_``. Of a tabular estimator pass a member,
+        ``estimator.estimators_[0]``, and ``estimator.encode(X)``.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         A few samples, at most 1000.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -107,7 +108,7 @@ def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If the estimator is not one of skmlp's.
+        If the estimator is not one of skmlp's, or averages several networks.
     ValueError
         For more than 1000 samples, or if the data are invalid.
 
@@ -126,7 +127,7 @@ def trace(estimator: Any, X: Any, y: Any, sample_weight: Any = None) -> Trace:
     >>> steps["z_1"].ravel(), steps["delta_1"].ravel(), steps["dL/dW_1"].ravel()
     (array([2.5, 0.5]), array([ 0.75, -0.75]), array([-1.5 ,  2.25]))
     """
-    network = fitted_mlp(estimator, "trace")
+    network = fitted_mlp(estimator, "trace", reads_data=True)
     X, y = transform_data(estimator, X, y)
     model = network._model
     data, _ = network._validate(X, y, sample_weight, model.dtype, fitted=model, partial=True)

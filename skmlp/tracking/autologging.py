@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.callback import CallbackSupportMixin
 
-from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.tabular import AnyMLP
 from skmlp.tracking.callback import MLflowCallback
 from skmlp.tracking.hooks import TrackingHooks
 
@@ -80,7 +80,7 @@ def _contains_untracked_network(estimator: Any) -> bool:
     """Return whether there is an skmlp estimator inside and no tracking callback."""
     parts = [estimator, *estimator.get_params(deep=True).values()]
     tracked = any(isinstance(each, TrackingHooks) for part in parts for each in getattr(part, "_skl_callbacks", ()))
-    return not tracked and any(isinstance(part, BaseMLP) for part in parts)
+    return not tracked and any(isinstance(part, AnyMLP) for part in parts)
 
 
 # The signature and the documentation of the parameters are those of the callback, with `disable` at the end.

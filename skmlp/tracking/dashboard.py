@@ -59,8 +59,8 @@ class _Chart:
 
 _SECTIONS: dict[str, tuple[_Chart, ...]] = {
     "Learning curves": (
-        _Chart("Training and validation loss", ("loss/train", "loss/validation")),
-        _Chart("Validation score", ("score/validation",)),
+        _Chart("Training and validation loss", ("loss/train", "loss/validation", "loss/held_out")),
+        _Chart("Validation score", ("score/validation", "score/best_member")),
     ),
     "Gradients": (
         _Chart("Gradient norm of each layer (log)", ("grad_norm/layer_",), log=True),

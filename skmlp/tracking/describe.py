@@ -13,10 +13,19 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _num_samples
 
 import skmlp
-from skmlp.estimators.base import BaseMLP
+from skmlp.estimators.tabular import AnyMLP, BaseTabularMLP
 from skmlp.tracking.tables import columns_of, is_frame, rows_of
 
-__all__ = ["configuration", "dataset", "estimator_tags", "flat_params", "network_params", "readable", "shape_params"]
+__all__ = [
+    "configuration",
+    "dataset",
+    "estimator_tags",
+    "flat_params",
+    "member_params",
+    "network_params",
+    "readable",
+    "shape_params",
+]
 
 # The dataset entry of a frame with more columns does not list them.
 SCHEMA_COLUMNS = 500
@@ -57,15 +66,32 @@ def flat_params(estimator: Any, *, exclude: tuple[str, ...] = ()) -> dict[str, s
     return params
 
 
-def network_params(estimator: BaseMLP) -> dict[str, str]:
-    """Return a description of a network in training."""
-    model = estimator._model
+def network_params(estimator: AnyMLP) -> dict[str, str]:
+    """Return a description of a network in training, or of those of a tabular estimator together."""
+    is_tabular = isinstance(estimator, BaseTabularMLP)
+    networks = estimator.estimators_ if is_tabular else [estimator]
+    models = [network._model for network in networks]
+    sizes = dict.fromkeys("-".join(map(str, model.architecture.layer_sizes)) for model in models)
     return {
-        "network.layer_sizes": "-".join(map(str, model.architecture.layer_sizes)),
-        "network.n_parameters": str(model.params.vector.size),
-        "network.dtype": str(model.dtype),
-        "network.output": estimator.out_activation_,
+        **({"network.n_members": str(len(models))} if is_tabular else {}),
+        "network.layer_sizes": ", ".join(sizes),
+        "network.n_parameters": str(sum(model.params.vector.size for model in models)),
+        "network.dtype": str(models[0].dtype),
+        "network.output": networks[0].out_activation_,
     }
+
+
+def member_params(estimator: AnyMLP) -> dict[str, str]:
+    """Return the parameters of the members of a tabular estimator; those that differ as what they are drawn from."""
+    if not isinstance(estimator, BaseTabularMLP):
+        return {}
+    own, settings = estimator.get_params(deep=False), estimator._member_settings()
+    fixed = {name: value for name, value in estimator._new_member({}).get_params(deep=False).items() if name not in own}
+    if isinstance(settings, Mapping):
+        drawn = dict(settings)
+    else:
+        drawn = {name: [each.get(name, fixed.get(name)) for each in settings] for name in estimator._settings_drawn()}
+    return {f"member.{name}": readable(value) for name, value in sorted({**fixed, **drawn}.items())}
 
 
 def shape_params(X: Any) -> dict[str, str]:
@@ -92,9 +118,10 @@ def estimator_tags(estimator: Any) -> dict[str, str]:
     return {"estimator_name": kind.__name__, "estimator_class": f"{kind.__module__}.{kind.__qualname__}"}
 
 
-def configuration(estimator: BaseMLP, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the configuration of a fit: parameters, network, data, versions."""
-    return {"params": flat_params(estimator), **_nested(facts), **_nested(versions())}
+def configuration(estimator: AnyMLP, facts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the configuration of a fit: parameters, those of members, network, data, versions."""
+    params = {"params": flat_params(estimator), **_nested(member_params(estimator))}
+    return {**params, **_nested(facts), **_nested(versions())}
 
 
 def _nested(flat: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -1,13 +1,16 @@
 """Logging of one skmlp fit to one MLflow run."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from skmlp.callbacks.tasks import Place
-from skmlp.estimators.base import BaseMLP
-from skmlp.tracking.describe import configuration, network_params, shape_params
+from skmlp.estimators.tabular import AnyMLP, BaseTabularMLP
+from skmlp.tracking.describe import configuration, member_params, network_params, readable, shape_params
 from skmlp.tracking.journal import Log, Record, TrainingFiles, now
-from skmlp.tracking.metrics import best_values, epoch_metrics, layer_metrics
+from skmlp.tracking.metrics import best_values, epoch_metrics, layer_metrics, mean_of_last
 
 __all__ = ["TrackedFit", "outcome_of"]
 
@@ -27,20 +30,24 @@ class TrackedFit:
         self._logged_epoch = 0
         self._observed_epoch: Any = 0
 
-    def begin(self, estimator: BaseMLP, X: Any) -> None:
+    def begin(self, estimator: AnyMLP, X: Any) -> None:
         """Log a description of the network and the data."""
         self._facts = {**network_params(estimator), **shape_params(X)}
         # Outside a search, the run has the shape of the outermost estimator's data.
-        self.put(Log(self.run, params=network_params(estimator) if self.place.role == "fit" else self._facts))
+        facts = network_params(estimator) if self.place.role == "fit" else self._facts
+        self.put(Log(self.run, params={**facts, **member_params(estimator)}))
 
-    def log_epoch(self, estimator: BaseMLP) -> None:
+    def log_epoch(self, estimator: AnyMLP) -> None:
         """Log the epoch that ended, unless it was announced and never ran."""
         if estimator.n_iter_ != self._logged_epoch and (estimator.n_iter_ - 1) % self.every_n_epochs == 0:
             self._log(estimator)
 
-    def _log(self, estimator: BaseMLP) -> None:
+    def _log(self, estimator: AnyMLP) -> None:
         metrics = epoch_metrics(estimator.history_)
-        monitor = estimator.monitor_
+        if isinstance(estimator, BaseTabularMLP):
+            monitor = mean_of_last([member.monitor_ for member in estimator.estimators_])
+        else:
+            monitor = estimator.monitor_
         observed = monitor["epoch"][-1:]
         if observed.size and observed[0] != self._observed_epoch:
             self._observed_epoch = observed[0]
@@ -49,7 +56,7 @@ class TrackedFit:
         time = now()
         self.put(Log(self.run, [[name, value, time, epoch] for name, value in metrics.items()]))
 
-    def finish(self, estimator: BaseMLP) -> None:
+    def finish(self, estimator: AnyMLP) -> None:
         """Log the end of the fit: best values, the reason, files."""
         if self._logged_epoch < estimator.n_iter_:
             self._log(estimator)
@@ -58,10 +65,11 @@ class TrackedFit:
             "n_iter": float(estimator.n_iter_),
             "fit_seconds": float(sum(history["seconds"])),
             **best_values(history),
+            **_member_metrics(estimator),
         }
         tags: dict[str, str] = {"skmlp.stop_reason": estimator.stop_reason_}
-        if estimator.stop_message_:
-            tags["skmlp.stop_message"] = estimator.stop_message_
+        if message := getattr(estimator, "stop_message_", ""):
+            tags["skmlp.stop_message"] = message
         if estimator.stop_reason_ == "non_finite":
             tags["skmlp.diverged_epoch"] = str(estimator.n_iter_)
         diagnosis = estimator.diagnose()
@@ -80,11 +88,12 @@ class TrackedFit:
                 facts=self._facts,
                 diagnosis=diagnosis.to_dicts(),
                 diagnosis_html=diagnosis._repr_html_(),
+                **_files_of_members(estimator),
             )
             self.put(files)
 
 
-def _rows_of_this_fit(estimator: BaseMLP) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+def _rows_of_this_fit(estimator: AnyMLP) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     """Return history and monitor of the last fit, with epochs from 1; after a warm start there are earlier rows."""
     history: Mapping[str, list[Any]] = estimator.history_
     monitor: Mapping[str, Any] = estimator.monitor_
@@ -97,7 +106,37 @@ def _rows_of_this_fit(estimator: BaseMLP) -> tuple[dict[str, list[Any]], dict[st
     return columns, {name: column.tolist() for name, column in observed.items()}
 
 
-def outcome_of(estimator: BaseMLP | None, error: BaseException | None) -> tuple[str, dict[str, str]]:
+def _member_metrics(estimator: AnyMLP) -> dict[str, float]:
+    """Return the number of members that were trained and how they score on the validation data."""
+    if not isinstance(estimator, BaseTabularMLP):
+        return {}
+    metrics = {"members/n_trained": float(len(estimator.members_))}
+    scores = [score for each in estimator.members_ if math.isfinite(score := each["score"])]
+    if scores:
+        metrics |= {"members/lowest_score": min(scores), "members/highest_score": max(scores)}
+        metrics["members/median_score"] = float(np.median(scores))
+    return metrics
+
+
+def _files_of_members(estimator: AnyMLP) -> dict[str, Any]:
+    """Return the table of the members, and their losses."""
+    if not isinstance(estimator, BaseTabularMLP):
+        return {}
+    columns = ["member", *estimator.members_[0]]
+    rows = [[number, *map(_number_or_text, each.values())] for number, each in enumerate(estimator.members_)]
+    histories = [member.history_ for member in estimator.estimators_]
+    losses = [name for name in ("train_loss", "validation_loss") if name in histories[0]]
+    return {
+        "tables": {"members": {"columns": columns, "rows": rows}},
+        "members": [{name: history[name] for name in losses} for history in histories],
+    }
+
+
+def _number_or_text(value: Any) -> Any:
+    return value if isinstance(value, int | float) else readable(value)
+
+
+def outcome_of(estimator: AnyMLP | None, error: BaseException | None) -> tuple[str, dict[str, str]]:
     """Return the status of a run that ends, and tags with the reason."""
     if isinstance(error, KeyboardInterrupt):
         return "KILLED", {"skmlp.error": "interrupted by the user"}

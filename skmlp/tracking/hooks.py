@@ -13,8 +13,8 @@ from sklearn.model_selection._search import BaseSearchCV
 
 from skmlp.callbacks.propagation import ForNetworks
 from skmlp.callbacks.tasks import Place, is_fit, is_fold, place_of
-from skmlp.estimators.base import BaseMLP
 from skmlp.estimators.reporting import warn_caller
+from skmlp.estimators.tabular import AnyMLP
 from skmlp.tracking.addresses import masked
 from skmlp.tracking.describe import dataset, estimator_tags, flat_params, readable, shape_params, versions
 from skmlp.tracking.fits import TrackedFit, outcome_of
@@ -108,7 +108,7 @@ class TrackingHooks(ForNetworks):
             if is_fold(context):
                 params = estimator.get_params(deep=True)
                 candidate.values = {name: readable(params[name]) for name in session.searched if name in params}
-            if isinstance(estimator, BaseMLP):
+            if isinstance(estimator, AnyMLP):
                 self._begin_fit(estimator, place, session, X)
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
@@ -122,7 +122,7 @@ class TrackingHooks(ForNetworks):
         elif is_fit(context):
             place = place_of(context)
             with self._only_warning("on_fit_task_end", place):
-                if isinstance(estimator, BaseMLP):
+                if isinstance(estimator, AnyMLP):
                     self._end_fit(estimator, None)
                 elif isinstance(estimator, BaseSearchCV):
                     self._log_search(estimator, place)
@@ -296,7 +296,7 @@ class TrackingHooks(ForNetworks):
             store = session.uri or "its default store"
             self._warn(f"Not everything could be logged to MLflow at {store}{reasons}: {'; '.join(parts)}.")
 
-    def _begin_fit(self, estimator: BaseMLP, place: Place, session: Session, X: Any) -> None:
+    def _begin_fit(self, estimator: AnyMLP, place: Place, session: Session, X: Any) -> None:
         outermost = outermost_fits.get(session.run)
         key = (id(self), id(estimator))
         if key in tracked_fits:
@@ -322,7 +322,7 @@ class TrackingHooks(ForNetworks):
             artifacts=self.settings.artifacts and place.role != "cv",
         )
 
-    def _begin_child(self, outbox: Outbox, estimator: BaseMLP, place: Place, session: Session) -> TrackedFit:
+    def _begin_child(self, outbox: Outbox, estimator: AnyMLP, place: Place, session: Session) -> TrackedFit:
         where = (session.experiment, session.experiment_id)
         if session.run_id is not None:
             outbox.put(AdoptRun(session.run, session.run_id, foreign=False))
@@ -340,7 +340,7 @@ class TrackingHooks(ForNetworks):
         outbox.put(Log(run, params={**flat_params(estimator), **searched}))
         return self._tracked(outbox, run, place)
 
-    def _end_fit(self, estimator: BaseMLP, error: BaseException | None) -> None:
+    def _end_fit(self, estimator: AnyMLP, error: BaseException | None) -> None:
         tracked = tracked_fits.pop((id(self), id(estimator)), None)
         if tracked is None:
             return

@@ -102,7 +102,9 @@ class Artifact:
 class TrainingFiles:
     """Store history, statistics and configuration of a fit; the sending process creates tables and figures from them.
 
-    `title`, `facts` and `diagnosis_html` are for the report, `configuration` and `diagnosis` for JSON files.
+    `title`, `facts` and `diagnosis_html` are for the report, `configuration` and `diagnosis` for JSON files. `tables`
+    are further ones, by name, with ``columns`` and ``rows``. `members` are the losses of the members of a tabular
+    estimator, for the picture of the history.
     """
 
     run: str
@@ -113,6 +115,8 @@ class TrainingFiles:
     facts: dict[str, str]
     diagnosis: list[dict[str, Any]]
     diagnosis_html: str
+    tables: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    members: list[dict[str, list[float]]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

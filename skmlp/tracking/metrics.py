@@ -4,20 +4,22 @@ A column of ``history_`` that is not listed here keeps its name.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["best_values", "epoch_metrics", "layer_metrics", "layer_name"]
+__all__ = ["best_values", "epoch_metrics", "layer_metrics", "layer_name", "mean_of_last"]
 
 # Column of history_ -> metric.
 HISTORY = {
     "train_loss": "loss/train",
     "penalty": "loss/penalty",
     "validation_loss": "loss/validation",
+    "held_out_loss": "loss/held_out",
     "train_score": "score/train",
     "validation_score": "score/validation",
+    "best_member_score": "score/best_member",
     "learning_rate": "optim/learning_rate",
     "clipped_fraction": "optim/clipped_fraction",
     "gradient_norm": "grad_norm/global",
@@ -62,6 +64,25 @@ def layer_metrics(monitor: Mapping[str, Any]) -> dict[str, float]:
             if math.isfinite(value):
                 metrics[f"{section}/{layer_name(layer)}"] = float(value)
     return metrics
+
+
+def mean_of_last(monitors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the last epoch observed in any of several networks, as one row with the means of those that have it.
+
+    Networks with another number of layers than the first one, and quantiles, are left out.
+    """
+    last = max((int(each["epoch"][-1]) for each in monitors if len(each["epoch"])), default=0)
+    names = [name for name, values in monitors[0].items() if np.ndim(values) == 2]
+    n_layers = monitors[0][names[0]].shape[1]
+    recent = [each for each in monitors if len(each["epoch"]) and each["epoch"][-1] == last]
+    rows = [[each[name][-1] for name in names] for each in recent if each[names[0]].shape[1] == n_layers]
+    if not rows:
+        return {"epoch": np.empty(0, int)}
+    cells = np.array(rows)
+    known = ~np.isnan(cells)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(known, cells, 0.0).sum(axis=0) / known.sum(axis=0)
+    return {"epoch": np.array([last]), **{name: mean[np.newaxis] for name, mean in zip(names, means, strict=True)}}
 
 
 def best_values(history: Mapping[str, list[float]]) -> dict[str, float]:

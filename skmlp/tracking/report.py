@@ -23,7 +23,7 @@ DIGITS = 4
 NO_HISTORY = "The loss curves appear here after the first epoch."
 NO_VALIDATION = (
     "Validation loss and score appear when part of the data is held out for validation, for example with "
-    "early_stopping=True."
+    "validation_split=0.1."
 )
 NO_MONITOR = (
     "Gradient flow and the distribution of the gradients appear here for an estimator with monitor=True, which "

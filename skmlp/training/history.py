@@ -1,6 +1,6 @@
 """The history of a training: a row for each epoch, and one for each epoch that was monitored."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import nan
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from skmlp._typing import AnyArray
 
-__all__ = ["HISTORY_LIMIT", "History", "Observations", "append_row", "empty_history"]
+__all__ = ["HISTORY_LIMIT", "History", "Observations", "append_row", "empty_history", "mean_observations"]
 
 # The largest number of rows. Calls of partial_fit beyond it drop the oldest.
 HISTORY_LIMIT = 10_000
@@ -82,3 +82,28 @@ class Observations:
         for name, column in kept.items():
             self._memory[name] = np.empty((2 * self._n_rows + 8, *column.shape[1:]), column.dtype)
             self._memory[name][: self._n_rows] = column
+
+
+def mean_observations(tables: Sequence[Mapping[str, AnyArray]]) -> dict[str, AnyArray]:
+    """Return the means of what was observed in several trainings, one row for each epoch observed in any of them.
+
+    A cell is the mean of those that are not NaN. Trainings of networks with another number of layers than the first
+    one's are left out.
+
+    Parameters
+    ----------
+    tables : sequence of dict
+        The columns of :class:`Observations`.
+    """
+    shapes = {name: column.shape[1:] for name, column in tables[0].items()}
+    alike = [each for each in tables if all(each[name].shape[1:] == shape for name, shape in shapes.items())]
+    epochs: AnyArray = np.unique(np.concatenate([each["epoch"] for each in alike]))
+    means = {"epoch": epochs}
+    for name in shapes.keys() - {"epoch"}:
+        cells = np.full((len(alike), len(epochs), *shapes[name]), nan)
+        for table, rows in zip(alike, cells, strict=True):
+            rows[np.searchsorted(epochs, table["epoch"])] = table[name]
+        known = ~np.isnan(cells)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means[name] = np.where(known, cells, 0.0).sum(axis=0) / known.sum(axis=0)
+    return {name: means[name] for name in shapes}

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import Pipeline
 
-from skmlp import MLPClassifier, MLPRegressor
+from skmlp import MLPClassifier, MLPRegressor, TabularMLPClassifier
 from skmlp.diagnosis import Diagnosis, Finding, Remedy, TrainingHealthWarning
 
 BOTH = pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
@@ -229,3 +229,17 @@ def test_apply_rejects_an_unknown_parameter(cls):
 def test_text_of_a_remedy_includes_its_parameters():
     assert str(Remedy("Think")) == "Think"
     assert str(Remedy("Do", {"hidden_layer_sizes": (3, 4)})) == "Do: hidden_layer_sizes=(3, 4)"
+
+
+def test_a_remedy_for_the_members_of_a_tabular_estimator_keeps_their_other_settings():
+    remedy = Remedy("Learn slowly", {"max_iter": 7}, members={"alpha": [0.1, 0.2], "learning_rate_init": [0.001]})
+    assert str(remedy) == "Learn slowly: max_iter=7, members={'alpha': [0.1, 0.2], 'learning_rate_init': [0.001], ...}"
+    est = TabularMLPClassifier()
+    changed = remedy.apply(est)
+    assert (changed.max_iter, est.members) == (7, None)
+    assert changed.members.keys() == {"alpha", "learning_rate_init", "numeric_embedding__sigma"}
+    assert changed.members["learning_rate_init"] == [0.001]
+    given = TabularMLPClassifier(3, members=[{"dropout": 0.1}, {"alpha": 1.0}, {}])
+    assert [each["alpha"] for each in remedy.apply(given).members] == [0.1, 0.2, 0.1]
+    assert remedy.apply(given).members[0] == {"dropout": 0.1, "alpha": 0.1, "learning_rate_init": 0.001}
+    assert "<code>Learn slowly" in Diagnosis([Finding("slow", "info", "It is.", remedies=(remedy,))])._repr_html_()

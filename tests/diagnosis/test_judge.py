@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from skmlp import MLPClassifier, MLPRegressor
-from skmlp.diagnosis import CAUSES, RULES, Evidence, Finding, judge
+from skmlp.diagnosis import CAUSES, RULES, Evidence, Finding, judge, judge_members
 from skmlp.diagnosis.rules import rule as register_rule
 from skmlp.nn.activations import LeakyReLU
 from skmlp.optim import SGD
@@ -335,6 +335,23 @@ def test_judge_accepts_any_evidence(evidence):
     assert diagnosis._repr_html_()
     if diagnosis.at_least("warning"):
         assert not diagnosis.is_healthy
+
+
+@settings(max_examples=20)
+@given(st.lists(any_evidence(), min_size=2, max_size=4), st.lists(numbers, min_size=4, max_size=4))
+def test_any_evidence_of_members_has_each_finding_once(evidence, losses):
+    """Warnings are errors here."""
+    mean, *members = evidence
+    pauses = list(enumerate(losses, start=1))
+    diagnosis = judge_members(
+        members, mean, [{"rate": 0.1}] * len(members), scores=losses[: len(members)], n_validated=9, pauses=pauses
+    )
+    assert len(set(diagnosis.codes)) == len(diagnosis)
+    assert set(diagnosis.codes) <= {*CODES, "weak_members"}
+    for finding in diagnosis:
+        assert finding.symptom_of is None or finding.symptom_of in diagnosis.codes
+    json.dumps(diagnosis.to_dicts(), allow_nan=False)
+    assert str(diagnosis)
 
 
 def test_judge_accepts_numbers_whose_difference_overflows():

@@ -118,7 +118,7 @@ def test_diagnose_of_a_history_with_its_monitor():
     ids=str,
 )
 def test_other_objects_are_rejected(other):
-    words = "diagnose, unless given a history, takes an MLPClassifier or MLPRegressor of skmlp, also as the last step"
+    words = "diagnose, unless given a history, takes an MLPClassifier or MLPRegressor of skmlp, or a tabular estimator"
     with pytest.raises(TypeError, match=words):
         diagnose(other)
 

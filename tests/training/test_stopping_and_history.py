@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skmlp.training import history as history_module
-from skmlp.training.history import Observations, append_row, empty_history
+from skmlp.training.history import Observations, append_row, empty_history, mean_observations
 from skmlp.training.state import Plateau
 
 
@@ -125,3 +125,21 @@ def test_appending_does_not_change_columns_read_before():
     assert read["epoch"].tolist() == [1, 2, 3]
     assert second.columns["epoch"].tolist() == [1, 2, 3, 9]
     assert first.columns["epoch"].tolist() == [1, 2, 3, 4]
+
+
+def _observed(epochs, *rows):
+    return {"epoch": np.array(epochs), "norm": np.array(rows, float).reshape(len(epochs), -1)}
+
+
+def test_the_mean_of_observations_has_a_row_for_each_epoch_that_any_training_observed():
+    nan = math.nan
+    means = mean_observations([_observed([1, 3], [1.0, nan], [5.0, nan]), _observed([1, 2], [3.0, nan], [7.0, 4.0])])
+    assert means["epoch"].tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(means["norm"], [[2.0, nan], [7.0, 4.0], [5.0, nan]])
+    nothing = mean_observations([{"epoch": np.empty(0, int), "norm": np.empty((0, 2))}] * 2)
+    assert nothing["norm"].shape == (0, 2)
+
+
+def test_trainings_of_other_shapes_are_left_out_of_the_mean():
+    means = mean_observations([_observed([1], [1.0, 2.0]), _observed([1], [5.0]), _observed([1], [3.0, 4.0])])
+    np.testing.assert_array_equal(means["norm"], [[2.0, 3.0]])

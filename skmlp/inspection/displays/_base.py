@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from skmlp._typing import FloatArray
-from skmlp.inspection._estimators import fitted_mlp
+from skmlp.inspection._estimators import fitted_estimator
 from skmlp.inspection.displays._drawing import finite_or_nan, new_axes
 from skmlp.inspection.displays._matplotlib import Axes, Figure, SubFigure
 
@@ -95,8 +95,9 @@ class MonitorDisplay(Display):
         Parameters
         ----------
         estimator : estimator
-            An MLPClassifier or MLPRegressor fitted with ``monitor=True``, also as the last step of a Pipeline, in a
-            search (its best estimator) or in a TransformedTargetRegressor.
+            An estimator of skmlp fitted with ``monitor=True``, also as the last step of a Pipeline, in a search (its
+            best estimator) or in a TransformedTargetRegressor. Of a tabular estimator the means over the members are
+            drawn; pass a member, such as ``estimator.estimators_[0]``, to see one of them.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new pyplot figure.
         **options
@@ -113,7 +114,7 @@ class MonitorDisplay(Display):
         ValueError
             If no epoch was monitored, if the statistic is missing, or for an invalid parameter.
         """
-        return cls.from_history(fitted_mlp(estimator, cls.__name__).monitor_, ax=ax, **options)
+        return cls.from_history(fitted_estimator(estimator, cls.__name__).monitor_, ax=ax, **options)
 
     @classmethod
     def from_history(cls, monitor: Mapping[str, Any], *, ax: Axes | None = None, **options: Any) -> Self:

@@ -30,7 +30,7 @@ class PredictionGrid:
         self.names = (str(names[0]), str(names[1]))
         chosen = X.iloc[:, self._features] if self._is_frame else X[:, self._features]
         try:
-            self.points = np.asarray(chosen, dtype=np.float64)
+            self.points = _as_floats(chosen)
         except (TypeError, ValueError) as error:
             raise ValueError(f"The features {self.names} must be numerical to be drawn on axes.") from error
         self.x0, self.x1 = (_span(values, resolution) for values in self.points.T)
@@ -67,6 +67,16 @@ def _columns(X: Any, features: Any) -> list[int]:
             f"{names}. Got {features!r} instead."
         )
     return found
+
+
+def _as_floats(chosen: Any) -> FloatArray:
+    """Return an array or frame as floats, NaN for a missing value."""
+    floats: FloatArray
+    if hasattr(chosen, "iloc"):
+        floats = chosen.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        floats = np.asarray(chosen, dtype=np.float64)
+    return floats
 
 
 def _median(X: AnyArray) -> FloatArray:

@@ -88,7 +88,8 @@ class HiddenUnitsDisplay(Display):
         ----------
         estimator : estimator
             A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best
-            estimator) or in a TransformedTargetRegressor.
+            estimator) or in a TransformedTargetRegressor. Of a tabular estimator pass a member,
+            ``estimator.estimators_[0]``.
         layer : int, default=0
             Index in ``coefs_``: 0 is the first hidden layer, the last index is the output layer.
         image_shape : tuple of (int, int), default=None

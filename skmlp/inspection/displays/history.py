@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 
 from skmlp._typing import FloatArray
-from skmlp.inspection._estimators import fitted_attribute
+from skmlp.estimators.tabular import BaseTabularMLP
+from skmlp.inspection._estimators import fitted_attribute, nested_estimators
 from skmlp.inspection.displays._base import NamedDisplay
 from skmlp.inspection.displays._drawing import (
     BLUE,
@@ -26,15 +27,19 @@ from skmlp.inspection.displays._matplotlib import Axes, Line2D
 # Relative heights of the panels.
 LOSSES, SCORE, LEARNING_RATE = 4.0, 2.0, 1.6
 LOSS_COLUMNS, COLUMNS_BELOW = ("train_loss", "validation_loss"), ("validation_score", "learning_rate")
+OTHER_LOSSES = ("held_out_loss", "member")
 # Of the first, second, ... history on the same axes.
 LINE_STYLES = ("-", "--", ":", "-.")
+# Of the lines of members, and of the score of the best one.
+THIN, FAINT = 0.7, 0.35
 
 
 class HistoryDisplay(NamedDisplay):
     """Training and validation loss over the epochs, with the validation score and a changing learning rate below.
 
     The losses are without penalty, so that they can be compared. Infinity and NaN leave gaps. A ring marks the lowest
-    validation loss. A constant learning rate is not drawn.
+    validation loss. A constant learning rate is not drawn. Of a tabular estimator the thick lines are those of the mean
+    of the members, with thin lines for the losses of each member and the score of the best one.
 
     Parameters
     ----------
@@ -43,6 +48,9 @@ class HistoryDisplay(NamedDisplay):
         ``"validation_score"``; and ``"learning_rate"``.
     name : str, default=None
         Name of the training in the legend, to tell several on the same axes apart.
+    members : sequence of dict, default=()
+        Of a tabular estimator the ``history_`` of each member: ``"train_loss"`` and with validation data
+        ``"validation_loss"``.
 
     Attributes
     ----------
@@ -55,7 +63,10 @@ class HistoryDisplay(NamedDisplay):
     figure_ : matplotlib Figure
         Figure containing the axes.
     lines_ : list of matplotlib Line2D
-        Training loss; with validation data also validation loss and validation score; learning rate if it changes.
+        Training loss; with validation data also validation loss; of a tabular estimator without such data the loss of
+        the samples that its members hold out; validation score; learning rate if it changes.
+    member_lines_ : list of matplotlib Line2D
+        The losses of the members, and last the score of the best one, if there are any.
 
     See Also
     --------
@@ -81,10 +92,18 @@ class HistoryDisplay(NamedDisplay):
     score_ax_: Axes | None
     learning_rate_ax_: Axes | None
     lines_: list[Line2D]
+    member_lines_: list[Line2D]
 
-    def __init__(self, history: Mapping[str, Sequence[float]], *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        history: Mapping[str, Sequence[float]],
+        *,
+        name: str | None = None,
+        members: Sequence[Mapping[str, Sequence[float]]] = (),
+    ) -> None:
         self.history = history
         self.name = name
+        self.members = members
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Axes | None = None, name: str | None = None) -> Self:
@@ -93,8 +112,8 @@ class HistoryDisplay(NamedDisplay):
         Parameters
         ----------
         estimator : estimator
-            A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, in a search (its best
-            estimator) or in a TransformedTargetRegressor.
+            A fitted estimator of skmlp, also as the last step of a Pipeline, in a search (its best estimator) or in a
+            TransformedTargetRegressor.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new pyplot figure. The ``ax_`` of another display adds to its plot.
         name : str, default=None
@@ -109,17 +128,25 @@ class HistoryDisplay(NamedDisplay):
         NotFittedError
             If the estimator is not fitted.
         """
-        return cls(fitted_attribute(estimator, "history_", cls.__name__), name=name).plot(ax)
+        history = fitted_attribute(estimator, "history_", cls.__name__)
+        innermost = nested_estimators(estimator)[-1]
+        members = [each.history_ for each in innermost.estimators_] if isinstance(innermost, BaseTabularMLP) else ()
+        return cls(history, name=name, members=members).plot(ax)
 
     @classmethod
     def from_history(
-        cls, history: Mapping[str, Sequence[float]], *, ax: Axes | None = None, name: str | None = None
+        cls,
+        history: Mapping[str, Sequence[float]],
+        *,
+        ax: Axes | None = None,
+        name: str | None = None,
+        members: Sequence[Mapping[str, Sequence[float]]] = (),
     ) -> Self:
         """Draw a stored history.
 
         Parameters
         ----------
-        history, name
+        history, name, members
             See the class.
         ax : matplotlib Axes, default=None
             Axes to draw on; by default those of a new pyplot figure. The ``ax_`` of another display adds to its plot.
@@ -128,14 +155,22 @@ class HistoryDisplay(NamedDisplay):
         -------
         display : HistoryDisplay
         """
-        return cls(history, name=name).plot(ax)
+        return cls(history, name=name, members=members).plot(ax)
 
     def _draw(self, ax: Axes) -> None:
         n_before = sum(line.get_gid() == "train_loss" for line in ax.lines)
         self._line_style = LINE_STYLES[n_before % len(LINE_STYLES)]
+        self.member_lines_ = [
+            self._draw_thin(ax, member[column], color, "member")
+            for column, color in zip(LOSS_COLUMNS, (BLUE, VERMILLION), strict=True)
+            for member in self.members
+            if column in member
+        ]
         self.lines_ = [self._draw_column(ax, "train_loss", BLUE, "training")]
         if "validation_loss" in self.history:
             self._draw_validation(ax)
+        if "held_out_loss" in self.history:
+            self.lines_.append(self._draw_column(ax, "held_out_loss", VERMILLION, "held out by the members"))
         _log_scale_if_positive(ax)
         ax.set_ylabel("Loss")
         ax.legend(frameon=False, loc="best")
@@ -146,6 +181,11 @@ class HistoryDisplay(NamedDisplay):
         values = self.history[name]
         line = plot_epochs(ax, np.arange(1.0, len(values) + 1.0), values, color, f"{self._prefix}{label}")
         line.set(linestyle=self._line_style, gid=name)
+        return line
+
+    def _draw_thin(self, ax: Axes, values: Sequence[float], color: str, gid: str) -> Line2D:
+        line = plot_epochs(ax, np.arange(1.0, len(values) + 1.0), values, color, "", THIN)
+        line.set(linestyle=self._line_style, alpha=FAINT, gid=gid)
         return line
 
     def _draw_validation(self, ax: Axes) -> None:
@@ -171,6 +211,12 @@ class HistoryDisplay(NamedDisplay):
         self.learning_rate_ax_ = panels["learning_rate"] if "learning_rate" in heights else None
         if self.score_ax_ is not None:
             self._draw_panel(self.score_ax_, "validation_score", GREEN, "Validation\nscore")
+            if "best_member_score" in self.history:
+                scores = self.history["best_member_score"]
+                self.member_lines_.append(self._draw_thin(self.score_ax_, scores, GREEN, "best_member_score"))
+                self.member_lines_[-1].set(label=f"{self._prefix}best member", alpha=None)
+                self.lines_[-1].set_label(f"{self._prefix}mean")
+                self.score_ax_.legend(frameon=False, fontsize=SMALLER, loc="best")
         if self.learning_rate_ax_ is not None:
             line = self._draw_panel(self.learning_rate_ax_, "learning_rate", INK, "Learning\nrate")
             line.set_drawstyle("steps-mid")  # a rate applies to its whole epoch
@@ -207,7 +253,8 @@ def _panels_below(ax: Axes) -> dict[str, Axes]:
 
 def _log_scale_if_positive(ax: Axes) -> None:
     """Give the axes a log scale if all values of all histories on them are positive."""
-    drawn = [finite_or_nan(line.get_ydata()) for line in ax.lines if line.get_gid() in (*LOSS_COLUMNS, *COLUMNS_BELOW)]
+    known = (*LOSS_COLUMNS, *OTHER_LOSSES, *COLUMNS_BELOW)
+    drawn = [finite_or_nan(line.get_ydata()) for line in ax.lines if line.get_gid() in known]
     values: FloatArray = np.concatenate(drawn)
     values = values[np.isfinite(values)]
     if values.size and values.min() > 0.0:

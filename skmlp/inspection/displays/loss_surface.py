@@ -105,7 +105,8 @@ class LossSurfaceDisplay(Display):
         ----------
         estimator : estimator
             A fitted MLPClassifier or MLPRegressor, also as the last step of a Pipeline, which transforms X first, in a
-            search (its best estimator) or in a TransformedTargetRegressor, which transforms y first.
+            search (its best estimator) or in a TransformedTargetRegressor, which transforms y first. Of a tabular
+            estimator pass a member, ``estimator.estimators_[0]``, and ``estimator.encode(X)``.
         X, y
             The training data, or other data of the same kind.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -126,7 +127,7 @@ class LossSurfaceDisplay(Display):
         Raises
         ------
         TypeError
-            If the estimator is not one of skmlp's.
+            If the estimator is not one of skmlp's, or averages several networks.
         NotFittedError
             If the estimator is not fitted.
         ValueError
@@ -135,7 +136,7 @@ class LossSurfaceDisplay(Display):
         function = f"{cls.__name__}.from_estimator"
         check_argument(function, "span", span, Number(Real, 0.0, np.inf, closed="neither"))
         check_argument(function, "resolution", resolution, Number(Integral, 2, None, closed="left"))
-        model = fitted_mlp(estimator, cls.__name__)
+        model = fitted_mlp(estimator, cls.__name__, reads_data=True)
         objective_at = _objective_on_plane(model, *transform_data(estimator, X, y), sample_weight, random_state)
         steps = np.linspace(-float(span), float(span), resolution)
         losses = np.array([[objective_at(a, b) for a in steps] for b in steps])
