@@ -62,9 +62,10 @@ def only_if_the_score_fell(finding: Finding, evidence: Evidence, n_samples: int)
     Networks that are too sure of their mistakes have a high log loss, and may still predict the right classes.
     """
     scores = evidence.column("validation_score")
-    if finding.code != "overfitting" or finding.epoch is None or finding.epoch > len(scores):
+    is_overfitting = finding.code == "overfitting" and finding.epoch is not None and finding.epoch <= len(scores)
+    if not is_overfitting or evidence.params.get("scoring") is not None:  # of other scores chance is not known
         return finding
-    at_best, last = float(scores[finding.epoch - 1]), float(scores[-1])
+    at_best, last = float(scores[(finding.epoch or 1) - 1]), float(scores[-1])
     if not last >= at_best - chance(at_best, n_samples):
         return finding
     return replace(finding, severity="info", message=f"{finding.message[:-1]}. The score did not fall with it.")

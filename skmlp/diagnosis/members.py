@@ -50,7 +50,7 @@ def judge_members(
     settings : sequence of dict
         Those in which the members differ.
     scores : sequence of float, default=()
-        Of each member on the validation data; NaN if unknown.
+        Accuracy or R squared of each member on the validation data; NaN if unknown.
     n_validated : int, default=0
         Number of samples in the validation data.
     pauses : sequence of (int, float), default=()

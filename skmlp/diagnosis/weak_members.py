@@ -24,7 +24,7 @@ def weak_members(scores: Sequence[float], settings: Sequence[Mapping[str, Any]],
     Parameters
     ----------
     scores : sequence of float
-        Of each member, at most 1; NaN if unknown.
+        Accuracy or R squared of each member; NaN if unknown.
     settings : sequence of dict
         Those in which the members differ.
     n_validated : int

@@ -134,7 +134,7 @@ def _evidence(estimator: Any, history: Any, summary: dict[str, Any], **stop: Any
         data_summary=summary,
         weights=estimator.coefs_,
         biases=estimator.intercepts_,
-        feature_names=getattr(estimator, "feature_names_in_", ()) if estimator._table is None else (),
+        feature_names=getattr(estimator, "feature_names_in_", ()),
         class_names=np.asarray(getattr(estimator, "classes_", ())).tolist(),
         reads_table=estimator._layout is not None,
         **stop,

@@ -26,7 +26,8 @@ def diagnose(estimator: Any, data: Data | None = None) -> Diagnosis:
     members = [health.evidence_of(member, each) for member, each in zip(estimator.estimators_, summaries, strict=True)]
     members += [_of_left_out(estimator, each) for each in estimator._left_out]
     drawn = estimator._settings_drawn()
-    scores = [each["score"] for each in estimator.members_] + [nan] * len(estimator._left_out)
+    by_loss = isinstance(estimator.scoring, str) and estimator.scoring == "loss"  # which has no scale
+    scores = [nan if by_loss else each["score"] for each in estimator.members_] + [nan] * len(estimator._left_out)
     settings = [{name: each[name] for name in drawn} for each in estimator.members_]
     settings += [each["settings"] for each in estimator._left_out]
     diagnosis = judge_members(

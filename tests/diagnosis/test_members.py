@@ -86,6 +86,8 @@ def test_a_validation_loss_that_rises_without_the_score_falling_is_an_info(recor
         finding = judged([records()] * 2, mean, n_validated=300).find("overfitting")
         assert finding.severity == severity
         assert finding.message.endswith("The score did not fall with it.") is (severity == "info")
+    by_loss = replace(mean, params={**mean.params, "scoring": "neg_log_loss"})
+    assert judged([records()] * 2, by_loss, n_validated=10).find("overfitting").severity == "warning"
     few = judged([records()] * 2, mean, n_validated=10).find("overfitting")
     assert few.severity == "info"  # of ten samples, a score falls by chance
 

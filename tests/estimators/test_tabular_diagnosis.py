@@ -91,6 +91,8 @@ def test_weak_members_are_found_by_validation_data(cls: Any) -> None:
     finding = est.diagnose().find("weak_members")
     assert finding.message.startswith("Member 3 scores")
     assert finding.remedies[0].members == {"learning_rate_init": [0.03, 0.04, 0.05]}
+    by_loss = clone(est).set_params(scoring="loss", max_iter=3)
+    assert fit(by_loss, X_val=FRAME, y_val=targets(cls)).diagnose().find("weak_members") is None
 
 
 @BOTH
