@@ -5,8 +5,6 @@ are as good as trained. The losses of rows that members did not train on tell wh
 """
 
 import math
-from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,9 +12,7 @@ from skmlp._typing import FloatArray
 
 __all__ = [
     "PauseChooser",
-    "better_ones",
     "fraction_to_hold_out",
-    "group_candidates",
     "group_members",
     "losses_of_all",
 ]
@@ -37,27 +33,6 @@ def group_members(n_members: int) -> list[int]:
     """Return the number of the group of each member."""
     n_groups = max(1, n_members // GROUP)
     return [member * n_groups // n_members for member in range(n_members)]
-
-
-def group_candidates(n_candidates: int, n_members: int) -> list[int]:
-    """Return the number of the group of each candidate, of which :func:`better_ones` leaves the groups of members."""
-    n_groups = group_members(n_members)[-1] + 1
-    return [candidate * n_groups // n_candidates for candidate in range(n_candidates)]
-
-
-def better_ones(losses: Sequence[float], groups: Sequence[int], n_members: int) -> list[int]:
-    """Return the positions of the candidates that go on as members: those with the lowest losses of each group.
-
-    Only losses within a group are compared, since they are of the same rows. What is not a number is the highest.
-    Of a group with too few candidates left, all go on.
-    """
-    wanted = Counter(group_members(n_members))
-    found: list[int] = []
-    for group, n_wanted in wanted.items():
-        own = [candidate for candidate, its_group in enumerate(groups) if its_group == group]
-        own.sort(key=lambda candidate: (not losses[candidate] < math.inf, losses[candidate]))
-        found += own[:n_wanted]
-    return sorted(found)
 
 
 def fraction_to_hold_out(n_groups: int, n_samples: int) -> float:

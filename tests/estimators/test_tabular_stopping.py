@@ -6,9 +6,7 @@ import pytest
 from skmlp import TabularMLPClassifier, TabularMLPRegressor
 from skmlp.estimators.tabular_stopping import (
     PauseChooser,
-    better_ones,
     fraction_to_hold_out,
-    group_candidates,
     group_members,
     losses_of_all,
 )
@@ -20,21 +18,6 @@ from skmlp.estimators.tabular_stopping import (
 )
 def test_members_are_in_groups_of_four_or_a_few_more(n_members, groups):
     assert group_members(n_members) == groups
-
-
-@pytest.mark.parametrize(
-    ("n_candidates", "n_members", "groups"),
-    [(2, 1, [0, 0]), (6, 3, [0] * 6), (16, 8, [0] * 8 + [1] * 8), (9, 8, [0] * 5 + [1] * 4)],
-)
-def test_candidates_are_in_the_groups_of_the_members(n_candidates, n_members, groups):
-    assert group_candidates(n_candidates, n_members) == groups
-
-
-def test_those_with_the_lowest_losses_of_each_group_go_on():
-    losses = [5.0, 1.0, 4.0, 2.0, 3.0, 0.5, 9.0, 7.0, 10.0, 30.0, 20.0, 40.0, 50.0, 15.0, 60.0, 12.0]
-    assert better_ones(losses, [0] * 8 + [1] * 8, 8) == [1, 3, 4, 5, 8, 10, 13, 15]
-    assert better_ones([np.nan, 2.0, np.inf, 3.0], [0] * 4, 2) == [1, 3]
-    assert better_ones([1.0, np.nan], [0, 0], 2) == [0, 1]
 
 
 @pytest.mark.parametrize(
