@@ -193,6 +193,19 @@ def check_architecture(estimator: Any, fitted: Model, targets: Targets, what: st
         )
 
 
+def _check_table(estimator: Any) -> None:
+    """Raise ValueError when the parameters ask for another encoding of tables than the one that was learned."""
+    table = estimator._table
+    scaling, missing = (None, "error") if table is None else (table.scaling and table.scaling.name, table.missing)
+    for name, was in (("scaling", scaling), ("missing", missing)):
+        now = getattr(estimator, name)
+        if now != was:
+            raise ValueError(
+                f"warm_start=True continues training on tables as they were encoded, but {name} was {was!r} and is now "
+                f"{now!r}. Set it back, or fit from scratch with warm_start=False."
+            )
+
+
 def new_model(estimator: Any, data: Data, targets: Targets) -> Model:
     """Build the network and draw its initial weights; a wrong derivative of an activation raises ValueError."""
     architecture = build_architecture(estimator, data.X.shape[1], targets)
@@ -269,6 +282,7 @@ def _starts_at_constant(estimator: Any) -> bool:
 def resumed_model(estimator: Any, fitted: Model, targets: Targets, dtype: np.dtype[Any]) -> Model:
     """Return a copy of the fitted model to continue with; a changed architecture raises ValueError."""
     check_architecture(estimator, fitted, targets, "warm_start=True")
+    _check_table(estimator)
     state = fitted.state.copy()
     if dtype != fitted.dtype:
         state.reset_params()

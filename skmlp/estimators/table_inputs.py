@@ -91,6 +91,11 @@ class TableInputs:
         return any(isinstance(column, CategoryColumn) and column.holds != "booleans" for column in columns)
 
     @property
+    def missing(self) -> str:
+        """What a missing value is."""
+        return self.encoder.missing
+
+    @property
     def number_names(self) -> list[str | int]:
         """The names, or positions, of the columns of numbers, which come first in the array."""
         return [self.encoder.columns[position].name for position in self.encoder.number_inputs]

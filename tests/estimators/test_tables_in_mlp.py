@@ -229,6 +229,12 @@ def test_a_warm_start_continues_and_refuses_another_architecture(cls: Any, solve
         with pytest.raises(ValueError, match=re.escape(f"{name} was {was!r} and is now {changed!r}")):
             est.set_params(**{name: value}).fit(TABLE, Y[cls])
         est.set_params(**{name: was})
+    for name, value, was in (("scaling", "quantile", "robust"), ("missing", "indicator", "error")):
+        with pytest.raises(
+            ValueError, match=f"tables as they were encoded, but {name} was '{was}' and is now '{value}'"
+        ):
+            est.set_params(**{name: value}).fit(TABLE, Y[cls])
+        est.set_params(**{name: was})
     np.testing.assert_array_equal(_output(est, TABLE), before)
 
 
