@@ -98,7 +98,7 @@ class Network:
     weight_sizes : list of int
         The number of weights of each dense layer.
     n_numbers : int
-        How many numbers a row and the outputs of all layers for it have.
+        How many numbers a row has, and the layers compute for it.
     has_modes : bool
         Whether training and prediction are different passes: with dropout or batch normalization.
     couples_rows : bool
@@ -113,7 +113,7 @@ class Network:
         self.n_in = next(node.layer.n_in for node in nodes if 0 in node.inputs)
         self.n_out = nodes[-1].layer.n_out
         self.weight_sizes = [layer.n_in * layer.n_out for layer in self.layers if isinstance(layer, Dense)]
-        self.n_numbers = self.n_in + sum(layer.n_out for layer in self.layers)
+        self.n_numbers = self.n_in + sum(layer.n_numbers for layer in self.layers)
         self.has_modes = any(layer.has_modes for layer in self.layers)
         self.couples_rows = any(layer.couples_rows for layer in self.layers)
         self.is_scheduled = _is_scheduled(self.layers)

@@ -21,9 +21,10 @@ __all__ = ["choose_engine"]
 # of a second; but the first training of a kind of network waits some seconds until they are compiled.
 WORTH_COMPILING = 0.75
 
-# Seconds of a step with NumPy: for the function calls, for each number that is processed (the output of a unit for a
-# row, or a weight with its solver state), and for each multiplication in the matrix products.
-PER_STEP, PER_NUMBER, PER_MULTIPLICATION = 5e-5, 1.5e-9, 1.5e-11
+# Seconds of a step with NumPy: for the function calls, of the step and of each layer, for each number that is processed
+# (the output of a unit for a row, or a weight with its solver state), and for each multiplication in the matrix
+# products.
+PER_STEP, PER_LAYER, PER_NUMBER, PER_MULTIPLICATION = 2e-5, 1e-5, 1.5e-9, 1.5e-11
 
 
 def choose_engine(
@@ -73,7 +74,8 @@ def _is_long(state: TrainingState, batches: Batches, network: Network, plan: Pla
     """
     n_rows, n_weights = batches.batch_size, state.params.n_weights
     numbers, multiplications = n_rows * network.n_numbers + n_weights, 3 * n_rows * n_weights
-    seconds = PER_STEP + PER_NUMBER * numbers + PER_MULTIPLICATION * multiplications
+    calls = PER_STEP + PER_LAYER * len(network.layers)
+    seconds = calls + PER_NUMBER * numbers + PER_MULTIPLICATION * multiplications
     n_planned: float = (plan.length or plan.max_epochs) * batches.n_batches
     if plan.max_seconds is not None:
         n_planned = min(n_planned, plan.max_seconds / seconds)

@@ -150,6 +150,11 @@ class Layer(ABC):
         return (self.n_in,)
 
     @property
+    def n_numbers(self) -> int:
+        """How many numbers are computed for a row: those of the output, or more if they take more time."""
+        return self.n_out
+
+    @property
     def shapes(self) -> Sequence[ParameterShape]:
         """The parameter arrays of this layer."""
         return ()

@@ -67,6 +67,10 @@ class PBLDLayer(Layer):
         return self.n_in * (self.n_mixtures + 1)
 
     @property
+    def n_numbers(self) -> int:
+        return self.n_out + 10 * self.n_in * self.n_frequencies  # a cosine or sine takes as long as several products
+
+    @property
     def shapes(self) -> Sequence[ParameterShape]:
         d, rate = self.n_in, self.rate_factor
         return (
