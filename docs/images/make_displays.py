@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skmlp import MLPClassifier
+from skmlp import MLPClassifier, TabularMLPClassifier
 from skmlp.inspection import (
     ActivationDisplay,
     DecisionBoundaryDisplay,
@@ -84,6 +84,13 @@ def hidden_units(ax: Any) -> None:
     HiddenUnitsDisplay.from_estimator(model, n_units=20, ax=ax)
 
 
+def members(ax: Any) -> None:
+    """Compare the members of a tabular estimator with their mean on validation data."""
+    X, y = load_digits(return_X_y=True)
+    est = TabularMLPClassifier(validation_split=0.2, max_iter=45, random_state=0).fit(X, y)
+    HistoryDisplay.from_estimator(est, ax=ax)
+
+
 PICTURES: dict[str, Callable[[Any], None]] = {
     "history": history,
     "gradient-flow": gradient_flow,
@@ -92,6 +99,7 @@ PICTURES: dict[str, Callable[[Any], None]] = {
     "decision-boundary": decision_boundary,
     "loss-surface": loss_surface,
     "hidden-units": hidden_units,
+    "members": members,
 }
 
 
