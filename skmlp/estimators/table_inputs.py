@@ -112,16 +112,17 @@ class TableInputs:
 
     def rows(self, X: Any, dtype: DTypeLike, name: str = "X") -> FloatArray:
         """Return the array, of shape (n_samples, n_columns); errors call the table by its `name`."""
-        parts = row_blocks(X, BLOCK_ROWS)
-        first = self._block(parts[0], dtype, name)
-        if len(parts) == 1:
+        blocks = row_blocks(X, BLOCK_ROWS)
+        first = self._block(next(blocks), dtype, name)
+        n_samples = X.shape[0] if hasattr(X, "shape") else len(first)
+        if len(first) == n_samples:
             return first
-        out: FloatArray = np.empty((sum(part.shape[0] for part in parts), first.shape[1]), dtype)
-        start = 0
-        for part in parts:
-            stop = start + part.shape[0]
-            out[start:stop] = first if start == 0 else self._block(part, dtype, name)
-            start = stop
+        out: FloatArray = np.empty((n_samples, first.shape[1]), dtype)
+        out[: len(first)] = first
+        stop = len(first)
+        for part in blocks:
+            start, stop = stop, stop + part.shape[0]
+            out[start:stop] = self._block(part, dtype, name)
         return out
 
     def _block(self, X: Any, dtype: DTypeLike, name: str) -> FloatArray:
@@ -202,7 +203,7 @@ class TableInputs:
 
 
 # Rows that are encoded at a time, so that memory stays bounded, and that are enough to learn the scaling from.
-BLOCK_ROWS = 65_536
+BLOCK_ROWS = 32_768
 
 # The values of a flag by its code.
 _FLAGS: IntArray = np.array([0, -1, 1])

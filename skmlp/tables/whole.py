@@ -1,5 +1,6 @@
 """A table as a whole: whether it may have categories, and parts of its rows."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import narwhals as nw
@@ -15,16 +16,16 @@ def may_have_categories(X: Any) -> bool:
     return not all(column.dtype.is_numeric() or column.dtype == nw.Boolean for column in frame.iter_columns())
 
 
-def row_blocks(X: Any, n_rows: int) -> list[Any]:
-    """Return the table in parts of at most `n_rows` rows."""
+def row_blocks(X: Any, n_rows: int) -> Iterator[Any]:
+    """Yield the table in parts of at most `n_rows` rows."""
     frame = _frame(X)
     rows = X if frame is None else frame
     if not hasattr(rows, "shape") or rows.shape[0] <= n_rows:
-        return [X]
-    starts = range(0, rows.shape[0], n_rows)
-    if frame is None:
-        return [X[start : start + n_rows] for start in starts]
-    return [frame[start : start + n_rows].to_native() for start in starts]
+        yield X
+        return
+    for start in range(0, rows.shape[0], n_rows):
+        part = rows[start : start + n_rows]
+        yield part if frame is None else part.to_native()
 
 
 def some_rows(X: Any, n_rows: int) -> Any:

@@ -546,3 +546,18 @@ def test_a_table_without_information_predicts_the_same_for_all_rows() -> None:
         p = est.predict_proba(rows)
         np.testing.assert_array_equal(p[0], p[1])
         np.testing.assert_array_equal(est.input_gradient(rows), 0.0)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow", "list"])
+def test_a_table_read_in_blocks_gives_the_same_array(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table: Any = {
+        "pandas": lambda: GAPS,
+        "polars": lambda: pl.from_pandas(GAPS),
+        "pyarrow": lambda: pa.Table.from_pandas(GAPS, preserve_index=False),
+        "list": lambda: RNG.standard_normal((N, 3)).tolist(),
+    }[library]()
+    est = MLPRegressor(missing="indicator", scaling="mixed", max_iter=1, random_state=0).fit(table, Y[MLPRegressor])
+    assert est._table is not None
+    whole = est._table.rows(table, np.float32)
+    monkeypatch.setattr("skmlp.estimators.table_inputs.BLOCK_ROWS", 7)
+    np.testing.assert_array_equal(est._table.rows(table, np.float32), whole)

@@ -35,13 +35,13 @@ def test_arrays_are_cut_and_lists_are_not():
     array, rows = np.arange(10).reshape(10, 1), [[1.0], [2.0]]
     assert [part.ravel().tolist() for part in row_blocks(array, 6)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9]]
     assert some_rows(array, 2).ravel().tolist() == [0, 5]
-    assert row_blocks(rows, 1) == [rows]
+    assert list(row_blocks(rows, 1)) == [rows]
     assert some_rows(rows, 1) is rows
 
 
 @pytest.mark.parametrize("nothing", [None, 3.0, "text"])
 def test_what_is_no_table_is_left_to_the_encoder(nothing):
-    assert row_blocks(nothing, 1) == [nothing]
+    assert list(row_blocks(nothing, 1)) == [nothing]
     assert not may_have_categories(nothing)
 
 
