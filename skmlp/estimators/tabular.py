@@ -2,10 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from math import nan
+from math import inf, nan
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from scipy.stats import loguniform
 from sklearn.base import _fit_context
 from sklearn.callback import with_callbacks
 from sklearn.utils.validation import check_is_fitted
@@ -23,6 +24,7 @@ from skmlp.estimators.parameter_support import ParameterSupport
 from skmlp.estimators.parameters import ParameterTable
 from skmlp.estimators.storing import restore_state, shallow_copy, storable_state
 from skmlp.estimators.table_inputs import TableInputs
+from skmlp.nn.layers import PBLD
 from skmlp.nn.losses import Loss
 from skmlp.training.batches import Data
 from skmlp.training.history import History, mean_observations
@@ -43,6 +45,7 @@ class BaseTabularMLP(CallbackSupport, ParameterSupport, ABC):
     __metadata_request__fit = {"groups": False}
 
     _member_parameters: ClassVar[ParameterTable]
+    _learning_rate: ClassVar[float]
     _table: TableInputs | None
     estimators_: list[Any]
     members_: list[dict[str, Any]]
@@ -59,9 +62,35 @@ class BaseTabularMLP(CallbackSupport, ParameterSupport, ABC):
     def _new_member(self, settings: dict[str, Any]) -> BaseMLP:
         """Return an unfitted member with the default settings but for some."""
 
-    @abstractmethod
+    def _common_settings(self) -> dict[str, Any]:
+        """Return the default settings that members of both kinds have."""
+        return {
+            "hidden_layer_sizes": (128, 128, 128),
+            "alpha": 0.0,
+            "batch_size": "auto",
+            "learning_rate": "coslog",
+            "learning_rate_init": self._learning_rate,
+            "beta_2": 0.95,
+            "max_iter": self.max_iter,
+            "n_iter_no_change": inf,
+            "weight_init": "lecun_normal",
+            "parametrization": "ntk",
+            "dropout": 0.15,
+            "input_scale": 6.0,
+            "scaling": "mixed",
+            "numeric_embedding": PBLD(),
+            "categorical_features": self.categorical_features,
+            "max_categories": self.max_categories,
+            "missing": "indicator",
+            "monitor": self.monitor,
+        }
+
     def _default_space(self) -> dict[str, Any]:
         """Return the distributions that members draw from by default."""
+        return {
+            "learning_rate_init": loguniform(self._learning_rate / 2.0, self._learning_rate * 2.0),
+            "numeric_embedding__sigma": loguniform(0.05, 10.0),
+        }
 
     @abstractmethod
     def _publish(self, template: Any, targets: Any) -> None:

@@ -1,10 +1,8 @@
 """The tabular classifier."""
 
-import math
 from typing import Any
 
 import numpy as np
-from scipy.stats import loguniform
 from sklearn.base import ClassifierMixin
 
 from skmlp._typing import AnyArray, FloatArray
@@ -14,10 +12,7 @@ from skmlp.estimators.parameters import CLASSIFIER
 from skmlp.estimators.tabular import BaseTabularMLP
 from skmlp.estimators.tabular_parameters import TABULAR_CLASSIFIER
 from skmlp.estimators.targets import Kind, LabelTargets, as_loss
-from skmlp.nn.layers import PBLD
 from skmlp.nn.losses import Loss
-
-_RATE = 0.04
 
 
 @documented(parameters=TABULAR_CLASSIFIER.documentation, attributes=TABULAR_ATTRIBUTES)
@@ -64,6 +59,7 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
     _y_numeric = False
     _parameters = TABULAR_CLASSIFIER
     _member_parameters = CLASSIFIER
+    _learning_rate = 0.04
     _parameter_constraints = TABULAR_CLASSIFIER.constraints
 
     def __init__(
@@ -170,35 +166,8 @@ class TabularMLPClassifier(ClassifierMixin, BaseTabularMLP):
         return as_loss("log_loss", self._label_kind)
 
     def _new_member(self, settings: dict[str, Any]) -> MLPClassifier:
-        member = MLPClassifier(
-            (128, 128, 128),
-            "selu",
-            alpha=0.0,
-            batch_size="auto",
-            learning_rate="coslog",
-            learning_rate_init=_RATE,
-            beta_2=0.95,
-            max_iter=self.max_iter,
-            n_iter_no_change=math.inf,
-            weight_init="lecun_normal",
-            parametrization="ntk",
-            dropout=0.15,
-            input_scale=6.0,
-            scaling="mixed",
-            numeric_embedding=PBLD(),
-            categorical_features=self.categorical_features,
-            max_categories=self.max_categories,
-            missing="indicator",
-            monitor=self.monitor,
-            class_weight=self.class_weight,
-        )
+        member = MLPClassifier(activation="selu", class_weight=self.class_weight, **self._common_settings())
         return member.set_params(**settings)
-
-    def _default_space(self) -> dict[str, Any]:
-        return {
-            "learning_rate_init": loguniform(_RATE / 2.0, _RATE * 2.0),
-            "numeric_embedding__sigma": loguniform(0.05, 10.0),
-        }
 
     def _publish(self, template: Any, targets: LabelTargets) -> None:
         self.classes_ = targets.classes

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
-from scipy.stats import loguniform
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,10 +15,7 @@ from skmlp.estimators.regressor import MLPRegressor, is_for_positive_targets, sc
 from skmlp.estimators.tabular import BaseTabularMLP
 from skmlp.estimators.tabular_parameters import TABULAR_REGRESSOR
 from skmlp.estimators.targets import RealTargets, choose_loss, loss_object
-from skmlp.nn.layers import PBLD
 from skmlp.nn.losses import Loss, Quantile
-
-_RATE = 0.07
 
 
 @documented(parameters=TABULAR_REGRESSOR.documentation, attributes=TABULAR_ATTRIBUTES)
@@ -62,6 +58,7 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
     _y_numeric = True
     _parameters = TABULAR_REGRESSOR
     _member_parameters = REGRESSOR
+    _learning_rate = 0.07
     _parameter_constraints = TABULAR_REGRESSOR.constraints
 
     def __init__(
@@ -145,36 +142,11 @@ class TabularMLPRegressor(RegressorMixin, BaseTabularMLP):
         return loss_object(choose_loss(self.loss)).eval_loss()
 
     def _new_member(self, settings: dict[str, Any]) -> MLPRegressor:
+        is_equivariant = loss_object(choose_loss(self.loss)).is_equivariant
         member = MLPRegressor(
-            self.loss,
-            (128, 128, 128),
-            "mish",
-            alpha=0.0,
-            batch_size="auto",
-            learning_rate="coslog",
-            learning_rate_init=_RATE,
-            beta_2=0.95,
-            max_iter=self.max_iter,
-            n_iter_no_change=math.inf,
-            weight_init="lecun_normal",
-            parametrization="ntk",
-            dropout=0.15,
-            input_scale=6.0,
-            scaling="mixed",
-            numeric_embedding=PBLD(),
-            categorical_features=self.categorical_features,
-            max_categories=self.max_categories,
-            missing="indicator",
-            monitor=self.monitor,
-            standardize_target=loss_object(choose_loss(self.loss)).is_equivariant,
+            self.loss, activation="mish", standardize_target=is_equivariant, **self._common_settings()
         )
         return member.set_params(**settings)
-
-    def _default_space(self) -> dict[str, Any]:
-        return {
-            "learning_rate_init": loguniform(_RATE / 2.0, _RATE * 2.0),
-            "numeric_embedding__sigma": loguniform(0.05, 10.0),
-        }
 
     def _publish(self, template: Any, targets: RealTargets) -> None:
         self.n_outputs_ = targets.n_targets

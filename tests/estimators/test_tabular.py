@@ -520,7 +520,12 @@ def test_too_few_rows_to_hold_out() -> None:
 def _ticking_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replace the clock by one that is a hundredth of a second later at every look."""
     ticks = count()
-    for module in ("skmlp.training.clock", "skmlp.training.loop", "skmlp.estimators.tabular_fitting"):
+    for module in (
+        "skmlp.training.clock",
+        "skmlp.training.loop",
+        "skmlp.estimators.tabular_fitting",
+        "skmlp.estimators.tabular_run",
+    ):
         monkeypatch.setattr(f"{module}.perf_counter", lambda: 0.01 * next(ticks))
 
 

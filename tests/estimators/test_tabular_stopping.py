@@ -133,6 +133,8 @@ def test_validation_data_of_the_user_decide_and_all_rows_are_trained_on():
     assert "held_out_loss" not in est.history_
     losses = est.history_["validation_loss"]
     assert losses[est.n_iter_ - 1] > losses[est.best_n_iter_ - 1]
+    for epoch, loss in est._pauses:  # the losses of the mean judge the pauses, not those of a member
+        assert loss == pytest.approx(losses[int(epoch) - 1], rel=1e-6)
     mean = est.predict_proba(X[400:])
     loss = -np.log(mean[np.arange(200), y[400:]]).mean()
     assert loss == pytest.approx(losses[est.best_n_iter_ - 1], rel=1e-4)
